@@ -1,0 +1,84 @@
+"""The errors of this project: each says what was being done, on what, what is wrong, and what to do next.
+
+Only :mod:`mirror_tasks.tasks` turns them into what the user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class MirrorError(Exception):
+    """The base of all errors that are not bugs of this project.
+
+    :param doing: what was being done, as in "fetching the project page".
+    :param subject: what it was being done on: a URL, a file, a key path.
+    :param problem: what was expected and what was found.
+    :param advice: what the user can do next.
+    """
+
+    def __init__(self, doing: str, subject: str, problem: str, advice: str) -> None:
+        super().__init__(doing, subject, problem, advice)
+        self.doing = doing
+        self.subject = subject
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.doing} {self.subject}: {self.problem}. {self.advice}"
+
+
+class UpstreamError(MirrorError):
+    """The index or its file host did not give what was asked for.
+
+    :param status: the HTTP status of the answer, or None where there was no answer.
+    """
+
+    def __init__(
+        self, doing: str, subject: str, problem: str, advice: str, *, status: int | None = None
+    ) -> None:
+        super().__init__(doing, subject, problem, advice)
+        self.status = status
+
+
+class IntegrityError(MirrorError):
+    """Bytes arrived that are not those which were announced."""
+
+
+class PageError(MirrorError):
+    """A project page can't be read: not the format it claims, or beyond what the standard allows."""
+
+
+class MetadataError(MirrorError):
+    """An archive, or the metadata in it, breaks a rule; its file can't be used."""
+
+
+class ResolutionError(MirrorError):
+    """A requirement has no solution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of ``mirror.yaml``: where it is (``environments.laptop.platform``) and what was expected there."""
+
+    key_path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.key_path}: {self.problem}"
+
+
+class ConfigError(MirrorError):
+    """``mirror.yaml`` can't be used; carries all its faults at once."""
+
+    def __init__(self, path: Path, faults: Sequence[Fault]) -> None:
+        self.path = path
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        lines = "".join(f"\n  {fault}" for fault in self.faults)
+        super().__init__("reading", str(path), f"{count} found:{lines}\n", "Nothing was fetched; correct the file and run again.")
+
+    def __str__(self) -> str:
+        return f"{self.doing} {self.subject}: {self.problem}{self.advice}"

@@ -1,0 +1,164 @@
+"""Files: written whole or not at all, hashed once, named safely."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from mirror_tasks.errors import IntegrityError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside ``path`` that takes its place only if the block ends well.
+
+    The bytes reach the disk before the name does, so that no crash leaves a half-written file under it.
+
+    :raises OSError: the file can't be written; ``path`` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+def read_or_none(path: Path) -> bytes | None:
+    """Return the bytes of ``path``, or None where there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Write ``content`` unless the file already holds it, so that an unchanged file keeps its time; say if it was written."""
+    if read_or_none(path) == content:
+        return False
+    write_whole(path, content)
+    return True
+
+
+def sha256_of(stream: BinaryIO | IO[bytes]) -> str:
+    """Return the SHA-256 of what is left to read of ``stream``, in hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def to_json(value: object) -> bytes:
+    """Return ``value`` as JSON: the same value gives the same bytes, one key a line so that a change can be read in a diff."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def check_filename(filename: str) -> str:
+    """Return ``filename`` if it is safe to use as the last part of a path on every platform.
+
+    An upstream's file names are input: library parsers of names accept some that lead out of their folder.
+
+    :raises IntegrityError: it is empty, names another folder, or has characters that no distribution's name has.
+    """
+    unsafe = set('/\\:*?"<>|') | {chr(code) for code in range(32)} | {chr(127)}
+    if not filename or filename[0] in ".-" or filename != filename.strip() or unsafe & set(filename) or len(filename) > 250:
+        raise IntegrityError(
+            "checking the file name", repr(filename[:300]), "expected a plain name, found one that is not safe as a path",
+            "The file is left out; report it to whoever runs the index.",
+        )
+    return filename
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a file was when its hash was checked: size in bytes, time of change in nanoseconds, SHA-256 in hexadecimal."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class Ledger:
+    """Remembers which files were hashed and what they were then, so that no file is hashed twice.
+
+    It is a journal: one line a file, added when the hash was checked; the last line of a path counts. A kill can
+    cost the last line, after which one file is hashed once more; nothing is fetched again for it.
+
+    :param path: the journal's file; made when the first line is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._seals: dict[str, Seal] = {}
+        self._load()
+
+    def _load(self) -> None:
+        for line in (read_or_none(self._path) or b"").splitlines():
+            try:
+                name, size, mtime_ns, sha256 = json.loads(line)
+                self._seals[str(name)] = Seal(int(size), int(mtime_ns), str(sha256))
+            except (ValueError, TypeError):
+                continue  # a line that a kill cut short: its file is hashed once more
+
+    def seal(self, path: Path, sha256: str) -> None:
+        """Remember that ``path``, as it is now, was seen to have this hash."""
+        status = path.stat()
+        seal = Seal(status.st_size, status.st_mtime_ns, sha256)
+        with self._lock:
+            if self._seals.get(str(path)) == seal:
+                return
+            self._seals[str(path)] = seal
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as journal:
+                journal.write("\n" if self._torn() else "")
+                journal.write(json.dumps([str(path), seal.size, seal.mtime_ns, seal.sha256]) + "\n")
+
+    def _torn(self) -> bool:
+        with self._path.open("rb") as journal:
+            return journal.seek(0, os.SEEK_END) > 0 and journal.seek(-1, os.SEEK_END) >= 0 and journal.read(1) != b"\n"
+
+    def known(self, path: Path) -> str | None:
+        """Return the hash of ``path`` if it was hashed and has not been touched since, else None; reads no content."""
+        seal = self._seals.get(str(path))
+        if seal is None:
+            return None
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return seal.sha256 if (status.st_size, status.st_mtime_ns) == (seal.size, seal.mtime_ns) else None
+
+    def sha256(self, path: Path) -> str:
+        """Return the hash of ``path``, reading the file only if it was touched since it was last hashed.
+
+        :raises OSError: the file can't be read.
+        """
+        known = self.known(path)
+        if known is None:
+            with path.open("rb") as stream:
+                known = sha256_of(stream)
+            self.seal(path, known)
+        return known
