@@ -1,0 +1,475 @@
+"""A project's page of a package index, in JSON or HTML, becomes a :class:`Project`: its releases and their files.
+
+The rules are those of the simple repository API (packaging.python.org/specifications/simple-repository-api). A page is
+input that nobody vouches for: a file that breaks a rule is skipped with its reason, a page that does is refused.
+
+A page may list ten thousand files of which a run looks at twenty, so a file's name is split once, cheaply, and the rest
+of its entry becomes a :class:`File` only when its version is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html.parser import HTMLParser
+from math import prod
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from mirror_tasks.errors import IntegrityError, PageError
+from mirror_tasks.files import check_filename
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+HTML_TYPES = frozenset({"text/html", "application/vnd.pypi.simple.v1+html"})
+
+_Entry = dict[str, Any]
+
+# Kinds of files that an index may offer and no installer takes from it any more.
+_OTHER_KINDS = {
+    ".egg": "an egg; installers take wheels and sdists",
+    ".exe": "a Windows installer; installers take wheels and sdists",
+    ".msi": "a Windows installer; installers take wheels and sdists",
+    ".rpm": "an rpm; installers take wheels and sdists",
+    ".deb": "a deb; installers take wheels and sdists",
+    ".dmg": "a disk image; installers take wheels and sdists",
+    ".tar.bz2": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
+    ".tar.xz": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
+    ".tar.Z": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
+    ".tgz": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
+}
+_MOST_TAGS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as its index announces it.
+
+    :param filename: the last part of a path, checked to be safe as one.
+    :param url: absolute, without fragment and without credentials.
+    :param hashes: hexadecimal digests by algorithm, in lower case; ``sha256`` is always among them.
+    :param size: bytes, or None where the index does not say.
+    :param requires_python: the specifier as announced, or None.
+    :param yanked: None if it is not yanked, else the reason, which may be empty.
+    :param core_metadata: None if no sidecar is announced, else its hashes by algorithm, which may be none.
+    :param upload_time: ISO 8601, as announced, or None.
+    """
+
+    filename: str
+    url: str
+    hashes: Mapping[str, str] = field(hash=False)
+    size: int | None
+    requires_python: str | None
+    yanked: str | None
+    core_metadata: Mapping[str, str] | None = field(hash=False)
+    upload_time: str | None
+
+
+class Project:
+    """A project as its page shows it.
+
+    :ivar name: normalised.
+    :ivar status: ``active``, ``archived``, ``quarantined`` or ``deprecated`` (PEP 792), or what the page says instead.
+    :ivar status_reason: why, as the index says it, or None.
+    :ivar versions: newest first, each with at least one file.
+    :ivar skipped: (file name, reason) of each file that can't be used anywhere; a hostile name is shown as its repr.
+    """
+
+    __slots__ = ("_files", "_url", "name", "skipped", "status", "status_reason", "versions")
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        files: dict[Version, list[_Entry]],
+        skipped: Iterable[tuple[str, str]],
+        status: tuple[str, str | None] = ("active", None),
+    ) -> None:
+        self.name = name
+        self.status, self.status_reason = status
+        self.versions = tuple(sorted(files, reverse=True))
+        self.skipped = tuple(skipped)
+        self._url = url
+        self._files: dict[Version, list[_Entry] | tuple[File, ...]] = {**files}
+
+    def files(self, version: Version) -> tuple[File, ...]:
+        """Return the files of ``version``, sorted by name, each once; none where the project has no such version."""
+        found = self._files.get(version, ())
+        if isinstance(found, list):
+            # Two threads may both come here: they build equal tuples, and either may stay.
+            found = tuple(_file(entry, self._url) for entry in sorted(found, key=lambda entry: str(entry["filename"])))
+            self._files[version] = found
+        return found
+
+
+def parse_page(body: bytes, content_type: str, url: str, name: str) -> Project:
+    """Read the page of the project ``name``, fetched from ``url``, on which its relative links are based.
+
+    :param content_type: as the answer's header says it, parameters included.
+    :raises PageError: the page is not what it claims to be, of another project, or of a version not known here.
+    """
+    name = canonicalize_name(name)
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind == JSON_TYPE:
+        return _from_json(body, url, name)
+    if kind in HTML_TYPES:
+        return _from_html(body, parameters, url, name)
+    raise _refused(url, f"expected a project page in JSON or HTML, found {kind or 'no content type'!r}")
+
+
+def is_wheel(filename: str) -> bool:
+    """Say if ``filename`` is a wheel's."""
+    return filename.endswith(".whl")
+
+
+def is_sdist(filename: str) -> bool:
+    """Say if ``filename`` is a source distribution's: PEP 625 has .tar.gz; .zip is what it was on Windows before."""
+    return filename.endswith((".tar.gz", ".zip"))
+
+
+def version_of(filename: str, project: str) -> Version:
+    """Return the version of ``project`` that the wheel or sdist ``filename`` is of.
+
+    :raises PageError: no standard allows the name, or it is another project's.
+    """
+    version, reason = _parse_filename(filename, canonicalize_name(project))
+    if version is None:
+        raise PageError(
+            "reading the file name",
+            repr(filename),
+            reason,
+            "The file is left out; report it to whoever runs the index.",
+        )
+    return version
+
+
+def _refused(url: str, problem: str) -> PageError:
+    return PageError(
+        "reading the project page",
+        url,
+        problem,
+        "Check that the index setting names a simple index; else report it there.",
+    )
+
+
+# --- File names
+
+
+def _parse_filename(filename: str, project: str) -> tuple[Version | None, str]:
+    """Return the version, or None and the reason why there is none; ``project`` is normalised."""
+    if filename.endswith(".whl"):
+        fields = filename[:-4].split("-")
+        if len(fields) == 5 or (len(fields) == 6 and fields[2][:1].isdigit()):
+            if _normal(fields[0]) != project:
+                return None, f"named for another project than {project}"
+            text = fields[1]
+            if reason := _tag_fault("-".join(fields[-3:])):
+                return None, reason
+        else:
+            return None, _odd_wheel(fields)
+    elif filename.endswith((".tar.gz", ".zip")):
+        found = _sdist_pattern(project).match(filename)
+        if found is None:
+            return None, f"not named {project}-VERSION"
+        text = found[1]
+    else:
+        return None, _other_kind(filename)
+    version = _version(text)
+    return version, "" if version is not None else f"its version {text!r} is not one that PEP 440 allows"
+
+
+def _odd_wheel(fields: list[str]) -> str:
+    if len(fields) in (6, 7):
+        return "a wheel variant, which is a draft that installers do not know"
+    return "not a wheel's name: NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl"
+
+
+def _other_kind(filename: str) -> str:
+    kinds = (reason for ending, reason in _OTHER_KINDS.items() if filename.endswith(ending))
+    return next(kinds, "neither a wheel nor an sdist")
+
+
+@lru_cache(maxsize=1 << 16)
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _normal(name: str) -> str:
+    return canonicalize_name(name)
+
+
+@lru_cache(maxsize=1 << 14)
+def _tag_fault(tag: str) -> str | None:
+    """Return why ``tag`` is not a compressed tag set, or None; a tag set can be a bomb, so it is counted first."""
+    sets = [part.split(".") for part in tag.split("-")]
+    if not all(all(members) for members in sets) or not all(python.isidentifier() for python in sets[0]):
+        return f"its tag {tag!r} is not one that a wheel may have"
+    if prod(map(len, sets)) > _MOST_TAGS:
+        return f"its tag stands for more than {_MOST_TAGS} tags"
+    return None
+
+
+@lru_cache(maxsize=1 << 10)
+def _sdist_pattern(project: str) -> re.Pattern[str]:
+    """The name is known, so what follows it is the version: old names and versions both have dashes (foo-1.0-1)."""
+    name = "[-_.]+".join(re.escape(part) for part in project.split("-"))
+    return re.compile(rf"{name}-([^/\\]+?)(?:\.tar\.gz|\.zip)\Z", re.IGNORECASE | re.ASCII)
+
+
+# --- Entries
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}").fullmatch
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}").fullmatch
+_SCHEMES = ("https", "http", "file")
+
+
+def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str | None]) -> Project:
+    by_version: dict[Version, list[_Entry]] = {}
+    skipped: list[tuple[str, str]] = []
+    for entry in _each_once(entries, skipped):
+        version, reason = _parse_filename(entry["filename"], name)
+        reason = reason or _entry_fault(entry, url)
+        if reason or version is None:
+            skipped.append((entry["filename"], reason))
+        elif version in by_version:
+            by_version[version].append(entry)
+        else:
+            by_version[version] = [entry]
+    return Project(name, url, by_version, skipped, status)
+
+
+def _each_once(entries: list[_Entry], skipped: list[tuple[str, str]]) -> Iterable[_Entry]:
+    """Return the entries with a safe file name; of those that share one, the first if all have the same hashes."""
+    named: dict[str, _Entry] = {}
+    again: list[_Entry] = []
+    for entry in entries:
+        filename = entry.get("filename") if type(entry) is dict else None
+        if type(filename) is not str:
+            skipped.append(("", "an entry without a file name"))
+        elif not _PLAIN_NAME(filename) and (reason := _name_fault(filename)):
+            skipped.append((repr(filename[:300]), reason))
+        elif named.setdefault(filename, entry) is not entry:
+            again.append(entry)
+    for entry in again:
+        filename = entry["filename"]
+        if filename in named and named[filename].get("hashes") != entry.get("hashes"):
+            del named[filename]
+            skipped.append((filename, "listed twice, with different hashes"))
+    return named.values()
+
+
+def _name_fault(filename: str) -> str | None:
+    try:
+        check_filename(filename)
+    except IntegrityError as error:
+        return error.problem
+    return None
+
+
+def _entry_fault(entry: _Entry, base: str) -> str | None:
+    """Return why the entry can't be used, or None: its types are those of the standard, and its hash can be checked."""
+    hashes = entry.get("hashes")
+    sha256 = hashes.get("sha256") if type(hashes) is dict else None
+    if type(sha256) is not str or not _SHA256(sha256):
+        return "no sha256 is announced that its bytes could be checked against"
+    link = entry.get("url")
+    if type(link) is not str or not (link.startswith("https://") or _absolute(base, link)):
+        return "its URL is not one of http, https or file"
+    size = entry.get("size")
+    if size is not None and (type(size) is not int or size < 0):
+        return f"its size is {size!r:.40}, not a number of bytes"
+    for key in ("requires-python", "upload-time"):
+        if type(entry.get(key, "")) not in _TEXT_OR_NONE:
+            return f"its {key} is not text"
+    if type(entry.get("yanked")) not in _TEXT_BOOL_OR_NONE:
+        return "its yanked is neither a boolean nor a reason"
+    return None
+
+
+_TEXT_OR_NONE = {str, type(None)}
+_TEXT_BOOL_OR_NONE = {str, bool, type(None)}
+
+
+def _file(entry: _Entry, base: str) -> File:
+    yanked = entry.get("yanked")
+    return File(
+        entry["filename"],
+        _absolute(base, entry["url"]),
+        _digests(entry["hashes"]),
+        entry.get("size"),
+        entry.get("requires-python") or None,
+        # PEP 592: a reason may be missing. An empty text is no boolean false: uv takes it as yanked, and so does this.
+        None if yanked is None or yanked is False else "" if yanked is True else yanked,
+        _sidecar(entry),
+        entry.get("upload-time") or None,
+    )
+
+
+def _digests(hashes: Mapping[str, object]) -> dict[str, str]:
+    return {algorithm.lower(): digest.lower() for algorithm, digest in hashes.items() if isinstance(digest, str)}
+
+
+def _sidecar(entry: _Entry) -> dict[str, str] | None:
+    """PEP 714: ``core-metadata`` counts, and ``dist-info-metadata`` only where that is not there."""
+    announced = entry.get("core-metadata")
+    if announced is None:
+        announced = entry.get("dist-info-metadata")
+    if isinstance(announced, dict):
+        return _digests(announced)
+    return {} if announced is True else None
+
+
+def _absolute(base: str, link: str) -> str:
+    """Return ``link`` as an absolute URL without fragment and credentials; empty where no scheme known here is left.
+
+    A page fetched over the network may not name files of this machine.
+    """
+    try:
+        parts = urlsplit(urldefrag(urljoin(base, link)).url)
+        if parts.scheme not in _SCHEMES or (parts.scheme == "file" and not base.startswith("file:")):
+            return ""
+        if not parts.hostname and parts.scheme != "file":
+            return ""
+    except ValueError:
+        return ""
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+# --- JSON
+
+
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]").search
+
+
+def _from_json(body: bytes, url: str, name: str) -> Project:
+    page = _load(body, url)
+    files = page.get("files")
+    if not isinstance(files, list):
+        raise _refused(url, "expected a list of files, found none")
+    meta = page.get("meta")
+    _check_api(meta.get("api-version") if isinstance(meta, dict) else None, url)
+    stated = page.get("name", name)
+    if not isinstance(stated, str) or canonicalize_name(stated) != name:
+        raise _refused(url, f"expected the page of {name}, found that of {stated!r:.100}")
+    status = page.get("project-status")
+    return _project(name, url, files, _status(status) if isinstance(status, dict) else ("active", None))
+
+
+def _load(body: bytes, url: str) -> _Entry:
+    try:
+        page = json.loads(body)
+        if _LONE_SURROGATE(body):
+            # Half a character can't be written to any file: it becomes a question mark here, once.
+            page = json.loads(json.dumps(page, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise _refused(url, f"expected JSON, found something else ({error})") from error
+    if not isinstance(page, dict):
+        raise _refused(url, f"expected a JSON object, found {type(page).__name__}")
+    return page
+
+
+def _check_api(version: object, url: str) -> None:
+    """Refuse another major version, as the standard demands of clients."""
+    if not isinstance(version, str) or not re.fullmatch(r"1\.[0-9]+", version):
+        raise _refused(url, f"expected api-version 1.x, found {version!r:.40}")
+
+
+def _status(announced: Mapping[str, object]) -> tuple[str, str | None]:
+    status, reason = announced.get("status"), announced.get("reason")
+    return (status if isinstance(status, str) else "active", reason if isinstance(reason, str) else None)
+
+
+# --- HTML
+
+
+def _from_html(body: bytes, parameters: str, url: str, name: str) -> Project:
+    charset = re.search(r"charset=[\"']?([\w-]+)", parameters)
+    try:
+        text = body.decode(charset[1] if charset else "utf-8", "replace")
+    except LookupError:
+        text = body.decode("utf-8", "replace")
+    page = _Page(url)
+    page.feed(text)
+    page.close()
+    if page.api_version is not None:
+        _check_api(page.api_version, url)
+    elif not page.looks_like_an_index():
+        raise _refused(url, "expected a page of links to files, found some other HTML")
+    return _project(name, page.base, page.entries, _status(page.status))
+
+
+class _Page(HTMLParser):
+    """Collects the anchors of a page as entries of the JSON form.
+
+    The standard library's parser: 4,415 anchors take it 0.15 s; pypi-simple's, which builds a tree, 1.2 s.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.base = url
+        self.entries: list[_Entry] = []
+        self.api_version: str | None = None
+        self.status: dict[str, object] = {}
+        self._tags: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tags[tag] += 1
+        if tag == "a":
+            self._anchor(dict(attrs))
+        elif tag == "base" and self._tags[tag] == 1:
+            self.base = urljoin(self.base, dict(attrs).get("href") or "")
+        elif tag == "meta":
+            self._meta(dict(attrs))
+
+    def looks_like_an_index(self) -> bool:
+        """Tell a page without files from a login form or an error page that came with status 200."""
+        if any(is_wheel(entry["filename"]) or is_sdist(entry["filename"]) for entry in self.entries):
+            return True
+        return not any(self._tags[tag] for tag in ("form", "input", "script", "iframe", "a"))
+
+    def _meta(self, attrs: Mapping[str, str | None]) -> None:
+        name, content = attrs.get("name"), attrs.get("content")
+        if name == "pypi:repository-version":
+            self.api_version = content or ""
+        elif name == "pypi:project-status":
+            self.status["status"] = content
+        elif name == "pypi:project-status-reason":
+            self.status["reason"] = content
+
+    def _anchor(self, attrs: Mapping[str, str | None]) -> None:
+        link, _, fragment = (attrs.get("href") or "").strip().partition("#")
+        # pip and uv take the last part of the URL for the name; the anchor's text may be cut short by a directory lister.
+        filename = unquote(link.partition("?")[0].rpartition("/")[2])
+        if not filename:
+            return
+        entry: _Entry = {"filename": filename, "url": link, "hashes": _announced(fragment)}
+        for key in ("requires-python", "upload-time"):
+            entry[key] = attrs.get(f"data-{key}")
+        if "data-yanked" in attrs:
+            entry["yanked"] = attrs["data-yanked"] or True
+        for key in ("core-metadata", "dist-info-metadata"):
+            value = attrs.get(f"data-{key}")
+            if value is not None:
+                entry[key] = _announced(value) or value == "true"
+        self.entries.append(entry)
+
+
+def _announced(text: str) -> dict[str, str]:
+    """Return the hashes in ``sha256=…``, the form of a link's fragment and of ``data-core-metadata``."""
+    pairs = (part.partition("=") for part in text.split("&"))
+    return {algorithm: digest for algorithm, _, digest in pairs if algorithm in _ALGORITHMS and digest}
+
+
+_ALGORITHMS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
