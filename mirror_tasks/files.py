@@ -19,11 +19,11 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only if the block ends well.
 
-    The bytes reach the disk before the name does, so that no crash leaves a half-written file under it.
-
+    :param durable: the bytes reach the disk before the name does, so that not even a loss of power leaves a
+        half-written file under it; records that are read back with care can do without.
     :raises OSError: the file can't be written; ``path`` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         os.replace(temporary, path)
     except BaseException:
@@ -40,9 +41,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
-    with replacing(path) as stream:
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write ``content`` to ``path``, whole or not at all; ``durable`` as for :func:`replacing`."""
+    with replacing(path, durable=durable) as stream:
         stream.write(content)
 
 
@@ -54,11 +55,11 @@ def read_or_none(path: Path) -> bytes | None:
         return None
 
 
-def write_if_changed(path: Path, content: bytes) -> bool:
+def write_if_changed(path: Path, content: bytes, *, durable: bool = True) -> bool:
     """Write ``content`` unless the file already holds it, so that an unchanged file keeps its time; say if it was written."""
     if read_or_none(path) == content:
         return False
-    write_whole(path, content)
+    write_whole(path, content, durable=durable)
     return True
 
 
@@ -82,7 +83,8 @@ def check_filename(filename: str) -> str:
 
     :raises IntegrityError: it is empty, names another folder, or has characters that no distribution's name has.
     """
-    unsafe = set('/\\:*?"<>|') | {chr(code) for code in range(32)} | {chr(127)}
+    # The first six lead elsewhere or mean something to a shell on some platform; doit allows no "=" in a task's name.
+    unsafe = set('/\\:*?"<>|=') | {chr(code) for code in range(32)} | {chr(127)}
     if not filename or filename[0] in ".-" or filename != filename.strip() or unsafe & set(filename) or len(filename) > 250:
         raise IntegrityError(
             "checking the file name", repr(filename[:300]), "expected a plain name, found one that is not safe as a path",
@@ -107,42 +109,48 @@ class Ledger:
     cost the last line, after which one file is hashed once more; nothing is fetched again for it.
 
     :param path: the journal's file; made when the first line is written.
+    :param root: paths below it are remembered relative to it, so that the folder can be moved.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path) -> None:
         self._path = path
+        self._root = f"{root}{os.sep}"
         self._lock = threading.Lock()
         self._seals: dict[str, Seal] = {}
         self._load()
 
     def _load(self) -> None:
-        for line in (read_or_none(self._path) or b"").splitlines():
+        lines = (read_or_none(self._path) or b"").splitlines()
+        for line in lines:
             try:
                 name, size, mtime_ns, sha256 = json.loads(line)
                 self._seals[str(name)] = Seal(int(size), int(mtime_ns), str(sha256))
             except (ValueError, TypeError):
                 continue  # a line that a kill cut short: its file is hashed once more
+        # A torn last line must not swallow the next one; and a journal of many runs is shortened now and then.
+        if (lines and not _ends_line(self._path)) or len(lines) > 2 * len(self._seals) + 100:
+            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
+
+    @staticmethod
+    def _line(name: str, seal: Seal) -> bytes:
+        return (json.dumps([name, seal.size, seal.mtime_ns, seal.sha256]) + "\n").encode()
 
     def seal(self, path: Path, sha256: str) -> None:
         """Remember that ``path``, as it is now, was seen to have this hash."""
         status = path.stat()
+        name = str(path).removeprefix(self._root)
         seal = Seal(status.st_size, status.st_mtime_ns, sha256)
         with self._lock:
-            if self._seals.get(str(path)) == seal:
+            if self._seals.get(name) == seal:
                 return
-            self._seals[str(path)] = seal
+            self._seals[name] = seal
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as journal:
-                journal.write("\n" if self._torn() else "")
-                journal.write(json.dumps([str(path), seal.size, seal.mtime_ns, seal.sha256]) + "\n")
-
-    def _torn(self) -> bool:
-        with self._path.open("rb") as journal:
-            return journal.seek(0, os.SEEK_END) > 0 and journal.seek(-1, os.SEEK_END) >= 0 and journal.read(1) != b"\n"
+            with self._path.open("ab") as journal:
+                journal.write(self._line(name, seal))
 
     def known(self, path: Path) -> str | None:
         """Return the hash of ``path`` if it was hashed and has not been touched since, else None; reads no content."""
-        seal = self._seals.get(str(path))
+        seal = self._seals.get(str(path).removeprefix(self._root))
         if seal is None:
             return None
         try:
@@ -162,3 +170,9 @@ class Ledger:
                 known = sha256_of(stream)
             self.seal(path, known)
         return known
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read() == b"\n"

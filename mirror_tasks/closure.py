@@ -1,0 +1,369 @@
+"""The closure: which releases the requirements need, in each environment, and who asked for them.
+
+The algorithm does no I/O. It is told what arrived, a project page or the core metadata of a file, and answers what it
+wants next; when it wants nothing more, the closure is whole. Each requirement is decided by itself, so the result
+does not depend on the order in which things arrive.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.config import Root
+from mirror_tasks.environments import Environment
+from mirror_tasks.metadata import CoreMetadata
+from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.selection import (
+    Candidate,
+    Rules,
+    check_python,
+    fitting,
+    parse_requirement,
+    parse_specifier,
+    wanted,
+    why_unsatisfied,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A page or metadata that could not be had: the network, the index. What needs it stays undecided."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked for a requirement: a root, a release that requires it, or a release that is built with it."""
+
+    kind: str
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return {"root": self.name, "release": f"{self.name}-{self.version}"}.get(self.kind, f"building {self.name}-{self.version}")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One requirement in one environment; equal ones are decided once, whoever asks."""
+
+    project: NormalizedName
+    specifier: str
+    extras: frozenset[str]
+    environment: str
+    scope: int = 0
+    versions: str | int = "latest"
+    hashes: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
+        return f"{self.project}{extras}{self.specifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """The build requirements of one release's sdist, to be followed in one environment."""
+
+    project: NormalizedName
+    version: Version
+    sdist: File
+    environment: str
+    scope: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice."""
+
+    projects: tuple[NormalizedName, ...] = ()
+    files: tuple[tuple[NormalizedName, File], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.projects or self.files)
+
+
+@dataclass(slots=True)
+class Chosen:
+    """A release chosen in an environment: what an installer there would take, and what belongs in the mirror."""
+
+    installs: File
+    files: dict[str, File] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsatisfied:
+    """A requirement that no release on the index satisfies in an environment."""
+
+    environment: str
+    requirement: str
+    reason: str
+    undecided: bool = False
+
+
+class Closure:
+    """The growing closure of all roots on all environments.
+
+    :param environments: the targets.
+    :param roots: the entries under ``requirements:``.
+    :param rules: what kinds of files are wanted.
+    """
+
+    def __init__(self, environments: Sequence[Environment], roots: Sequence[Root], rules: Rules) -> None:
+        self.environments = {one.name: one for one in environments}
+        self.rules = rules
+        self.projects: dict[str, Project | Failed | None] = {}
+        self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
+        self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
+        self.asked: dict[Demand, dict[Asker, None]] = {}
+        self.releases: dict[Demand, tuple[Version, ...]] = {}
+        self.unsatisfied: dict[Unsatisfied, dict[Asker, None]] = defaultdict(dict)
+        self.unknown_extras: dict[tuple[str, str], None] = {}
+        self._roots = tuple(roots)
+        self._constraints: list[Mapping[NormalizedName, SpecifierSet]] = [{}]
+        self._expanded: set[tuple[object, ...]] = set()
+        self._todo: deque[Demand | _Build] = deque()
+        self._parked: dict[Demand | _Build, int] = {}
+        self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
+        self._wanted: set[str] = set()
+        self._candidates: dict[tuple[object, ...], Candidate] = {}
+
+    def start(self) -> Wants:
+        """Take the roots in; return what is wanted first."""
+        for root in self._roots:
+            scope = self._scope(root.constraints)
+            for one in root.requirements:
+                for environment in self.environments.values():
+                    if environment.wants(one.requirement.marker, ()):
+                        self._demand(one.requirement, environment.name, scope, Asker("root", root.name), root.versions, one.hashes)
+        return self._work()
+
+    def project_arrived(self, name: NormalizedName, project: Project | Failed | None) -> Wants:
+        """Take in a project's page; None says that the index has no such project. Return what is wanted next."""
+        self.projects[name] = project
+        return self._arrived(f"project:{name}")
+
+    def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
+        """Take in the core metadata of a file. Return what is wanted next."""
+        self.metadata[filename] = metadata
+        return self._arrived(f"metadata:{filename}")
+
+    def _scope(self, constraints: Iterable[Requirement]) -> int:
+        """Return the number of a set of constraints; they bind all that is required below the root that brought them."""
+        bounds: dict[NormalizedName, SpecifierSet] = {}
+        for one in constraints:
+            name = canonicalize_name(one.name)
+            bounds[name] = bounds.get(name, SpecifierSet()) & one.specifier
+        if bounds not in self._constraints:
+            self._constraints.append(bounds)
+        return self._constraints.index(bounds)
+
+    def _arrived(self, what: str) -> Wants:
+        for item in self._waiting.pop(what, ()):
+            self._parked[item] -= 1
+            if not self._parked[item]:
+                del self._parked[item]
+                self._todo.append(item)
+        return self._work()
+
+    def _work(self) -> Wants:
+        projects: dict[NormalizedName, None] = {}
+        files: dict[str, tuple[NormalizedName, File]] = {}
+        while self._todo:
+            item = self._todo.popleft()
+            missing = self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
+            for what, wish in missing.items():
+                self._waiting[what].append(item)
+                if what in self._wanted:
+                    continue
+                self._wanted.add(what)
+                if wish is None:
+                    projects[item.project] = None
+                else:
+                    files[what] = (item.project, wish)
+            if missing:
+                self._parked[item] = len(missing)
+        return Wants(tuple(projects), tuple(files.values()))
+
+    def _demand(
+        self,
+        requirement: Requirement,
+        environment: str,
+        scope: int,
+        asker: Asker,
+        versions: str | int = "latest",
+        hashes: frozenset[str] = frozenset(),
+    ) -> None:
+        name = canonicalize_name(requirement.name)
+        if requirement.url:
+            reason = "it names a URL, and a mirror of an index can't carry that"
+            self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
+            return
+        extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
+        bound = self._constraints[scope].get(name)
+        specifier = requirement.specifier if bound is None else requirement.specifier & bound
+        demand = Demand(name, str(specifier), extras, environment, scope, versions, hashes)
+        askers = self.asked.get(demand)
+        if askers is None:
+            self.asked[demand] = {asker: None}
+            self._todo.append(demand)
+        else:
+            askers[asker] = None
+
+    def _settle(self, demand: Demand) -> dict[str, File | None]:
+        """Choose releases for a demand; return what has to arrive first, by the name of the task that brings it."""
+        if demand.project not in self.projects:
+            return {f"project:{demand.project}": None}
+        project = self.projects[demand.project]
+        if project is None:
+            return self._not_satisfied(demand, "the index has no project of this name")
+        if isinstance(project, Failed):
+            return self._not_satisfied(demand, project.reason, undecided=True)
+        chosen, missing = self._choose(demand, project)
+        if missing:
+            return missing
+        for one, installs in chosen:
+            self._take(demand, one, installs)
+        self.releases[demand] = tuple(one.version for one, _ in chosen)
+        if not chosen and not self._undecided(demand, project):
+            environment = self.environments[demand.environment]
+            specifier = _specifier(demand)
+            self._not_satisfied(demand, why_unsatisfied(project, specifier, environment, self.rules, demand.hashes))
+        return {}
+
+    def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
+        """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good."""
+        limit = {"latest": 1, "all": None}.get(str(demand.versions), demand.versions)
+        chosen: list[tuple[Candidate, File]] = []
+        missing: dict[str, File | None] = {}
+        environment = self.environments[demand.environment]
+        for one in fitting(project, _specifier(demand), environment, self.rules, demand.hashes):
+            if limit is not None and len(chosen) + len(missing) >= int(limit):
+                break
+            installs = self._installs(one, environment)
+            if installs is None:
+                continue
+            if installs.filename in self.metadata:
+                if isinstance(self.metadata[installs.filename], Failed):
+                    return [], {}
+                chosen.append((one, installs))
+            else:
+                missing[f"metadata:{installs.filename}"] = installs
+        return chosen, missing
+
+    def _installs(self, one: Candidate, environment: Environment) -> File | None:
+        """Return the file that an installer would take: the preferred one whose metadata is not known to be bad."""
+        for file in one.files:
+            metadata = self.metadata.get(file.filename)
+            if isinstance(metadata, Unusable):
+                continue
+            # An index need not give data-requires-python; the metadata then tells.
+            if isinstance(metadata, CoreMetadata) and check_python(metadata.requires_python, environment.python):
+                continue
+            return file
+        return None
+
+    def _undecided(self, demand: Demand, project: Project) -> bool:
+        """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
+        environment = self.environments[demand.environment]
+        for one in fitting(project, _specifier(demand), environment, self.rules, demand.hashes):
+            installs = self._installs(one, environment)
+            metadata = self.metadata.get(installs.filename) if installs else None
+            if isinstance(metadata, Failed):
+                self._not_satisfied(demand, metadata.reason, undecided=True)
+                return True
+        return False
+
+    def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
+        self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)] = self.asked[demand]
+        return {}
+
+    def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
+        key = (demand.project, one.version, demand.environment)
+        chosen = self.chosen.setdefault(key, Chosen(installs))
+        usable = [file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)]
+        for file in (installs, *usable):
+            chosen.files[file.filename] = file
+            if self.rules.build_requirements and not is_wheel(file.filename):
+                self._todo.append(_Build(demand.project, one.version, file, demand.environment, demand.scope))
+        metadata = self.metadata[installs.filename]
+        assert isinstance(metadata, CoreMetadata)
+        self._expand(demand, one.version, metadata)
+
+    def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata) -> None:
+        """Ask for what a release requires, with the extras asked for and those they bring in turn."""
+        extras = self._all_extras(demand, metadata)
+        key = (demand.project, version, demand.environment, demand.scope, extras)
+        if key in self._expanded:
+            return
+        self._expanded.add(key)
+        environment = self.environments[demand.environment]
+        asker = Asker("release", demand.project, str(version))
+        for line in metadata.requires_dist:
+            requirement = parse_requirement(line)
+            if requirement is None or not environment.wants(requirement.marker, extras):
+                continue
+            if canonicalize_name(requirement.name) == demand.project and not requirement.url:
+                continue  # an extra that names its own project: followed by _all_extras, on this very release
+            self._demand(requirement, demand.environment, demand.scope, asker)
+
+    def _all_extras(self, demand: Demand, metadata: CoreMetadata) -> frozenset[str]:
+        """Return the extras of a demand and those which they name of their own project (``pkg[all]`` = ``pkg[a,b]``)."""
+        provided = {canonicalize_name(extra) for extra in metadata.provides_extra}
+        for extra in sorted(demand.extras - provided):
+            self.unknown_extras[(demand.project, extra)] = None
+        environment = self.environments[demand.environment]
+        extras = demand.extras
+        while True:
+            more = {
+                canonicalize_name(extra)
+                for line in metadata.requires_dist
+                if (requirement := parse_requirement(line)) is not None
+                and canonicalize_name(requirement.name) == demand.project
+                and environment.wants(requirement.marker, extras)
+                for extra in requirement.extras
+            }
+            if more <= extras:
+                return extras
+            extras |= more
+
+    def _follow_build(self, build: _Build) -> dict[str, File | None]:
+        """Ask for what building a mirrored sdist requires, as for roots of the same closure."""
+        metadata = self.metadata.get(build.sdist.filename)
+        if metadata is None:
+            return {f"metadata:{build.sdist.filename}": build.sdist}
+        if not isinstance(metadata, CoreMetadata):
+            return {}
+        key = ("build", build.project, build.version, build.environment, build.scope)
+        if key in self._expanded:
+            return {}
+        self._expanded.add(key)
+        asker = Asker("build", build.project, str(build.version))
+        environment = self.environments[build.environment]
+        for line in metadata.build_requires:
+            requirement = parse_requirement(line)
+            if requirement is not None and environment.wants(requirement.marker, ()):
+                self._demand(requirement, build.environment, build.scope, asker)
+        return {}
+
+
+def _specifier(demand: Demand) -> SpecifierSet:
+    specifier = parse_specifier(demand.specifier)
+    assert specifier is not None, "a demand is made of a parsed specifier"
+    return specifier
+
+

@@ -1,0 +1,274 @@
+"""The plan: what belongs in the mirror, for which environments, who asked for it, and what was left out by which rule.
+
+It is made of a whole closure, and it is the only thing that the steps after it read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+from packaging.version import Version
+
+from mirror_tasks.closure import Chosen, Closure, Unusable
+from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.selection import refusal
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file that belongs in the mirror.
+
+    :param size: in bytes; None where the index does not say.
+    :param environments: the names of the environments that it is for, sorted.
+    """
+
+    filename: str
+    project: str
+    version: str
+    url: str
+    sha256: str
+    size: int | None
+    requires_python: str | None
+    yanked: str | None
+    upload_time: str | None
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """One reason why a release is in the mirror: an environment, a requirement, and who asked (a root or a release)."""
+
+    environment: str
+    requirement: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRelease:
+    """A release in the mirror.
+
+    :param installs: the file that an installer would take, by environment.
+    :param left_out: the rule that left a file of the release out, by file name.
+    """
+
+    project: str
+    version: str
+    installs: Mapping[str, str]
+    required: tuple[Required, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The release's name as tasks and people write it."""
+        return f"{self.project}-{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A requirement that nothing on the index satisfies, or that could not be decided because something failed."""
+
+    environment: str
+    requirement: str
+    by: tuple[str, ...]
+    reason: str
+    undecided: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it, sorted; the same input gives the same plan."""
+
+    environments: tuple[Mapping[str, Any], ...]
+    releases: tuple[PlannedRelease, ...]
+    files: tuple[PlannedFile, ...]
+    gaps: tuple[Gap, ...]
+    unknown_extras: tuple[str, ...] = ()
+    statuses: Mapping[str, tuple[str, str]] | None = None
+
+    @cached_property
+    def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
+        """The files of each project, in the order of their names."""
+        grouped: dict[str, list[PlannedFile]] = defaultdict(list)
+        for file in self.files:
+            grouped[file.project].append(file)
+        return {name: tuple(files) for name, files in grouped.items()}
+
+    @cached_property
+    def by_filename(self) -> Mapping[str, PlannedFile]:
+        """Each file by its name."""
+        return {file.filename: file for file in self.files}
+
+    @cached_property
+    def by_release(self) -> Mapping[tuple[str, str], tuple[PlannedFile, ...]]:
+        """The files of each release, by project and version."""
+        grouped: dict[tuple[str, str], list[PlannedFile]] = defaultdict(list)
+        for file in self.files:
+            grouped[(file.project, file.version)].append(file)
+        return {key: tuple(files) for key, files in grouped.items()}
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files whose size is known."""
+        return sum(file.size or 0 for file in self.files)
+
+    def to_bytes(self) -> bytes:
+        """Return the plan as JSON, an item a line, so that two plans can be compared with diff."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "environments": list(self.environments),
+            "releases": [asdict(one) for one in self.releases],
+            "files": [asdict(one) for one in self.files],
+            "gaps": [asdict(one) for one in self.gaps],
+            "unknown_extras": list(self.unknown_extras),
+            "statuses": dict(self.statuses or {}),
+        }
+        return item_a_line(content)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Plan:
+        """Read a plan back.
+
+        :raises ValueError: it is not a plan of this format.
+        """
+        data = json.loads(content)
+        if data.get("format") != FORMAT:
+            raise ValueError(f"expected a plan of format {FORMAT}, found {data.get('format')!r}")
+        return cls(
+            environments=tuple(data["environments"]),
+            releases=tuple(_release(one) for one in data["releases"]),
+            files=tuple(PlannedFile(**{**one, "environments": tuple(one["environments"])}) for one in data["files"]),
+            gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
+            unknown_extras=tuple(data["unknown_extras"]),
+            statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
+        )
+
+
+def _release(data: Mapping[str, Any]) -> PlannedRelease:
+    return PlannedRelease(**{**data, "required": tuple(Required(**one) for one in data["required"])})
+
+
+def item_a_line(content: Mapping[str, Any]) -> bytes:
+    """Return an object as JSON in which each item of its lists has a line of its own."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, list) and value:
+            items = ",\n  ".join(_compact(item) for item in value)
+            parts.append(f" {_compact(key)}: [\n  {items}\n ]")
+        else:
+            parts.append(f" {_compact(key)}: {_compact(value)}")
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def make_plan(closure: Closure) -> Plan:
+    """Turn a whole closure into the plan."""
+    required = _required(closure)
+    by_release: dict[tuple[str, Version], dict[str, Chosen]] = defaultdict(dict)
+    for (name, version, environment), chosen in closure.chosen.items():
+        by_release[(name, version)][environment] = chosen
+    files: list[PlannedFile] = []
+    releases: list[PlannedRelease] = []
+    for (name, version), chosen_by in sorted(by_release.items()):
+        files += _planned_files(name, version, chosen_by)
+        releases.append(_planned_release(closure, name, version, chosen_by, required[(name, version)]))
+    return Plan(
+        environments=tuple(one.to_json() for one in closure.environments.values()),
+        releases=tuple(releases),
+        files=tuple(sorted(files, key=attrgetter("project", "filename"))),
+        gaps=_gaps(closure),
+        unknown_extras=tuple(sorted(f"{name}[{extra}]" for name, extra in closure.unknown_extras)),
+        statuses=_statuses(closure, {name for name, _ in by_release}),
+    )
+
+
+def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Required]]:
+    found: dict[tuple[str, Version], set[tuple[str, str, str]]] = defaultdict(set)
+    for demand, versions in closure.releases.items():
+        for version in versions:
+            found[(demand.project, version)].update((demand.environment, str(demand), str(asker)) for asker in closure.asked[demand])
+    return defaultdict(list, {key: [Required(*one) for one in sorted(values)] for key, values in found.items()})
+
+
+def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen]) -> Iterable[PlannedFile]:
+    environments: dict[str, set[str]] = defaultdict(set)
+    files: dict[str, File] = {}
+    for environment, chosen in chosen_by.items():
+        for filename, file in chosen.files.items():
+            environments[filename].add(environment)
+            files[filename] = file
+    for filename, file in files.items():
+        yield PlannedFile(
+            filename=filename,
+            project=name,
+            version=str(version),
+            url=file.url,
+            sha256=file.hashes["sha256"],
+            size=file.size,
+            requires_python=file.requires_python,
+            yanked=file.yanked,
+            upload_time=file.upload_time,
+            environments=tuple(sorted(environments[filename])),
+        )
+
+
+def _planned_release(
+    closure: Closure, name: str, version: Version, chosen_by: Mapping[str, Chosen], required: Sequence[Required]
+) -> PlannedRelease:
+    project = closure.projects[name]
+    assert isinstance(project, Project), "a release was chosen from its project's page"
+    included = {filename for chosen in chosen_by.values() for filename in chosen.files}
+    left_out = {file.filename: _why_left_out(closure, file, chosen_by) for file in project.files(version) if file.filename not in included}
+    prefixes = (f"{name}-{version}", f"{name.replace('-', '_')}-{version}")
+    left_out.update((filename, reason) for filename, reason in project.skipped if filename.lower().startswith(prefixes))
+    installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}
+    return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())))
+
+
+def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen]) -> str:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for environment, chosen in sorted(chosen_by.items()):
+        reasons[_why_left_out_of(closure, file, environment, chosen)].append(environment)
+    if len(reasons) == 1:
+        return next(iter(reasons))
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
+def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Chosen) -> str:
+    metadata = closure.metadata.get(file.filename)
+    if isinstance(metadata, Unusable):
+        return metadata.reason
+    if reason := refusal(file, closure.environments[environment], closure.rules):
+        return reason
+    if is_wheel(file.filename):
+        return f"wheels: best takes {chosen.installs.filename}"
+    if closure.rules.sdists == "fallback" and is_wheel(chosen.installs.filename):
+        return f"sdists: fallback, and {chosen.installs.filename} fits"
+    return "another sdist of this release is taken"
+
+
+def _gaps(closure: Closure) -> tuple[Gap, ...]:
+    gaps = [
+        Gap(one.environment, one.requirement, tuple(sorted(str(asker) for asker in askers)), one.reason, one.undecided)
+        for one, askers in closure.unsatisfied.items()
+    ]
+    return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))
+
+
+def _statuses(closure: Closure, names: Iterable[str]) -> Mapping[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted(names):
+        project = closure.projects[name]
+        if isinstance(project, Project) and project.status not in (None, "active"):
+            found[name] = (str(project.status), project.status_reason or "")
+    return found
