@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
+from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
@@ -45,6 +46,8 @@ _OTHER_KINDS = {
     ".tgz": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
 }
 _MOST_TAGS = 2000
+_SCHEMES = ("https", "http", "file")
+_release = attrgetter("release")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Project:
     ) -> None:
         self.name = name
         self.status, self.status_reason = status
-        self.versions = tuple(sorted(files, reverse=True))
+        # Versions compare slowly, their release numbers fast: sorted by those first, few comparisons are left.
+        self.versions = tuple(sorted(sorted(files, key=_release, reverse=True), reverse=True))
         self.skipped = tuple(skipped)
         self._url = url
         self._files: dict[Version, list[_Entry] | tuple[File, ...]] = {**files}
@@ -139,8 +143,10 @@ def version_of(filename: str, project: str) -> Version:
 
     :raises PageError: no standard allows the name, or it is another project's.
     """
-    version, reason = _parse_filename(filename, canonicalize_name(project))
+    text, reason = _parse_filename(filename, canonicalize_name(project))
+    version = None if reason else _version(text)
     if version is None:
+        reason = reason or f"its version {text!r} breaks PEP 440"
         raise PageError(
             "reading the file name",
             repr(filename),
@@ -162,38 +168,38 @@ def _refused(url: str, problem: str) -> PageError:
 # --- File names
 
 
-def _parse_filename(filename: str, project: str) -> tuple[Version | None, str]:
-    """Return the version, or None and the reason why there is none; ``project`` is normalised."""
+def _parse_filename(filename: str, project: str) -> tuple[str, str | None]:
+    """Return the text of the version, or the reason why ``filename`` can't be used; ``project`` is normalised."""
     if filename.endswith(".whl"):
-        fields = filename[:-4].split("-")
-        if len(fields) == 5 or (len(fields) == 6 and fields[2][:1].isdigit()):
-            if _normal(fields[0]) != project:
-                return None, f"named for another project than {project}"
-            text = fields[1]
-            if reason := _tag_fault("-".join(fields[-3:])):
-                return None, reason
-        else:
-            return None, _odd_wheel(fields)
-    elif filename.endswith((".tar.gz", ".zip")):
-        found = _sdist_pattern(project).match(filename)
-        if found is None:
-            return None, f"not named {project}-VERSION"
-        text = found[1]
-    else:
-        return None, _other_kind(filename)
-    version = _version(text)
-    return version, "" if version is not None else f"its version {text!r} is not one that PEP 440 allows"
-
-
-def _odd_wheel(fields: list[str]) -> str:
-    if len(fields) in (6, 7):
-        return "a wheel variant, which is a draft that installers do not know"
-    return "not a wheel's name: NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl"
-
-
-def _other_kind(filename: str) -> str:
+        fields = filename.split("-", 2)
+        if len(fields) != 3:
+            return "", _NOT_A_WHEEL
+        if _normal(fields[0]) != project:
+            return "", f"named for another project than {project}"
+        return fields[1], _tags_fault(fields[2])
+    if filename.endswith((".tar.gz", ".zip")):
+        found = _sdist_pattern(project)(filename)
+        return (found[1], None) if found else ("", f"not named {project}-VERSION")
     kinds = (reason for ending, reason in _OTHER_KINDS.items() if filename.endswith(ending))
-    return next(kinds, "neither a wheel nor an sdist")
+    return "", next(kinds, "neither a wheel nor an sdist")
+
+
+_NOT_A_WHEEL = "not a wheel's name: NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl"
+
+
+@lru_cache(maxsize=1 << 14)
+def _tags_fault(rest: str) -> str | None:
+    """Return why ``rest``, what follows the version in a wheel's name, is not ``[BUILD-]PYTHON-ABI-PLATFORM.whl``.
+
+    The same few hundred endings occur in every release. A compressed tag set can be a bomb, so it is only counted.
+    """
+    build, *fields = ["", *rest[:-4].split("-")] if rest.count("-") == 2 else rest[:-4].split("-")
+    sets = [field.split(".") for field in fields[:3]]
+    if len(fields) == 3 and (not build or build[0].isdigit()):
+        if not all(map(all, sets)) or not all(python.isidentifier() for python in sets[0]):
+            return f"its tag {'-'.join(fields)!r} is not one that a wheel may have"
+        return f"its tag stands for more than {_MOST_TAGS} tags" if prod(map(len, sets)) > _MOST_TAGS else None
+    return "a wheel variant, which is a draft that installers do not know" if len(fields) in (3, 4) else _NOT_A_WHEEL
 
 
 @lru_cache(maxsize=1 << 16)
@@ -209,45 +215,79 @@ def _normal(name: str) -> str:
     return canonicalize_name(name)
 
 
-@lru_cache(maxsize=1 << 14)
-def _tag_fault(tag: str) -> str | None:
-    """Return why ``tag`` is not a compressed tag set, or None; a tag set can be a bomb, so it is counted first."""
-    sets = [part.split(".") for part in tag.split("-")]
-    if not all(all(members) for members in sets) or not all(python.isidentifier() for python in sets[0]):
-        return f"its tag {tag!r} is not one that a wheel may have"
-    if prod(map(len, sets)) > _MOST_TAGS:
-        return f"its tag stands for more than {_MOST_TAGS} tags"
-    return None
-
-
 @lru_cache(maxsize=1 << 10)
-def _sdist_pattern(project: str) -> re.Pattern[str]:
-    """The name is known, so what follows it is the version: old names and versions both have dashes (foo-1.0-1)."""
+def _sdist_pattern(project: str) -> Callable[[str], re.Match[str] | None]:
+    """The name is known, so what follows it is the version: old names and old versions have dashes (foo-1.0-1)."""
     name = "[-_.]+".join(re.escape(part) for part in project.split("-"))
-    return re.compile(rf"{name}-([^/\\]+?)(?:\.tar\.gz|\.zip)\Z", re.IGNORECASE | re.ASCII)
+    return re.compile(rf"{name}-([^/\\]+)\.(?:tar\.gz|zip)", re.IGNORECASE | re.ASCII).fullmatch
 
 
 # --- Entries
 
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}").fullmatch
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}").fullmatch
-_SCHEMES = ("https", "http", "file")
-
-
 def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str | None]) -> Project:
-    by_version: dict[Version, list[_Entry]] = {}
     skipped: list[tuple[str, str]] = []
-    for entry in _each_once(entries, skipped):
-        version, reason = _parse_filename(entry["filename"], name)
-        reason = reason or _entry_fault(entry, url)
-        if reason or version is None:
+    by_text: dict[str, list[_Entry]] = {}
+    for entry in entries if _all_sound(entries) else _sound(entries, url, skipped):
+        text, reason = _parse_filename(entry["filename"], name)
+        if reason:
             skipped.append((entry["filename"], reason))
-        elif version in by_version:
-            by_version[version].append(entry)
+        elif text in by_text:
+            by_text[text].append(entry)
         else:
-            by_version[version] = [entry]
-    return Project(name, url, by_version, skipped, status)
+            by_text[text] = [entry]
+    return Project(name, url, _by_version(by_text, skipped), skipped, status)
+
+
+def _by_version(by_text: Mapping[str, list[_Entry]], skipped: list[tuple[str, str]]) -> dict[Version, list[_Entry]]:
+    """Bring together what PEP 440 takes for one version, as it does 1.0 and 1.0.0."""
+    by_version: dict[Version, list[_Entry]] = {}
+    for text, entries in by_text.items():
+        version = _version(text)
+        if version is None:
+            skipped += [(entry["filename"], f"its version {text!r} breaks PEP 440") for entry in entries]
+        elif version in by_version:
+            by_version[version] += entries
+        else:
+            by_version[version] = entries
+    return by_version
+
+
+_PLAIN_NAMES = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}\n)*").fullmatch
+_PLAIN_URLS = re.compile(r"(?:https?://[A-Za-z0-9.:-]+/[^\s#@]*\n)*").fullmatch
+_SHA256S = re.compile(r"(?:[0-9a-fA-F]{64}\n)*").fullmatch
+_INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
+
+
+def _all_sound(entries: list[_Entry]) -> bool:
+    """Say if no entry has a fault that :func:`_sound` would find: a column at a time, as nearly every page passes."""
+    try:
+        names = [entry["filename"] for entry in entries]
+        return bool(
+            len(set(names)) == len(names)
+            and _PLAIN_NAMES(_lines(names))
+            and _PLAIN_URLS(_lines([entry["url"] for entry in entries]))
+            and _SHA256S(_lines([entry["hashes"]["sha256"] for entry in entries]))
+            and {type(entry.get("size")) for entry in entries} <= _INT
+            and min((entry.get("size") or 0 for entry in entries), default=0) >= 0
+            and {type(entry.get("requires-python")) for entry in entries} <= _TEXT
+            and {type(entry.get("upload-time")) for entry in entries} <= _TEXT
+            and {type(entry.get("yanked")) for entry in entries} <= _TEXT_OR_BOOL
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _lines(texts: list[str]) -> str:
+    return "\n".join([*texts, ""])
+
+
+def _sound(entries: list[_Entry], base: str, skipped: list[tuple[str, str]]) -> Iterator[_Entry]:
+    for entry in _each_once(entries, skipped):
+        if reason := _entry_fault(entry, base):
+            skipped.append((entry["filename"], reason))
+        else:
+            yield entry
 
 
 def _each_once(entries: list[_Entry], skipped: list[tuple[str, str]]) -> Iterable[_Entry]:
@@ -258,7 +298,7 @@ def _each_once(entries: list[_Entry], skipped: list[tuple[str, str]]) -> Iterabl
         filename = entry.get("filename") if type(entry) is dict else None
         if type(filename) is not str:
             skipped.append(("", "an entry without a file name"))
-        elif not _PLAIN_NAME(filename) and (reason := _name_fault(filename)):
+        elif reason := _name_fault(filename):
             skipped.append((repr(filename[:300]), reason))
         elif named.setdefault(filename, entry) is not entry:
             again.append(entry)
@@ -280,26 +320,19 @@ def _name_fault(filename: str) -> str | None:
 
 def _entry_fault(entry: _Entry, base: str) -> str | None:
     """Return why the entry can't be used, or None: its types are those of the standard, and its hash can be checked."""
-    hashes = entry.get("hashes")
-    sha256 = hashes.get("sha256") if type(hashes) is dict else None
-    if type(sha256) is not str or not _SHA256(sha256):
+    hashes, size, link = entry.get("hashes"), entry.get("size"), entry.get("url")
+    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         return "no sha256 is announced that its bytes could be checked against"
-    link = entry.get("url")
-    if type(link) is not str or not (link.startswith("https://") or _absolute(base, link)):
-        return "its URL is not one of http, https or file"
-    size = entry.get("size")
-    if size is not None and (type(size) is not int or size < 0):
+    if not isinstance(link, str) or not _absolute(base, link):
+        return "its URL is not one of http or https"
+    if type(size) not in _INT or (size or 0) < 0:
         return f"its size is {size!r:.40}, not a number of bytes"
-    for key in ("requires-python", "upload-time"):
-        if type(entry.get(key, "")) not in _TEXT_OR_NONE:
-            return f"its {key} is not text"
-    if type(entry.get("yanked")) not in _TEXT_BOOL_OR_NONE:
+    if type(entry.get("requires-python")) not in _TEXT or type(entry.get("upload-time")) not in _TEXT:
+        return "its requires-python or upload-time is not text"
+    if type(entry.get("yanked")) not in _TEXT_OR_BOOL:
         return "its yanked is neither a boolean nor a reason"
     return None
-
-
-_TEXT_OR_NONE = {str, type(None)}
-_TEXT_BOOL_OR_NONE = {str, bool, type(None)}
 
 
 def _file(entry: _Entry, base: str) -> File:
@@ -336,6 +369,8 @@ def _absolute(base: str, link: str) -> str:
 
     A page fetched over the network may not name files of this machine.
     """
+    if _PLAIN_URLS(link + "\n"):
+        return link
     try:
         parts = urlsplit(urldefrag(urljoin(base, link)).url)
         if parts.scheme not in _SCHEMES or (parts.scheme == "file" and not base.startswith("file:")):
@@ -450,7 +485,7 @@ class _Page(HTMLParser):
 
     def _anchor(self, attrs: Mapping[str, str | None]) -> None:
         link, _, fragment = (attrs.get("href") or "").strip().partition("#")
-        # pip and uv take the last part of the URL for the name; the anchor's text may be cut short by a directory lister.
+        # pip and uv take the URL's last part for the name: a directory lister may cut the anchor's text short.
         filename = unquote(link.partition("?")[0].rpartition("/")[2])
         if not filename:
             return
