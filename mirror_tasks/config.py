@@ -1,0 +1,384 @@
+"""``mirror.yaml`` as a frozen :class:`Config`; a wrong one is refused with all its faults at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+import yaml
+from packaging.requirements import Requirement
+
+from mirror_tasks.blocks import Block, show
+from mirror_tasks.environments import BlockError, Environment, environment
+from mirror_tasks.errors import ConfigError, Fault
+from mirror_tasks.requirement_files import (
+    RequestedRequirement,
+    logical_lines,
+    parse_requirement,
+    read_requirements,
+    read_text,
+    relative,
+)
+
+__all__ = ["KEYS", "REQUIREMENT_KEYS", "Config", "RequestedRequirement", "Root", "load"]
+
+KEYS = (
+    "output",
+    "index",
+    "environments",
+    "requirements",
+    "versions",
+    "wheels",
+    "sdists",
+    "build-requirements",
+    "prereleases",
+    "prefer-binary",
+    "workers",
+    "refresh",
+)
+"""The keys of ``mirror.yaml``."""
+
+REQUIREMENT_KEYS = ("require", "file", "wanted", "versions")
+"""The keys of an entry under ``requirements:`` that is not just text."""
+
+_LARGEST = 1 << 20  # bytes
+
+_EXAMPLE = """
+    environments:
+      server: {python: "3.12", platform: linux-x86_64, glibc: "2.28"}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """One entry under ``requirements:``, to be installable by itself; a file is one root of all its lines.
+
+    :param name: as the user wrote it: ``requests>=2.24.0``, or ``requirements.txt``.
+    :param key_path: its place in ``mirror.yaml``, such as ``requirements[0]``.
+    :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
+    """
+
+    name: str
+    key_path: str
+    requirements: tuple[RequestedRequirement, ...]
+    constraints: tuple[Requirement, ...] = ()
+    versions: str | int = "latest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What ``mirror.yaml`` says; paths are absolute.
+
+    :param state: the folder of pages, records and doit's database.
+    :param indexes: URLs, the first that has a project serves it; None: what pip uses here. Never shown: they may
+        carry credentials.
+    :param environments: in the order of the file.
+    :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
+    :param workers: tasks at once, 1 to 64.
+    :param refresh: seconds that a project page is trusted without asking again.
+    :param inputs: every file that was read.
+    """
+
+    path: Path
+    output: Path
+    state: Path
+    indexes: tuple[str, ...] | None = field(repr=False)
+    environments: tuple[Environment, ...]
+    roots: tuple[Root, ...]
+    versions: str | int
+    wheels: Literal["compatible", "best", "none"]
+    sdists: Literal["always", "fallback", "never"]
+    build_requirements: bool
+    prereleases: bool
+    prefer_binary: bool
+    workers: int
+    refresh: float
+    inputs: tuple[Path, ...]
+
+
+def load(path: Path) -> Config:
+    """Read ``mirror.yaml`` and the requirements files it names.
+
+    :raises ConfigError: it can't be used; carries all faults at once.
+    """
+    path = path.absolute()
+    faults: list[Fault] = []
+    config = _Reader(path, Block(_parse(path), "", faults), faults).config()
+    if faults:
+        raise ConfigError(path, faults)
+    return config
+
+
+# --- YAML -----------------------------------------------------------------------------------------------------
+
+
+def _parse(path: Path) -> object:
+    """Return what the file holds.
+
+    :raises ConfigError: it is not YAML, says a key twice, or its aliases grow without end.
+    """
+    try:
+        loader = yaml.SafeLoader(read_text(path, _LARGEST))
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        faults = list(_twice_said(node, "", set()))
+        if _grown_size(node, {}) > _LARGEST:
+            faults.append(Fault(path.name, "its aliases grow to more than a configuration can be; write it out"))
+        if faults:
+            raise ConfigError(path, faults)
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}")]) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(path, [Fault(path.name, str(error).splitlines()[0])]) from None
+    except RecursionError:
+        raise ConfigError(path, [Fault(path.name, "nested deeper than a configuration can be")]) from None
+
+
+def _twice_said(node: yaml.Node, key_path: str, seen: set[int]) -> Iterator[Fault]:
+    """Yield a fault for each key that a mapping has twice: YAML forbids it, PyYAML silently takes the last."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _twice_said(item, f"{key_path}[{index}]", seen)
+    elif isinstance(node, yaml.MappingNode):
+        keys: dict[str, int] = {}
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+            below = f"{key_path}.{name}" if key_path else name
+            line = key.start_mark.line + 1
+            if name in keys and name != "?":
+                yield Fault(below, f"said twice, on line {keys[name]} and line {line}; keep one")
+            keys.setdefault(name, line)
+            yield from _twice_said(value, below, seen)
+
+
+def _grown_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return how many nodes there are with every alias written out; one that contains itself counts as endless."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = _LARGEST + 1  # until it is known: met again below itself, it never ends
+    size = 1
+    if isinstance(node, yaml.SequenceNode):
+        size += sum(_grown_size(item, sizes) for item in node.value)
+    elif isinstance(node, yaml.MappingNode):
+        size += sum(_grown_size(item, sizes) for pair in node.value for item in pair)
+    sizes[id(node)] = size
+    return size
+
+
+# --- what it says ---------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Reads the whole file, key by key."""
+
+    def __init__(self, path: Path, block: Block, faults: list[Fault]) -> None:
+        self.path = path
+        self.folder = path.parent
+        self.block = block
+        self.faults = faults
+        self.inputs = [path]
+        block.only(KEYS)
+
+    def config(self) -> Config:
+        suffix = "" if self.path.stem == "mirror" else f"-{self.path.stem}"
+        state = self.folder / f".mirror{suffix}"
+        versions = self._versions(self.block, "latest")
+        config = Config(
+            path=self.path,
+            output=self._output(f"mirror{suffix}", state),
+            state=state,
+            indexes=self._indexes(),
+            environments=tuple(self._environments()),
+            roots=tuple(self._roots(versions)),
+            versions=versions,
+            wheels=cast(
+                Literal["compatible", "best", "none"],
+                self.block.choice("wheels", "compatible", ("compatible", "best", "none")),
+            ),
+            sdists=cast(
+                Literal["always", "fallback", "never"],
+                self.block.choice("sdists", "always", ("always", "fallback", "never")),
+            ),
+            build_requirements=self.block.boolean("build-requirements", True),
+            prereleases=self.block.boolean("prereleases", False),
+            prefer_binary=self.block.boolean("prefer-binary", False),
+            workers=self.block.integer("workers", 16, 1, 64),
+            refresh=self._refresh(),
+            inputs=tuple(dict.fromkeys(self.inputs)),
+        )
+        if config.wheels == "none" and config.sdists == "never":
+            self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")
+        return config
+
+    def _output(self, default: str, state: Path) -> Path:
+        output = self.folder / self.block.string("output", default)
+        real, folder = output.resolve(), self.folder.resolve()
+        if folder == real or folder.is_relative_to(real):
+            self.block.fault("output", "it holds this file; expected a folder of its own, such as mirror")
+        elif real.is_relative_to(state.resolve()):
+            self.block.fault("output", f"it lies in {state.name}, the folder of this project's state")
+        elif output.exists() and not output.is_dir():
+            self.block.fault("output", f"expected a folder, found the file {output}")
+        return output
+
+    def _indexes(self) -> tuple[str, ...] | None:
+        value = self.block.get("index")
+        if value is None:
+            return None
+        urls = value if isinstance(value, list) else [value]
+        if not urls:
+            self.block.fault("index", "expected a URL, or a list of URLs, found an empty list")
+        for position, url in enumerate(urls):
+            if not _is_index_url(url):  # what it is is not shown: a misspelt URL may carry a password all the same
+                key = f"index[{position}]" if isinstance(value, list) else "index"
+                self.block.fault(key, "expected a URL such as https://index.example.com/simple/")
+        return tuple(dict.fromkeys(url.strip() for url in urls if isinstance(url, str)))
+
+    def _environments(self) -> Iterator[Environment]:
+        if not self.block.get("environments"):
+            self.block.fault("environments", f"expected at least one environment, such as{_EXAMPLE}")
+            return
+        names: dict[str, str] = {}
+        for name, value in Block(self.block.get("environments"), "environments", self.faults).items():
+            key_path = f"environments.{name}"
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+                expected = "a name of letters, digits and . _ - that begins with a letter or digit"
+                self.faults.append(Fault(key_path, f"expected {expected} (quoted if it looks like a number)"))
+            elif name.lower() in names:
+                other = names[name.lower()]
+                self.faults.append(Fault(key_path, f"the name differs from {other!r} only in upper and lower case"))
+            names.setdefault(str(name).lower(), str(name))
+            try:
+                yield environment(str(name), cast("dict[str, object]", value), key_path)
+            except BlockError as error:
+                self.faults.extend(error.faults)
+
+    def _roots(self, versions: str | int) -> Iterator[Root]:
+        entries = self.block.get("requirements")
+        if not isinstance(entries, list) or not entries:
+            found = "" if entries is None or entries == [] else f", found {show(entries)}"
+            self.block.fault("requirements", f"expected a list of requirements such as requests>=2.24{found}")
+            return
+        seen: dict[object, str] = {}
+        for position, entry in enumerate(entries):
+            for root in self._entry(entry, f"requirements[{position}]", versions):
+                identity = _identity(root)
+                if identity not in seen:
+                    seen[identity] = root.key_path
+                    yield root
+                elif not isinstance(entry, dict) or "wanted" not in entry:  # clients ask for what is listed, too
+                    self.faults.append(Fault(root.key_path, f"{root.name!r} is listed already, in {seen[identity]}"))
+
+    def _entry(self, entry: object, key_path: str, versions: str | int) -> list[Root]:
+        if isinstance(entry, str):
+            return self._required(entry, key_path, versions)
+        if not isinstance(entry, dict):
+            self.faults.append(Fault(key_path, f"expected a requirement such as requests>=2.24, found {show(entry)}"))
+            return []
+        block = Block(entry, key_path, self.faults)
+        block.only(REQUIREMENT_KEYS)
+        versions = self._versions(block, versions)
+        kinds = [kind for kind in ("require", "file", "wanted") if kind in entry]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none"
+            block.fault("", f"expected one of require, file and wanted, found {found}")
+            return []
+        text = block.string(kinds[0], None)
+        if text is None:
+            if not block.has(kinds[0]):
+                block.fault(kinds[0], "expected text, found nothing")
+            return []
+        read = {"require": self._required, "file": self._file, "wanted": self._wanted}[kinds[0]]
+        return read(text, key_path, versions)
+
+    def _required(self, text: str, key_path: str, versions: str | int) -> list[Root]:
+        try:
+            requirement = parse_requirement(text)
+        except ValueError as error:
+            self.faults.append(Fault(key_path, str(error)))
+            return []
+        requested = RequestedRequirement(requirement=requirement, where=f"{self.path.name}: {key_path}")
+        return [Root(name=text, key_path=key_path, requirements=(requested,), versions=versions)]
+
+    def _file(self, text: str, key_path: str, versions: str | int) -> list[Root]:
+        path = self.folder / text
+        lines = read_requirements(path, text, self.folder)
+        self.inputs.extend(lines.inputs)
+        self.faults.extend(lines.faults)
+        if not lines.requirements and not lines.faults:
+            self.faults.append(Fault(f"{key_path}.file", f"expected requirements in {text}, found none"))
+        return [
+            Root(
+                name=text,
+                key_path=key_path,
+                requirements=tuple(lines.requirements),
+                constraints=tuple(lines.constraints),
+                versions=versions,
+            )
+        ]
+
+    def _wanted(self, text: str, key_path: str, versions: str | int) -> list[Root]:
+        path = self.folder / text
+        try:
+            lines = list(logical_lines(read_text(path, _LARGEST)))
+        except ValueError as error:
+            self.faults.append(Fault(f"{key_path}.wanted", str(error)))
+            return []
+        self.inputs.append(path)
+        roots = []
+        for number, line in lines:
+            where = f"{relative(path, self.folder)}:{number}"
+            try:
+                requested = RequestedRequirement(requirement=parse_requirement(line), where=where)
+            except ValueError as error:
+                self.faults.append(Fault(where, str(error)))
+                continue
+            roots.append(Root(name=line, key_path=key_path, requirements=(requested,), versions=versions))
+        return roots
+
+    def _versions(self, block: Block, default: str | int) -> str | int:
+        value = block.get("versions")
+        if value is None:
+            return default
+        if value in ("latest", "all") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        block.fault("versions", f"expected latest, all or a number of newest releases, found {show(value)}")
+        return default
+
+    def _refresh(self) -> float:
+        value = self.block.get("refresh")
+        if value in (None, 0, "0") and value is not False:
+            return 0.0
+        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([smhd])", value) if isinstance(value, str) else None
+        if match is None:
+            self.block.fault("refresh", f"expected 0 or a time such as 30m, 12h or 7d, found {show(value)}")
+            return 0.0
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _identity(root: Root) -> object:
+    """Return what makes two roots the same one: a file's name, or the requirement, however it is spelt."""
+    if len(root.requirements) == 1 and root.requirements[0].where.startswith(("mirror", root.key_path)):
+        return root.requirements[0].requirement
+    return root.name
+
+
+def _is_index_url(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value.strip())
+        return (parts.scheme in {"http", "https"} and bool(parts.hostname)) or parts.scheme == "file"
+    except ValueError:
+        return False

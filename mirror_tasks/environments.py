@@ -1,0 +1,533 @@
+"""Environments: one that packages are mirrored for, as PEP 508 markers and PEP 425 tags.
+
+A block of ``mirror.yaml`` names a Python, a platform and what its C library or system is; everything that an
+installer on that machine would find out about itself is derived here, without being there.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.specifiers import InvalidSpecifier
+from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
+from packaging.version import InvalidVersion, Version
+
+from mirror_tasks.blocks import Block, did_you_mean, show
+from mirror_tasks.errors import Fault, MetadataError, MirrorError
+from mirror_tasks.files import to_json
+
+MARKER_KEYS = (
+    "implementation_name",
+    "implementation_version",
+    "os_name",
+    "platform_machine",
+    "platform_python_implementation",
+    "platform_release",
+    "platform_system",
+    "platform_version",
+    "python_full_version",
+    "python_version",
+    "sys_platform",
+)
+"""The environment markers of PEP 508, all but ``extra``."""
+
+KEYS = (
+    "python",
+    "platform",
+    "glibc",
+    "musl",
+    "macos",
+    "implementation",
+    "implementation-version",
+    "markers",
+    "tags",
+)
+"""The keys of an environment's block in ``mirror.yaml``."""
+
+DEFAULT_GLIBC = "2.28"
+DEFAULT_MACOS = "14.0"
+
+
+class BlockError(MirrorError):
+    """A block of ``mirror.yaml`` does not describe an environment; carries all its faults."""
+
+    def __init__(self, name: str, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        problem = "; ".join(map(str, self.faults))
+        super().__init__("reading the environment", name, problem, "Correct the block and run again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment that packages are mirrored for.
+
+    :param name: its key in ``mirror.yaml``.
+    :param python: the lowest full version it stands for (3.12 stands from 3.12.0 on). Requires-Python is judged on
+        it, and installers compare without the pre-release part (pip: ``sys.version_info[:3]``), so it has none.
+    :param markers: all keys of :data:`MARKER_KEYS`: once for an exact Python version, else at both ends of the range.
+    :param tags: the tags of the wheels it can install, best first, as its own installer orders them.
+    """
+
+    name: str
+    python: Version
+    markers: tuple[Mapping[str, str], ...]
+    tags: tuple[Tag, ...]
+    _rank: Callable[[str], int | None] = field(init=False, repr=False, compare=False)
+    _holds: Callable[[str, str], bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ranks = {str(tag): rank for rank, tag in reversed(list(enumerate(self.tags)))}
+        # lru_cache locks by itself and is bounded: a hostile page can't fill the memory with tags of its own making
+        rank = functools.lru_cache(maxsize=1 << 16)(functools.partial(_best_rank, ranks))
+        holds = functools.lru_cache(maxsize=1 << 16)(functools.partial(_true_at_any_end, self.markers))
+        object.__setattr__(self, "_rank", rank)
+        object.__setattr__(self, "_holds", holds)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def tag_rank(self, compressed: str) -> int | None:
+        """Return the index of the best tag in common with a wheel's, 0 being the best of all, or None without one.
+
+        :param compressed: the tags as they stand in a wheel's name, such as
+            ``cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64``.
+        """
+        return self._rank(compressed)
+
+    def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
+        """Say if a requirement with this marker applies at either end of the range, with no extra or any of ``extras``.
+
+        :raises MetadataError: the marker compares what can't be compared.
+        """
+        if marker is None:
+            return True
+        text = str(marker)
+        return self._holds(text, "") or any(self._holds(text, extra) for extra in extras)
+
+    def to_json(self) -> dict[str, object]:
+        """Return what a plan keeps of it; the long list of tags as its number and hash."""
+        tags = "\n".join(map(str, self.tags))
+        return {
+            "name": self.name,
+            "python": str(self.python),
+            "markers": [dict(markers) for markers in self.markers],
+            "tags": len(self.tags),
+            "tags-sha256": hashlib.sha256(tags.encode()).hexdigest(),
+        }
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of :meth:`to_json`, in hexadecimal: changes when what can be chosen for it can."""
+        return hashlib.sha256(to_json(self.to_json())).hexdigest()
+
+
+def _best_rank(ranks: Mapping[str, int], compressed: str) -> int | None:
+    parts = compressed.lower().split("-")
+    if len(parts) != 3:
+        return None
+    interpreters, abis, platforms = (part.split(".") for part in parts)
+    if len(interpreters) * len(abis) * len(platforms) > 1000:  # no honest wheel has that many, a hostile one could
+        return None
+    found = (
+        ranks.get(f"{interpreter}-{abi}-{platform}")
+        for interpreter in interpreters
+        for abi in abis
+        for platform in platforms
+    )
+    return min((rank for rank in found if rank is not None), default=None)
+
+
+def _true_at_any_end(ends: tuple[Mapping[str, str], ...], marker: str, extra: str) -> bool:
+    parsed = Marker(marker)
+    try:
+        # Marker.evaluate fills keys that are not given from the machine it runs on: all of them are given
+        return any(parsed.evaluate({**end, "extra": extra}) for end in ends)
+    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, InvalidSpecifier) as error:
+        raise MetadataError(
+            "evaluating the marker",
+            repr(marker),
+            f"expected a comparison that has an answer, found: {error}",
+            "The requirement it stands in can't be used; report it to the project.",
+        ) from error
+
+
+# --- from a block of mirror.yaml ------------------------------------------------------------------------------
+
+
+class _Python(NamedTuple):
+    """A Python version as written: ``low`` and ``high`` are full versions, equal where it is exact."""
+
+    minor: tuple[int, int]
+    low: str
+    high: str
+    threaded: bool
+
+    @property
+    def minor_text(self) -> str:
+        return f"{self.minor[0]}.{self.minor[1]}"
+
+
+class _Platform(NamedTuple):
+    """A platform: its markers, and the architecture as tags spell it."""
+
+    system: str
+    arch: str
+    machine: str
+
+    @property
+    def markers(self) -> dict[str, str]:
+        return {**_SYSTEMS[self.system], "platform_machine": self.machine}
+
+
+# Values that no requirement should hang on are those of a common machine. Kernel and build numbers are kept
+# comparable as versions (PEP 508 compares as versions where both sides are ones).
+_SYSTEMS: dict[str, dict[str, str]] = {
+    "linux": {
+        "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
+        "platform_release": "5.15.0", "platform_version": "#1 SMP",
+    },
+    "windows": {
+        "os_name": "nt", "sys_platform": "win32", "platform_system": "Windows",
+        "platform_release": "10", "platform_version": "10.0.19045",
+    },
+    "macos": {"os_name": "posix", "sys_platform": "darwin", "platform_system": "Darwin"},
+}  # fmt: skip
+
+PLATFORMS: Mapping[str, _Platform] = {
+    **{
+        f"linux-{arch}": _Platform("linux", arch, arch)
+        for arch in ("x86_64", "aarch64", "i686", "armv7l", "ppc64le", "s390x", "riscv64")
+    },
+    # platform.machine() is upper case on 64-bit Windows; tags are not
+    "windows-amd64": _Platform("windows", "amd64", "AMD64"),
+    "windows-x86": _Platform("windows", "x86", "x86"),
+    "windows-arm64": _Platform("windows", "arm64", "ARM64"),
+    "macos-x86_64": _Platform("macos", "x86_64", "x86_64"),
+    "macos-arm64": _Platform("macos", "arm64", "arm64"),
+}
+"""The platforms that tags can be derived for."""
+
+_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalVM"}
+"""``sys.implementation.name`` and what ``platform.python_implementation()`` says there."""
+
+# The newest release for each Python; wheels depend on it by the ABI, markers hardly ever.
+_IMPLEMENTATION_VERSIONS = {
+    "pypy": {
+        "3.6": "7.3.3", "3.7": "7.3.9", "3.8": "7.3.11", "3.9": "7.3.16", "3.10": "7.3.19", "3.11": "7.3.20",
+    },
+    "graalpy": {"3.10": "24.0.0", "3.11": "24.2.0", "3.12": "25.0.0", "3.13": "25.3.0"},
+}  # fmt: skip
+
+# Since 25.0 GraalPy keeps its ABI for a Python version: 25.1 and 25.2 load wheels of 25.0.
+_GRAALPY_ABI = {"3.12": "250", "3.13": "253"}
+
+
+def environment(name: str, block: Mapping[str, object], key_path: str) -> Environment:
+    """Return the environment that a block of ``mirror.yaml`` describes.
+
+    :param key_path: the block's place, such as ``environments.laptop``.
+    :raises BlockError: the block does not describe one; carries all its faults.
+    """
+    faults: list[Fault] = []
+    result = _Reader(name, Block(block, key_path, faults)).environment()
+    if result is None or faults:
+        raise BlockError(name, faults)
+    return result
+
+
+class _Reader:
+    """Reads one block: first what it says, then what follows from that."""
+
+    def __init__(self, name: str, block: Block) -> None:
+        self.name = name
+        self.block = block
+        block.only(KEYS)
+        self.given = _given_markers(block)
+        self.implementation = self._implementation()
+        self.python = self._python()
+        self.platform = self._platform()
+        self.libc = _libc(block, self.platform)
+        self.macos = _macos(block, self.platform)
+        self.version = block.version("implementation-version", "7.3.19")
+
+    def environment(self) -> Environment | None:
+        python = self.python
+        if python is None or self.block.faulty:
+            return None
+        markers = self._markers(python)
+        tags = self._tags(python)
+        if markers is None or tags is None:
+            return None
+        return Environment(self.name, Version(Version(python.low).base_version), markers, tags)
+
+    def _implementation(self) -> str:
+        derived = self.given.get("implementation_name", "cpython")
+        return self.block.choice("implementation", derived, _IMPLEMENTATIONS)
+
+    def _python(self) -> _Python | None:
+        key = "python"
+        text = self.block.version("python", "3.12")
+        spelled = [marker for marker in ("python_full_version", "python_version") if marker in self.given]
+        if text is not None and spelled:
+            self.block.fault(f"markers.{spelled[0]}", "the block has `python` too; expected only one of the two")
+        elif spelled:
+            key, text = f"markers.{spelled[0]}", self.given[spelled[0]]
+        elif text is None and not self.block.has("python"):
+            self.block.fault("python", 'missing; expected a version in quotes such as "3.12" or "3.11.7"')
+        return self._parse_python(key, text) if text is not None else None
+
+    def _parse_python(self, key: str, text: str) -> _Python | None:
+        python = _parse_python(text)
+        if python is None:
+            expected = '"3.12" for every 3.12, "3.11.7" for exactly that one, or "3.13t" for a free-threaded build'
+            self.block.fault(key, f"expected a Python 3 version such as {expected}, found {show(text)}")
+        elif python.threaded and (python.minor < (3, 13) or self.implementation != "cpython"):
+            self.block.fault(key, f"only CPython 3.13 and newer have free-threaded builds, found {show(text)}")
+        return python
+
+    def _platform(self) -> _Platform | None:
+        text = self.block.string("platform", None)
+        if text is None:
+            if not self.given and not self.block.has("platform"):
+                self.block.fault("platform", f"missing; expected one of {', '.join(PLATFORMS)}")
+            return _platform_of(self.given)
+        if text not in PLATFORMS:
+            self.block.fault("platform", _unknown_platform(text))
+        return PLATFORMS.get(text)
+
+    def _markers(self, python: _Python) -> tuple[Mapping[str, str], ...] | None:
+        shared = self.platform.markers if self.platform else {}
+        if self.macos:
+            shared |= _darwin(self.macos)
+        ends = dict.fromkeys((python.low, python.high))
+        markers = [{**shared, **self._python_markers(python, full), **self.given} for full in ends]
+        missing = [key for key in MARKER_KEYS if key not in markers[0]]
+        if missing:
+            self.block.fault("markers", f"missing {', '.join(missing)}: can't be derived from what is given")
+            return None
+        return tuple(MappingProxyType(dict(sorted(end.items()))) for end in markers)
+
+    def _python_markers(self, python: _Python, full: str) -> dict[str, str]:
+        markers = {
+            "python_version": python.minor_text,
+            "python_full_version": full,
+            "implementation_name": self.implementation,
+        }
+        if self.implementation in _IMPLEMENTATIONS:
+            markers["platform_python_implementation"] = _IMPLEMENTATIONS[self.implementation]
+        version = full if self.implementation == "cpython" else self._implementation_version(python)
+        return markers | ({"implementation_version": version} if version else {})
+
+    def _implementation_version(self, python: _Python) -> str | None:
+        known = _IMPLEMENTATION_VERSIONS.get(self.implementation, {}).get(python.minor_text)
+        return self.version or self.given.get("implementation_version") or known
+
+    def _tags(self, python: _Python) -> tuple[Tag, ...] | None:
+        if self.block.has("tags"):
+            return _given_tags(self.block)
+        platforms = self._platform_tags()
+        if not platforms or self.implementation not in _IMPLEMENTATIONS:
+            self.block.fault("tags", "missing; they can't be derived for this platform or implementation")
+            return None
+        return tuple(dict.fromkeys(self._derived_tags(python, platforms)))
+
+    def _derived_tags(self, python: _Python, platforms: list[str]) -> Iterator[Tag]:
+        # packaging would take what is left out from the machine it runs on: abis and platforms are always given
+        nodot = f"{python.minor[0]}{python.minor[1]}"
+        if self.implementation == "cpython":
+            # the ABI flag m (pymalloc) is part of the name up to 3.7
+            flag = "t" if python.threaded else "m" if python.minor < (3, 8) else ""
+            yield from cpython_tags(python.minor, [f"cp{nodot}{flag}"], platforms)
+            yield from compatible_tags(python.minor, f"cp{nodot}", platforms)
+            return
+        version = Version(self._implementation_version(python) or "0")
+        if self.implementation == "pypy":
+            abi = f"pypy{nodot}_pp{version.major}{version.minor}"
+            yield from generic_tags(f"pp{nodot}", [abi], platforms)
+            yield from compatible_tags(python.minor, "pp3", platforms)
+            return
+        release = _GRAALPY_ABI.get(python.minor_text, f"{version.major}{version.minor}")
+        yield from generic_tags(f"graalpy{nodot}", [f"graalpy{release}_{nodot}_native"], platforms)
+        yield from compatible_tags(python.minor, None, platforms)
+
+    def _platform_tags(self) -> list[str]:
+        if self.platform is None:
+            return []
+        if self.platform.system == "windows":
+            return ["win32" if self.platform.arch == "x86" else f"win_{self.platform.arch}"]
+        if self.platform.system == "macos":
+            return list(mac_platforms(self.macos, self.platform.arch))
+        return list(_linux_platforms(self.platform.arch, self.libc))
+
+
+def _given_markers(block: Block) -> dict[str, str]:
+    if not block.has("markers"):
+        return {}
+    faults: list[Fault] = []
+    markers = Block(block.get("markers"), block.path("markers"), faults)
+    markers.only(MARKER_KEYS)
+    given = {key: markers.get(key) for key in MARKER_KEYS if markers.get(key) is not None}
+    for key, value in given.items():
+        if not isinstance(value, str):
+            markers.fault(key, f'expected text in quotes such as "{value}", found {show(value)}')
+    for fault in faults:
+        block.add(fault)
+    return {key: value for key, value in given.items() if isinstance(value, str)}
+
+
+def _parse_python(text: str) -> _Python | None:
+    match = re.fullmatch(r"(3)\.(0|[1-9][0-9]?)(?:\.([0-9]{1,3})((?:a|b|rc)[0-9]{1,3})?)?(t?)", text)
+    if match is None:
+        return None
+    major, minor, micro, pre, flag = match.groups()
+    short = f"{major}.{minor}"
+    if micro is not None:
+        low = high = f"{short}.{micro}{pre or ''}"
+    else:
+        # no series of Python has come near 99 micro releases, so that `python_full_version >= "3.12.N"` is true
+        # at this end for every N that any requirement names, and `<` is true at the other
+        low, high = f"{short}.0", f"{short}.99"
+    return _Python((int(major), int(minor)), low, high, bool(flag))
+
+
+def _platform_of(markers: Mapping[str, str]) -> _Platform | None:
+    for platform in PLATFORMS.values():
+        derived = platform.markers
+        if all(derived[key] == markers.get(key) for key in ("sys_platform", "platform_machine")):
+            return platform
+    return None
+
+
+_OTHER_NAMES = {
+    "darwin": "macos", "macosx": "macos", "osx": "macos", "mac": "macos", "win": "windows", "win32": "windows",
+    "manylinux": "linux", "musllinux": "linux",
+}  # fmt: skip
+_SAME_ARCH = ({"x86_64", "amd64", "x64", "x86-64", "64"}, {"aarch64", "arm64"}, {"i686", "x86", "i386", "32"})
+
+
+def _unknown_platform(text: str) -> str:
+    """Return the problem of an unknown platform; people write what their own system calls itself."""
+    system, _, arch = text.lower().replace("-", "_").partition("_")
+    system = _OTHER_NAMES.get(system, system)
+    for known in PLATFORMS:
+        known_system, _, known_arch = known.partition("-")
+        if system == known_system and any({arch, known_arch} <= same for same in _SAME_ARCH):
+            return f"unknown platform {show(text)}; did you mean {known!r}?"
+    return f"unknown platform {show(text)}" + (
+        did_you_mean(text, PLATFORMS) or f"; expected one of {', '.join(PLATFORMS)}"
+    )
+
+
+class _Libc(NamedTuple):
+    name: str
+    version: tuple[int, int]
+
+
+def _libc(block: Block, platform: _Platform | None) -> _Libc | None:
+    versions = {name: _pair(block, name, example) for name, example in (("glibc", DEFAULT_GLIBC), ("musl", "1.2"))}
+    given = {name: version for name, version in versions.items() if version}
+    if platform is None:
+        return None
+    if platform.system != "linux":
+        for name in given:
+            block.fault(name, "only Linux platforms have one; leave it out")
+        return None
+    if len(given) == 2:
+        block.fault("musl", "the block has `glibc` too; expected only one of the two")
+    name, version = next(iter(given.items()), ("glibc", _numbers(DEFAULT_GLIBC)))
+    _check_libc(block, name, version, platform)
+    return _Libc(name, version)
+
+
+def _check_libc(block: Block, name: str, version: tuple[int, int], platform: _Platform) -> None:
+    lowest = _lowest_glibc(platform.arch) if name == "glibc" else (1, 0)
+    if version[0] != lowest[0] or not lowest[1] <= version[1] <= 99:
+        block.fault(name, f'expected "{lowest[0]}.{lowest[1]}" or newer, found "{version[0]}.{version[1]}"')
+
+
+def _lowest_glibc(arch: str) -> tuple[int, int]:
+    """Return the oldest glibc that PEP 600 wheels are made for: 2.5 on the x86 family, 2.17 on all others."""
+    return (2, 5) if arch in {"x86_64", "i686"} else (2, 17)
+
+
+def _macos(block: Block, platform: _Platform | None) -> tuple[int, int] | None:
+    version = _pair(block, "macos", DEFAULT_MACOS)
+    if platform is None:
+        return None
+    if platform.system != "macos":
+        if version:
+            block.fault("macos", "only macOS platforms have one; leave it out")
+        return None
+    version = version or _numbers(DEFAULT_MACOS)
+    # arm64 began with macOS 11; universal2 and x86_64 wheels are not made for anything before 10.4
+    lowest = (11, 0) if platform.arch == "arm64" else (10, 4)
+    if not lowest <= version < (100, 0):
+        block.fault("macos", f'expected "{lowest[0]}.{lowest[1]}" or newer, found "{version[0]}.{version[1]}"')
+    return version
+
+
+def _pair(block: Block, key: str, example: str) -> tuple[int, int] | None:
+    text = block.version(key, example)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}", text):
+        block.fault(key, f'expected a version such as "{example}", found {show(text)}')
+        return None
+    return _numbers(text)
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    major, minor, *_ = [*map(int, text.split(".")), 0]
+    return major, minor
+
+
+def _darwin(macos: tuple[int, int]) -> dict[str, str]:
+    """Return the kernel's markers: macOS 10.x runs Darwin x+4, 11 to 15 Darwin 20 to 24, and 26 Darwin 25."""
+    major, minor = macos
+    darwin = major + 9 if major <= 15 else major - 1
+    release = f"{minor + 4}.0.0" if major == 10 else f"{darwin}.{minor}.0"
+    return {"platform_release": release, "platform_version": f"Darwin Kernel Version {release}"}
+
+
+def _linux_platforms(arch: str, libc: _Libc | None) -> Iterator[str]:
+    if libc is None:
+        return
+    if libc.name == "musl":
+        yield from (f"musllinux_{libc.version[0]}_{minor}_{arch}" for minor in range(libc.version[1], -1, -1))
+    else:
+        yield from _manylinux(arch, libc.version)
+    # pip put the bare platform last until packaging 26.3 put it first, and uv puts it last; no wheel of a public
+    # index has it
+    yield f"linux_{arch}"
+
+
+def _manylinux(arch: str, glibc: tuple[int, int]) -> Iterator[str]:
+    # PEP 600: a wheel for an older glibc runs on a newer one; the names of PEP 599, 571 and 513 are aliases
+    aliases = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    for minor in range(glibc[1], _lowest_glibc(arch)[1] - 1, -1):
+        yield f"manylinux_2_{minor}_{arch}"
+        if minor in aliases:
+            yield f"{aliases[minor]}_{arch}"
+
+
+def _given_tags(block: Block) -> tuple[Tag, ...] | None:
+    values = block.get("tags")
+    if not isinstance(values, list) or not values:
+        block.fault(
+            "tags", f"expected a list of tags such as cp312-cp312-linux_x86_64, best first; found {show(values)}"
+        )
+        return None
+    tags: dict[Tag, None] = {}
+    for index, value in enumerate(values):
+        try:
+            tags.update(dict.fromkeys(sorted(parse_tag(value), key=str)))
+        except (ValueError, AttributeError):  # noqa: PERF203
+            block.fault(f"tags[{index}]", f"expected a tag such as cp312-cp312-linux_x86_64, found {show(value)}")
+    return tuple(tags)
