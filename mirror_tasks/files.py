@@ -71,6 +71,11 @@ def sha256_of(stream: BinaryIO | IO[bytes]) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the SHA-256 of ``content``, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def to_json(value: object) -> bytes:
     """Return ``value`` as JSON: the same value gives the same bytes, one key a line so that a change can be read in a diff."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

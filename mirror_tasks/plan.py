@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -118,6 +118,19 @@ class Plan:
     def size(self) -> int:
         """The bytes of all files whose size is known."""
         return sum(file.size or 0 for file in self.files)
+
+    def with_what_was(self, old: Plan) -> Plan:
+        """Return this plan with the releases and files of an older one that it does not name.
+
+        A plan that could not ask for everything must not take away what was published before and may still be needed.
+        """
+        releases = {(one.project, Version(one.version)): one for one in (*old.releases, *self.releases)}
+        files = {file.filename: file for file in (*old.files, *self.files)}
+        return replace(
+            self,
+            releases=tuple(releases[key] for key in sorted(releases)),
+            files=tuple(sorted(files.values(), key=attrgetter("project", "filename"))),
+        )
 
     def to_bytes(self) -> bytes:
         """Return the plan as JSON, an item a line, so that two plans can be compared with diff."""

@@ -1,0 +1,9 @@
+"""Mirror the Python packages that your environments need, prove that they install, and serve them without the Internet.
+
+Read the modules in the order of the data: config, environments, upstream, pages, selection, metadata, closure, plan,
+simple_index, actions, tasks.
+"""
+
+from mirror_tasks.tasks import pipeline
+
+__all__ = ["pipeline"]

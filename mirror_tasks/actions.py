@@ -1,0 +1,307 @@
+"""What the tasks do: fetch a page, read metadata, download, publish. Each looks first and does nothing that is done.
+
+Nothing here knows the graph of tasks or doit; each action can be called by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from mirror_tasks.closure import Unusable
+from mirror_tasks.config import Config
+from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
+from mirror_tasks.files import Ledger, read_or_none, replacing, sha256_of_bytes, to_json, write_if_changed, write_whole
+from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.pages import File, Project, is_wheel, parse_page
+from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
+from mirror_tasks.progress import Tally
+from mirror_tasks.records import MetadataRecord, Records
+from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.upstream import Upstream
+
+_MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
+
+
+class Actions:
+    """The actions of one mirror.
+
+    :param upstream: where pages and files come from; opened when first asked, so that a look at the state needs none.
+    :param tally: counts what was done, for the display.
+    """
+
+    def __init__(self, config: Config, upstream: Upstream, tally: Tally) -> None:
+        self.config = config
+        self.tally = tally
+        self.records = Records(config.state)
+        self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
+        self._upstream = upstream
+
+    def fetch_page(self, name: str) -> Project | None:
+        """Return the project, asking upstream if its page changed; None says that the index has no such project.
+
+        :raises UpstreamError: the page can't be had, or the project vanished since the last run.
+        :raises PageError: the page can't be read.
+        """
+        known = self.records.page(name)
+        if known is None or self.records.page_age(name) >= self.config.refresh:
+            try:
+                page = self._upstream.page(name, known)
+            except UpstreamError as error:
+                if error.status == 404 and known is None:
+                    return None
+                raise
+            self.records.keep_page(name, page, changed=page is not known)
+            known = page
+        return parse_page(known.body, known.content_type, known.url, name)
+
+    def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
+        """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
+
+        :raises UpstreamError: it can't be had.
+        :raises IntegrityError: what arrived is not what the index announced.
+        """
+        sha256 = file.hashes["sha256"]
+        record = self.records.metadata(file.filename, sha256)
+        if record is None:
+            record = self._wheel_record(file) if is_wheel(file.filename) else self._sdist_record(project, file)
+            self.records.keep_metadata(file.filename, record)
+        return record.metadata
+
+    def _wheel_record(self, file: File) -> MetadataRecord:
+        sha256 = file.hashes["sha256"]
+        try:
+            content = self._wheel_metadata(file)
+            return MetadataRecord(sha256, parse_metadata(content, file.filename), sha256_of_bytes(content))
+        except MetadataError as error:
+            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None)
+
+    def _wheel_metadata(self, file: File) -> bytes:
+        """An announced sidecar, else the end of the wheel, read by ranges."""
+        if file.core_metadata is not None:
+            return self._upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256"))
+        with self._upstream.wheel(file) as archive:
+            return wheel_metadata(archive, file.filename)
+
+    def _sdist_record(self, project: str, file: File) -> MetadataRecord:
+        """Only the whole of an sdist tells; it is kept, so that its download does not fetch it again."""
+        sha256 = file.hashes["sha256"]
+        path = self.package_path(project, file.filename)
+        if self._right(path, sha256, file.size) is None:
+            path = self.records.sdist_path(file.filename)
+            if not path.exists():
+                self._upstream.download(file, path, self.tally.received)
+        try:
+            with path.open("rb") as archive:
+                return MetadataRecord(sha256, sdist_metadata(archive, file.filename), None)
+        except MetadataError as error:
+            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None)
+
+    def package_path(self, project: str, filename: str) -> Path:
+        """Where a file stands in the mirror."""
+        return self.config.output / "packages" / project / filename
+
+    def page_path(self, project: str, form: str = "index.html") -> Path:
+        """Where a project's page stands in the mirror."""
+        return self.config.output / "simple" / project / form
+
+    def is_downloaded(self, file: PlannedFile) -> bool:
+        """Say if a file stands in the mirror and was found right; reads no content, so that it costs next to nothing."""
+        return self.ledger.known(self.package_path(file.project, file.filename)) == file.sha256
+
+    def download(self, file: PlannedFile) -> None:
+        """Bring a file and its core metadata into the mirror, unless they are there.
+
+        :raises UpstreamError: it can't be had.
+        :raises IntegrityError: it is not what the index announced.
+        """
+        path = self.package_path(file.project, file.filename)
+        if self._right(path, file.sha256, file.size) is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = self.records.sdist_path(file.filename)
+            if self._right(held, file.sha256, file.size) is not None:
+                move(held, path)
+            else:
+                self._upstream.download(upstream_file(file), path, self.tally.received)
+        if is_wheel(file.filename):
+            self._publish_metadata(file, path)
+        self.ledger.seal(path, file.sha256)
+
+    def _right(self, path: Path, sha256: str, size: int | None) -> str | None:
+        """Return the hash if the file at ``path`` is the right one; hashes it only if nobody did since it was written."""
+        try:
+            if size is not None and path.stat().st_size != size:
+                return None
+            return sha256 if self.ledger.sha256(path) == sha256 else None
+        except OSError:
+            return None
+
+    def _publish_metadata(self, file: PlannedFile, path: Path) -> None:
+        """Write ``<filename>.metadata`` from the wheel itself: what is published beside it can't be anything else.
+
+        A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
+        """
+        beside = path.with_name(f"{path.name}.metadata")
+        record = self.records.metadata(file.filename, file.sha256)
+        if record and record.metadata_sha256 and self._right(beside, record.metadata_sha256, None):
+            return
+        try:
+            with path.open("rb") as archive:
+                content = wheel_metadata(archive, file.filename)
+        except MetadataError:
+            beside.unlink(missing_ok=True)
+            return
+        found = sha256_of_bytes(content)
+        if record and record.metadata_sha256 and record.metadata_sha256 != found:
+            raise IntegrityError(
+                "publishing", file.filename, "expected the core metadata that the index served for it, found other metadata in the wheel",
+                f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
+            )
+        write_if_changed(beside, content)
+        self.ledger.seal(beside, found)
+
+    def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
+        """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
+        write_if_changed(self.records.release_path(release.name), release_record(plan, release), durable=False)
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Write ``plan.json``."""
+        write_if_changed(self.records.plan, plan.to_bytes())
+
+    def known_plan(self) -> Plan | None:
+        """Return the plan of the last run, or None."""
+        content = read_or_none(self.records.plan)
+        if content is None:
+            return None
+        try:
+            return Plan.from_bytes(content)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def publish_project(self, plan: Plan, name: str) -> None:
+        """Write the pages of a project whose files all stand in the mirror."""
+        published = [self._published(file) for file in plan.by_project[name]]
+        self._publish(self.config.output / "simple" / name, project_pages(name, published, (plan.statuses or {}).get(name)))
+
+    def _published(self, file: PlannedFile) -> PublishedFile:
+        path = self.package_path(file.project, file.filename)
+        beside = path.with_name(f"{path.name}.metadata")
+        metadata = self.ledger.sha256(beside) if is_wheel(file.filename) and beside.exists() else None
+        return PublishedFile(file, path.stat().st_size, metadata)
+
+    def publish_root(self, plan: Plan) -> None:
+        """Write the page that lists the projects."""
+        self._publish(self.config.output / "simple", root_pages(plan.by_project))
+
+    def publish_server(self) -> None:
+        """Put ``server.py`` into the mirror."""
+        self._publish(self.config.output, {"server.py": server_template().read_bytes()})
+
+    def server_is_published(self) -> bool:
+        """Say if the mirror has this version's ``server.py``."""
+        return read_or_none(self.config.output / "server.py") == server_template().read_bytes()
+
+    def _publish(self, folder: Path, contents: Mapping[str, bytes]) -> None:
+        for name, content in contents.items():
+            path = folder / name
+            sha256 = sha256_of_bytes(content)
+            if self.ledger.known(path) == sha256 or read_or_none(path) == content:
+                self.ledger.seal(path, sha256)
+                continue
+            self._withdraw_manifest()
+            write_whole(path, content)
+            self.ledger.seal(path, sha256)
+
+    def _withdraw_manifest(self) -> None:
+        """A manifest that no longer tells the truth goes before the first page changes, and comes back last of all."""
+        for name in ("SHA256SUMS", "mirror.json"):
+            (self.config.output / name).unlink(missing_ok=True)
+
+    def manifest_paths(self) -> tuple[Path, Path]:
+        """Where ``mirror.json`` and ``SHA256SUMS`` stand."""
+        return self.config.output / "mirror.json", self.config.output / "SHA256SUMS"
+
+    def write_manifest(self, plan: Plan) -> None:
+        """Write ``mirror.json`` and ``SHA256SUMS``, last of all: a directory that has them is whole."""
+        summary, sums = self.manifest_paths()
+        write_if_changed(summary, to_json(self._summary(plan)))
+        lines = sorted((self._relative(path), self.ledger.sha256(path)) for path in (summary, *self._published_paths(plan)))
+        write_if_changed(sums, "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode())
+
+    def _relative(self, path: Path) -> str:
+        return str(path)[len(str(self.config.output)) + 1 :].replace(os.sep, "/")
+
+    def _published_paths(self, plan: Plan) -> Iterable[Path]:
+        yield self.config.output / "server.py"
+        for form in root_pages(()):
+            yield self.config.output / "simple" / form
+            yield from (self.page_path(name, form) for name in plan.by_project)
+        for file in plan.files:
+            path = self.package_path(file.project, file.filename)
+            yield path
+            beside = path.with_name(f"{path.name}.metadata")
+            if is_wheel(file.filename) and beside.exists():
+                yield beside
+
+    def _summary(self, plan: Plan) -> Mapping[str, object]:
+        """What the mirror holds; no clock: the newest upload says how old it is."""
+        paths = [self.package_path(file.project, file.filename) for file in plan.files]
+        return {
+            "format": 1,
+            "environments": [one["name"] for one in plan.environments],
+            "requirements": [root.name for root in self.config.roots],
+            "projects": len(plan.by_project),
+            "releases": len(plan.releases),
+            "files": len(plan.files),
+            "bytes": sum(path.stat().st_size for path in paths),
+            "newest_upload": max((file.upload_time for file in plan.files if file.upload_time), default=None),
+        }
+
+    def leftovers(self, plan: Plan) -> list[Path]:
+        """Return the files in the output and in the state that the plan does not name, sorted: what ``prune`` deletes."""
+        wanted = {*self._published_paths(plan), *self.manifest_paths()}
+        output = (path for folder in ("packages", "simple") for path in (self.config.output / folder).rglob("*") if not path.is_dir())
+        releases = {self.records.release_path(release.name) for release in plan.releases}
+        state = (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
+        held = (path for path in (self.config.state / "sdists").glob("*") if path.name not in plan.by_filename)
+        return sorted([*(path for path in output if path not in wanted), *state, *held])
+
+    def delete(self, paths: Iterable[Path]) -> None:
+        """Delete files, and folders that are empty then."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder in (self.config.output, self.config.state) or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+
+def release_record(plan: Plan, release: PlannedRelease) -> bytes:
+    """Return the record of a release as it is kept on disk."""
+    files = plan.by_release.get((release.project, release.version), ())
+    return to_json({**asdict(release), "files": [asdict(file) for file in files]})
+
+
+def upstream_file(file: PlannedFile) -> File:
+    """Return a planned file as upstream knows it."""
+    return File(file.filename, file.url, {"sha256": file.sha256}, file.size, file.requires_python, file.yanked, None, file.upload_time)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file; across file systems it is copied to a temporary name first, so that it appears whole."""
+    try:
+        os.replace(source, target)
+    except OSError:
+        with source.open("rb") as stream, replacing(target) as copy:
+            shutil.copyfileobj(stream, copy)
+        source.unlink()
+
+
+def server_template() -> Path:
+    """Return the path of the single-file server: inside the package if it was installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "server_template" / "server.py"
+    return inside if inside.exists() else here.parent / "server_template" / "server.py"

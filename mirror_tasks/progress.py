@@ -1,0 +1,137 @@
+"""What the user sees while it runs: one live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+_LINE_EVERY = 5.0  # seconds between two plain lines of progress
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done so far. Counted from many threads.
+
+    :ivar received_bytes: bytes that came over the network for files.
+    :ivar planned_bytes: bytes of all files that the plan names and that are not in the mirror yet.
+    """
+
+    pages: int = 0
+    metadata: int = 0
+    planned_files: int = 0
+    planned_bytes: int = 0
+    done_files: int = 0
+    received_bytes: int = 0
+    newest: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def received(self, count: int) -> None:
+        """Count bytes that arrived; a transfer that begins again takes its bytes back with a negative count."""
+        with self._lock:
+            self.received_bytes += count
+
+    def count(self, kind: str, name: str) -> None:
+        """Count a finished task of a kind."""
+        with self._lock:
+            self.newest = name
+            if kind == "project":
+                self.pages += 1
+            elif kind == "metadata":
+                self.metadata += 1
+            elif kind == "download":
+                self.done_files += 1
+
+    def start_downloads(self, files: int, size: int) -> None:
+        """Set what is to be downloaded; what was received while resolving does not count."""
+        with self._lock:
+            self.planned_files += files
+            self.planned_bytes += size
+            self.received_bytes = 0
+
+    def sentence(self) -> str:
+        """Return the state in one line."""
+        if self.planned_files:
+            return (
+                f"downloading: {self.done_files} of {self.planned_files} files, "
+                f"{readable(self.received_bytes)} of {readable(self.planned_bytes)}"
+            )
+        return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"
+
+
+class Display:
+    """Shows a tally while it grows; knows nothing else.
+
+    :param stream: where to; a terminal gets a live display, anything else a line every few seconds.
+    """
+
+    def __init__(self, stream: TextIO, tally: Tally) -> None:
+        self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+        self._tally = tally
+        self._live: Progress | None = None
+        self._bar: TaskID | None = None
+        self._spoken = time.monotonic()
+        self._lock = threading.Lock()
+
+    def update(self) -> None:
+        """Show the tally as it is now; cheap enough to be called for every task."""
+        with self._lock:
+            if self.console.is_terminal:
+                self._draw()
+            elif time.monotonic() - self._spoken >= _LINE_EVERY:
+                self._spoken = time.monotonic()
+                self.console.print(self._tally.sentence(), markup=False)
+
+    def _draw(self) -> None:
+        if self._live is None:
+            self._live = _Bars(self._tally, console=self.console)
+            self._live.start()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        with self._lock:
+            self.console.print(text, markup=False)
+
+    def stop(self) -> None:
+        """Take the live display away."""
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+
+class _Bars(Progress):
+    """rich's progress display, fed from a tally each time it is drawn."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+            console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+        )
+        self._tally = tally
+        self._bar = self.add_task("resolving", total=None)
+
+    def get_renderables(self):  # type: ignore[no-untyped-def]
+        """Read the tally, then draw."""
+        tally = self._tally
+        description = (
+            f"downloading {tally.done_files}/{tally.planned_files} files"
+            if tally.planned_files
+            else f"resolving {tally.pages} projects, {tally.metadata} releases {tally.newest[:30]}"
+        )
+        self.update(self._bar, description=description, total=tally.planned_bytes or None, completed=tally.received_bytes)
+        yield from super().get_renderables()
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes as people write it (decimal units)."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

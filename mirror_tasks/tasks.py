@@ -1,0 +1,446 @@
+"""Every doit task, and the only module that knows doit.
+
+The graph grows while it runs, because a closure is not known before it is walked: a page or metadata that arrives is
+told to the closure, and what that wants next becomes tasks, owned by the one that brought it (a tree, so that cycles
+among packages make no cycle among tasks). Names that begin with an underscore are this growth; doit hides them.
+
+A task that fails takes those down that depend on it. What shall go on in spite of that is therefore created by a
+delayed creator, which doit calls when the task it waits for ended, whichever way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import doit.loader
+from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.task import DelayedLoader, Task
+from packaging.utils import NormalizedName
+
+from mirror_tasks import verbs
+from mirror_tasks.actions import Actions, release_record
+from mirror_tasks.closure import Closure, Failed, Wants
+from mirror_tasks.config import Config, load
+from mirror_tasks.errors import ConfigError, MirrorError, ResolutionError
+from mirror_tasks.pages import File, is_wheel
+from mirror_tasks.plan import Plan, PlannedFile, make_plan
+from mirror_tasks.progress import readable
+from mirror_tasks.reporter import Reporter
+from mirror_tasks.selection import Rules
+from mirror_tasks.upstream import Upstream
+
+Creator = Callable[[], Iterator[Task]]
+
+
+def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> dict[str, Any]:
+    """Return what a ``dodo.py`` needs to have all tasks of a mirror: ``globals().update(pipeline())``.
+
+    :param config: the path of ``mirror.yaml``; by default what ``MIRROR_CONFIG`` names, else ``mirror.yaml``.
+    :param prefix: put before the name of each task (``science`` gives ``science-mirror``), so that several mirrors and
+        other tasks can live in one file. Without one, the mirror is what a plain ``doit`` makes.
+    :raises doit.exceptions.InvalidDodoFile: the file can't be used; the message has all its faults.
+    """
+    path = _config_path(config)
+    dash = f"{prefix}-" if prefix else ""
+    found: dict[str, Any] = {f"task_{dash}{name}": creator for name, creator in verbs_without_config(dash).items()}
+    if not path.exists():
+        found[f"task_{dash}mirror"] = _creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
+        return found
+    try:
+        mirror = MirrorTasks(load(path), dash)
+    except ConfigError as error:
+        raise InvalidDodoFile(str(error)) from None
+    found.update({f"task_{name}": creator for name, creator in mirror.creators().items()})
+    found["DOIT_CONFIG"] = mirror.doit_config()
+    return found
+
+
+def _config_path(config: str | os.PathLike[str] | None) -> Path:
+    if config is not None:
+        return Path(config).resolve()
+    # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
+    return (Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"] if "MIRROR_CONFIG" in os.environ else Path("mirror.yaml")).resolve()
+
+
+def _missing_config(name: str, path: Path) -> Task:
+    def fail() -> TaskFailed:
+        return TaskFailed(f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it.")
+
+    return Task(name, [fail], doc="no mirror.yaml here yet", meta={"mirror": "verb"}, io={"capture": False})
+
+
+def _creator(make: Callable[[], Iterator[Task]], doc: str = "", executed: str | None = None, delayed: bool = False) -> Callable[[], Iterator[Task]]:
+    """Return a task creator as doit looks for them: a function, delayed or not."""
+
+    def create() -> Iterator[Task]:
+        yield from make()
+
+    create.__doc__ = doc
+    if delayed or executed:
+        create.doit_create_after = DelayedLoader(create, executed=executed)  # type: ignore[attr-defined]
+    return create
+
+
+def verbs_without_config(dash: str) -> dict[str, Creator]:
+    """The verbs that describe the machine they run on, and need no ``mirror.yaml``."""
+    pin = {"name": "pin", "long": "pin", "short": "", "type": str, "default": "==", "help": "==, >= or none (names only)"}
+    python = {"name": "python", "long": "python", "short": "", "type": str, "default": sys.executable, "help": "the interpreter to describe"}
+    environment = Task(
+        f"{dash}environment", [verbs.print_environment], params=[python], verbosity=2, io={"capture": False}, meta={"mirror": "verb"},
+        doc="print the mirror.yaml block of an interpreter (by default of this one)",
+    )
+    requirements = Task(
+        f"{dash}requirements", [verbs.print_requirements], params=[pin, python], verbosity=2, io={"capture": False}, meta={"mirror": "verb"},
+        doc="print what is installed in an environment, as requirement lines",
+    )
+    return {"environment": _creator(lambda: iter([environment])), "requirements": _creator(lambda: iter([requirements]))}
+
+
+class MirrorTasks:
+    """The tasks of one mirror.
+
+    :param dash: the prefix of all names, with its dash; empty for none.
+    """
+
+    def __init__(self, config: Config, dash: str = "") -> None:
+        self.config = config
+        self.dash = dash
+        self.tally = Reporter.tally
+        self.actions = Actions(config, Upstream(config.indexes, connections=max(16, config.workers)), self.tally)
+        self.closure = Closure(config.environments, config.roots, rules(config))
+        self._plan: Plan | None = None
+        self._made: set[str] = set()
+        self._stamp = ""
+
+    def doit_config(self) -> dict[str, Any]:
+        """Return the settings that doit runs these tasks with; in a file of somebody else's the database stays theirs."""
+        settings: dict[str, Any] = {
+            "default_tasks": [self.name("mirror")],
+            "reporter": Reporter,
+            "num_process": self.config.workers,
+            "par_type": "thread",
+            "continue": True,
+            "verbosity": 2,
+        }
+        if not self.dash:
+            # A database that a kill can't leave half-written. Its folder has to exist before doit opens it.
+            self.config.state.mkdir(parents=True, exist_ok=True)
+            settings |= {"dep_file": str(self.config.state / "doit.db"), "backend": "sqlite3"}
+        return settings
+
+    def name(self, kind: str, of: str | None = None) -> str:
+        """Return the name of a task."""
+        prefixed = f"_{self.dash}{kind[1:]}" if kind.startswith("_") else f"{self.dash}{kind}"
+        return prefixed if of is None else f"{prefixed}:{of}"
+
+    def creators(self) -> dict[str, Creator]:
+        """Return the task creators by the name of the task they make."""
+        plain = {
+            "plan": (self._plan_verb, None),
+            "server": (self._server, None),
+            "mirror": (self._mirror, None),
+            "serve": (self._serve, None),
+            "prune": (self._prune, None),
+        }
+        delayed = {
+            "_closure": (self._closure, None),
+            "_plan": (self._planning, "_closure"),
+            "project": (self._known_projects, None),
+            "metadata": (self._known_metadata, None),
+            "release": (self._releases, "_plan"),
+            "download": (self._downloads, "_plan"),
+            "index": (self._index, "download"),
+        }
+        found = {self.name(kind): _creator(make) for kind, (make, _) in plain.items()}
+        for kind, (make, executed) in delayed.items():
+            waits_for = self.name(executed) if executed else None
+            found[self.name(kind)] = _creator(make, make.__doc__ or "", waits_for, delayed=True)
+        return found
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of this run; before it is made, that of the last one."""
+        if self._plan is None:
+            self._plan = self._last_plan
+        return self._plan
+
+    @cached_property
+    def _last_plan(self) -> Plan | None:
+        return self.actions.known_plan()
+
+    def _task(self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any) -> Task:
+        actions = None if action is None else [(_attempt, [action, *arguments])]
+        meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
+        return Task(name, actions, meta=meta, io={"capture": False}, **settings)
+
+    def _group(self, kind: str, members: Iterable[str], doc: str = "") -> Task:
+        return Task(self.name(kind), None, task_dep=list(members), has_subtask=True, doc=doc, meta={"mirror": "group"})
+
+    # Growing: the closure
+
+    def _closure(self) -> Iterator[Task]:
+        children = list(self._grow(self.closure.start()))
+        yield from children
+        yield self._group("_closure", _growth(children))
+
+    def _grow(self, wants: Wants) -> Iterator[Task]:
+        """Make the tasks that bring what the closure wants, each with the growth that follows it."""
+        for name in wants.projects:
+            yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
+        for project, file in wants.files:
+            yield from self._with_growth(self._metadata(project, file), lambda file=file: self._metadata_followed(file))  # type: ignore[misc]
+
+    def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
+        if task.name not in self._made:
+            self._made.add(task.name)
+            yield task
+        node = self.name("_grow", task.name)
+
+        def creator() -> Iterator[Task]:
+            children = list(self._grow(follow()))
+            yield from children
+            yield self._group("_grow:" + task.name, _growth(children))
+
+        yield Task(node, None, task_dep=[task.name], loader=DelayedLoader(creator, executed=task.name))
+
+    def _project(self, name: str, **settings: Any) -> Task:
+        target = self.actions.records.page_path(name)
+        return self._task(self.name("project", name), self._fetch_project, name, targets=[target], clean=True, **settings)
+
+    def _fetch_project(self, name: str) -> None:
+        try:
+            self._arrived[name] = self.actions.fetch_page(name)
+        except MirrorError as error:
+            self._arrived[name] = Failed(str(error))
+            raise
+
+    def _project_followed(self, name: NormalizedName) -> Wants:
+        return self.closure.project_arrived(name, self._arrived.pop(name, Failed("its page was not fetched")))
+
+    @cached_property
+    def _arrived(self) -> dict[str, Any]:
+        """What the actions brought, by project or file name, until the growth that follows has told the closure."""
+        return {}
+
+    def _metadata(self, project: str, file: File, **settings: Any) -> Task:
+        target = self.actions.records.metadata_path(file.filename)
+        return self._task(self.name("metadata", file.filename), self._read_metadata, project, file, targets=[target], clean=True, **settings)
+
+    def _read_metadata(self, project: str, file: File) -> None:
+        try:
+            self._arrived[file.filename] = self.actions.read_metadata(project, file)
+        except MirrorError as error:
+            self._arrived[file.filename] = Failed(str(error))
+            raise
+
+    def _metadata_followed(self, file: File) -> Wants:
+        return self.closure.metadata_arrived(file.filename, self._arrived.pop(file.filename, Failed("its metadata was not read")))
+
+    # The plan and what follows from it
+
+    def _planning(self) -> Iterator[Task]:
+        work = self._task(self.name("_plan", "write"), self._write_plan, kind="plan")
+        yield work
+        yield self._group("_plan", [work.name])
+
+    def _write_plan(self) -> None:
+        plan = make_plan(self.closure)
+        if any(gap.undecided for gap in plan.gaps) and self._last_plan:
+            # Something could not be asked. What the last run published stays, for what it published may need it.
+            plan = plan.with_what_was(self._last_plan)
+        self.actions.keep_plan(plan)
+        self._plan = plan
+
+    def _plan_verb(self) -> Iterator[Task]:
+        yield self._task(
+            self.name("plan"), self._show_plan, task_dep=[self.name("_plan")], targets=[self.actions.records.plan], verbosity=2, kind="verb", clean=True,
+            doc="resolve, and print what would be mirrored",
+        )
+
+    def _show_plan(self) -> None:
+        assert self.plan is not None, "_plan went before"
+        verbs.print_bill(self.plan, self.actions)
+        self._check_roots(self.plan)
+
+    def _check_roots(self, plan: Plan) -> None:
+        """Fail where a requirement of mirror.yaml has no release; what it leaves is mirrored all the same."""
+        roots = {root.name for root in self.config.roots}
+        unmet = [gap for gap in plan.gaps if roots & set(gap.by)]
+        if unmet:
+            lines = "".join(f"\n  {gap.requirement} on {gap.environment}: {gap.reason}" for gap in unmet)
+            raise ResolutionError(
+                "resolving", str(self.config.path), f"expected a release for each requirement, found none for:{lines}\n ",
+                "Correct the requirement, or add a marker for the environments that need it; the rest is mirrored.",
+            )
+
+    def _releases(self) -> Iterator[Task]:
+        """the records of the releases: their files, environments, and who requires them"""
+        plan = self.plan
+        tasks = [] if plan is None else [self._release(plan, position) for position in range(len(plan.releases))]
+        yield from tasks
+        yield self._group("release", [task.name for task in tasks], f"records which files of {len(tasks)} releases are wanted, and why")
+
+    def _release(self, plan: Plan, position: int) -> Task:
+        release = plan.releases[position]
+        record = release_record(plan, release)
+        return self._task(
+            self.name("release", release.name), self.actions.keep_release, plan, release, clean=True,
+            targets=[self.actions.records.release_path(release.name)], uptodate=[_Unchanged(record)], subtask_of=self.name("release"),
+            doc=f"{len(release.installs)} environments; required by {', '.join(sorted({one.by for one in release.required})[:3])}",
+        )
+
+    def _downloads(self) -> Iterator[Task]:
+        """the files"""
+        files = self.plan.files if self.plan else ()
+        due = [file for file in files if not self.actions.is_downloaded(file)]
+        self.tally.start_downloads(len(due), sum(file.size or 0 for file in due))
+        tasks = [self._download(file) for file in files]
+        yield from tasks
+        size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
+        yield self._group("download", [task.name for task in tasks], f"fetches files: {len(due)} of {len(files)} pending, {size} of {whole}")
+
+    def _download(self, file: PlannedFile) -> Task:
+        path = self.actions.package_path(file.project, file.filename)
+        return self._task(
+            self.name("download", file.filename), self.actions.download, file, clean=True, targets=[path],
+            uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))], subtask_of=self.name("download"),
+            doc=f"{readable(file.size) if file.size is not None else 'size unknown'}  {file.project} {file.version}  {', '.join(file.environments)}",
+        )
+
+    def _index(self) -> Iterator[Task]:
+        """the pages of the simple index"""
+        plan = self.plan
+        names = list(plan.by_project) if plan else []
+        tasks = [self._project_pages(plan, name) for name in names] if plan else []
+        yield from tasks
+        forms = [self.actions.config.output / "simple" / form for form in verbs.FORMS]
+        yield Task(
+            self.name("index"), [(_attempt, [self.actions.publish_root, plan])] if plan else None, targets=forms if plan else [],
+            task_dep=[task.name for task in tasks], has_subtask=True, uptodate=[_Unchanged("\n".join(names).encode())], io={"capture": False},
+            meta={"mirror": "group"}, clean=True, doc=f"writes the simple pages of {len(tasks)} projects",
+        )
+
+    def _project_pages(self, plan: Plan, name: str) -> Task:
+        files = plan.by_project[name]
+        return self._task(
+            self.name("index", name), self.actions.publish_project, plan, name, clean=True, subtask_of=self.name("index"),
+            targets=[self.actions.page_path(name, form) for form in verbs.FORMS],
+            task_dep=[self.name("download", file.filename) for file in files],
+            uptodate=[_Unchanged(repr((files, (plan.statuses or {}).get(name))).encode())],
+            doc=f"{len(files)} files",
+        )
+
+    def _server(self) -> Iterator[Task]:
+        yield self._task(
+            self.name("server"), self.actions.publish_server, targets=[self.config.output / "server.py"], clean=True,
+            uptodate=[self._server_is_published], doc="puts server.py into the mirror",
+        )
+
+    def _server_is_published(self) -> bool:
+        return self.actions.server_is_published()
+
+    def _mirror(self) -> Iterator[Task]:
+        yield self._task(
+            self.name("mirror"), self._finish, targets=list(self.actions.manifest_paths()), clean=True,
+            task_dep=[self.name(kind) for kind in ("release", "index", "server")], doc="makes the mirror, whole and checked",
+        )
+
+    def _finish(self) -> None:
+        assert self.plan is not None, "_plan went before"
+        self.actions.write_manifest(self.plan)
+        self._check_roots(self.plan)
+
+    def _serve(self) -> Iterator[Task]:
+        host = {"name": "host", "long": "host", "short": "", "type": str, "default": "127.0.0.1", "help": "the address to listen on"}
+        port = {"name": "port", "long": "port", "short": "", "type": int, "default": 8080, "help": "the port to listen on"}
+        yield Task(
+            self.name("serve"), [(verbs.serve, [self.config.output])], params=[host, port], verbosity=2, io={"capture": False},
+            meta={"mirror": "verb"}, doc="serves the mirror as it is, with its own server.py",
+        )
+
+    def _prune(self) -> Iterator[Task]:
+        yield self._task(self.name("prune"), self._delete_leftovers, verbosity=2, kind="verb", doc="deletes what the plan does not name; says what first")
+
+    def _delete_leftovers(self) -> None:
+        plan = self._last_plan
+        if plan is None:
+            raise ResolutionError("pruning", str(self.config.output), "expected a plan, found none", "Run `doit mirror` first.")
+        verbs.prune(self.actions, plan)
+
+    # What is known from the last run, for list, info, forget and clean
+
+    def _known_projects(self) -> Iterator[Task]:
+        """the project pages"""
+        plan = self._last_plan
+        names = {name for root in self.config.roots for name in verbs.projects_of(root)} | set(plan.by_project if plan else ())
+        tasks = [self._project(name, uptodate=[self._page_is_fresh(name)], subtask_of=self.name("project")) for name in sorted(names)]
+        yield from self._not_made(tasks)
+        yield self._group("project", [task.name for task in tasks], f"asks for the pages of {len(tasks)} projects")
+
+    def _page_is_fresh(self, name: str) -> bool:
+        return self.actions.records.page_age(name) < self.config.refresh
+
+    def _known_metadata(self) -> Iterator[Task]:
+        """the core metadata of files"""
+        plan = self._last_plan
+        read = {filename for release in plan.releases for filename in release.installs.values()} if plan else set()
+        read |= {file.filename for file in plan.files if not is_wheel(file.filename)} if plan and self.config.build_requirements else set()
+        files = [plan.by_filename[filename] for filename in sorted(read) if filename in plan.by_filename] if plan else []
+        tasks = [self._known_file_metadata(file) for file in files]
+        yield from self._not_made(tasks)
+        yield self._group("metadata", [task.name for task in tasks], f"reads the core metadata of {len(tasks)} files")
+
+    def _known_file_metadata(self, file: PlannedFile) -> Task:
+        known = self.actions.records.metadata(file.filename, file.sha256) is not None
+        return self._metadata(file.project, verbs.upstream_file(file), uptodate=[known], subtask_of=self.name("metadata"))
+
+    def _not_made(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Leave out what the growth made already: a task exists once."""
+        for task in tasks:
+            if task.name not in self._made:
+                self._made.add(task.name)
+                yield task
+
+
+def rules(config: Config) -> Rules:
+    """Return the rules of selection that a ``mirror.yaml`` sets."""
+    return Rules(
+        wheels=config.wheels,
+        sdists=config.sdists,
+        prereleases=config.prereleases,
+        prefer_binary=config.prefer_binary,
+        build_requirements=config.build_requirements,
+    )
+
+
+def _growth(tasks: Iterable[Task]) -> list[str]:
+    return [task.name for task in tasks if task.name.startswith("_")]
+
+
+def _attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
+    """Run an action; an error that is not a bug becomes doit's failure, in the words of the error."""
+    try:
+        action(*arguments)
+    except MirrorError as error:
+        return TaskFailed(str(error))
+    except OSError as error:
+        return TaskFailed(f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again.")
+    return None
+
+
+class _Unchanged:
+    """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and its work still stands."""
+
+    def __init__(self, made_from: bytes, stands: Callable[[], bool] | None = None) -> None:
+        self._digest = hashlib.sha256(made_from).hexdigest()
+        self._stands = stands
+
+    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
+        task.value_savers.append(lambda: {"made_from": self._digest})
+        return values.get("made_from") == self._digest and (self._stands is None or self._stands())
