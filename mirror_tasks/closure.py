@@ -136,20 +136,22 @@ class Closure:
         self._roots = tuple(roots)
         self._constraints: list[Mapping[NormalizedName, SpecifierSet]] = [{}]
         self._expanded: set[tuple[object, ...]] = set()
+        self._builds: set[_Build] = set()
         self._todo: deque[Demand | _Build] = deque()
         self._parked: dict[Demand | _Build, int] = {}
         self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
         self._wanted: set[str] = set()
-        self._candidates: dict[tuple[object, ...], Candidate] = {}
 
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
         for root in self._roots:
             scope = self._scope(root.constraints)
+            hashes: dict[NormalizedName, frozenset[str]] = defaultdict(frozenset)
             for one in root.requirements:
-                for environment in self.environments.values():
-                    if environment.wants(one.requirement.marker, ()):
-                        self._demand(one.requirement, environment.name, scope, Asker("root", root.name), root.versions, one.hashes)
+                hashes[canonicalize_name(one.requirement.name)] |= one.hashes
+            for environment in self.environments.values():
+                required = [one.requirement for one in root.requirements if environment.wants(one.requirement.marker, ())]
+                self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
         return self._work()
 
     def project_arrived(self, name: NormalizedName, project: Project | Failed | None) -> Wants:
@@ -199,24 +201,31 @@ class Closure:
                 self._parked[item] = len(missing)
         return Wants(tuple(projects), tuple(files.values()))
 
-    def _demand(
+    def _demand_all(
         self,
-        requirement: Requirement,
+        requirements: Iterable[Requirement],
         environment: str,
         scope: int,
         asker: Asker,
         versions: str | int = "latest",
-        hashes: frozenset[str] = frozenset(),
+        hashes: Mapping[NormalizedName, frozenset[str]] | None = None,
     ) -> None:
-        name = canonicalize_name(requirement.name)
-        if requirement.url:
-            reason = "it names a URL, and a mirror of an index can't carry that"
-            self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
-            return
-        extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
-        bound = self._constraints[scope].get(name)
-        specifier = requirement.specifier if bound is None else requirement.specifier & bound
-        demand = Demand(name, str(specifier), extras, environment, scope, versions, hashes)
+        """Ask for what one asker requires; what it says of one project in several lines holds together."""
+        bounds = self._constraints[scope]
+        asked: dict[NormalizedName, tuple[SpecifierSet, frozenset[str]]] = {}
+        for requirement in requirements:
+            name = canonicalize_name(requirement.name)
+            if requirement.url:
+                reason = "it names a URL, and a mirror of an index can't carry that"
+                self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
+                continue
+            specifier, extras = asked.get(name, (bounds.get(name, SpecifierSet()), frozenset[str]()))
+            asked[name] = (specifier & requirement.specifier, extras | {canonicalize_name(extra) for extra in requirement.extras})
+        for name, (specifier, extras) in asked.items():
+            allowed = (hashes or {}).get(name, frozenset())
+            self._demand(Demand(name, str(specifier), extras, environment, scope, versions, allowed), asker)
+
+    def _demand(self, demand: Demand, asker: Asker) -> None:
         askers = self.asked.get(demand)
         if askers is None:
             self.asked[demand] = {asker: None}
@@ -298,8 +307,10 @@ class Closure:
         usable = [file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)]
         for file in (installs, *usable):
             chosen.files[file.filename] = file
-            if self.rules.build_requirements and not is_wheel(file.filename):
-                self._todo.append(_Build(demand.project, one.version, file, demand.environment, demand.scope))
+            build = _Build(demand.project, one.version, file, demand.environment, demand.scope)
+            if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
+                self._builds.add(build)
+                self._todo.append(build)
         metadata = self.metadata[installs.filename]
         assert isinstance(metadata, CoreMetadata)
         self._expand(demand, one.version, metadata)
@@ -312,14 +323,15 @@ class Closure:
             return
         self._expanded.add(key)
         environment = self.environments[demand.environment]
-        asker = Asker("release", demand.project, str(version))
-        for line in metadata.requires_dist:
-            requirement = parse_requirement(line)
-            if requirement is None or not environment.wants(requirement.marker, extras):
-                continue
-            if canonicalize_name(requirement.name) == demand.project and not requirement.url:
-                continue  # an extra that names its own project: followed by _all_extras, on this very release
-            self._demand(requirement, demand.environment, demand.scope, asker)
+        required = [
+            requirement
+            for line in metadata.requires_dist
+            if (requirement := parse_requirement(line)) is not None
+            and environment.wants(requirement.marker, extras)
+            # An extra that names its own project is followed by _all_extras, on this very release.
+            and (requirement.url or canonicalize_name(requirement.name) != demand.project)
+        ]
+        self._demand_all(required, demand.environment, demand.scope, Asker("release", demand.project, str(version)))
 
     def _all_extras(self, demand: Demand, metadata: CoreMetadata) -> frozenset[str]:
         """Return the extras of a demand and those which they name of their own project (``pkg[all]`` = ``pkg[a,b]``)."""
@@ -348,16 +360,13 @@ class Closure:
             return {f"metadata:{build.sdist.filename}": build.sdist}
         if not isinstance(metadata, CoreMetadata):
             return {}
-        key = ("build", build.project, build.version, build.environment, build.scope)
-        if key in self._expanded:
-            return {}
-        self._expanded.add(key)
-        asker = Asker("build", build.project, str(build.version))
         environment = self.environments[build.environment]
-        for line in metadata.build_requires:
-            requirement = parse_requirement(line)
-            if requirement is not None and environment.wants(requirement.marker, ()):
-                self._demand(requirement, build.environment, build.scope, asker)
+        required = [
+            requirement
+            for line in metadata.build_requires
+            if (requirement := parse_requirement(line)) is not None and environment.wants(requirement.marker, ())
+        ]
+        self._demand_all(required, build.environment, build.scope, Asker("build", build.project, str(build.version)))
         return {}
 
 

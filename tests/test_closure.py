@@ -1,0 +1,78 @@
+"""The closure chooses for each environment what its own installer would, whatever the order in which things arrive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mirror_tasks.plan import Plan, make_plan
+
+from tests import worlds
+
+
+@pytest.mark.parametrize("name", worlds.names("closure"))
+def test_a_world_closes_as_described(name: str, tmp_path: Path) -> None:
+    described = worlds.read("closure", name)
+    closure = worlds.close(worlds.world(described, tmp_path))
+    assert worlds.chosen(closure) == described["expect"]
+    assert sorted(f"{project}[{extra}]" for project, extra in closure.unknown_extras) == described.get("unknown_extras", [])
+    gaps = make_plan(closure).gaps
+    assert [[gap.environment, gap.requirement] for gap in gaps] == [gap[:2] for gap in described.get("gaps", [])]
+    for gap, (_, _, reason) in zip(gaps, described.get("gaps", []), strict=True):
+        assert reason in gap.reason
+
+
+@pytest.mark.parametrize("name", worlds.names("closure"))
+def test_the_plan_names_the_files_and_what_was_left_out(name: str, tmp_path: Path) -> None:
+    described = worlds.read("closure", name)
+    plan = make_plan(worlds.close(worlds.world(described, tmp_path)))
+    if "files" in described:
+        assert {file.filename: list(file.environments) for file in plan.files} == described["files"]
+    left_out = {filename: reason for release in plan.releases for filename, reason in release.left_out.items()}
+    for filename, reason in described.get("left_out", {}).items():
+        assert reason in left_out[filename]
+
+
+@pytest.mark.parametrize("name", worlds.names("closure"))
+def test_the_order_of_arrival_changes_nothing(name: str, tmp_path: Path) -> None:
+    described = worlds.read("closure", name)
+    expected = make_plan(worlds.close(worlds.world(described, tmp_path))).to_bytes()
+    for seed in range(5):
+        assert make_plan(worlds.close(worlds.world(described, tmp_path), seed)).to_bytes() == expected
+
+
+@pytest.mark.parametrize("name", worlds.names("closure"))
+def test_a_plan_is_read_back_as_it_was_written(name: str, tmp_path: Path) -> None:
+    plan = make_plan(worlds.close(worlds.world(worlds.read("closure", name), tmp_path)))
+    assert Plan.from_bytes(plan.to_bytes()).to_bytes() == plan.to_bytes()
+
+
+@pytest.mark.parametrize("name", worlds.names("closure"))
+def test_every_release_of_a_plan_leads_back_to_a_root(name: str, tmp_path: Path) -> None:
+    one = worlds.world(worlds.read("closure", name), tmp_path)
+    plan = make_plan(worlds.close(one))
+    rooted = {root.name for root in one.config.roots}
+    grown = True
+    while grown:
+        more = {
+            said
+            for release in plan.releases
+            if any(required.by in rooted for required in release.required)
+            for said in (release.name, f"building {release.name}")
+        }
+        grown = not more <= rooted
+        rooted |= more
+    assert {release.name for release in plan.releases} <= rooted
+
+
+def test_nothing_is_wanted_twice(tmp_path: Path) -> None:
+    one = worlds.world(worlds.read("closure", "cycles"), tmp_path)
+    closure = worlds.Closure(one.config.environments, one.config.roots, worlds.rules(one.config))
+    wanted: list[str] = []
+    todo = [closure.start()]
+    while todo:
+        wants = todo.pop()
+        wanted += [*wants.projects, *(file.filename for _, file in wants.files)]
+        todo += [closure.project_arrived(name, one.project(name)) for name in wants.projects]
+        todo += [closure.metadata_arrived(file.filename, one.metadata(file.filename, name)) for name, file in wants.files]
+    assert len(wanted) == len(set(wanted))
