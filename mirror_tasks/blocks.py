@@ -73,7 +73,7 @@ class Block:
 
     def fault(self, key: str, problem: str) -> None:
         """Add a fault at one key, or at the mapping itself if the key is empty."""
-        self._faults.append(Fault(self.path(key) or "mirror.yaml", problem))
+        self._faults.append(Fault(self.path(key) or "the file", problem))
 
     @property
     def faulty(self) -> bool:
@@ -108,9 +108,9 @@ class Block:
         value = self._values.get(key)
         if value is None:
             return default
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str) and value.strip() and value.strip().isprintable():
             return value.strip()
-        self.fault(key, f"expected text, found {show(value)}")
+        self.fault(key, f"expected one line of text, found {show(value)}")
         return default
 
     def version(self, key: str, example: str) -> str | None:
@@ -140,13 +140,13 @@ class Block:
         self.fault(key, f"expected a whole number from {lowest} to {highest}, found {show(value)}")
         return default
 
-    def choice(self, key: str, default: _D, known: Iterable[str]) -> str | _D:
-        """Read one of the known words."""
+    def choice(self, key: str, default: _D, known: Iterable[str], what: str = "value") -> str | _D:
+        """Read one of the known words; ``what`` says in a message what they are."""
         value = self._values.get(key)
         if value is None:
             return default
         words = list(known)
         if isinstance(value, str) and value in words:
             return value
-        self.fault(key, unknown("value" if key not in {"platform", "implementation"} else key, value, words))
+        self.fault(key, unknown(what, value, words))
         return default

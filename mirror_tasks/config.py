@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 from packaging.requirements import Requirement
 
-from mirror_tasks.blocks import Block, show
+from mirror_tasks.blocks import Block, redact, show
 from mirror_tasks.environments import BlockError, Environment, environment
 from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.requirement_files import (
@@ -46,6 +47,7 @@ REQUIREMENT_KEYS = ("require", "file", "wanted", "versions")
 """The keys of an entry under ``requirements:`` that is not just text."""
 
 _LARGEST = 1 << 20  # bytes
+_MOST_NODES = 1 << 20  # scalars, lists and mappings, with every alias written out
 
 _EXAMPLE = """
     environments:
@@ -104,15 +106,13 @@ def load(path: Path) -> Config:
 
     :raises ConfigError: it can't be used; carries all faults at once.
     """
-    path = path.absolute()
+    path = Path(os.path.normpath(path.absolute()))
     faults: list[Fault] = []
-    config = _Reader(path, Block(_parse(path), "", faults), faults).config()
-    if faults:
+    block = Block(_parse(path), "", faults)
+    config = None if faults else _Reader(path, block, faults).config()
+    if config is None or faults:
         raise ConfigError(path, faults)
     return config
-
-
-# --- YAML -----------------------------------------------------------------------------------------------------
 
 
 def _parse(path: Path) -> object:
@@ -120,13 +120,16 @@ def _parse(path: Path) -> object:
 
     :raises ConfigError: it is not YAML, says a key twice, or its aliases grow without end.
     """
+    if not path.exists():
+        hint = "write one beside dodo.py, or name another with MIRROR_CONFIG; docs/configuration.md has every key"
+        raise ConfigError(path, [Fault(path.name, f"no such file; {hint}")])
     try:
         loader = yaml.SafeLoader(read_text(path, _LARGEST))
         node = loader.get_single_node()
         if node is None:
             return {}
         faults = list(_twice_said(node, "", set()))
-        if _grown_size(node, {}) > _LARGEST:
+        if _grown_size(node, {}) > _MOST_NODES:
             faults.append(Fault(path.name, "its aliases grow to more than a configuration can be; write it out"))
         if faults:
             raise ConfigError(path, faults)
@@ -134,7 +137,8 @@ def _parse(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}")]) from None
+        problem = redact(f"{place}not YAML: {error.problem or error.context}")
+        raise ConfigError(path, [Fault(path.name, problem)]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(path, [Fault(path.name, str(error).splitlines()[0])]) from None
     except RecursionError:
@@ -166,7 +170,7 @@ def _grown_size(node: yaml.Node, sizes: dict[int, int]) -> int:
     known = sizes.get(id(node))
     if known is not None:
         return known
-    sizes[id(node)] = _LARGEST + 1  # until it is known: met again below itself, it never ends
+    sizes[id(node)] = _MOST_NODES + 1  # until it is known: met again below itself, it never ends
     size = 1
     if isinstance(node, yaml.SequenceNode):
         size += sum(_grown_size(item, sizes) for item in node.value)
@@ -174,9 +178,6 @@ def _grown_size(node: yaml.Node, sizes: dict[int, int]) -> int:
         size += sum(_grown_size(item, sizes) for pair in node.value for item in pair)
     sizes[id(node)] = size
     return size
-
-
-# --- what it says ---------------------------------------------------------------------------------------------
 
 
 class _Reader:
@@ -188,7 +189,15 @@ class _Reader:
         self.block = block
         self.faults = faults
         self.inputs = [path]
+        self.roots: dict[object, Root] = {}
         block.only(KEYS)
+
+    def _fault(self, key_path: str, problem: str) -> None:
+        self.faults.append(Fault(key_path, problem))
+
+    def _path(self, text: str) -> Path:
+        """Return a path of the file, absolute: it is relative to the file's folder."""
+        return Path(os.path.normpath(self.folder / os.path.expanduser(text)))  # noqa: PTH111 (Path raises without a home)
 
     def config(self) -> Config:
         suffix = "" if self.path.stem == "mirror" else f"-{self.path.stem}"
@@ -200,7 +209,7 @@ class _Reader:
             state=state,
             indexes=self._indexes(),
             environments=tuple(self._environments()),
-            roots=tuple(self._roots(versions)),
+            roots=self._read_roots(versions),
             versions=versions,
             wheels=cast(
                 Literal["compatible", "best", "none"],
@@ -222,7 +231,7 @@ class _Reader:
         return config
 
     def _output(self, default: str, state: Path) -> Path:
-        output = self.folder / self.block.string("output", default)
+        output = self._path(self.block.string("output", default))
         real, folder = output.resolve(), self.folder.resolve()
         if folder == real or folder.is_relative_to(real):
             self.block.fault("output", "it holds this file; expected a folder of its own, such as mirror")
@@ -254,98 +263,96 @@ class _Reader:
             key_path = f"environments.{name}"
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
                 expected = "a name of letters, digits and . _ - that begins with a letter or digit"
-                self.faults.append(Fault(key_path, f"expected {expected} (quoted if it looks like a number)"))
+                self._fault(key_path, f"expected {expected}, in quotes where it could be a number")
             elif name.lower() in names:
                 other = names[name.lower()]
-                self.faults.append(Fault(key_path, f"the name differs from {other!r} only in upper and lower case"))
+                self._fault(key_path, f"the name differs from {other!r} only in upper and lower case")
             names.setdefault(str(name).lower(), str(name))
             try:
                 yield environment(str(name), cast("dict[str, object]", value), key_path)
             except BlockError as error:
                 self.faults.extend(error.faults)
 
-    def _roots(self, versions: str | int) -> Iterator[Root]:
+    def _read_roots(self, versions: str | int) -> tuple[Root, ...]:
         entries = self.block.get("requirements")
         if not isinstance(entries, list) or not entries:
             found = "" if entries is None or entries == [] else f", found {show(entries)}"
             self.block.fault("requirements", f"expected a list of requirements such as requests>=2.24{found}")
-            return
-        seen: dict[object, str] = {}
+            return ()
         for position, entry in enumerate(entries):
-            for root in self._entry(entry, f"requirements[{position}]", versions):
-                identity = _identity(root)
-                if identity not in seen:
-                    seen[identity] = root.key_path
-                    yield root
-                elif not isinstance(entry, dict) or "wanted" not in entry:  # clients ask for what is listed, too
-                    self.faults.append(Fault(root.key_path, f"{root.name!r} is listed already, in {seen[identity]}"))
+            self._entry(entry, f"requirements[{position}]", versions)
+        return tuple(self.roots.values())
 
-    def _entry(self, entry: object, key_path: str, versions: str | int) -> list[Root]:
+    def _entry(self, entry: object, key_path: str, versions: str | int) -> None:
         if isinstance(entry, str):
-            return self._required(entry, key_path, versions)
+            self._required(entry, key_path, versions)
+            return
         if not isinstance(entry, dict):
-            self.faults.append(Fault(key_path, f"expected a requirement such as requests>=2.24, found {show(entry)}"))
-            return []
+            self._fault(key_path, f"expected a requirement such as requests>=2.24, found {show(entry)}")
+            return
         block = Block(entry, key_path, self.faults)
         block.only(REQUIREMENT_KEYS)
-        versions = self._versions(block, versions)
         kinds = [kind for kind in ("require", "file", "wanted") if kind in entry]
         if len(kinds) != 1:
-            found = " and ".join(kinds) or "none"
-            block.fault("", f"expected one of require, file and wanted, found {found}")
-            return []
+            block.fault("", f"expected one of require, file and wanted, found {' and '.join(kinds) or 'none'}")
+            return
+        if not block.has(kinds[0]):
+            block.fault(kinds[0], "expected text, found nothing")
         text = block.string(kinds[0], None)
-        if text is None:
-            if not block.has(kinds[0]):
-                block.fault(kinds[0], "expected text, found nothing")
-            return []
-        read = {"require": self._required, "file": self._file, "wanted": self._wanted}[kinds[0]]
-        return read(text, key_path, versions)
+        versions = self._versions(block, versions)
+        if text is not None:
+            read = {"require": self._required, "file": self._file, "wanted": self._wanted}[kinds[0]]
+            read(text, key_path, versions)
 
-    def _required(self, text: str, key_path: str, versions: str | int) -> list[Root]:
+    def _keep(self, identity: object, root: Root) -> None:
+        """Keep a root unless it is there already, whatever its spelling: it would be the same work twice."""
+        if identity in self.roots:
+            self._fault(root.key_path, f"{show(root.name)} is listed already, in {self.roots[identity].key_path}")
+        else:
+            self.roots[identity] = root
+
+    def _required(self, text: str, key_path: str, versions: str | int) -> None:
         try:
             requirement = parse_requirement(text)
         except ValueError as error:
-            self.faults.append(Fault(key_path, str(error)))
-            return []
+            self._fault(key_path, str(error))
+            return
         requested = RequestedRequirement(requirement=requirement, where=f"{self.path.name}: {key_path}")
-        return [Root(name=text, key_path=key_path, requirements=(requested,), versions=versions)]
+        self._keep(requirement, Root(name=text, key_path=key_path, requirements=(requested,), versions=versions))
 
-    def _file(self, text: str, key_path: str, versions: str | int) -> list[Root]:
-        path = self.folder / text
+    def _file(self, text: str, key_path: str, versions: str | int) -> None:
+        path = self._path(text)
         lines = read_requirements(path, text, self.folder)
         self.inputs.extend(lines.inputs)
         self.faults.extend(lines.faults)
         if not lines.requirements and not lines.faults:
-            self.faults.append(Fault(f"{key_path}.file", f"expected requirements in {text}, found none"))
-        return [
-            Root(
-                name=text,
-                key_path=key_path,
-                requirements=tuple(lines.requirements),
-                constraints=tuple(lines.constraints),
-                versions=versions,
-            )
-        ]
+            self._fault(f"{key_path}.file", f"expected requirements in {text}, found none")
+        root = Root(
+            name=text,
+            key_path=key_path,
+            requirements=tuple(lines.requirements),
+            constraints=tuple(lines.constraints),
+            versions=versions,
+        )
+        self._keep(path, root)
 
-    def _wanted(self, text: str, key_path: str, versions: str | int) -> list[Root]:
-        path = self.folder / text
+    def _wanted(self, text: str, key_path: str, versions: str | int) -> None:
+        path = self._path(text)
         try:
             lines = list(logical_lines(read_text(path, _LARGEST)))
         except ValueError as error:
-            self.faults.append(Fault(f"{key_path}.wanted", str(error)))
-            return []
+            self._fault(f"{key_path}.wanted", str(error))
+            return
         self.inputs.append(path)
-        roots = []
         for number, line in lines:
             where = f"{relative(path, self.folder)}:{number}"
             try:
                 requested = RequestedRequirement(requirement=parse_requirement(line), where=where)
             except ValueError as error:
-                self.faults.append(Fault(where, str(error)))
+                self._fault(where, str(error))
                 continue
-            roots.append(Root(name=line, key_path=key_path, requirements=(requested,), versions=versions))
-        return roots
+            root = Root(name=line, key_path=key_path, requirements=(requested,), versions=versions)
+            self.roots.setdefault(requested.requirement, root)  # clients ask for what is listed, too: no fault
 
     def _versions(self, block: Block, default: str | int) -> str | int:
         value = block.get("versions")
@@ -365,13 +372,6 @@ class _Reader:
             self.block.fault("refresh", f"expected 0 or a time such as 30m, 12h or 7d, found {show(value)}")
             return 0.0
         return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def _identity(root: Root) -> object:
-    """Return what makes two roots the same one: a file's name, or the requirement, however it is spelt."""
-    if len(root.requirements) == 1 and root.requirements[0].where.startswith(("mirror", root.key_path)):
-        return root.requirements[0].requirement
-    return root.name
 
 
 def _is_index_url(value: object) -> bool:

@@ -158,9 +158,6 @@ def _true_at_any_end(ends: tuple[Mapping[str, str], ...], marker: str, extra: st
         ) from error
 
 
-# --- from a block of mirror.yaml ------------------------------------------------------------------------------
-
-
 class _Python(NamedTuple):
     """A Python version as written: ``low`` and ``high`` are full versions, equal where it is exact."""
 
@@ -236,10 +233,20 @@ def environment(name: str, block: Mapping[str, object], key_path: str) -> Enviro
     :raises BlockError: the block does not describe one; carries all its faults.
     """
     faults: list[Fault] = []
-    result = _Reader(name, Block(block, key_path, faults)).environment()
-    if result is None or faults:
+    reading = Block(block, key_path, faults)
+    result = None if faults else _Reader(name, reading).environment()
+    if result is None:
         raise BlockError(name, faults)
     return result
+
+
+# What a key decides can't be said a second time, and differently, among the markers.
+_DECIDES = {
+    "python": ("python_full_version", "python_version"),
+    "platform": ("os_name", "platform_system", "sys_platform"),
+    "implementation": ("implementation_name", "platform_python_implementation"),
+    "implementation-version": ("implementation_version",),
+}
 
 
 class _Reader:
@@ -250,38 +257,46 @@ class _Reader:
         self.block = block
         block.only(KEYS)
         self.given = _given_markers(block)
+        self._check_said_once()
         self.implementation = self._implementation()
         self.python = self._python()
         self.platform = self._platform()
         self.libc = _libc(block, self.platform)
         self.macos = _macos(block, self.platform)
-        self.version = block.version("implementation-version", "7.3.19")
+        self.version = self._implementation_version()
 
     def environment(self) -> Environment | None:
-        python = self.python
-        if python is None or self.block.faulty:
+        """Return the environment, or None where there are faults."""
+        if self.python is None or self.block.faulty:
             return None
-        markers = self._markers(python)
-        tags = self._tags(python)
+        markers = self._markers(self.python)
+        tags = self._tags(self.python)
         if markers is None or tags is None:
             return None
-        return Environment(self.name, Version(Version(python.low).base_version), markers, tags)
+        return Environment(self.name, Version(Version(self.python.low).base_version), markers, tags)
+
+    def _check_said_once(self) -> None:
+        for key, decided in _DECIDES.items():
+            for marker in decided:
+                if self.block.has(key) and marker in self.given:
+                    self.block.fault(f"markers.{marker}", f"`{key}` decides it; expected only one of the two")
+        for key in ("glibc", "musl", "macos"):
+            if self.block.has(key) and self.block.has("tags"):
+                self.block.fault(key, "`tags` are spelled out, so that it changes nothing; leave it out")
 
     def _implementation(self) -> str:
         derived = self.given.get("implementation_name", "cpython")
-        return self.block.choice("implementation", derived, _IMPLEMENTATIONS)
+        return self.block.choice("implementation", derived, _IMPLEMENTATIONS, "implementation")
 
     def _python(self) -> _Python | None:
-        key = "python"
-        text = self.block.version("python", "3.12")
-        spelled = [marker for marker in ("python_full_version", "python_version") if marker in self.given]
-        if text is not None and spelled:
-            self.block.fault(f"markers.{spelled[0]}", "the block has `python` too; expected only one of the two")
-        elif spelled:
-            key, text = f"markers.{spelled[0]}", self.given[spelled[0]]
-        elif text is None and not self.block.has("python"):
-            self.block.fault("python", 'missing; expected a version in quotes such as "3.12" or "3.11.7"')
-        return self._parse_python(key, text) if text is not None else None
+        if self.block.has("python"):
+            text = self.block.version("python", "3.12")
+            return self._parse_python("python", text) if text is not None else None
+        for marker in ("python_full_version", "python_version"):
+            if marker in self.given:
+                return self._parse_python(f"markers.{marker}", self.given[marker])
+        self.block.fault("python", 'missing; expected a version in quotes such as "3.12" or "3.11.7"')
+        return None
 
     def _parse_python(self, key: str, text: str) -> _Python | None:
         python = _parse_python(text)
@@ -290,6 +305,8 @@ class _Reader:
             self.block.fault(key, f"expected a Python 3 version such as {expected}, found {show(text)}")
         elif python.threaded and (python.minor < (3, 13) or self.implementation != "cpython"):
             self.block.fault(key, f"only CPython 3.13 and newer have free-threaded builds, found {show(text)}")
+        elif self.given.get("python_version", python.minor_text) != python.minor_text:
+            self.block.fault("markers.python_version", f'expected "{python.minor_text}", as in {key}')
         return python
 
     def _platform(self) -> _Platform | None:
@@ -302,6 +319,22 @@ class _Reader:
             self.block.fault("platform", _unknown_platform(text))
         return PLATFORMS.get(text)
 
+    def _implementation_version(self) -> str | None:
+        """Return the version of an implementation that counts its own; CPython's is Python's."""
+        key = "implementation-version"
+        if self.implementation not in _IMPLEMENTATION_VERSIONS:
+            if self.block.has(key):
+                self.block.fault(key, "only PyPy and GraalPy have one apart from `python`; leave it out")
+            return self.given.get("implementation_version")
+        known = _IMPLEMENTATION_VERSIONS[self.implementation]
+        default = known.get(self.python.minor_text) if self.python else None
+        text = self.block.version(key, "7.3.19") or self.given.get("implementation_version") or default
+        if text is None:
+            self.block.fault(key, f"missing, and known only for Python {', '.join(known)}")
+        elif not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}", text):
+            self.block.fault(key, f'expected a version such as "7.3.19", found {show(text)}')
+        return text
+
     def _markers(self, python: _Python) -> tuple[Mapping[str, str], ...] | None:
         shared = self.platform.markers if self.platform else {}
         if self.macos:
@@ -310,7 +343,7 @@ class _Reader:
         markers = [{**shared, **self._python_markers(python, full), **self.given} for full in ends]
         missing = [key for key in MARKER_KEYS if key not in markers[0]]
         if missing:
-            self.block.fault("markers", f"missing {', '.join(missing)}: can't be derived from what is given")
+            self.block.fault("markers", f"missing {', '.join(missing)}, which can't be derived from what is given")
             return None
         return tuple(MappingProxyType(dict(sorted(end.items()))) for end in markers)
 
@@ -322,12 +355,8 @@ class _Reader:
         }
         if self.implementation in _IMPLEMENTATIONS:
             markers["platform_python_implementation"] = _IMPLEMENTATIONS[self.implementation]
-        version = full if self.implementation == "cpython" else self._implementation_version(python)
+        version = full if self.implementation == "cpython" else self.version
         return markers | ({"implementation_version": version} if version else {})
-
-    def _implementation_version(self, python: _Python) -> str | None:
-        known = _IMPLEMENTATION_VERSIONS.get(self.implementation, {}).get(python.minor_text)
-        return self.version or self.given.get("implementation_version") or known
 
     def _tags(self, python: _Python) -> tuple[Tag, ...] | None:
         if self.block.has("tags"):
@@ -347,7 +376,7 @@ class _Reader:
             yield from cpython_tags(python.minor, [f"cp{nodot}{flag}"], platforms)
             yield from compatible_tags(python.minor, f"cp{nodot}", platforms)
             return
-        version = Version(self._implementation_version(python) or "0")
+        version = Version(self.version or "0")
         if self.implementation == "pypy":
             abi = f"pypy{nodot}_pp{version.major}{version.minor}"
             yield from generic_tags(f"pp{nodot}", [abi], platforms)

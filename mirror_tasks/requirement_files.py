@@ -35,26 +35,29 @@ class RequestedRequirement:
 
 @dataclass(slots=True)
 class RequirementLines:
-    """What a requirements file and those it names hold; ``inputs`` are all files read."""
+    """What a requirements file and those it names hold; ``inputs`` are the files read, ``seen`` ends circles."""
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
     inputs: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    seen: set[tuple[Path, bool]] = field(default_factory=set)
 
 
-def parse_requirement(text: str) -> Requirement:
+def parse_requirement(text: str, written: str | None = None) -> Requirement:
     """Return the requirement that ``text`` is.
 
+    :param written: what to show in messages, where ``text`` has values of environment variables in it.
     :raises ValueError: it is none, or names a URL or file, which an index can't serve; the message says what to do.
     """
+    shown = show(written or text)
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         if _looks_like_a_path(text):
-            raise ValueError(f"expected a project's name, found a file or URL {show(text)}; {_NO_URL}") from None
+            raise ValueError(f"expected a project's name, found a file or URL {shown}; {_NO_URL}") from None
         reason = redact(str(error).splitlines()[0])
-        raise ValueError(f"expected a requirement such as requests>=2.24, found {show(text)}: {reason}") from None
+        raise ValueError(f"expected a requirement such as requests>=2.24, found {shown}: {reason}") from None
     if requirement.url:
         raise ValueError(f"{requirement.name} is asked for from a URL; {_NO_URL}")
     return requirement
@@ -74,7 +77,7 @@ def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
     :param base: the folder that names of further files are shown relative to.
     """
     lines = RequirementLines()
-    _File(path, shown, base, lines, as_constraints=False).read()
+    _File(Path(os.path.normpath(path)), shown, base, lines, as_constraints=False).read()
     return lines
 
 
@@ -145,6 +148,7 @@ class _File:
         self.as_constraints = as_constraints
 
     def read(self, asked_at: str = "") -> None:
+        self.lines.seen.add((self.path, self.as_constraints))
         try:
             text = read_text(self.path, _LARGEST)
         except ValueError as error:
@@ -163,7 +167,7 @@ class _File:
             self.option(line, where)
             return
         text, hashes = _split_hashes(line)
-        requirement = parse_requirement(_expand(text))
+        requirement = parse_requirement(_expand(text), text)
         if not self.as_constraints:
             self.lines.requirements.append(
                 RequestedRequirement(requirement=requirement, hashes=frozenset(hashes), where=where)
@@ -187,8 +191,8 @@ class _File:
         if "://" in name:
             raise ValueError("expected a file, found a URL; download it and name the copy")
         path = Path(os.path.normpath(self.path.parent / name))
-        if path in self.lines.inputs:
-            return  # named twice, or a circle
+        if (path, as_constraints) in self.lines.seen:
+            return
         other = _File(path, relative(path, self.base), self.base, self.lines, as_constraints=as_constraints)
         other.read(where)
 
