@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
@@ -28,12 +28,24 @@ class Tally:
     done_files: int = 0
     received_bytes: int = 0
     newest: str = ""
+    notes: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def received(self, count: int) -> None:
         """Count bytes that arrived; a transfer that begins again takes its bytes back with a negative count."""
         with self._lock:
             self.received_bytes += count
+
+    def note(self, text: str) -> None:
+        """Leave a line for the user, which the display prints as soon as it can."""
+        with self._lock:
+            self.notes.append(text)
+
+    def take_notes(self) -> list[str]:
+        """Return the lines that were left since the last call."""
+        with self._lock:
+            notes, self.notes = self.notes, []
+            return notes
 
     def count(self, kind: str, name: str) -> None:
         """Count a finished task of a kind."""
@@ -73,18 +85,22 @@ class Display:
         self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
         self._tally = tally
         self._live: Progress | None = None
-        self._bar: TaskID | None = None
         self._spoken = time.monotonic()
         self._lock = threading.Lock()
 
     def update(self) -> None:
         """Show the tally as it is now; cheap enough to be called for every task."""
         with self._lock:
+            self._print_notes()
             if self.console.is_terminal:
                 self._draw()
             elif time.monotonic() - self._spoken >= _LINE_EVERY:
                 self._spoken = time.monotonic()
                 self.console.print(self._tally.sentence(), markup=False)
+
+    def _print_notes(self) -> None:
+        for note in self._tally.take_notes():
+            self.console.print(note, markup=False)
 
     def _draw(self) -> None:
         if self._live is None:
@@ -102,6 +118,7 @@ class Display:
             if self._live is not None:
                 self._live.stop()
                 self._live = None
+            self._print_notes()
 
 
 class _Bars(Progress):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, TextIO
 
@@ -22,12 +22,10 @@ class Reporter:
     Tasks of a mirror carry ``meta={"mirror": kind}``.
 
     :cvar tally: what the display shows.
-    :cvar closing_words: give the last lines of a run that went well.
     """
 
     desc = "one live display; plain lines where there is no terminal"
     tally = Tally()
-    closing_words: tuple[Callable[[], str], ...] = ()
 
     def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
         self._display = Display(outstream, self.tally)
@@ -36,7 +34,6 @@ class Reporter:
         self._errors: list[str] = []
         self._loud = True
         self._interrupted = False
-        self._ran: set[str] = set()
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task: from here on Ctrl-C and SIGTERM end the run with its state kept."""
@@ -60,7 +57,7 @@ class Reporter:
             return
         if kind is None and task.actions and not task.name.startswith("_"):
             self._display.say(f".  {task.title()}")
-        elif kind in ("project", "metadata", "download"):
+        elif kind in ("project", "metadata", "download", "index"):
             self._display.update()
         elif kind == "verb":
             self._display.stop()
@@ -68,7 +65,6 @@ class Reporter:
     def add_success(self, task: Any) -> None:
         """Called when a task ended well."""
         kind = _kind(task)
-        self._ran.add(kind or "")
         if kind:
             self.tally.count(kind, task.name.partition(":")[2])
 
@@ -105,6 +101,8 @@ class Reporter:
 
     def complete_run(self) -> None:
         """Called at the end, whatever happened: the last lines say what failed, why, and what it leaves incomplete."""
+        if not self._loud:
+            self.tally.take_notes()
         self._display.stop()
         for name, message in sorted(self._failures):
             self._display.say(f"FAILED {name}\n  {message}")
@@ -114,10 +112,6 @@ class Reporter:
             self._display.say("Interrupted. What was finished is kept; run the same command again to go on.")
         elif self._failures:
             self._display.say(self._what_is_incomplete())
-        elif self._loud and "mirror" in self._ran | {""}:
-            for words in self.closing_words:
-                if text := words():
-                    self._display.say(text)
 
     def _what_is_incomplete(self) -> str:
         count = len(self._failures)

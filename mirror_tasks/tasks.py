@@ -116,7 +116,7 @@ class MirrorTasks:
         self.closure = Closure(config.environments, config.roots, rules(config))
         self._plan: Plan | None = None
         self._made: set[str] = set()
-        self._stamp = ""
+        self._running = False
 
     def doit_config(self) -> dict[str, Any]:
         """Return the settings that doit runs these tasks with; in a file of somebody else's the database stays theirs."""
@@ -142,14 +142,15 @@ class MirrorTasks:
     def creators(self) -> dict[str, Creator]:
         """Return the task creators by the name of the task they make."""
         plain = {
-            "plan": (self._plan_verb, None),
-            "server": (self._server, None),
-            "mirror": (self._mirror, None),
-            "serve": (self._serve, None),
-            "prune": (self._prune, None),
+            "_begin": self._begin,
+            "plan": self._plan_verb,
+            "server": self._server,
+            "mirror": self._mirror,
+            "serve": self._serve,
+            "prune": self._prune,
         }
         delayed = {
-            "_closure": (self._closure, None),
+            "_closure": (self._closure, "_begin"),
             "_plan": (self._planning, "_closure"),
             "project": (self._known_projects, None),
             "metadata": (self._known_metadata, None),
@@ -157,7 +158,7 @@ class MirrorTasks:
             "download": (self._downloads, "_plan"),
             "index": (self._index, "download"),
         }
-        found = {self.name(kind): _creator(make) for kind, (make, _) in plain.items()}
+        found = {self.name(kind): _creator(make) for kind, make in plain.items()}
         for kind, (make, executed) in delayed.items():
             waits_for = self.name(executed) if executed else None
             found[self.name(kind)] = _creator(make, make.__doc__ or "", waits_for, delayed=True)
@@ -184,8 +185,15 @@ class MirrorTasks:
 
     # Growing: the closure
 
+    def _begin(self) -> Iterator[Task]:
+        """doit calls delayed creators also where nothing runs (list, info, clean); only what runs may grow."""
+        yield self._task(self.name("_begin"), self._set_running, kind="group")
+
+    def _set_running(self) -> None:
+        self._running = True
+
     def _closure(self) -> Iterator[Task]:
-        children = list(self._grow(self.closure.start()))
+        children = list(self._grow(self.closure.start())) if self._running else []
         yield from children
         yield self._group("_closure", _growth(children))
 
@@ -256,6 +264,8 @@ class MirrorTasks:
             plan = plan.with_what_was(self._last_plan)
         self.actions.keep_plan(plan)
         self._plan = plan
+        size = readable(plan.size)
+        self.tally.note(f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}")
 
     def _plan_verb(self) -> Iterator[Task]:
         yield self._task(
@@ -299,7 +309,9 @@ class MirrorTasks:
         """the files"""
         files = self.plan.files if self.plan else ()
         due = [file for file in files if not self.actions.is_downloaded(file)]
-        self.tally.start_downloads(len(due), sum(file.size or 0 for file in due))
+        if due and self._running:
+            self.tally.start_downloads(len(due), sum(file.size or 0 for file in due))
+            self.tally.note(f"to download: {len(due)} files, {readable(sum(file.size or 0 for file in due))}")
         tasks = [self._download(file) for file in files]
         yield from tasks
         size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
@@ -354,6 +366,7 @@ class MirrorTasks:
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
         self.actions.write_manifest(self.plan)
+        self.tally.note(f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked")
         self._check_roots(self.plan)
 
     def _serve(self) -> Iterator[Task]:
