@@ -1,0 +1,2103 @@
+#!/usr/bin/env python3
+"""Serve the mirror that this file stands in, to installers and to people.
+
+Run ``python server.py`` in a copied mirror directory. Needs Python 3.7 or newer and nothing else.
+
+The server computes nothing that a static web server could not give: it chooses a file, by the URL and the ``Accept``
+headers, and sends it. So a tree that is changed underneath it is served at once. One thread runs an event loop
+(:mod:`asyncio`) and no request waits for another client: what is not finished at once is sent piece by piece.
+
+The file reads from top to bottom: a request is parsed, a representation of what it names is found in the tree, a
+response is made of both; then comes what watches (metrics, log, wish list), then the connection that carries requests
+and responses, the server that holds the connections, the check of the checksums, and the command line.
+
+Rules quoted are those of RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1) and the simple repository API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import binascii
+import concurrent.futures
+import email.utils
+import errno
+import functools
+import getpass
+import hashlib
+import hmac
+import http
+import itertools
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+import ssl
+import stat
+import struct
+import sys
+import threading
+import time
+import traceback
+import urllib.parse
+import zlib
+from bisect import bisect_left
+from collections import Counter, OrderedDict
+from pathlib import Path
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    TextIO,
+    Tuple,
+    Union,
+)
+
+
+class Limits(NamedTuple):
+    """What one client may use. Sizes are in bytes, times in seconds."""
+
+    request_line: int = 8 * 1024
+    head: int = 16 * 1024
+    fields: int = 100
+    ranges: int = 32
+    connections: int = 1000
+    head_seconds: float = 10.0
+    idle_seconds: float = 60.0
+    stall_seconds: float = 30.0
+    slowest_rate: int = 16 * 1024
+    linger_seconds: float = 2.0
+    grace_seconds: float = 30.0
+
+
+DEFAULTS = Limits()
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer
+    """A request that is answered with an error.
+
+    :param status: the HTTP status.
+    :param detail: one line for whoever reads the answer.
+    :param fields: further header fields of the answer.
+    """
+
+    def __init__(self, status: int, detail: str, fields: Sequence[Tuple[str, str]] = ()) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.fields = fields
+
+
+class SetupError(Exception):
+    """The server can't run as it was asked to; the message says what to do."""
+
+
+# Requests.
+
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_FIELD_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Request(NamedTuple):
+    """A request's head. ``line`` is its first line as it came, ``path`` the decoded segments of its target."""
+
+    line: str
+    method: str
+    path: Tuple[str, ...]
+    fields: Mapping[str, str]
+    keep_alive: bool
+
+
+def parse_head(head: bytes, limits: Limits = DEFAULTS) -> Request:
+    """Parse a request's head, without the empty line that ends it.
+
+    :raises Refusal: 400, 405, 413, 414, 431 or 505.
+    """
+    line, _, rest = head.partition(b"\r\n")
+    if len(line) > limits.request_line:
+        raise Refusal(414, f"the request line is longer than {limits.request_line} bytes")
+    match = _REQUEST_LINE.fullmatch(line)
+    if not match:
+        raise Refusal(400, "the request line is not of the form: METHOD TARGET HTTP/1.1")
+    method, target, major, minor = (part.decode("ascii") for part in match.groups())
+    if major != "1":
+        raise Refusal(505, "this server speaks HTTP/1.1")
+    fields = parse_fields(rest, limits.fields)
+    check_framing(method, fields, is_1_1=minor != "0")
+    return Request(
+        line.decode("ascii"), method, split_target(target), fields, wants_to_stay(fields, is_1_1=minor != "0")
+    )
+
+
+@functools.lru_cache(maxsize=256)  # a client sends the same header fields with all its requests
+def parse_fields(lines: bytes, limit: int) -> Mapping[str, str]:
+    """Parse header lines into values by lower-case name; fields that come several times are joined by commas."""
+    fields: Dict[str, str] = {}
+    if not lines:
+        return fields
+    split = lines.split(b"\r\n")
+    if len(split) > limit:
+        raise Refusal(431, f"there are more than {limit} header fields")
+    for line in split:
+        name, colon, value = line.partition(b":")
+        # RFC 9112, 5.1: "No whitespace is allowed between the field name and colon"; 2.2: a bare CR is invalid.
+        if not colon or not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+            raise Refusal(400, "a header field is not of the form: Name: value")
+        key, text = name.decode("ascii").lower(), value.strip(b" \t").decode("latin-1")
+        # RFC 9112, 3.2: 400 "to any request message that contains more than one Host header field line".
+        if key in fields and key in ("host", "content-length"):
+            raise Refusal(400, f"there is more than one {key} field")
+        fields[key] = f"{fields[key]}, {text}" if key in fields else text
+    return fields
+
+
+def check_framing(method: str, fields: Mapping[str, str], is_1_1: bool) -> None:
+    """Refuse what would let two parties disagree on where a request ends, and every method but GET and HEAD."""
+    if method not in ("GET", "HEAD"):
+        raise Refusal(405, "this server knows GET and HEAD", [("Allow", "GET, HEAD")])
+    # RFC 9112, 3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field".
+    if is_1_1 and "host" not in fields:
+        raise Refusal(400, "the Host field is missing")
+    if "transfer-encoding" in fields or fields.get("content-length", "0") != "0":
+        raise Refusal(413, "this server takes no content with a request")
+
+
+def wants_to_stay(fields: Mapping[str, str], is_1_1: bool) -> bool:
+    """Say whether the connection goes on after this request (RFC 9112, 9.3)."""
+    options = [option.strip() for option in fields.get("connection", "").lower().split(",")]
+    return "close" not in options if is_1_1 else "keep-alive" in options
+
+
+def split_target(target: str) -> Tuple[str, ...]:
+    """Return the segments of the path of a request's target, each decoded once; the last is "" after a slash.
+
+    A segment is cut out before it is decoded, so an encoded separator never separates; :func:`is_plain` then refuses
+    it. What is encoded twice stays encoded once, and is the name of no file.
+
+    :raises Refusal: 400 where the path is not one, or its encoding is broken.
+    """
+    if target[0] != "/":
+        # RFC 9112, 3.2.2: "a server MUST accept the absolute-form in requests". The host it names is not used.
+        match = re.match(r"(?i)https?://[^/?#]*", target)
+        if not match:
+            raise Refusal(400, "the request's target is not a path")
+        target = target[match.end() :] or "/"
+    path = target.partition("?")[0].partition("#")[0]
+    return tuple(decode_segment(segment) for segment in path[1:].split("/"))
+
+
+def decode_segment(segment: str) -> str:
+    """Undo the percent-encoding of one segment of a path."""
+    if "%" not in segment:
+        return segment
+    if re.search("%(?![0-9A-Fa-f]{2})", segment):
+        raise Refusal(400, "the path has a % that is not followed by two hexadecimal digits")
+    try:
+        return urllib.parse.unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refusal(400, "the path is not UTF-8") from None
+
+
+# Negotiation.
+
+HTML = "text/html"
+V1_JSON = "application/vnd.pypi.simple.v1+json"
+V1_HTML = "application/vnd.pypi.simple.v1+html"
+
+# In the order of this server's preference, for a client that has none: one that says nothing may be older than JSON.
+PAGE_FILES = {HTML: "index.html", V1_JSON: "index.v1_json", V1_HTML: "index.v1_html"}
+
+_LATEST = {
+    "application/vnd.pypi.simple.latest+json": V1_JSON,
+    "application/vnd.pypi.simple.latest+html": V1_HTML,
+}
+_WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
+
+
+def parse_weighted(value: str) -> Iterator[Tuple[str, float]]:
+    """Yield the elements of an ``Accept`` or ``Accept-Encoding`` field with their weights.
+
+    RFC 9110, 12.4.2: "If no "q" parameter is present, the default weight is 1." A weight that is no number counts as
+    1 too, since the client did name the element. Other parameters are passed over: no page here has variants by them.
+    """
+    for element in value.lower().split(","):
+        name, *parameters = (part.strip() for part in element.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            key, _, text = parameter.partition("=")
+            if key.strip() == "q" and _WEIGHT.fullmatch(text.strip()):
+                weight = min(1.0, float(text))
+        if name:
+            yield name, weight
+
+
+@functools.lru_cache(maxsize=256)
+def preferred_types(accept: Optional[str]) -> Tuple[str, ...]:
+    """Return the page types that a client accepts, the most wanted first.
+
+    RFC 9110, 12.5.1: a request without Accept accepts everything, and "the most specific reference has precedence".
+    """
+    ranges = list(parse_weighted("*/*" if accept is None else accept))
+    ranked = []
+    for order, offered in enumerate(PAGE_FILES):
+        matches = [
+            (precision, weight)
+            for wanted, weight in ranges
+            for precision, pattern in enumerate(("*/*", offered.partition("/")[0] + "/*", offered))
+            if pattern == _LATEST.get(wanted, wanted)
+        ]
+        precision, weight = max(matches, default=(0, 0.0))
+        if weight > 0:
+            ranked.append((-weight, -precision, order, offered))
+    return tuple(entry[-1] for entry in sorted(ranked))
+
+
+@functools.lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Say whether a client takes gzip. RFC 9110, 12.5.3: an asterisk stands for every coding not listed."""
+    weights = dict(parse_weighted(accept_encoding))
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+# The tree.
+
+PAGE_LIMIT = 4 * 1024 * 1024  # pages up to this size are sent from memory, larger ones from their file
+METADATA_LIMIT = 64 * 1024  # likewise what lies under packages/
+CACHE_BYTES = 32 * 1024 * 1024
+
+# At the top only these are served: a user may well keep a key or a password file beside server.py.
+ROOT_FILES = frozenset({"index.html", "mirror.json", "SHA256SUMS", "favicon.ico", "robots.txt"})
+OPEN_FOLDERS = frozenset({"simple", "packages", "project", "site"})
+
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".v1_html": V1_HTML,
+    ".v1_json": V1_JSON,
+    ".json": "application/json",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+    ".xml": "application/xml",
+}
+
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.I)
+
+
+def is_plain(segment: str, windows: bool = os.name == "nt") -> bool:
+    """Say whether a segment can name a file in the tree, and nothing else, on the platform at hand.
+
+    Refused are separators and drive letters of any platform, control characters, dot files (so "." and ".." too),
+    and endings that Windows drops; on Windows also the names of devices, with any extension.
+    """
+    if not segment or segment[0] == "." or segment[-1] in ". " or _FORBIDDEN.search(segment):
+        return False
+    return not (windows and _DEVICE.fullmatch(segment))
+
+
+Signature = Tuple[int, int, int, int]
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """Return what changes when a file is replaced, moved or rewritten."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class Representation(NamedTuple):
+    """What is sent for a URL: the content from memory (``data``), or from an open file, which the receiver closes."""
+
+    media_type: str
+    etag: str
+    length: int
+    crc32: int = 0
+    data: bytes = b""
+    file: Optional[BinaryIO] = None
+    encoding: str = ""
+
+
+class Tree:
+    """The files of the mirror; nothing outside its root is ever opened.
+
+    A small file is kept in memory as long as ``stat`` shows that it is still the same file, unchanged.
+
+    :param root: the mirror directory.
+    :raises OSError: there is no such directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve(strict=True)
+        self._text = str(self.root)
+        self._cache: "OrderedDict[str, Tuple[Signature, Representation]]" = OrderedDict()
+        self._cached_bytes = 0
+        self._checksums = Checksums(self.root / "SHA256SUMS")
+
+    def get(self, segments: Sequence[str]) -> Optional[Representation]:
+        """Return the file that these segments name, or None where there is none that may be served.
+
+        :raises Refusal: 503 where the server is out of descriptors, 500 where the file can't be read.
+        """
+        if not all(is_plain(segment) for segment in segments):
+            return None
+        relative = "/".join(segments)
+        try:
+            status = os.stat(os.path.join(self._text, relative))
+            cached = self._cache.get(relative)
+            if cached and cached[0] == signature_of(status):
+                self._cache.move_to_end(relative)
+                return cached[1]
+            return self._read(relative) if stat.S_ISREG(status.st_mode) else None
+        except (OSError, ValueError) as error:  # ValueError: a name that this file system can't write
+            self._explain(relative, error)
+            return None
+
+    def is_folder(self, segments: Sequence[str]) -> bool:
+        """Say whether these segments name a folder in the tree."""
+        if not all(is_plain(segment) for segment in segments):
+            return False
+        try:
+            return self._inside("/".join(segments)).is_dir()
+        except (OSError, ValueError, RuntimeError):
+            return False
+
+    def _inside(self, relative: str) -> Path:
+        """Follow all links.
+
+        :raises FileNotFoundError: the path leads nowhere, or out of the root.
+        """
+        path = Path(self._text, relative).resolve(strict=True)  # os.path.realpath follows no links on Windows' 3.7
+        if self.root not in path.parents:
+            raise FileNotFoundError(relative)
+        return path
+
+    def _read(self, relative: str) -> Optional[Representation]:
+        file = open(self._inside(relative), "rb", buffering=0)  # noqa: SIM115 - the response closes it
+        try:
+            status = os.fstat(file.fileno())
+            if status.st_size > (METADATA_LIMIT if relative.startswith("packages/") else PAGE_LIMIT):
+                return self._large(relative, file, status)
+            with file:
+                return self._small(relative, file.read(status.st_size + 1), signature_of(status))
+        except BaseException:
+            file.close()
+            raise
+
+    def _small(self, relative: str, data: bytes, signature: Signature) -> Representation:
+        """Keep a small file in memory. Its entity tag is a hash of the very bytes sent, so as strong as one can be."""
+        etag = '"' + hashlib.sha256(data).hexdigest() + '"'
+        small = Representation(media_type_of(relative), etag, len(data), zlib.crc32(data), data)
+        old = self._cache.pop(relative, None)
+        self._cache[relative] = (signature, small)
+        self._cached_bytes += small.length - (old[1].length if old else 0)
+        while self._cached_bytes > CACHE_BYTES:
+            self._cached_bytes -= self._cache.popitem(last=False)[1][1].length
+        return small
+
+    def _large(self, relative: str, file: BinaryIO, status: os.stat_result) -> Representation:
+        """Describe a file too large to hash for a request.
+
+        Its entity tag is its sha256 from SHA256SUMS, which is the same wherever the mirror is copied. A file that was
+        changed after SHA256SUMS was written has a tag of inode, size and time of change in nanoseconds: the pipeline
+        replaces files whole, by a new inode, so two contents never share that tag. The tag is strong in both cases.
+        """
+        known = self._checksums.known(relative, status.st_mtime_ns)
+        etag = known or hashlib.sha256(repr(signature_of(status)[1:]).encode()).hexdigest()[:32]
+        return Representation(media_type_of(relative), f'"{etag}"', status.st_size, file=file)
+
+    def _explain(self, relative: str, error: Exception) -> None:
+        """Tell a file that is not there from one that can't be read."""
+        code = getattr(error, "errno", None)
+        if code in (errno.EMFILE, errno.ENFILE):
+            raise Refusal(503, "the server has too many files open", [("Retry-After", "1")]) from None
+        if code in (errno.EACCES, errno.EPERM, errno.EIO):
+            report(f"can't read {relative}: {error}; check the permissions of the mirror's files")
+            raise Refusal(500, "the server can't read this file") from None
+
+
+class Checksums:
+    """SHA256SUMS, for the entity tags of files under packages/; read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signature: Optional[Signature] = None
+        self._sums: Dict[str, str] = {}
+
+    def known(self, relative: str, mtime_ns: int) -> Optional[str]:
+        """Return the hash of a file that was not changed after SHA256SUMS was written, else None."""
+        try:
+            status = os.stat(self._path)
+            if signature_of(status) != self._signature:
+                lines = self._path.read_text("utf-8").splitlines()
+                self._sums = {
+                    path: digest for digest, path in map(parse_checksum, lines) if path.startswith("packages/")
+                }
+                self._signature = signature_of(status)
+        except (OSError, ValueError):
+            return None
+        return self._sums.get(relative) if mtime_ns <= status.st_mtime_ns else None
+
+
+_CHECKSUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def parse_checksum(line: str) -> Tuple[str, str]:
+    """Split a line of SHA256SUMS into digest and path.
+
+    :raises ValueError: it is no such line.
+    """
+    match = _CHECKSUM.fullmatch(line)
+    if not match:
+        raise ValueError(f"not a line of SHA256SUMS: {line[:100]!r}")
+    return match.group(1), match.group(2)
+
+
+def media_type_of(relative: str) -> str:
+    """Return the media type of a file.
+
+    What upstream wrote, everything under packages/, is sent as bytes or plain text, so that no browser runs it.
+    """
+    if relative.startswith("packages/"):
+        return MEDIA_TYPES[".txt"] if relative.endswith(".metadata") else "application/octet-stream"
+    if relative == "SHA256SUMS":
+        return MEDIA_TYPES[".txt"]
+    return MEDIA_TYPES.get(os.path.splitext(relative)[1], "application/octet-stream")
+
+
+# Responses.
+
+Span = Tuple[int, int]  # the first byte, and the one after the last
+
+
+class Response(NamedTuple):
+    """An answer. ``length`` is that of its content, which is ``data``, or else ``parts`` of ``file``.
+
+    A part is either bytes or a span of the file. ``missing`` is the requirement that this mirror could not meet.
+    """
+
+    status: int
+    fields: Sequence[Tuple[str, str]]
+    length: Optional[int]
+    data: bytes = b""
+    parts: Sequence[Union[bytes, Span]] = ()
+    file: Optional[BinaryIO] = None
+    close: bool = False
+    missing: str = ""
+
+
+def text_response(
+    status: int,
+    text: str,
+    fields: Sequence[Tuple[str, str]] = (),
+    media_type: str = "text/plain; charset=utf-8",
+    close: bool = False,
+    missing: str = "",
+) -> Response:
+    """Answer with a short text of the server's own."""
+    data = text.encode("utf-8")
+    head = [("Content-Type", media_type), ("Cache-Control", "no-cache"), *fields]
+    return Response(status, head, len(data), data, close=close, missing=missing)
+
+
+def refused(refusal: Refusal, close: bool = False, missing: str = "") -> Response:
+    """Answer with an error."""
+    text = f"{refusal.status} {reason_of(refusal.status)}: {refusal.detail}\n"
+    return text_response(refusal.status, text, refusal.fields, close=close, missing=missing)
+
+
+def reason_of(status: int) -> str:
+    """Return the phrase that goes with a status."""
+    return http.HTTPStatus(status).phrase
+
+
+def represent(request: Request, content: Representation, fields: Sequence[Tuple[str, str]]) -> Response:
+    """Answer a request for a representation, as its conditions and ranges ask."""
+    head = [("Content-Type", content.media_type), ("ETag", content.etag), ("Accept-Ranges", "bytes"), *fields]
+    if content.encoding:
+        head.append(("Content-Encoding", content.encoding))
+    status = evaluate_conditions(request.fields, content.etag)
+    if status:
+        close_file(content)
+        # RFC 9110, 15.4.5: a 304 has the fields of the 200 that guide caches.
+        return Response(status, [field for field in head if field[0] != "Content-Type"], None if status == 304 else 0)
+    spans = requested_spans(request, content)
+    if spans is None:
+        return whole(head, content)
+    if not spans:
+        close_file(content)
+        unsatisfied = [("Content-Range", f"bytes */{content.length}"), *fields]
+        return text_response(416, "416: the file is shorter than the range\n", unsatisfied)
+    return partial(head, content, spans)
+
+
+def close_file(content: Representation) -> None:
+    """Close the file of a representation that is not sent."""
+    if content.file:
+        content.file.close()
+
+
+def evaluate_conditions(fields: Mapping[str, str], etag: str) -> int:
+    """Return 412 or 304 where the conditions of a request ask for it, else 0 (RFC 9110, 13.2.2)."""
+    if "if-match" in fields and not matches(fields["if-match"], etag, weak=False):
+        return 412
+    if "if-none-match" in fields and matches(fields["if-none-match"], etag, weak=True):
+        return 304
+    return 0
+
+
+def matches(value: str, etag: str, weak: bool) -> bool:
+    """Compare an entity tag with a list of them.
+
+    RFC 9110, 13.1.2: If-None-Match uses the weak comparison; 13.1.1: If-Match uses the strong one.
+    """
+    if value.strip() == "*":
+        return True
+    tags = (tag.strip() for tag in value.split(","))
+    return etag in ([tag[2:] if tag.startswith("W/") else tag for tag in tags] if weak else list(tags))
+
+
+def requested_spans(request: Request, content: Representation) -> Optional[List[Span]]:
+    """Return the spans a request asks for: None for the whole, none at all where the content is too short.
+
+    RFC 9110, 14.2: Range is ignored where the method is not GET; 13.1.5: and where If-Range does not match strongly.
+    """
+    if request.method != "GET" or "range" not in request.fields:
+        return None
+    if request.fields.get("if-range", content.etag) != content.etag:
+        return None
+    return parse_ranges(request.fields["range"], content.length)
+
+
+_RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+
+
+def parse_ranges(value: str, length: int, limit: int = DEFAULTS.ranges) -> Optional[List[Span]]:
+    """Parse a Range field; None where it is to be ignored, an empty list where no range can be satisfied.
+
+    RFC 9110, 14.2: "A server that supports range requests MAY ignore or reject a Range header field that contains
+    ... more than two overlapping ranges or many small ranges": more than ``limit`` are ignored, overlapping ones
+    merged.
+    """
+    unit, _, text = value.partition("=")
+    items = [item.strip(" \t") for item in text.split(",") if item.strip(" \t")]
+    if unit.strip().lower() != "bytes" or not items or len(items) > limit:
+        return None
+    spans = []
+    for item in items:
+        match = _RANGE.fullmatch(item)
+        if not match or item == "-":
+            return None
+        first, last = match.groups()
+        if first and last and int(last) < int(first):
+            return None
+        start = int(first) if first else max(0, length - int(last))
+        stop = min(length, int(last) + 1) if first and last else length
+        if start < stop:
+            spans.append((start, stop))
+    return merge(spans)
+
+
+def merge(spans: List[Span]) -> List[Span]:
+    """Join spans that touch; spans that do not stay in the order asked for (RFC 9110, 15.3.7.2)."""
+    merged: List[Span] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+        else:
+            merged.append((start, stop))
+    return merged if len(merged) < len(spans) else spans
+
+
+def whole(head: List[Tuple[str, str]], content: Representation) -> Response:
+    """Answer with all of a representation."""
+    if content.file is None:
+        return Response(200, head, content.length, content.data)
+    return Response(200, head, content.length, parts=[(0, content.length)], file=content.file)
+
+
+def partial(head: List[Tuple[str, str]], content: Representation, spans: List[Span]) -> Response:
+    """Answer with one span of a representation, or with several as multipart/byteranges (RFC 9110, 15.3.7)."""
+    parts: List[Union[bytes, Span]] = list(spans)
+    if len(spans) == 1:
+        head = [*head, ("Content-Range", content_range(spans[0], content.length))]
+    else:
+        boundary = secrets.token_hex(16)
+        head = [field for field in head if field[0] != "Content-Type"]
+        head.append(("Content-Type", f"multipart/byteranges; boundary={boundary}"))
+        parts = multipart(content, spans, boundary)
+    length = sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts)
+    if content.file:
+        return Response(206, head, length, parts=parts, file=content.file)
+    data = b"".join(part if isinstance(part, bytes) else content.data[part[0] : part[1]] for part in parts)
+    return Response(206, head, length, data)
+
+
+def content_range(span: Span, length: int) -> str:
+    """Return the value of Content-Range for a span."""
+    return f"bytes {span[0]}-{span[1] - 1}/{length}"
+
+
+def multipart(content: Representation, spans: List[Span], boundary: str) -> List[Union[bytes, Span]]:
+    """Put the spans between their part headers."""
+    parts: List[Union[bytes, Span]] = []
+    for span in spans:
+        title = (
+            f"\r\n--{boundary}\r\nContent-Type: {content.media_type}\r\n"
+            f"Content-Range: {content_range(span, content.length)}\r\n\r\n"
+        )
+        parts += [title.encode("ascii"), span]
+    return [*parts, f"\r\n--{boundary}--\r\n".encode("ascii")]
+
+
+# The routes.
+
+_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+# Pages link to this host only and run no inline script: what upstream wrote into a summary can't do harm in them.
+PAGE_SECURITY = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+# Last-Modified is never sent: some clients take a page with it as fresh for minutes without asking.
+PAGE_FIELDS = (("Cache-Control", "no-cache"), ("Vary", "Accept, Accept-Encoding"), *PAGE_SECURITY)
+
+
+def normalise(name: str) -> str:
+    """Return the normalised name of a project, as the standard for names has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+class Site:
+    """What is at which URL. It knows neither sockets nor clocks.
+
+    :param tree: the files.
+    :param private: whether clients have passwords, so that shared caches may not keep what they got.
+    """
+
+    def __init__(self, tree: Tree, private: bool = False) -> None:
+        self._tree = tree
+        scope = "private" if private else "public"
+        self._file_fields = (("Cache-Control", f"{scope}, max-age=31536000, immutable"),)
+
+    def respond(self, request: Request) -> Response:
+        """Answer a request; its refusals are answers too."""
+        try:
+            return self._route(request)
+        except Refusal as refusal:
+            return refused(refusal)
+
+    def _route(self, request: Request) -> Response:
+        first, rest = request.path[0], request.path[1:]
+        if first == "simple":
+            return self._simple(request, rest)
+        if first == "packages":
+            return self._package(request)
+        if first in OPEN_FOLDERS and rest:
+            found = self._static(request)
+            if found or len(rest) > 1 or rest[0]:
+                return found or self._nothing()
+        if request.path == ("",):
+            return self._front(request)
+        if not rest and first in ROOT_FILES:
+            return self._file(request, request.path) or self._nothing()
+        return self._old_way(request, first, rest)
+
+    def _simple(self, request: Request, rest: Tuple[str, ...]) -> Response:
+        """/simple/, /simple/PROJECT/ and the files in them."""
+        if not rest:
+            return redirect("simple/")
+        if rest == ("",):
+            return self._page(request, ("simple",)) or self._nothing()
+        if rest[-1]:
+            found = self._file(request, request.path)
+            if found:
+                return found
+        if len(rest) == 1 or (len(rest) == 2 and not rest[1]):
+            return self._project(request, rest[0], slash=len(rest) == 2)
+        return self._nothing()
+
+    def _project(self, request: Request, name: str, slash: bool) -> Response:
+        """Answer with a project's page.
+
+        The API: project URLs "MUST end with a /, and the repository SHOULD redirect the URLs without a / to add a /
+        to the end", and "the repository SHOULD redirect" other spellings "to the normalized name". The redirect is
+        relative, so it stays on the host, and below whatever prefix a proxy in front has put.
+        """
+        if not _PROJECT.fullmatch(name):
+            return self._nothing()
+        normalised = normalise(name)
+        if not slash:
+            return redirect(normalised + "/")
+        if normalised != name:
+            return redirect(f"../{normalised}/")
+        missing = refused(Refusal(404, f"this mirror has no project {name}"), missing=name)
+        return self._page(request, ("simple", name)) or missing
+
+    def _old_way(self, request: Request, first: str, rest: Tuple[str, ...]) -> Response:
+        """/PROJECT/, for clients whose index URL is the root of the host."""
+        if rest not in ((), ("",)) or not _PROJECT.fullmatch(first):
+            return self._nothing()
+        if self._tree.is_folder(("simple", normalise(first))):
+            return self._project(request, first, slash=bool(rest))
+        asked_by_installer = "application/vnd.pypi.simple" in request.fields.get("accept", "")
+        return self._project(request, first, slash=bool(rest)) if asked_by_installer else self._nothing()
+
+    def _front(self, request: Request) -> Response:
+        """/: the page for people, or the list of projects, whichever is rather accepted."""
+        if preferred_types(request.fields.get("accept"))[:1] == (HTML,):
+            found = self._file(request, ("index.html",))
+            if found:
+                return found
+        return self._page(request, ("simple",)) or self._nothing()
+
+    def _page(self, request: Request, folder: Tuple[str, ...]) -> Optional[Response]:
+        """Answer with the page of a folder in the type that the client likes best; None where it has no page.
+
+        :raises Refusal: 406 where it has none of a type that the client accepts.
+        """
+        for media_type in preferred_types(request.fields.get("accept")):
+            path = (*folder, PAGE_FILES[media_type])
+            content = self._tree.get(path)
+            if content:
+                return represent(request, self._encoded(request, path, content), PAGE_FIELDS)
+        for name in PAGE_FILES.values():
+            content = self._tree.get((*folder, name))
+            if content:
+                close_file(content)
+                raise Refusal(406, "this page comes as " + ", ".join(PAGE_FILES), [("Vary", "Accept")])
+        return None
+
+    def _encoded(self, request: Request, path: Tuple[str, ...], content: Representation) -> Representation:
+        """Return the ready gzipped copy of a page where the client takes it, else the page.
+
+        A copy that was made of another page than the one that stands beside it is not used: its last eight bytes are
+        the CRC-32 and the size of what was compressed.
+        """
+        if not accepts_gzip(request.fields.get("accept-encoding", "")) or content.file:
+            return content
+        copy = self._tree.get((*path[:-1], path[-1] + ".gz"))
+        if copy is None or copy.file:
+            return content
+        if copy.data[-8:] != struct.pack("<II", content.crc32, content.length & 0xFFFFFFFF):
+            return content
+        return copy._replace(media_type=content.media_type, encoding="gzip")
+
+    def _package(self, request: Request) -> Response:
+        """/packages/PROJECT/FILE, which never changes: its hash is in the page that links to it."""
+        content = self._tree.get(request.path)
+        if content:
+            return represent(request, content, self._file_fields)
+        wanted = wanted_release(request.path[-1]) if len(request.path) == 3 else ""
+        return refused(Refusal(404, "this mirror has no such file"), missing=wanted)
+
+    def _static(self, request: Request) -> Optional[Response]:
+        """Pages for people and what they load; a folder stands for its index.html."""
+        if not request.path[-1]:
+            return self._file(request, (*request.path[:-1], "index.html"))
+        found = self._file(request, request.path)
+        if found is None and self._tree.is_folder(request.path):
+            return redirect(urllib.parse.quote(request.path[-1], safe="") + "/")
+        return found
+
+    def _file(self, request: Request, path: Tuple[str, ...]) -> Optional[Response]:
+        content = self._tree.get(path)
+        return content and represent(request, self._encoded(request, path, content), PAGE_FIELDS)
+
+    def _nothing(self) -> Response:
+        return refused(Refusal(404, "there is nothing here; projects are under /simple/"))
+
+
+def redirect(location: str) -> Response:
+    """Send the client to a place relative to where it is."""
+    return text_response(301, f"301: see {location}\n", [("Location", location)])
+
+
+def wanted_release(filename: str) -> str:
+    """Return the requirement that a missing file would meet (``name==version``), or "" where its name says none."""
+    filename = filename[: -len(".metadata")] if filename.endswith(".metadata") else filename
+    match = re.fullmatch(r"(.+?)-([0-9][^-]*)(?:-[^-]+){2,4}\.whl|(.+)-([0-9][^-]*)\.(?:tar\.gz|zip)", filename)
+    if not match:
+        return ""
+    name, version = (match.group(1), match.group(2)) if match.group(1) else (match.group(3), match.group(4))
+    plausible = _PROJECT.fullmatch(name) and re.fullmatch(r"[0-9A-Za-z.!+_]+", version)
+    return f"{normalise(name)}=={version.replace('_', '+', 1)}" if plausible else ""
+
+
+# Passwords.
+
+
+class Passwords:
+    """Users and hashed passwords: a file with one line a user, ``name:method$cost$salt$hash``.
+
+    :raises SetupError: the file can't be read or used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = secrets.token_bytes(32)
+        self._signature: Optional[Signature] = None
+        self._lines: Dict[str, str] = {}
+        self._accepted: Dict[str, bytes] = {}
+        self._nobody = PasswordHash.make(secrets.token_hex()).write()
+        self._load()
+
+    def remembered(self, authorization: str) -> Optional[str]:
+        """Return the user whom these credentials were found to be before, else None. Takes microseconds."""
+        self._load()
+        user, password = parse_basic(authorization)
+        seal = self._accepted.get(user)
+        return user if seal and hmac.compare_digest(seal, self._seal(user, password)) else None
+
+    def verify(self, authorization: str) -> Optional[str]:
+        """Return the user whom these credentials prove, else None.
+
+        Takes a good part of a second, an unknown user as long as a known one, so it is called in another thread.
+        """
+        user, password = parse_basic(authorization)
+        line = self._lines.get(user)
+        right = PasswordHash.read(line or self._nobody).fits(password)
+        if line is None or not right:
+            return None
+        self._accepted[user] = self._seal(user, password)
+        return user
+
+    def _seal(self, user: str, password: str) -> bytes:
+        """Return a keyed hash that stands for a password while this process lives, so that none is kept."""
+        message = "\0".join((user, password, self._lines.get(user, "")))
+        return hmac.new(self._key, message.encode("utf-8", "replace"), "sha256").digest()
+
+    def _load(self) -> None:
+        """Read the file again if it changed; a user who is no longer in it is out at once."""
+        try:
+            status = os.stat(self._path)
+            if signature_of(status) == self._signature:
+                return
+            lines = self._path.read_text("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise SetupError(f"can't read the password file {self._path}: {error}") from None
+        pairs = (line.partition(":") for line in lines if line.strip() and not line.startswith("#"))
+        self._lines = {name: rest for name, _, rest in pairs}
+        for name, line in self._lines.items():
+            check_password_line(self._path, name, line)
+        self._accepted.clear()
+        self._signature = signature_of(status)
+
+
+def check_password_line(path: Path, name: str, line: str) -> None:
+    """Refuse a line that no password can ever fit on this interpreter."""
+    try:
+        usable = PasswordHash.read(line).method in METHODS
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SetupError(
+            f"the line of {name!r} in {path} can't be used by this Python; write it again with: "
+            f"python {Path(sys.argv[0]).name} add-user {path} {name}"
+        )
+
+
+def parse_basic(authorization: str) -> Tuple[str, str]:
+    """Return user and password of an Authorization field (RFC 7617); two empty strings where there are none."""
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return "", ""
+    return (user, password) if scheme.lower() == "basic" and colon else ("", "")
+
+
+def scrypt(secret: bytes, salt: bytes, cost: Sequence[int]) -> bytes:
+    """Derive a hash by scrypt (RFC 7914); ``cost`` is n, r and p."""
+    n, r, p = cost
+    return hashlib.scrypt(secret, salt=salt, n=n, r=r, p=p, maxmem=256 * n * r, dklen=32)
+
+
+def pbkdf2(secret: bytes, salt: bytes, cost: Sequence[int]) -> bytes:
+    """Derive a hash by PBKDF2 (RFC 8018); ``cost`` is the number of rounds."""
+    return hashlib.pbkdf2_hmac("sha256", secret, salt, cost[0], 32)
+
+
+Derivation = Callable[[bytes, bytes, Sequence[int]], bytes]
+# The first one is used for new passwords. Not every Python is built with scrypt.
+METHODS: Dict[str, Tuple[Derivation, Tuple[int, ...]]] = {"pbkdf2": (pbkdf2, (600_000,))}
+if hasattr(hashlib, "scrypt"):
+    METHODS = {"scrypt": (scrypt, (16384, 8, 1)), **METHODS}
+
+
+class PasswordHash(NamedTuple):
+    """A hashed password, as it stands in the file."""
+
+    method: str
+    cost: Tuple[int, ...]
+    salt: bytes
+    digest: bytes
+
+    @classmethod
+    def make(cls, password: str) -> "PasswordHash":
+        """Hash a password with a new salt."""
+        method, (derive, cost) = next(iter(METHODS.items()))
+        salt = secrets.token_bytes(16)
+        return cls(method, cost, salt, derive(password.encode("utf-8"), salt, cost))
+
+    @classmethod
+    def read(cls, line: str) -> "PasswordHash":
+        """Read what :meth:`write` wrote.
+
+        :raises ValueError: it is something else.
+        """
+        method, cost, salt, digest = line.split("$")
+        numbers = tuple(int(number) for number in cost.split(","))
+        return cls(method, numbers, base64.b64decode(salt, validate=True), base64.b64decode(digest, validate=True))
+
+    def write(self) -> str:
+        """Return the form for the file."""
+        salt, digest = (base64.b64encode(part).decode("ascii") for part in (self.salt, self.digest))
+        return "$".join((self.method, ",".join(map(str, self.cost)), salt, digest))
+
+    def fits(self, password: str) -> bool:
+        """Say, in constant time, whether this is the hash of a password."""
+        derived = METHODS[self.method][0](password.encode("utf-8"), self.salt, self.cost)
+        return hmac.compare_digest(derived, self.digest)
+
+
+def add_user(path: Path, name: str, password: str) -> None:
+    """Write a user and the hash of a password to the file, in place of what was there for that user.
+
+    :raises SetupError: the name or the password can't be used.
+    :raises OSError: the file can't be written; it is then as it was.
+    """
+    if not name or ":" in name or not name.isprintable() or name.startswith("#"):
+        raise SetupError("a user's name must be printable, and have no colon (basic authentication ends it there)")
+    if not password:
+        raise SetupError("the password is empty")
+    kept = path.read_text("utf-8").splitlines() if path.exists() else []
+    kept = [line for line in kept if line.partition(":")[0] != name]
+    temporary = path.with_name(path.name + ".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in [*kept, f"{name}:{PasswordHash.make(password).write()}"]))
+    os.replace(temporary, path)
+
+
+# What is said about requests.
+
+
+def report(message: str) -> None:
+    """Tell the operator, on the standard error stream."""
+    try:
+        print(f"server.py: {message}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # nobody listens any more; the mirror is served all the same
+
+
+class Exchange(NamedTuple):
+    """A request that was answered: what the log and the metrics are made of. ``sent`` is in bytes of content."""
+
+    client: str
+    user: str
+    line: str
+    method: str
+    status: int
+    sent: int
+    seconds: float
+    agent: str
+
+
+class AccessLog:
+    """One line a request, in the common log format or as JSON.
+
+    :param style: ``common``, ``json`` or ``none``.
+    """
+
+    def __init__(self, style: str, stream: TextIO) -> None:
+        self._format = {"common": common_line, "json": json_line}.get(style)
+        self._stream = stream
+        self._lines: List[str] = []
+
+    def note(self, exchange: Exchange) -> bool:
+        """Keep a line for the next :meth:`flush`; say whether it is the first since the last one."""
+        if self._format is None:
+            return False
+        self._lines.append(self._format(exchange))
+        return len(self._lines) == 1
+
+    def flush(self) -> None:
+        """Write what was kept; stop logging where nobody reads it."""
+        lines, self._lines = self._lines, []
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._format = None
+            report(f"can't write the log any more, goes on without: {error}")
+
+
+def common_line(exchange: Exchange) -> str:
+    """Format a line as web servers commonly do; what a client sent can't end the line or the quotes."""
+    line, user = (escape(text) for text in (exchange.line, exchange.user or "-"))
+    moment = log_time(int(time.time()))
+    return f'{exchange.client} - {user} [{moment}] "{line}" {exchange.status} {exchange.sent}\n'
+
+
+def escape(text: str) -> str:
+    """Escape what is not printable ASCII, the quote and the backslash."""
+    if text.isprintable() and text.isascii() and '"' not in text and "\\" not in text:
+        return text
+    return re.sub(r"[^ !#-\[\]-~]", lambda match: "".join(f"\\x{b:02x}" for b in match.group().encode()), text)
+
+
+@functools.lru_cache(maxsize=2)
+def log_time(second: int) -> str:
+    """Format a time for the log."""
+    return time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
+
+
+@functools.lru_cache(maxsize=2)
+def http_date(second: int) -> str:
+    """Format a time as the Date field wants it (RFC 9110, 5.6.7)."""
+    return email.utils.formatdate(second, usegmt=True)
+
+
+def json_line(exchange: Exchange) -> str:
+    """Format a line as JSON; ``seconds`` go from the request's last byte to the answer's."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime())
+    record = {"time": moment, **exchange._asdict(), "seconds": round(exchange.seconds, 6)}
+    return json.dumps(record) + "\n"
+
+
+class Metrics:
+    """Counts for Prometheus, in its text format."""
+
+    BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.refused = 0
+        self.missing = 0
+        self.faults = 0
+        self._requests: "Counter[Tuple[str, int]]" = Counter()
+        self._buckets = [0] * (len(self.BUCKETS) + 1)
+        self._seconds = 0.0
+        self._bytes = 0
+
+    def note(self, exchange: Exchange) -> None:
+        """Count a request."""
+        method = exchange.method if exchange.method in ("GET", "HEAD") else "other"
+        self._requests[(method, exchange.status)] += 1
+        self._buckets[bisect_left(self.BUCKETS, exchange.seconds)] += 1
+        self._seconds += exchange.seconds
+        self._bytes += exchange.sent
+
+    def render(self, connections: int) -> str:
+        """Return all figures."""
+        requests = [
+            f'mirror_requests_total{{method="{method}",status="{status}"}} {count}'
+            for (method, status), count in sorted(self._requests.items())
+        ]
+        totals = list(itertools.accumulate(self._buckets))
+        latency = [
+            f'mirror_request_seconds_bucket{{le="{bound}"}} {total}'
+            for bound, total in zip([*self.BUCKETS, "+Inf"], totals)  # noqa: B905 - strict came with 3.10
+        ]
+        latency += [f"mirror_request_seconds_sum {self._seconds:.6f}", f"mirror_request_seconds_count {totals[-1]}"]
+        families = [
+            ("mirror_requests_total", "counter", "Requests answered.", requests),
+            ("mirror_request_seconds", "histogram", "From a request's last byte to its answer's last.", latency),
+            ("mirror_sent_bytes_total", "counter", "Bytes of content sent.", self._bytes),
+            ("mirror_missing_total", "counter", "Requests for projects and files not in the mirror.", self.missing),
+            ("mirror_refused_connections_total", "counter", "Connections answered with 503.", self.refused),
+            ("mirror_faults_total", "counter", "Faults of the server itself.", self.faults),
+            ("mirror_connections", "gauge", "Open connections.", connections),
+            ("mirror_start_time_seconds", "gauge", "When the server started.", f"{self.started:.3f}"),
+        ]
+        return "".join(render_family(*family) for family in families)
+
+
+def render_family(name: str, kind: str, text: str, samples: Any) -> str:
+    """Render one metric with its comment lines."""
+    lines = samples if isinstance(samples, list) else [f"{name} {samples}"]
+    return "\n".join([f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines]) + "\n"
+
+
+class Wanted:
+    """The wish list: what clients asked for and the mirror does not have, as requirement lines with counts.
+
+    A list written by an earlier run is gone on with; what the mirror has got since is left out.
+
+    :param path: the file to write.
+    :param tree: the mirror.
+    """
+
+    LIMIT = 10_000  # names, so that no client can fill memory or disk with inventions
+    EVERY = 5.0  # seconds between two writes
+
+    def __init__(self, path: Path, tree: Tree) -> None:
+        self._path = path
+        self._tree = tree
+        self._counts: "Counter[str]" = Counter()
+        self._due = 0.0
+        self._dirty = False
+        if path.exists():
+            self._load()
+
+    def note(self, requirement: str) -> None:
+        """Count a requirement."""
+        if requirement in self._counts or len(self._counts) < self.LIMIT:
+            self._counts[requirement] += 1
+            self._dirty = True
+
+    def flush(self, now: float) -> None:
+        """Write the list if something was added, but not at every request; ``now`` is any steady clock, in seconds."""
+        if not self._dirty or now < self._due:
+            return
+        self._due, self._dirty = now + self.EVERY, False
+        try:
+            self._write()
+        except OSError as error:
+            report(f"can't write {self._path}: {error}")
+
+    def _load(self) -> None:
+        for line in self._path.read_text("utf-8").splitlines():
+            match = re.fullmatch(r"([^\s#]+)\s+# asked for (\d{1,9}) times?", line)
+            if match:
+                self._counts[match.group(1)] += int(match.group(2))
+
+    def _write(self) -> None:
+        lines = ["# What clients asked for and this mirror did not have.\n"]
+        for requirement, count in sorted(self._counts.items()):
+            if not self._is_met(requirement):
+                lines.append(f"{requirement}  # asked for {count} {'time' if count == 1 else 'times'}\n")
+        temporary = self._path.with_name(self._path.name + ".new")
+        temporary.write_text("".join(lines), "utf-8")
+        os.replace(temporary, self._path)
+
+    def _is_met(self, requirement: str) -> bool:
+        name, _, version = requirement.partition("==")
+        if not version:
+            return self._tree.is_folder(("simple", name))
+        try:
+            page = json.loads((self._tree.root / "simple" / name / "index.v1_json").read_bytes())
+            return version in page["versions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+# Connections.
+
+PIECE = 4 * 1024 * 1024  # a file is sent in pieces of this many bytes, each with its own deadline
+TURN = 16  # pipelined requests answered before other clients have their turn
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: takes requests out of the bytes that arrive, and sends the answers in turn.
+
+    Whatever it waits for, it has a deadline, which the server looks at several times a second. It reads on only when no
+    answer is under way, so its memory is bounded by the limits on a request's head.
+    """
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._limits = server.limits
+        self._buffer = bytearray()
+        self._task: "Optional[asyncio.Task[None]]" = None
+        self._blocked = False  # the client reads slower than we write
+        self._hanging_up = False
+        self._last_request = False  # the client has said all it wants to say
+        self.admitted = True  # else: over the limit, to be told so
+        self.deadline = 0.0
+        self.waiting_since = 0.0
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the first wait for a request."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if peer else "-"
+        self._await_request()
+        self._server.admit(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes that arrived."""
+        if self._hanging_up:
+            return  # read and dropped, so that the last answer is not lost to a reset
+        if not self._buffer:
+            self.deadline = min(self.deadline, self._server.now() + self._limits.head_seconds)
+        self._buffer += data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Take note that the client has sent its last byte; answer what is still to be answered."""
+        self._last_request = True
+        return self._task is not None and self.transport.can_write_eof()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:  # noqa: ARG002
+        """Let go of what was held for the client."""
+        self._hanging_up = True
+        if self._task:
+            self._task.cancel()
+        self._server.release(self)
+
+    def pause_writing(self) -> None:
+        """Answer nothing further before the client has read what was sent."""
+        self._blocked = True
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with what arrived in the meantime."""
+        self._blocked = False
+        if self._task or self._hanging_up:
+            return
+        if self._last_request:
+            self.transport.close()
+        else:
+            self._await_request()
+            self._advance()
+
+    # What the server tells.
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the client has been promised nothing: no answer is under way."""
+        return self._task is None and not self._blocked and not self._hanging_up
+
+    def expire(self) -> None:
+        """Give up on a client that is too slow, whatever it is slow at."""
+        if self._task:
+            self._task.cancel()
+        elif self._buffer and self.is_waiting:
+            self._refuse(Refusal(408, "the request did not arrive in time"))
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close at once."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def finish(self) -> None:
+        """Close when the answer under way is sent, at once where there is none."""
+        self._last_request = True
+        if self.is_waiting and not self.transport.get_write_buffer_size():
+            self.transport.close()
+
+    # From bytes to requests.
+
+    def _await_request(self) -> None:
+        self.waiting_since = self._server.now()
+        self.deadline = self.waiting_since + self._limits.idle_seconds
+
+    def _advance(self) -> None:
+        """Answer the requests that have arrived whole, in their order."""
+        for _ in range(TURN):
+            if not self.is_waiting:
+                return
+            try:
+                head = self._take_head()
+            except Refusal as refusal:
+                self._refuse(refusal)
+                return
+            if head is None:
+                self.transport.resume_reading()
+                return
+            self._serve(head)
+        self.transport.pause_reading()
+        self._server.loop.call_soon(self._advance)
+
+    def _take_head(self) -> Optional[bytes]:
+        """Take the next request's head out of the buffer, if it is there.
+
+        RFC 9112, 2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
+        """
+        if self._buffer[:1] == b"\r":
+            self._buffer = self._buffer.lstrip(b"\r\n")
+        end = self._buffer.find(b"\r\n\r\n", 0, self._limits.head)
+        if end < 0:
+            self._check_unfinished()
+            return None
+        head = bytes(self._buffer[:end])
+        del self._buffer[: end + 4]
+        return head
+
+    def _check_unfinished(self) -> None:
+        size = len(self._buffer)
+        if size > self._limits.request_line and b"\r\n" not in self._buffer[: self._limits.request_line]:
+            raise Refusal(414, f"the request line is longer than {self._limits.request_line} bytes")
+        if size >= self._limits.head:
+            raise Refusal(431, f"the header is longer than {self._limits.head} bytes")
+        if b"\n\n" in self._buffer:
+            raise Refusal(400, "lines must end in CR LF")
+
+    def _serve(self, head: bytes) -> None:
+        self._started = self._server.now()
+        try:
+            request = parse_head(head, self._limits)
+        except Refusal as refusal:
+            self._refuse(refusal, head.partition(b"\r\n")[0].decode("latin-1"))
+            return
+        try:
+            user = self._server.recognise(request, self.admitted)
+        except Refusal as refusal:
+            self._reply(request, "", refused(refusal))
+            return
+        if user is None:
+            self._run(self._authenticate(request))
+        else:
+            self._reply(request, user, self._server.respond(request))
+
+    def _refuse(self, refusal: Refusal, line: str = "-") -> None:
+        """Answer what is no request. Where the next one would begin is not known, so this was the last."""
+        self._started = self._server.now()
+        request = Request(line, line.partition(" ")[0], (), {}, keep_alive=False)
+        self._reply(request, "", refused(refusal))
+
+    def _run(self, job: Any) -> None:
+        self.transport.pause_reading()
+        self._task = self._server.loop.create_task(job)
+
+    async def _authenticate(self, request: Request) -> None:
+        """Have a password checked by a thread, since that takes long by design."""
+        self._allow_time(0)
+        try:
+            user = await self._server.authenticate(request)
+            response = self._server.respond(request)
+        except Refusal as refusal:
+            user, response = "", refused(refusal)
+        except asyncio.CancelledError:
+            self.transport.abort()
+            raise
+        self._task = None
+        self._reply(request, user, response)
+        self._advance()
+
+    # From responses to bytes.
+
+    def _reply(self, request: Request, user: str, response: Response) -> None:
+        stays = request.keep_alive and not response.close and self.admitted and not self._server.stopping
+        self._last_request = self._last_request or not stays
+        head = response_head(response, request.line.endswith("1.0"), self._last_request)
+        if request.method == "HEAD" and response.file:
+            response.file.close()
+        if request.method == "HEAD" or response.file is None:
+            content = b"" if request.method == "HEAD" else response.data
+            self.transport.write(head + content)
+            self._note(request, user, response, len(content))
+            self._end_of_reply()
+        else:
+            self.transport.write(head)
+            self._allow_time(0)
+            self._run(self._send_file(request, user, response, response.file))
+
+    async def _send_file(self, request: Request, user: str, response: Response, file: BinaryIO) -> None:
+        sent = 0
+        try:
+            with file:
+                async for count in self._send_parts(response.parts, file):
+                    sent += count
+            self._task = None
+        except (OSError, RuntimeError, asyncio.CancelledError):
+            # The client is gone or too slow, or the file was cut short under us: only closing can tell now.
+            self._task = None
+            self._last_request = self._hanging_up = True
+            self.transport.abort()
+        finally:
+            self._note(request, user, response, sent)
+        if not self._hanging_up:
+            self._end_of_reply()
+            self._advance()
+
+    async def _send_parts(self, parts: Sequence[Union[bytes, Span]], file: BinaryIO) -> Any:
+        for part in parts:
+            if isinstance(part, bytes):
+                self.transport.write(part)
+                yield len(part)
+                continue
+            for start in range(part[0], part[1], PIECE):
+                count = min(PIECE, part[1] - start)
+                self._allow_time(count)
+                sent = await self._server.loop.sendfile(self.transport, file, start, count)
+                if sent != count:
+                    raise ConnectionAbortedError("the file was cut short while it was sent")
+                yield count
+
+    def _allow_time(self, size: int) -> None:
+        self.deadline = self._server.now() + self._limits.stall_seconds + size / self._limits.slowest_rate
+
+    def _end_of_reply(self) -> None:
+        """Wait for the next request, or hang up.
+
+        RFC 9112, 9.6: a server that closes with unread bytes in its buffer may reset the connection before the client
+        has read the answer, so it first closes its half only, and reads on until the client closes, or for a while.
+        """
+        left = self.transport.get_write_buffer_size()
+        if not self._last_request:
+            self._await_request()
+        else:
+            self._hanging_up = True
+            self._buffer.clear()
+            self.deadline = self._server.now() + self._limits.linger_seconds
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self.transport.resume_reading()
+            else:
+                self.transport.close()
+        if left:
+            self._allow_time(left)
+
+    def _note(self, request: Request, user: str, response: Response, sent: int) -> None:
+        seconds = self._server.now() - self._started
+        agent = request.fields.get("user-agent", "")
+        self._server.note(
+            Exchange(self._client, user, request.line, request.method, response.status, sent, seconds, agent),
+            response.missing,
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def status_line(status: int) -> str:
+    """Return the first line of a response."""
+    return f"HTTP/1.1 {status} {reason_of(status)}\r\n"
+
+
+def response_head(response: Response, is_1_0: bool, last: bool) -> bytes:
+    """Return the head of a response, with the empty line that ends it."""
+    lines = [f"{name}: {value}\r\n" for name, value in response.fields]
+    if response.length is not None:
+        lines.append(f"Content-Length: {response.length}\r\n")
+    if last:
+        lines.append("Connection: close\r\n")
+    elif is_1_0:
+        lines.append("Connection: keep-alive\r\n")
+    date = http_date(int(time.time()))
+    head = f"{status_line(response.status)}Date: {date}\r\nX-Content-Type-Options: nosniff\r\n{''.join(lines)}\r\n"
+    return head.encode("latin-1")
+
+
+# The server.
+
+
+class Server:
+    """Holds the connections and what they share.
+
+    :param tree: the mirror's files.
+    :param limits: what one client may use.
+    :param passwords: who may read the mirror; None for everybody.
+    :param log: where requests are noted.
+    :param wanted: the wish list, if one is kept.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        limits: Limits = DEFAULTS,
+        passwords: Optional[Passwords] = None,
+        log: Optional[AccessLog] = None,
+        wanted: Optional[Wanted] = None,
+    ) -> None:
+        self.limits = limits
+        self.stopping = False
+        self._tree = tree
+        self._site = Site(tree, private=passwords is not None)
+        self._passwords = passwords
+        self._log = log or AccessLog("none", sys.stdout)
+        self._wanted = wanted
+        self._metrics = Metrics()
+        self._connections: "Dict[Connection, None]" = {}
+        self._checkers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="password")
+        self._checks = 0
+
+    # Running.
+
+    async def run(
+        self, sockets: Sequence[socket.socket], tls: Optional[ssl.SSLContext], announce: Callable[[], None]
+    ) -> None:
+        """Serve until :meth:`stop` is called, then let answers under way finish."""
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
+        self.loop.set_exception_handler(self._on_fault)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what clients do wrong; faults come to _on_fault
+        patience: Dict[str, Any] = {"ssl_handshake_timeout": self.limits.head_seconds} if tls else {}
+        listeners = [
+            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=512, **patience)
+            for sock in sockets
+        ]
+        announce()
+        while not self.stopping:
+            await self._sweep()
+        for listener in listeners:
+            listener.close()
+        while self._connections and self.now() < self._stop_by:
+            await self._sweep()
+        self._close_all()
+
+    def stop(self) -> None:
+        """Take no new connections and end when the answers under way are sent; called again, end at once."""
+        self._stop_by = self.now() + (0.0 if self.stopping else self.limits.grace_seconds)
+        self.stopping = True
+        for connection in list(self._connections):
+            connection.finish()
+
+    async def _sweep(self) -> None:
+        """Wait a moment, then give up on connections whose deadline has passed.
+
+        The moment is short, since on Windows a signal is seen only when the loop wakes up.
+        """
+        await asyncio.sleep(0.25)
+        now = self.now()
+        for connection in [connection for connection in self._connections if connection.deadline < now]:
+            connection.expire()
+        if self._wanted:
+            self._wanted.flush(now)
+
+    def _close_all(self) -> None:
+        for connection in list(self._connections):
+            connection.expire()
+            connection.transport.abort()
+        self._checkers.shutdown(wait=False)
+        self._log.flush()
+        if self._wanted:
+            self._wanted.flush(float("inf"))
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:  # noqa: ARG002
+        """Report what went wrong in one line; what clients do wrong is not worth one."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            report("out of file descriptors: connections wait; raise the limit (ulimit -n) or lower --max-connections")
+        elif not isinstance(error, (OSError, asyncio.TimeoutError)):
+            self._metrics.faults += 1
+            report(f"internal fault: {context.get('message')}: {describe(error)}")
+
+    # Connections.
+
+    def admit(self, connection: Connection) -> None:
+        """Take in a new connection; at the limit an idle one makes room, or the new one will be answered 503."""
+        if len(self._connections) >= self.limits.connections:
+            connection.admitted = self._make_room()
+        self._connections[connection] = None
+        if not connection.admitted:
+            self._metrics.refused += 1
+            connection.deadline = self.now() + self.limits.linger_seconds
+            if len(self._connections) > self.limits.connections + spare_connections(self.limits.connections):
+                connection.transport.abort()
+
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest for a request; none that has just come."""
+        waiting = [connection for connection in self._connections if connection.is_waiting]
+        idle = min(waiting, key=lambda connection: connection.waiting_since, default=None)
+        if idle is None or self.now() - idle.waiting_since < 1.0:
+            return False
+        idle.drop()
+        self.release(idle)
+        return True
+
+    def release(self, connection: Connection) -> None:
+        """Forget a connection that was closed."""
+        self._connections.pop(connection, None)
+
+    # Requests.
+
+    def recognise(self, request: Request, admitted: bool) -> Optional[str]:
+        """Return the user of a request: "" where none is needed, None where a password has to be checked.
+
+        :raises Refusal: 401 where there is none, 503 where the connection is one too many.
+        """
+        if not admitted:
+            raise Refusal(503, "too many connections; try again", [("Retry-After", "1")])
+        if self._passwords is None or request.path == ("health",):
+            return ""
+        authorization = request.fields.get("authorization")
+        if not authorization:
+            raise unauthorised()
+        try:
+            return self._passwords.remembered(authorization)
+        except SetupError as error:
+            report(str(error))
+            raise Refusal(500, "the server can't check passwords") from None
+
+    async def authenticate(self, request: Request) -> str:
+        """Check a password in another thread.
+
+        :raises Refusal: 401 where it is wrong, 503 where too many wait for this already.
+        """
+        assert self._passwords is not None  # noqa: S101 - for the type checker
+        if self._checks >= 64:
+            raise Refusal(503, "too many passwords to check; try again", [("Retry-After", "1")])
+        self._checks += 1
+        try:
+            user = await self.loop.run_in_executor(
+                self._checkers, self._passwords.verify, request.fields["authorization"]
+            )
+        finally:
+            self._checks -= 1
+        if user is None:
+            raise unauthorised()
+        return user
+
+    def respond(self, request: Request) -> Response:
+        """Answer a request. A fault of this program costs one answer, not the server."""
+        try:
+            if request.path == ("health",):
+                return self._health()
+            if request.path == ("metrics",):
+                text = self._metrics.render(len(self._connections))
+                return text_response(200, text, media_type="text/plain; version=0.0.4; charset=utf-8")
+            return self._site.respond(request)
+        except Exception as error:  # the last line of defence: the client gets an answer, the operator a line
+            self._metrics.faults += 1
+            report(f"internal fault: {request.line!r}: {describe(error)}")
+            return refused(
+                Refusal(
+                    500,
+                    "a fault of the server; its operator has been told",
+                )
+            )
+
+    def _health(self) -> Response:
+        """Tell a supervisor whether requests can be answered."""
+        page = self._tree.get(("simple", "index.html"))
+        if page:
+            close_file(page)
+        state = "stopping" if self.stopping else "ok" if page else "no mirror: simple/index.html is missing"
+        text = json.dumps({"status": state, "connections": len(self._connections)}) + "\n"
+        return text_response(200 if state == "ok" else 503, text, media_type="application/json")
+
+    def note(self, exchange: Exchange, missing: str) -> None:
+        """Count and log a request that was answered. The log is written once for all of a turn of the loop."""
+        self._metrics.note(exchange)
+        if missing:
+            self._metrics.missing += 1
+            if self._wanted:
+                self._wanted.note(missing)
+        if self._log.note(exchange):
+            self.loop.call_soon(self._log.flush)
+
+
+def spare_connections(limit: int) -> int:
+    """Return how many connections above the limit are told 503; further ones are just closed."""
+    return 16 + limit // 8
+
+
+def unauthorised() -> Refusal:
+    """Ask for a password (RFC 7617)."""
+    return Refusal(
+        401, "a user and a password are needed", [("WWW-Authenticate", 'Basic realm="mirror", charset="UTF-8"')]
+    )
+
+
+def describe(error: Optional[BaseException]) -> str:
+    """Return an exception with the place it came from, in one line."""
+    if error is None:
+        return "unknown"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (line {frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+# The check.
+
+ALTERED, MISSING, EXTRA = 4, 8, 16  # exit statuses of --check, added up
+
+
+class Progress:
+    """Shows how far a check has come: a line that is rewritten on a terminal, a line every tenth elsewhere."""
+
+    def __init__(self, total_bytes: int, stream: TextIO) -> None:
+        self._total = max(1, total_bytes)
+        self._stream = stream
+        self._live = stream.isatty()
+        self._done = 0
+        self._shown = -1
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count bytes that were hashed; called by every thread."""
+        with self._lock:
+            self._done += count
+            percent = min(100, 100 * self._done // self._total)
+            if percent > self._shown and (self._live or percent // 10 > self._shown // 10):
+                self._shown = percent
+                self._show(percent)
+
+    def _show(self, percent: int) -> None:
+        rate = self._done / max(0.001, time.monotonic() - self._started)
+        text = f"{percent:3d}% of {size_of(self._total)}, {size_of(rate)}/s"
+        self._stream.write(f"\r{text}   " if self._live else f"{text}\n")
+        if self._live and percent == 100:
+            self._stream.write("\n")
+        self._stream.flush()
+
+
+def size_of(count: float) -> str:
+    """Write a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
+    """Compare the tree with SHA256SUMS; print what differs, and return the exit status.
+
+    :raises SetupError: SHA256SUMS is missing or is not one.
+    """
+    expected = read_checksums(root)
+    sizes = {path: size for path, size in ((path, size_inside(root, path)) for path in expected) if size is not None}
+    progress = Progress(sum(sizes.values()), progress_to)
+
+    def is_altered(path: str) -> bool:
+        return hash_file(root / path, progress) != expected[path]
+
+    # The largest first, so that at the end no core waits for another one's last big file.
+    queue = sorted(sizes, key=lambda path: (-sizes[path], path))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        altered = {path for path, differs in zip(queue, pool.map(is_altered, queue)) if differs}  # noqa: B905
+    missing = expected.keys() - sizes.keys()
+    extra = set(walk(root)) - expected.keys() - {"SHA256SUMS"}
+    for kind, paths in (("altered", altered), ("missing", missing), ("extra", extra)):
+        out.writelines(f"{kind}: {path}\n" for path in sorted(paths))
+    out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra\n")
+    return ALTERED * bool(altered) + MISSING * bool(missing) + EXTRA * bool(extra)
+
+
+def read_checksums(root: Path) -> Dict[str, str]:
+    """Read SHA256SUMS.
+
+    :raises SetupError: it is missing, or has a line that it should not have.
+    """
+    path = root / "SHA256SUMS"
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        expected = {name: digest for digest, name in map(parse_checksum, lines)}
+    except FileNotFoundError:
+        raise SetupError(
+            f"there is no SHA256SUMS in {root}: the mirror was not finished, or not copied whole. "
+            "Finish it with 'doit mirror' where it is made, and copy it again."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SetupError(f"can't use {path}: {error}. Copy the mirror again.") from None
+    strange = [name for name in expected if not all(is_plain(part) for part in name.split("/"))]
+    if strange:
+        raise SetupError(f"{path} names what can't be a file of a mirror: {strange[0]!r}. Copy the mirror again.")
+    return expected
+
+
+def size_inside(root: Path, relative: str) -> Optional[int]:
+    """Return the size of a regular file in the tree, None where there is none. A link out of the tree is none."""
+    try:
+        path = (root / relative).resolve(strict=True)
+        status = path.stat()
+    except (OSError, RuntimeError):
+        return None
+    return status.st_size if root in path.parents and stat.S_ISREG(status.st_mode) else None
+
+
+def hash_file(path: Path, progress: Progress) -> str:
+    """Return the SHA-256 of a file, or why it can't be read."""
+    digest = hashlib.sha256()
+    buffer = bytearray(1 << 20)
+    view = memoryview(buffer)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            for count in iter(lambda: file.readinto(buffer), 0):
+                digest.update(view[:count])  # without the interpreter's lock, so the cores work side by side
+                progress.add(count or 0)
+    except OSError as error:
+        return str(error)
+    return digest.hexdigest()
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Yield the paths of all files below a directory, with slashes."""
+    for folder, _, names in os.walk(root):
+        prefix = Path(folder).relative_to(root).as_posix()
+        yield from (name if prefix == "." else f"{prefix}/{name}" for name in names)
+
+
+# The command line.
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the program; return its exit status."""
+    options = parse_arguments(arguments)
+    try:
+        if options.command == "add-user":
+            add_user(options.file, options.name, ask_password())
+            return 0
+        root = find_mirror(options.root, check_only=options.check)
+        if options.check:
+            return check(root, sys.stdout, sys.stderr)
+        return serve(root, options)
+    except (SetupError, OSError, UnicodeError) as error:
+        report(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Serve this mirror to pip, uv, other installers and browsers.",
+        epilog="Exit statuses of --check: 0 all is well; 1 it could not be checked; 4 altered, 8 missing and 16 extra "
+        "files, added up.",
+    )
+    add = parser.add_argument
+    add("--root", type=Path, default=Path(__file__).resolve().parent, help="the mirror (default: where this file is)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    add("--port", type=port_number, default=8080, help="port to listen on (default: %(default)s; 0: any free one)")
+    add("--check", action="store_true", help="verify SHA256SUMS and end")
+    add("--wanted", type=Path, metavar="FILE", help="write down what clients asked for and the mirror does not have")
+    add("--certfile", type=Path, metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
+    add("--keyfile", type=Path, metavar="FILE", help="its private key, if not in the same file")
+    add("--passwords", type=Path, metavar="FILE", help="ask for a user and password of this file (see add-user)")
+    add("--passwords-over-plain-http", action="store_true", help="do so without TLS, readable on the way")
+    add("--log", choices=("common", "json", "none"), default="common", help="one line a request on standard output")
+    add("--max-connections", type=positive, default=DEFAULTS.connections, metavar="N", help="default: %(default)s")
+    add("--grace", type=seconds, default=30.0, metavar="SECONDS", help="for downloads under way when told to end")
+    commands = parser.add_subparsers(dest="command", title="subcommands", metavar="")
+    adding = commands.add_parser("add-user", help="write a user and a hashed password to a file, and end")
+    adding.add_argument("file", type=Path)
+    adding.add_argument("name")
+    return parser.parse_args(arguments)
+
+
+def port_number(text: str) -> int:
+    """Read a port."""
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, found {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """Read a number from 1."""
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999999, found {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a time."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, found {text!r}")
+    return float(text)
+
+
+def ask_password() -> str:
+    """Ask for a new password, twice on a terminal; elsewhere it is the first line of the standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise SetupError("the two passwords differ; nothing was written")
+    return password
+
+
+def find_mirror(root: Path, check_only: bool) -> Path:
+    """Return the mirror's directory, all links followed.
+
+    :raises SetupError: it holds no mirror.
+    """
+    if not root.is_dir():
+        raise SetupError(f"there is no directory {root}; give the mirror's with --root")
+    if not check_only and not (root / "simple").is_dir():
+        raise SetupError(f"there is no mirror in {root} (no folder 'simple'); give the mirror's directory with --root")
+    return root.resolve()
+
+
+def serve(root: Path, options: argparse.Namespace) -> int:
+    """Serve until told to end."""
+    tls = tls_context(options)
+    tree = Tree(root)
+    limits = Limits(connections=allowed_connections(options.max_connections), grace_seconds=options.grace)
+    wanted = Wanted(options.wanted, tree) if options.wanted else None
+    log = AccessLog(options.log, sys.stdout)
+    server = Server(tree, limits, open_passwords(options), log, wanted)
+    sockets = listen(options.host, options.port)
+
+    def announce() -> None:
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: server.loop.call_soon_threadsafe(server.stop))
+        print(welcome(root, options, sockets[0].getsockname()[1], tls is not None), flush=True)
+
+    if sys.platform == "win32" and sys.version_info < (3, 8):
+        # The selector loop, still the default there, can't hold more than 512 connections.
+        asyncio.set_event_loop_policy(asyncio.WindowsProactorEventLoopPolicy())
+    asyncio.run(server.run(sockets, tls, announce))
+    return 0
+
+
+def tls_context(options: argparse.Namespace) -> Optional[ssl.SSLContext]:
+    """Load the certificate, if there is one.
+
+    :raises SetupError: it can't be loaded.
+    """
+    if options.certfile is None:
+        if options.keyfile:
+            raise SetupError("--keyfile needs --certfile")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(options.certfile, options.keyfile)
+    except (OSError, ssl.SSLError) as error:
+        raise SetupError(f"can't load the certificate {options.certfile} and its key: {error}") from None
+    return context
+
+
+def open_passwords(options: argparse.Namespace) -> Optional[Passwords]:
+    """Load the password file, if there is one.
+
+    :raises SetupError: it can't be used, or passwords would go over the network in plain.
+    """
+    if options.passwords is None:
+        return None
+    if options.certfile is None and not options.passwords_over_plain_http:
+        raise SetupError(
+            "passwords over plain HTTP can be read on the way: give --certfile and --keyfile, or, behind a proxy that "
+            "does TLS, --passwords-over-plain-http"
+        )
+    return Passwords(options.passwords)
+
+
+def allowed_connections(wanted: int) -> int:
+    """Return how many connections the system lets this process have, at most ``wanted``.
+
+    A connection may need two descriptors: its own and that of the file it is sent.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return wanted
+    needed = 2 * (wanted + spare_connections(wanted)) + 64
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        except (ValueError, OSError):
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    allowed = max(1, (soft - 64) * 4 // 9 - 16)
+    report(f"the system allows {soft} open files, so at most {allowed} connections are taken (see ulimit -n)")
+    return allowed
+
+
+def listen(host: str, port: int) -> List[socket.socket]:
+    """Open the listening sockets, one for each address of the host.
+
+    :raises SetupError: it can't be done.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SetupError(f"can't listen on {host}: {error}; give an address of this machine with --host") from None
+    sockets: List[socket.socket] = []
+    for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
+        chosen = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(listening_socket(family, (address[0], chosen, *address[2:])))
+        except OSError as error:
+            for opened in sockets:
+                opened.close()
+            raise SetupError(explain_listening(host, port, error)) from None
+    return sockets
+
+
+def listening_socket(family: int, address: Tuple[Any, ...]) -> socket.socket:
+    """Open one listening socket."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "nt":  # there, SO_REUSEADDR would let another process take the port over
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE"), 1)  # noqa: B009
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # "::" alone stands for both families; a host that has an address in each gets a socket for each.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        sock.bind(address)
+        sock.listen(512)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def explain_listening(host: str, port: int, error: OSError) -> str:
+    """Say why a port can't be had, and what to do."""
+    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", -1)):
+        return f"port {port} is in use by another program; choose one with --port (0: any free one)"
+    if error.errno in (errno.EACCES, getattr(errno, "WSAEACCES", -1)):
+        return f"port {port} needs special rights; choose one above 1023 with --port"
+    if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", -1)):
+        return f"{host} is not an address of this machine; choose one with --host (0.0.0.0: all)"
+    return f"can't listen on {host} port {port}: {error}"
+
+
+def welcome(root: Path, options: argparse.Namespace, port: int, tls: bool) -> str:
+    """Say what is served, where, and how to use it."""
+    everywhere = options.host in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    local = options.host in ("127.0.0.1", "::1", "localhost")
+    host = socket.gethostname() if everywhere else f"[{options.host}]" if ":" in options.host else options.host
+    url = f"{'https' if tls else 'http'}://{host}:{port}"
+    login = url.replace("://", "://USER:PASSWORD@") if options.passwords else url
+    trust = "" if tls or local else f" --trusted-host {host}"
+    reach = " (this machine only; --host 0.0.0.0 for all)" if local else ""
+    return "\n".join(
+        [
+            f"Serving {contents(root)} at {url}/{reach}",
+            f"  pip install --index-url {login}/simple/{trust} NAME",
+            f"  uv pip install --default-index {login}/simple/ NAME",
+            "Ctrl-C ends.",
+        ]
+    )
+
+
+def contents(root: Path) -> str:
+    """Describe the mirror by its mirror.json."""
+    try:
+        about = json.loads((root / "mirror.json").read_text("utf-8"))
+        return f"{about['projects']} projects, {about['files']} files, {size_of(int(about['bytes']))} from {root}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(root)
+
+
+def end(status: int) -> NoReturn:
+    """Leave with this status, whether or not anybody still reads the output."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    end(main())
