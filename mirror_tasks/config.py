@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -111,8 +111,15 @@ def load(path: Path) -> Config:
     block = Block(_parse(path), "", faults)
     config = None if faults else _Reader(path, block, faults).config()
     if config is None or faults:
-        raise ConfigError(path, faults)
+        raise _refusal(path, faults)
     return config
+
+
+def _refusal(path: Path, faults: Iterable[Fault]) -> ConfigError:
+    """Return the error of these faults, with no credentials in it wherever they came from."""
+    return ConfigError(
+        path, [Fault(redact(" ".join(fault.key_path.split())), redact(fault.problem)) for fault in faults]
+    )
 
 
 def _parse(path: Path) -> object:
@@ -122,7 +129,7 @@ def _parse(path: Path) -> object:
     """
     if not path.exists():
         hint = "write one beside dodo.py, or name another with MIRROR_CONFIG; docs/configuration.md has every key"
-        raise ConfigError(path, [Fault(path.name, f"no such file; {hint}")])
+        raise _refusal(path, [Fault(path.name, f"no such file; {hint}")])
     try:
         loader = yaml.SafeLoader(read_text(path, _LARGEST))
         node = loader.get_single_node()
@@ -132,17 +139,16 @@ def _parse(path: Path) -> object:
         if _grown_size(node, {}) > _MOST_NODES:
             faults.append(Fault(path.name, "its aliases grow to more than a configuration can be; write it out"))
         if faults:
-            raise ConfigError(path, faults)
+            raise _refusal(path, faults)
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = redact(f"{place}not YAML: {error.problem or error.context}")
-        raise ConfigError(path, [Fault(path.name, problem)]) from None
+        raise _refusal(path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}")]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(path, [Fault(path.name, str(error).splitlines()[0])]) from None
+        raise _refusal(path, [Fault(path.name, str(error).splitlines()[0])]) from None
     except RecursionError:
-        raise ConfigError(path, [Fault(path.name, "nested deeper than a configuration can be")]) from None
+        raise _refusal(path, [Fault(path.name, "nested deeper than a configuration can be")]) from None
 
 
 def _twice_said(node: yaml.Node, key_path: str, seen: set[int]) -> Iterator[Fault]:

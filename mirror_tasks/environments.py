@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.blocks import Block, did_you_mean, show
+from mirror_tasks.blocks import Block, show, unknown
 from mirror_tasks.errors import Fault, MetadataError, MirrorError
 from mirror_tasks.files import to_json
 
@@ -235,7 +235,7 @@ def environment(name: str, block: Mapping[str, object], key_path: str) -> Enviro
     faults: list[Fault] = []
     reading = Block(block, key_path, faults)
     result = None if faults else _Reader(name, reading).environment()
-    if result is None:
+    if result is None or faults:
         raise BlockError(name, faults)
     return result
 
@@ -438,20 +438,19 @@ _OTHER_NAMES = {
     "darwin": "macos", "macosx": "macos", "osx": "macos", "mac": "macos", "win": "windows", "win32": "windows",
     "manylinux": "linux", "musllinux": "linux",
 }  # fmt: skip
-_SAME_ARCH = ({"x86_64", "amd64", "x64", "x86-64", "64"}, {"aarch64", "arm64"}, {"i686", "x86", "i386", "32"})
+_SAME_ARCH = ({"x86_64", "amd64", "x64"}, {"aarch64", "arm64"}, {"i686", "x86", "i386"})
 
 
-def _unknown_platform(text: str) -> str:
+def _unknown_platform(written: str) -> str:
     """Return the problem of an unknown platform; people write what their own system calls itself."""
-    system, _, arch = text.lower().replace("-", "_").partition("_")
+    text = {"win32": "win-x86", "win64": "win-amd64"}.get(written.lower(), written.lower())
+    system, _, arch = text.replace("-", "_").partition("_")
     system = _OTHER_NAMES.get(system, system)
     for known in PLATFORMS:
         known_system, _, known_arch = known.partition("-")
         if system == known_system and any({arch, known_arch} <= same for same in _SAME_ARCH):
-            return f"unknown platform {show(text)}; did you mean {known!r}?"
-    return f"unknown platform {show(text)}" + (
-        did_you_mean(text, PLATFORMS) or f"; expected one of {', '.join(PLATFORMS)}"
-    )
+            return f"unknown platform {show(written)}; did you mean {known!r}?"
+    return unknown("platform", written, PLATFORMS)
 
 
 class _Libc(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,20 +53,20 @@ def parse_requirement(text: str, written: str | None = None) -> Requirement:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        if _looks_like_a_path(text):
+        if "://" in text or _names_a_file(text):
             raise ValueError(f"expected a project's name, found a file or URL {shown}; {_NO_URL}") from None
         reason = redact(str(error).splitlines()[0])
         raise ValueError(f"expected a requirement such as requests>=2.24, found {shown}: {reason}") from None
-    if requirement.url:
-        raise ValueError(f"{requirement.name} is asked for from a URL; {_NO_URL}")
+    if requirement.url or _names_a_file(requirement.name):
+        raise ValueError(f"{shown} asks for a file or URL; {_NO_URL}")
     return requirement
 
 
 _NO_URL = "a mirror serves what an index has: name the project, with ==VERSION if it has to be that one"
 
 
-def _looks_like_a_path(text: str) -> bool:
-    return "://" in text or text.startswith((".", "/")) or text.endswith((".whl", ".tar.gz", ".zip"))
+def _names_a_file(text: str) -> bool:
+    return text.startswith((".", "/")) or text.lower().endswith((".whl", ".tar.gz", ".tar.bz2", ".zip"))
 
 
 def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
@@ -225,7 +224,7 @@ def _split_hashes(line: str) -> tuple[str, list[str]]:
     text, *options = re.split(r"\s+(?=--?[A-Za-z])", line)
     hashes = []
     for option in options:
-        match = re.fullmatch(r"--hash[=\s]\s*(\w+):([0-9A-Fa-f]+)", " ".join(shlex.split(option)))
+        match = re.fullmatch(r"--hash[=\s]\s*[\"']?(\w+):([0-9A-Fa-f]+)[\"']?", option)
         if match is None:
             raise ValueError(f"{option.split('=')[0].split()[0]} can't be used here; only --hash=sha256:… can")
         if match[1] != "sha256" or len(match[2]) != 64:

@@ -1,0 +1,42 @@
+"""The Python interpreters of this machine, for tests that ask each of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VERSIONS = tuple(f"3.{minor}" for minor in range(7, 16))
+
+
+@functools.cache
+def interpreters() -> dict[str, str]:
+    """Return the command of an interpreter for each version found: this one, pyenv's and those on the path."""
+    candidates = [sys.executable]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates += sorted(map(str, pyenv.glob("versions/*/bin/python")))
+    candidates += [found for version in VERSIONS if (found := shutil.which(f"python{version}"))]
+    found: dict[str, str] = {}
+    for command in candidates:
+        version = _version(command)
+        if version in VERSIONS:
+            found.setdefault(version, command)
+    return found
+
+
+def _version(command: str) -> str | None:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([command, "-I", "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def interpreter(version: str) -> str:
+    """Return the command of an interpreter, or skip the test by name where this machine has none."""
+    if version not in interpreters():
+        pytest.skip(f"no Python {version} on this machine")
+    return interpreters()[version]

@@ -1,0 +1,625 @@
+"""What reading mirror.yaml promises: nothing guessed, every fault at once, no secret shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from mirror_tasks.config import KEYS, REQUIREMENT_KEYS, Config, load
+from mirror_tasks.environments import KEYS as ENVIRONMENT_KEYS
+from mirror_tasks.environments import PLATFORMS
+from mirror_tasks.errors import ConfigError
+
+ENVIRONMENTS = """
+environments:
+  server: {python: "3.12", platform: linux-x86_64}
+"""
+WHOLE = f"{ENVIRONMENTS}\nrequirements: [requests]\n"
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+HASH = "a" * 64
+
+
+def config(folder: Path, text: str = WHOLE, name: str = "mirror.yaml", **files: str) -> Config:
+    """Read a mirror.yaml beside some other files; in their names _ stands for a dot."""
+    for other, content in files.items():
+        path = folder / other.replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    (folder / name).write_text(text, encoding="utf-8")
+    return load(folder / name)
+
+
+def faults(folder: Path, text: str, **files: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config(folder, text, **files)
+    assert len(caught.value.faults) >= 1
+    return [str(fault) for fault in caught.value.faults]
+
+
+def lines_of(folder: Path, text: str, **files: str) -> list[str]:
+    """Return the requirements that a requirements.txt gives, with their hashes and places."""
+    root = config(folder, f"{ENVIRONMENTS}\nrequirements: [{{file: requirements.txt}}]", requirements_txt=text, **files)
+    return [
+        " ".join([str(one.requirement), *sorted(one.hashes), f"({one.where})"]) for one in root.roots[0].requirements
+    ]
+
+
+def line_faults(folder: Path, text: str, **files: str) -> list[str]:
+    return faults(folder, f"{ENVIRONMENTS}\nrequirements: [{{file: requirements.txt}}]", requirements_txt=text, **files)
+
+
+def test_a_small_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    one = config(tmp_path)
+    assert one.path == tmp_path / "mirror.yaml"
+    assert one.output == tmp_path / "mirror"
+    assert one.state == tmp_path / ".mirror"
+    assert one.indexes is None
+    assert (one.versions, one.wheels, one.sdists) == ("latest", "compatible", "always")
+    assert (one.build_requirements, one.prereleases, one.prefer_binary) == (True, False, False)
+    assert (one.workers, one.refresh) == (16, 0)
+    assert one.inputs == (tmp_path / "mirror.yaml",)
+    root = one.roots[0]
+    assert (root.name, root.key_path, root.versions, root.constraints) == ("requests", "requirements[0]", "latest", ())
+    assert root.requirements[0].requirement == Requirement("requests")
+    assert root.requirements[0].hashes == frozenset()
+    assert root.requirements[0].where == "mirror.yaml: requirements[0]"
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    text = """
+output: out/here
+index: [https://index.example.com/simple/, "file:///srv/simple/"]
+environments:
+  server: {python: "3.12", platform: linux-x86_64, glibc: "2.28"}
+  laptop: {python: "3.11.7", platform: windows-amd64}
+requirements:
+  - requests>=2.24.0
+  - xonsh[full]~=0.11.0
+  - pywin32; sys_platform == "win32"
+  - {require: "numpy>=1.24", versions: all}
+  - {file: requirements.txt, versions: 2}
+  - {wanted: wanted.txt}
+versions: 3
+wheels: best
+sdists: fallback
+build-requirements: false
+prereleases: true
+prefer-binary: true
+workers: 4
+refresh: 12h
+"""
+    one = config(tmp_path, text, requirements_txt="flask\n-c c.txt", c_txt="flask<3", wanted_txt="rich\nblack")
+    assert one.output == tmp_path / "out" / "here"
+    assert one.indexes == ("https://index.example.com/simple/", "file:///srv/simple/")
+    assert [environment.name for environment in one.environments] == ["server", "laptop"]
+    assert [root.name for root in one.roots] == [
+        "requests>=2.24.0",
+        "xonsh[full]~=0.11.0",
+        'pywin32; sys_platform == "win32"',
+        "numpy>=1.24",
+        "requirements.txt",
+        "rich",
+        "black",
+    ]
+    assert [root.versions for root in one.roots] == [3, 3, 3, "all", 2, 3, 3]
+    assert [str(constraint) for constraint in one.roots[4].constraints] == ["flask<3"]
+    assert (one.versions, one.wheels, one.sdists, one.workers, one.refresh) == (3, "best", "fallback", 4, 43200)
+    assert (one.build_requirements, one.prereleases, one.prefer_binary) == (False, True, True)
+    assert [path.name for path in one.inputs] == ["mirror.yaml", "requirements.txt", "c.txt", "wanted.txt"]
+
+
+def test_another_file_has_its_own_state_and_output_beside_it(tmp_path: Path) -> None:
+    one = config(tmp_path, name="lab.yaml")
+    assert (one.output, one.state) == (tmp_path / "mirror-lab", tmp_path / ".mirror-lab")
+    assert config(tmp_path, f"output: out\n{WHOLE}", name="lab.yaml").output == tmp_path / "out"
+
+
+def test_paths_are_relative_to_the_file_wherever_it_is_read_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    folder.joinpath("mirror.yaml").write_text(WHOLE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("project/mirror.yaml")) == load(folder / "mirror.yaml")
+    assert load(Path("project/../project/mirror.yaml")).output == folder / "mirror"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ('"0"', 0), ("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("1.5h", 5400), ("", 0)],
+)
+def test_refresh_is_a_time(tmp_path: Path, text: str, seconds: float) -> None:
+    assert config(tmp_path, f"refresh: {text}\n{WHOLE}").refresh == seconds
+
+
+def test_all_faults_come_at_once_each_with_its_place(tmp_path: Path) -> None:
+    text = """
+outptu: mirror
+environments:
+  laptop: {python: 3.10, platform: win-amd64}
+requirements:
+  - requests>=2.24.0
+  - "numpy>>1"
+  - {file: missing.txt}
+wheels: compatable
+workers: 100
+refresh: soon
+"""
+    said = faults(tmp_path, text)
+    for expected in [
+        "outptu: unknown key 'outptu'; did you mean 'output'?",
+        'environments.laptop.python: expected a version in quotes such as "3.12", found the number 3.1',
+        "environments.laptop.platform: unknown platform 'win-amd64'; did you mean 'windows-amd64'?",
+        "requirements[1]: expected a requirement such as requests>=2.24, found 'numpy>>1'",
+        "missing.txt: no such file",
+        "wheels: unknown value 'compatable'; did you mean 'compatible'?",
+        "workers: expected a whole number from 1 to 64, found 100",
+        "refresh: expected 0 or a time such as 30m, 12h or 7d, found 'soon'",
+    ]:
+        assert any(line.startswith(expected) for line in said), (expected, said)
+    assert len(said) == 8
+
+
+def test_the_message_has_the_file_the_number_of_faults_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, f"{WHOLE}\nworkers: many\nsdists: sometimes\n")
+    said = str(caught.value)
+    assert said.startswith(f"reading {tmp_path / 'mirror.yaml'}: 2 faults found:\n  ")
+    assert said.endswith("correct the file and run again.")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "environments: expected at least one environment"),
+        (ENVIRONMENTS, "requirements: expected a list of requirements such as requests>=2.24"),
+        (f"{ENVIRONMENTS}\nrequirements: []", "requirements: expected a list"),
+        (
+            f"{ENVIRONMENTS}\nrequirements: requests",
+            "requirements: expected a list of requirements such as requests>=2.24, found 'requests'",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [3]",
+            "requirements[0]: expected a requirement such as requests>=2.24, found 3",
+        ),
+        (f"{ENVIRONMENTS}\nrequirements: [[a]]", "requirements[0]: expected a requirement"),
+        (f"{ENVIRONMENTS}\nrequirements: ['']", "requirements[0]: expected a requirement"),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{requir: a}}]",
+            "requirements[0].requir: unknown key 'requir'; did you mean 'require'?",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{versions: all}}]",
+            "requirements[0]: expected one of require, file and wanted, found none",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a, file: b}}]",
+            "requirements[0]: expected one of require, file and wanted, found require and file",
+        ),
+        (f"{ENVIRONMENTS}\nrequirements: [{{require: }}]", "requirements[0].require: expected text, found nothing"),
+        (f"{ENVIRONMENTS}\nrequirements: [{{file: [a]}}]", "requirements[0].file: expected one line of text"),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a, versions: 0}}]",
+            "requirements[0].versions: expected latest, all or a number",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [requests, Requests]",
+            "requirements[1]: 'Requests' is listed already, in requirements[0]",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a}}, a]",
+            "requirements[1]: 'a' is listed already, in requirements[0]",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: ['a @ https://files.example.com/a.whl']",
+            "requirements[0]: 'a @ https://files.example.com/a.whl' asks for a file or URL; a mirror serves",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [./a.whl]",
+            "requirements[0]: expected a project's name, found a file or URL './a.whl'",
+        ),
+        ("- requests", "the file: expected keys and values, found ['requests']"),
+        ("just text", "the file: expected keys and values, found 'just text'"),
+        (
+            f"environments: [server]\n{WHOLE[len(ENVIRONMENTS) :]}",
+            "environments: expected keys and values, found ['server']",
+        ),
+        ("environments: {server: }\nrequirements: [a]", "environments.server: expected keys and values, found None"),
+        ("environments: {3.12: {}}\nrequirements: [a]", "environments.3.12: expected a name of letters"),
+        ("environments: {a/b: {}}\nrequirements: [a]", "environments.a/b: expected a name of letters"),
+        ("environments: {../b: {}}\nrequirements: [a]", "environments.../b: expected a name of letters"),
+        ("environments: {.b: {}}\nrequirements: [a]", "environments..b: expected a name of letters"),
+        ("environments: {a=b: {}}\nrequirements: [a]", "environments.a=b: expected a name of letters"),
+        (f"{WHOLE}\nversions: newest", "versions: expected latest, all or a number of newest releases, found 'newest'"),
+        (f"{WHOLE}\nversions: true", "versions: expected latest, all or a number"),
+        (f"{WHOLE}\nversions: -1", "versions: expected latest, all or a number"),
+        (f"{WHOLE}\nwheels: none\nsdists: never", "sdists: neither wheels nor sdists would be mirrored"),
+        (f"{WHOLE}\nprereleases: 'yes please'", "prereleases: expected true or false, found 'yes please'"),
+        (f"{WHOLE}\nprefer-binary: 1", "prefer-binary: expected true or false, found 1"),
+        (f"{WHOLE}\nworkers: true", "workers: expected a whole number from 1 to 64, found True"),
+        (f"{WHOLE}\nworkers: 0", "workers: expected a whole number from 1 to 64, found 0"),
+        (f"{WHOLE}\nrefresh: 30", "refresh: expected 0 or a time such as 30m, 12h or 7d, found 30"),
+        (f"{WHOLE}\nrefresh: false", "refresh: expected 0 or a time"),
+        (f"{WHOLE}\nrefresh: -1h", "refresh: expected 0 or a time"),
+        (f"{WHOLE}\noutput: .", "output: it holds this file; expected a folder of its own"),
+        (f"{WHOLE}\noutput: ..", "output: it holds this file"),
+        (f"{WHOLE}\noutput: /", "output: it holds this file"),
+        (f"{WHOLE}\noutput: .mirror", "output: it lies in .mirror"),
+        (f"{WHOLE}\noutput: .mirror/out", "output: it lies in .mirror"),
+        (f"{WHOLE}\noutput: mirror.yaml", "output: expected a folder, found the file"),
+        (f"{WHOLE}\noutput: [a]", "output: expected one line of text"),
+        (f'{WHOLE}\noutput: "a\\0b"', "output: expected one line of text"),
+        (f"{WHOLE}\nindex: []", "index: expected a URL, or a list of URLs"),
+        (f"{WHOLE}\nindex: index.example.com", "index: expected a URL such as"),
+        (f"{WHOLE}\nindex: ftp://index.example.com", "index: expected a URL such as"),
+        (f"{WHOLE}\nindex: https://", "index: expected a URL such as"),
+        (f"{WHOLE}\nindex: 'https://[bad'", "index: expected a URL such as"),
+        (f"{WHOLE}\nindex: ['https://index.example.com/', 3]", "index[1]: expected a URL such as"),
+        (f"{WHOLE}\n1: a", "1: unknown key 1"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_key_path_and_what_was_expected(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    said = faults(tmp_path, text)
+    assert any(line.startswith(expected) for line in said), said
+
+
+def test_without_environments_an_example_is_shown_that_can_be_pasted(tmp_path: Path) -> None:
+    said = faults(tmp_path, "requirements: [requests]")
+    assert len(said) == 1
+    example = said[0].partition("such as")[2]
+    assert config(
+        tmp_path, f"{re.sub('^    ', '', example, flags=re.MULTILINE)}\nrequirements: [requests]"
+    ).environments
+
+
+def test_names_that_differ_only_in_case_are_refused_because_files_are_named_after_them(tmp_path: Path) -> None:
+    block = '{python: "3.12", platform: linux-x86_64}'
+    said = faults(tmp_path, f"environments: {{Server: {block}, server: {block}}}\nrequirements: [a]")
+    assert said == ["environments.server: the name differs from 'Server' only in upper and lower case"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{WHOLE}\nwheels: best\nwheels: none", "wheels: said twice, on line 7 and line 8; keep one"),
+        (
+            f"environments:\n  a: {{python: '3.12', platform: linux-x86_64, python: '3.13'}}\n{WHOLE[len(ENVIRONMENTS) :]}",
+            "environments.a.python: said twice, on line 2 and line 2; keep one",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a, require: b}}]",
+            "requirements[0].require: said twice, on line 5 and line 5; keep one",
+        ),
+    ],
+)
+def test_a_key_that_is_said_twice_is_refused_rather_than_the_last_one_taken(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert faults(tmp_path, text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("environments: [", "mirror.yaml: line 1, column 16: not YAML"),
+        (f"{WHOLE}\n\tworkers: 3", "mirror.yaml: line 7, column 1: not YAML"),
+        ("a: *b", "mirror.yaml: line 1, column 4: not YAML: found undefined alias 'b'"),
+        ("a: !!python/object/apply:os.system [id]", "mirror.yaml: line 1, column 4: not YAML: could not determine"),
+        (f"{WHOLE}\n---\n{WHOLE}", "mirror.yaml: line 7, column 1: not YAML"),
+        ("a: 2026-99-99", "mirror.yaml: month must be"),
+        ("a: \x07", "mirror.yaml: unacceptable character"),
+        ("? [a]\n: b", "mirror.yaml: line 1, column 3: not YAML: found unhashable key"),
+        ("[" * 20_000, "mirror.yaml: nested deeper than a configuration can be"),
+        ("&a [*a]", "mirror.yaml: its aliases grow to more than a configuration can be"),
+        ("# " + "x" * (1 << 20), "mirror.yaml: "),
+    ],
+)
+def test_what_is_not_yaml_is_refused_with_its_line_and_column(tmp_path: Path, text: str, expected: str) -> None:
+    said = faults(tmp_path, text)
+    assert len(said) == 1
+    assert said[0].startswith(expected)
+
+
+@pytest.mark.parametrize("kind", ["list", "merge"])
+def test_aliases_that_grow_without_end_are_refused_before_they_do(tmp_path: Path, kind: str) -> None:
+    first, more = ("[x]", "[{}]") if kind == "list" else ("{x: y}", "{{<<: [{}]}}")
+    lines = [f"a0: &a0 {first}"]
+    lines += [f"a{n}: &a{n} " + more.format(", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 12)]
+    assert faults(tmp_path, "\n".join(lines)) == [
+        "mirror.yaml: its aliases grow to more than a configuration can be; write it out"
+    ]
+
+
+def test_blocks_can_be_shared_with_anchors(tmp_path: Path) -> None:
+    text = """
+environments:
+  one: &base {python: "3.12", platform: linux-x86_64}
+  two: {<<: *base, python: "3.13"}
+requirements: [requests]
+"""
+    assert [str(one.python) for one in config(tmp_path, text).environments] == ["3.12.0", "3.13.0"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file") as caught:
+        load(tmp_path / "mirror.yaml")
+    assert str(tmp_path / "mirror.yaml") in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mirror.yaml").write_bytes(b"index: \xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8 text: byte 7 is 0xff"):
+        load(tmp_path / "mirror.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ConfigError, match="can't read"):
+        load(tmp_path / "folder.yaml")
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "mirror.yaml").write_text(WHOLE.lstrip(), encoding="utf-8-sig")
+    assert load(tmp_path / "mirror.yaml").roots
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{WHOLE}\nindex: htps://user:{SECRET}@index.example.com/",
+        f"{WHOLE}\nindex: {{url: 'https://user:{SECRET}@index.example.com/'}}",
+        f"{WHOLE}\nindex: https://user:{SECRET}@index.example.com/\nworkers: https://user:{SECRET}@index.example.com/",
+        f"{WHOLE}\nworkers: [{{a: 'https://user:{SECRET}@index.example.com/'}}]",
+        f"{WHOLE}\nrefresh: https://{'u' * 60}:{SECRET}@index.example.com/",
+        f"{WHOLE}\nhttps://user:{SECRET}@index.example.com/: 3",
+        f"{ENVIRONMENTS}\nrequirements: ['a @ https://user:{SECRET}@files.example.com/a.whl']",
+        f"{ENVIRONMENTS}\nrequirements: ['git+https://user:{SECRET}@code.example.com/a']",
+        f"{ENVIRONMENTS}\nrequirements: ['a b https://user:{SECRET}@code.example.com/a']",
+        f"environments: https://user:{SECRET}@index.example.com/\nrequirements: [a]",
+        f"environments: {{'https://user:{SECRET}@index.example.com/': {{}}}}\nrequirements: [a]",
+        f"index: https://user:{SECRET}@index.example.com/\n- a",
+        f"? https://user:{SECRET}@index.example.com/\n: 1\n? https://user:{SECRET}@index.example.com/\n: 1",
+    ],
+)
+def test_no_fault_shows_a_password(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, text)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+
+
+def test_a_configuration_does_not_show_the_password_of_its_index(tmp_path: Path) -> None:
+    one = config(tmp_path, f"{WHOLE}\nindex: https://user:{SECRET}@index.example.com/simple/")
+    assert one.indexes == (f"https://user:{SECRET}@index.example.com/simple/",)
+    assert SECRET not in repr(one)
+    assert SECRET not in str(one)
+
+
+def test_values_of_variables_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    text = "a @ https://files.example.com/?key=${TOKEN}\nhttps://${TOKEN}.example.com\n--bad ${TOKEN}\n"
+    said = line_faults(tmp_path, text)
+    assert len(said) == 3
+    assert SECRET not in "\n".join(said)
+
+
+def test_a_requirements_file_is_read_as_pip_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMPY", "1.26")
+    text = f"""\
+# a comment
+requests >= 2.24  # why
+flask[async]; python_version >= "3.8"
+
+black \\
+    == 24.1.0 \\
+    --hash=sha256:{HASH} \\
+    --hash=sha256:{HASH.upper()[:-1]}B
+numpy==${{NUMPY}}
+"""
+    assert lines_of(tmp_path, text) == [
+        "requests>=2.24 (requirements.txt:2)",
+        'flask[async]; python_version >= "3.8" (requirements.txt:3)',
+        f"black==24.1.0 {HASH} {HASH[:-1]}b (requirements.txt:5)",
+        "numpy==1.26 (requirements.txt:9)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "option", ["-r more/other.txt", "-rmore/other.txt", "--requirement more/other.txt", "--requirement=more/other.txt"]
+)
+def test_files_that_a_file_names_are_read_relative_to_it(tmp_path: Path, option: str) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "other.txt").write_text("rich\n-r last.txt\n", encoding="utf-8")
+    (tmp_path / "more" / "last.txt").write_text("black\n", encoding="utf-8")
+    assert lines_of(tmp_path, f"flask\n{option}\n") == [
+        "flask (requirements.txt:1)",
+        "rich (more/other.txt:1)",
+        "black (more/last.txt:1)",
+    ]
+    names = [path.relative_to(tmp_path).as_posix() for path in load(tmp_path / "mirror.yaml").inputs]
+    assert names == ["mirror.yaml", "requirements.txt", "more/other.txt", "more/last.txt"]
+
+
+def test_constraints_are_kept_apart_from_requirements(tmp_path: Path) -> None:
+    text = f"{ENVIRONMENTS}\nrequirements: [{{file: requirements.txt}}]"
+    one = config(
+        tmp_path,
+        text,
+        requirements_txt="flask\n-c c.txt\n",
+        c_txt=f"rich<14\n-r d.txt\nblack==24.1 --hash=sha256:{HASH}\n",
+        d_txt="pip<30",
+    )
+    assert [str(line.requirement) for line in one.roots[0].requirements] == ["flask"]
+    assert [str(line) for line in one.roots[0].constraints] == ["rich<14", "pip<30", "black==24.1"]
+
+
+def test_files_that_name_each_other_come_to_an_end(tmp_path: Path) -> None:
+    assert lines_of(tmp_path, "a\n-r x.txt\n", x_txt="b\n-r requirements.txt\n-r x.txt\n") == [
+        "a (requirements.txt:1)",
+        "b (x.txt:1)",
+    ]
+
+
+def test_a_file_can_be_requirements_and_constraints_at_once(tmp_path: Path) -> None:
+    one = config(
+        tmp_path,
+        f"{ENVIRONMENTS}\nrequirements: [{{file: requirements.txt}}]",
+        requirements_txt="-c x.txt\n-r x.txt",
+        x_txt="a==1",
+    )
+    assert [str(line.requirement) for line in one.roots[0].requirements] == ["a==1"]
+    assert [str(line) for line in one.roots[0].constraints] == ["a==1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-e .", "requirements.txt:1: -e can't be used here; editable projects are not on an index"),
+        ("--editable=./a", "requirements.txt:1: --editable can't be used here; editable projects"),
+        (
+            "-i https://index.example.com/simple/",
+            "requirements.txt:1: -i can't be used here; say it in mirror.yaml (`index:`)",
+        ),
+        (
+            "--index-url https://index.example.com/",
+            "requirements.txt:1: --index-url can't be used here; say it in mirror.yaml",
+        ),
+        (
+            "--extra-index-url=https://index.example.com/",
+            "requirements.txt:1: --extra-index-url can't be used here; say it",
+        ),
+        ("--find-links ./wheels", "requirements.txt:1: --find-links can't be used here"),
+        ("--no-index", "requirements.txt:1: --no-index can't be used here"),
+        ("--pre", "requirements.txt:1: --pre can't be used here; say `prereleases: true` in mirror.yaml"),
+        ("--no-binary :all:", "requirements.txt:1: --no-binary can't be used here; say `wheels: none`"),
+        ("--only-binary=:all:", "requirements.txt:1: --only-binary can't be used here; say `sdists: never`"),
+        (
+            "--require-hashes",
+            "requirements.txt:1: --require-hashes can't be used here; hashes that are given are always",
+        ),
+        ("--unheard-of", "requirements.txt:1: --unheard-of can't be used here; leave it out"),
+        ("-r", "requirements.txt:1: expected a file's name after it, found none"),
+        ("-r https://files.example.com/r.txt", "requirements.txt:1: expected a file, found a URL"),
+        ("-r missing.txt", "requirements.txt:1: no such file"),
+        ("./a-1.0.tar.gz", "requirements.txt:1: expected a project's name, found a file or URL './a-1.0.tar.gz'"),
+        ("a-1.0-py3-none-any.whl", "requirements.txt:1: 'a-1.0-py3-none-any.whl' asks for a file or URL"),
+        ("https://files.example.com/a.zip", "requirements.txt:1: expected a project's name, found a file or URL"),
+        ("a @ file:///a.whl", "requirements.txt:1: 'a @ file:///a.whl' asks for a file or URL"),
+        ("a ==", "requirements.txt:1: expected a requirement such as requests>=2.24, found 'a =='"),
+        ("a=1", "requirements.txt:1: expected a requirement such as requests>=2.24, found 'a=1'"),
+        ("a --hash=md5:abc", "requirements.txt:1: expected --hash=sha256: and 64 digits, found '--hash=md5:abc'"),
+        ("a --hash=sha256:abc", "requirements.txt:1: expected --hash=sha256: and 64 digits"),
+        ("a --hash=sha256", "requirements.txt:1: --hash can't be used here; only --hash=sha256:"),
+        ('a --config-settings="x=y"', "requirements.txt:1: --config-settings can't be used here; only --hash"),
+        ('a --hash="sha256:', "requirements.txt:1: --hash can't be used here; only --hash"),
+        ("-c c.txt", "c.txt:1: a constraint has no extras, found 'a[b]'"),
+        ("# nothing", "requirements[0].file: expected requirements in requirements.txt, found none"),
+    ],
+)
+def test_a_line_that_a_mirror_can_not_serve_is_refused_with_its_number(
+    tmp_path: Path, line: str, expected: str
+) -> None:
+    said = line_faults(tmp_path, line, c_txt="a[b]\n")
+    assert len(said) == 1
+    assert said[0].startswith(expected)
+
+
+def test_every_wrong_line_of_every_file_is_reported(tmp_path: Path) -> None:
+    said = line_faults(tmp_path, "a==\nok\n-e .\n-r b.txt\n", b_txt="ok\n\nc @ https://files.example.com/c.whl\n")
+    assert [line.split(": ")[0] for line in said] == ["requirements.txt:1", "requirements.txt:3", "b.txt:3"]
+
+
+def test_a_requirements_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes("a\n".encode("utf-16"))
+    said = faults(tmp_path, f"{ENVIRONMENTS}\nrequirements: [{{file: requirements.txt}}]")
+    assert len(said) == 1
+    assert "is not UTF-8 text" in said[0]
+
+
+def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
+    text = f"{ENVIRONMENTS}\nrequirements: [{{file: r.txt}}, {{file: ./r.txt}}]"
+    assert faults(tmp_path, text, r_txt="a") == ["requirements[1]: './r.txt' is listed already, in requirements[0]"]
+
+
+def test_what_clients_wanted_becomes_one_root_a_line(tmp_path: Path) -> None:
+    wanted = "# written by server.py\nrequests  # asked 3 times\nnumpy==1.26.4 # asked once\n\nflask  # asked 2 times\n"
+    one = config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [Flask, {{wanted: wanted.txt}}]", wanted_txt=wanted)
+    assert [(root.name, root.key_path) for root in one.roots] == [
+        ("Flask", "requirements[0]"),
+        ("requests", "requirements[1]"),
+        ("numpy==1.26.4", "requirements[1]"),
+    ]
+    assert one.roots[1].requirements[0].where == "wanted.txt:2"
+
+
+def test_an_empty_list_of_what_was_wanted_is_no_fault(tmp_path: Path) -> None:
+    one = config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [flask, {{wanted: wanted.txt}}]", wanted_txt="")
+    assert len(one.roots) == 1
+
+
+def test_a_wanted_line_that_is_no_requirement_is_refused_with_its_number(tmp_path: Path) -> None:
+    text = f"{ENVIRONMENTS}\nrequirements: [{{wanted: wanted.txt}}, {{wanted: missing.txt}}]"
+    said = faults(tmp_path, text, wanted_txt="ok\n../../etc/passwd # asked 1 times\n-r other.txt\n")
+    assert [line.split(": ")[0] for line in said] == ["wanted.txt:2", "wanted.txt:3", "requirements[1].wanted"]
+
+
+def test_the_same_file_gives_the_same_configuration_in_every_process(tmp_path: Path) -> None:
+    config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [{{file: r.txt}}]", r_txt=f"a --hash=sha256:{HASH}\nb\n")
+    code = (
+        "import sys; from pathlib import Path; from mirror_tasks.config import load\n"
+        "one = load(Path(sys.argv[1])); print([e.digest for e in one.environments], one.roots, one.inputs)"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "mirror.yaml")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(answers) == 1
+
+
+def documented(level: str) -> list[str]:
+    return re.findall(rf"^{level} `([^`]+)`$", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_key_is_documented_and_nothing_else() -> None:
+    assert documented("##") == list(KEYS)
+    assert documented("###") == [*ENVIRONMENT_KEYS, *REQUIREMENT_KEYS]
+
+
+def test_every_key_is_documented_with_its_type_default_and_an_example() -> None:
+    sections = re.split(r"^##+ `", DOCUMENTATION.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    for section in sections:
+        for part in ("Type:", "Default:", "```yaml"):
+            assert part in section, (section[:30], part)
+
+
+def test_every_platform_is_documented() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    assert [name for name in PLATFORMS if f"`{name}`" not in text] == []
+
+
+def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("flask\n", encoding="utf-8")
+    (tmp_path / "wanted.txt").write_text("rich  # asked 3 times\n", encoding="utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(examples) > len(KEYS)
+    for example in examples:
+        text = example
+        text += "" if re.search("^environments:", text, re.MULTILINE) else ENVIRONMENTS
+        text += "" if re.search("^requirements:", text, re.MULTILINE) else "\nrequirements: [requests]\n"
+        assert config(tmp_path, text).roots
