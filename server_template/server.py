@@ -540,8 +540,8 @@ def represent(request: Request, content: Representation, fields: Sequence[Tuple[
         return whole(head, content)
     if not spans:
         close_file(content)
-        unsatisfied = [("Content-Range", f"bytes */{content.length}"), *fields]
-        return text_response(416, "416: the file is shorter than the range\n", unsatisfied)
+        unsatisfied = [("Content-Range", f"bytes */{content.length}")]
+        return refused(Refusal(416, "the file ends before the range begins", unsatisfied))
     return partial(head, content, spans)
 
 
@@ -681,7 +681,7 @@ PAGE_SECURITY = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 # Last-Modified is never sent: some clients take a page with it as fresh for minutes without asking.
-PAGE_FIELDS = (("Cache-Control", "no-cache"), ("Vary", "Accept, Accept-Encoding"), *PAGE_SECURITY)
+PAGE_FIELDS = (("Cache-Control", "no-cache"), ("Vary", "Accept, Accept-Encoding"))
 
 
 def normalise(name: str) -> str:
@@ -781,7 +781,7 @@ class Site:
             path = (*folder, PAGE_FILES[media_type])
             content = self._tree.get(path)
             if content:
-                return represent(request, self._encoded(request, path, content), PAGE_FIELDS)
+                return self._represent_page(request, path, content)
         for name in PAGE_FILES.values():
             content = self._tree.get((*folder, name))
             if content:
@@ -823,7 +823,11 @@ class Site:
 
     def _file(self, request: Request, path: Tuple[str, ...]) -> Optional[Response]:
         content = self._tree.get(path)
-        return content and represent(request, self._encoded(request, path, content), PAGE_FIELDS)
+        return content and self._represent_page(request, path, content)
+
+    def _represent_page(self, request: Request, path: Tuple[str, ...], content: Representation) -> Response:
+        security = PAGE_SECURITY if "html" in content.media_type else ()
+        return represent(request, self._encoded(request, path, content), (*PAGE_FIELDS, *security))
 
     def _nothing(self) -> Response:
         return refused(Refusal(404, "there is nothing here; projects are under /simple/"))
