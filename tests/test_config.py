@@ -292,8 +292,8 @@ def test_names_that_differ_only_in_case_are_refused_because_files_are_named_afte
     [
         (f"{WHOLE}\nwheels: best\nwheels: none", "wheels: said twice, on line 7 and line 8; keep one"),
         (
-            f"environments:\n  a: {{python: '3.12', platform: linux-x86_64, python: '3.13'}}\n{WHOLE[len(ENVIRONMENTS) :]}",
-            "environments.a.python: said twice, on line 2 and line 2; keep one",
+            f"environments: {{a: {{python: '3.12', glibc: '2.28', python: '3.13'}}}}\n{WHOLE[len(ENVIRONMENTS) :]}",
+            "environments.a.python: said twice, on line 1 and line 1; keep one",
         ),
         (
             f"{ENVIRONMENTS}\nrequirements: [{{require: a, require: b}}]",
