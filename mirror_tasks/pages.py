@@ -490,8 +490,7 @@ class _Page(HTMLParser):
         if not filename:
             return
         entry: _Entry = {"filename": filename, "url": link, "hashes": _announced(fragment)}
-        for key in ("requires-python", "upload-time"):
-            entry[key] = attrs.get(f"data-{key}")
+        entry["requires-python"] = attrs.get("data-requires-python")
         if "data-yanked" in attrs:
             entry["yanked"] = attrs["data-yanked"] or True
         for key in ("core-metadata", "dist-info-metadata"):

@@ -1,0 +1,116 @@
+"""What pip uses here: the index and the ways to it, from where users already keep them.
+
+pip itself is asked (``pip config list``), so that its files, their order and its environment variables count as they
+count for pip.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlsplit, urlunsplit
+
+from mirror_tasks.errors import UpstreamError
+
+_log = logging.getLogger("mirror_tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class PipSettings:
+    """How pip reaches an index.
+
+    :param cert: a bundle or folder of certificates to trust, or None for the usual ones.
+    :param client_cert: a file with a key and its certificate, or None.
+    :param proxy: for every request, or None for what the environment says.
+    :param timeout: seconds, or None.
+    :param trusted_hosts: ``host`` or ``host:port`` whose certificates are not checked.
+    """
+
+    cert: str | None = None
+    client_cert: str | None = None
+    proxy: str | None = None
+    timeout: float | None = None
+    trusted_hosts: frozenset[str] = frozenset()
+
+
+def without_credentials(url: str) -> str:
+    """Return ``url`` as it may be shown and stored."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def default_index() -> str:
+    """Return the index that pip uses here: ``PIP_INDEX_URL``, else pip's configuration, else pip's own default.
+
+    ``extra-index-url`` is not used, and a warning says so: which of several indexes serves a project decides who may
+    replace it (dependency confusion), so further indexes are named in ``mirror.yaml``, in order.
+
+    :raises UpstreamError: none is configured, and the default can't be found out.
+    """
+    with _endpoint() as answer:
+        if extra := _setting("extra-index-url"):
+            shown = ", ".join(map(without_credentials, extra.split()))
+            _log.warning("pip's extra-index-url is not used; to use it, list it under index in mirror.yaml: %s", shown)
+        configured = os.environ.get("PIP_INDEX_URL") or _setting("index-url")
+        default = configured or answer.communicate()[0].strip()
+    if not default:
+        raise UpstreamError("looking for", "the index", "pip has none configured", "Set index in mirror.yaml.")
+    return default
+
+
+def pip_settings() -> PipSettings:
+    """Return how pip would reach an index from here."""
+    timeout = _setting("timeout") or _setting("default-timeout")
+    try:
+        seconds = float(timeout) if timeout else None
+    except ValueError:
+        seconds = None
+    trusted = frozenset((_setting("trusted-host") or "").split())
+    return PipSettings(_setting("cert"), _setting("client-cert"), _setting("proxy"), seconds, trusted)
+
+
+@contextmanager
+def _endpoint() -> Iterator[subprocess.Popen[str]]:
+    """Ask for the default index in a process of its own.
+
+    pypi-simple, which knows it, takes a third of a second and 20 MB to import: neither counts where it runs beside pip.
+    """
+    code = "from pypi_simple import PYPI_SIMPLE_ENDPOINT as url; print(url)"
+    asked = [sys.executable, "-c", code]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@lru_cache(maxsize=1)
+def _configuration() -> Mapping[str, str]:
+    """Return what ``pip config list`` says, by key ("global.index-url"); nothing where there is no pip."""
+    asked = [sys.executable, "-m", "pip", "config", "list"]
+    try:
+        listed = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found: dict[str, str] = {}
+    for line in listed.splitlines():
+        key, _, value = line.partition("=")
+        try:
+            found[key.strip()] = str(ast.literal_eval(value))
+        except (ValueError, SyntaxError):
+            continue  # a warning of pip's, not a setting
+    return found
+
+
+def _setting(name: str) -> str | None:
+    """As pip does: the environment counts before the section of its command, and that before the global one."""
+    spelled = os.environ.get(f"PIP_{name.upper().replace('-', '_')}")
+    keys = (f"{section}.{name}" for section in (":env:", "install", "global"))
+    return spelled or next((_configuration()[key] for key in keys if _configuration().get(key)), None)
