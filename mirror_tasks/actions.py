@@ -92,8 +92,9 @@ class Actions:
         path = self.package_path(project, file.filename)
         if self._right(path, sha256, file.size) is None:
             path = self.records.sdist_path(file.filename)
-            if not path.exists():
+            if self._right(path, sha256, file.size) is None:
                 self._upstream.download(file, path, self.tally.received)
+                self.ledger.seal(path, sha256)
         try:
             with path.open("rb") as archive:
                 return MetadataRecord(sha256, sdist_metadata(archive, file.filename), None)

@@ -251,7 +251,10 @@ class Closure:
         if not chosen and not self._undecided(demand, project):
             environment = self.environments[demand.environment]
             specifier = _specifier(demand)
-            self._not_satisfied(demand, why_unsatisfied(project, specifier, environment, self.rules, demand.hashes))
+            reason = why_unsatisfied(project, specifier, environment, self.rules, demand.hashes)
+            bad = (self.metadata.get(file.filename) for version in project.versions for file in project.files(version))
+            reason += "".join(f"; {one.reason}" for one in list(bad)[:5] if isinstance(one, Unusable))
+            self._not_satisfied(demand, reason)
         return {}
 
     def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:

@@ -84,6 +84,7 @@ class Display:
     def __init__(self, stream: TextIO, tally: Tally) -> None:
         self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
         self._tally = tally
+        self._is_terminal = self.console.is_terminal
         self._live: Progress | None = None
         self._spoken = time.monotonic()
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class Display:
         """Show the tally as it is now; cheap enough to be called for every task."""
         with self._lock:
             self._print_notes()
-            if self.console.is_terminal:
+            if self._is_terminal:
                 self._draw()
             elif time.monotonic() - self._spoken >= _LINE_EVERY:
                 self._spoken = time.monotonic()
