@@ -20,7 +20,7 @@ def interpreters() -> dict[str, str]:
     candidates = [sys.executable]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates += sorted(map(str, pyenv.glob("versions/*/bin/python")))
-    candidates += [found for version in VERSIONS if (found := shutil.which(f"python{version}"))]
+    candidates += filter(None, (shutil.which(f"python{version}") for version in VERSIONS))
     found: dict[str, str] = {}
     for command in candidates:
         version = _version(command)

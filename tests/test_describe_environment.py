@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import struct
@@ -91,7 +92,7 @@ def block(monkeypatch: pytest.MonkeyPatch, **changes: object) -> dict[str, objec
         "release": platform,
         "mac_ver": platform,
         "calcsize": struct,
-        "confstr": describe_environment.os,
+        "confstr": os,
     }
     for name, value in changes.items():
         if name in places:

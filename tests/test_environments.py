@@ -14,6 +14,7 @@ from pathlib import Path
 import packaging
 import packaging.tags
 import pytest
+from packaging import _manylinux, _musllinux
 from packaging.markers import Marker
 from packaging.tags import Tag, sys_tags
 from packaging.version import Version
@@ -89,13 +90,12 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def pretend_linux(
     monkeypatch: pytest.MonkeyPatch, arch: str, glibc: tuple[int, int] = (-1, -1), musl: tuple[int, int] | None = None
 ) -> None:
-    tags = packaging.tags
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(sysconfig, "get_platform", lambda: f"linux-{arch}")
-    monkeypatch.setattr(tags._manylinux, "_get_glibc_version", lambda: glibc)
-    monkeypatch.setattr(tags._manylinux, "_have_compatible_abi", lambda *_: True)
-    version = tags._musllinux._MuslVersion(*musl) if musl else None
-    monkeypatch.setattr(tags._musllinux, "_get_musl_version", lambda _: version)
+    monkeypatch.setattr(_manylinux, "_get_glibc_version", lambda: glibc)
+    monkeypatch.setattr(_manylinux, "_have_compatible_abi", lambda *_: True)
+    version = _musllinux._MuslVersion(*musl) if musl else None
+    monkeypatch.setattr(_musllinux, "_get_musl_version", lambda _: version)
 
 
 @pytest.mark.parametrize("arch", [name[6:] for name in PLATFORMS if name.startswith("linux-")])
