@@ -520,7 +520,8 @@ def _darwin(macos: tuple[int, int]) -> dict[str, str]:
     """Return the kernel's markers: macOS 10.x runs Darwin x+4, 11 to 15 Darwin 20 to 24, and 26 Darwin 25."""
     major, minor = macos
     darwin = major + 9 if major <= 15 else major - 1
-    release = f"{minor + 4}.0.0" if major == 10 else f"{darwin}.{minor}.0"
+    # each Darwin ended with its sixth minor release, while macOS goes on counting security updates: 14.7 runs 23.6
+    release = f"{minor + 4}.0.0" if major == 10 else f"{darwin}.{min(minor, 6)}.0"
     return {"platform_release": release, "platform_version": f"Darwin Kernel Version {release}"}
 
 

@@ -271,7 +271,7 @@ def test_markers_of_a_platform_are_spelt_as_python_spells_them_there(name: str, 
 @pytest.mark.parametrize(
     ("macos", "darwin"),
     [("10.15", "19.0.0"), ("11.0", "20.0.0"), ("13.0", "22.0.0"),
-     ("14.5", "23.5.0"), ("15.0", "24.0.0"), ("26.0", "25.0.0")],
+     ("14.5", "23.5.0"), ("14.7", "23.6.0"), ("15.0", "24.0.0"), ("26.0", "25.0.0")],
 )  # fmt: skip
 def test_the_kernel_of_a_macos_is_its_own_darwin(macos: str, darwin: str) -> None:
     assert made(python="3.12", platform="macos-x86_64", macos=macos).markers[0]["platform_release"] == darwin
