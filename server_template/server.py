@@ -1297,11 +1297,19 @@ class Connection(asyncio.Protocol):
             self.drop()
 
     def drop(self) -> None:
-        """Close at once."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
+        """Close at once; where something is still to be sent, or closing takes its time, by a reset."""
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.abandon()
         else:
+            self._hanging_up = True
+            self.deadline = self._server.now() + self._limits.linger_seconds
             self.transport.close()
+
+    def abandon(self) -> None:
+        """Reset the connection, and forget it."""
+        self._hanging_up = self._last_request = True
+        self.transport.abort()
+        self._server.release(self)
 
     def finish(self) -> None:
         """Close when the answer under way is sent, at once where there is none."""
@@ -1337,7 +1345,7 @@ class Connection(asyncio.Protocol):
 
         RFC 9112, 2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
         """
-        if self._buffer[:1] == b"\r":
+        if self._buffer.startswith((b"\r", b"\n")):
             self._buffer = self._buffer.lstrip(b"\r\n")
         end = self._buffer.find(b"\r\n\r\n", 0, self._limits.head)
         if end < 0:
@@ -1392,7 +1400,7 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             user, response = "", refused(refusal)
         except asyncio.CancelledError:
-            self.transport.abort()
+            self.abandon()
             raise
         self._task = None
         self._reply(request, user, response)
@@ -1426,8 +1434,7 @@ class Connection(asyncio.Protocol):
         except (OSError, RuntimeError, asyncio.CancelledError):
             # The client is gone or too slow, or the file was cut short under us: only closing can tell now.
             self._task = None
-            self._last_request = self._hanging_up = True
-            self.transport.abort()
+            self.abandon()
         finally:
             self._note(request, user, response, sent)
         if not self._hanging_up:
@@ -1580,7 +1587,7 @@ class Server:
     def _close_all(self) -> None:
         for connection in list(self._connections):
             connection.expire()
-            connection.transport.abort()
+            connection.abandon()
         self._checkers.shutdown(wait=False)
         self._log.flush()
         if self._wanted:
@@ -1606,7 +1613,7 @@ class Server:
             self._metrics.refused += 1
             connection.deadline = self.now() + self.limits.linger_seconds
             if len(self._connections) > self.limits.connections + spare_connections(self.limits.connections):
-                connection.transport.abort()
+                connection.abandon()
 
     def _make_room(self) -> bool:
         """Close the connection that has waited longest for a request; none that has just come."""

@@ -64,7 +64,9 @@ def project_page(name: str, files: dict[str, bytes]) -> tuple[bytes, bytes]:
         entries.append({**entry, "core-metadata": {"sha256": sha256(metadata)}} if metadata else entry)
     versions = sorted({re.split(r"-|\.tar", filename)[1] for filename in files})
     page = {"meta": {"api-version": "1.4"}, "name": name, "versions": versions, "files": entries}
-    title = f'<!DOCTYPE html>\n<html><head><meta name="pypi:repository-version" content="1.4"><title>{name}</title></head>'
+    title = (
+        f'<!DOCTYPE html>\n<html><head><meta name="pypi:repository-version" content="1.4"><title>{name}</title></head>'
+    )
     return f"{title}\n<body>{''.join(anchors)}</body></html>\n".encode(), json.dumps(page).encode()
 
 
@@ -101,7 +103,9 @@ def make_mirror(root: Path, *, large: int = 300_000) -> Path:
                 write(root / "packages" / name / f"{filename}.metadata", metadata)
     links = "".join(f'<a href="{name}/">{name}</a>' for name in sorted(projects))
     listing = {"meta": {"api-version": "1.4"}, "projects": [{"name": name} for name in sorted(projects)]}
-    write_pages(root / "simple", f"<!DOCTYPE html>\n<title>list</title>{links}\n".encode(), json.dumps(listing).encode())
+    write_pages(
+        root / "simple", f"<!DOCTYPE html>\n<title>list</title>{links}\n".encode(), json.dumps(listing).encode()
+    )
     write(root / "index.html", b"<!DOCTYPE html>\n<title>for people</title>\n")
     write(root / "project" / "alpha" / "index.html", b"<!DOCTYPE html>\n<title>alpha for people</title>\n")
     write(root / "site" / "style.css", b"body { color: black }\n")
@@ -296,3 +300,33 @@ def run_server(*arguments: str, python: str = sys.executable, stdin: str = "") -
     return subprocess.run(
         command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment
     )
+
+
+# For localhost and 127.0.0.1, signed by itself, valid for a hundred years, trusted by nobody but these tests.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBnDCCAUGgAwIBAgIUSgL2gEHo6MVvbvWacjjOLN+/gpowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzEyNDMzOVoYDzIxMjUwNjE3
+MTI0MzM5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQjxnoPq5eEe6rEHCyNiCiX9UrK7+lG9c4pi5O48da0dJvCfze5cndk
+/gP+2c7VhkIhn7Vpdb3xoN8n7sosjwRco28wbTAdBgNVHQ4EFgQUlqhxuqFNcouj
+0zmjHB457xtmvrkwHwYDVR0jBBgwFoAUlqhxuqFNcouj0zmjHB457xtmvrkwGgYD
+VR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZI
+zj0EAwIDSQAwRgIhAJVesp6tsADGUSGFM3xP05TXbXH73tJnuAShlp5G3ss8AiEA
+ofHfa1LwQvww9RaVmoL5jcNj5JVn8j1wnmkcNzfsZ2M=
+-----END CERTIFICATE-----
+"""
+PRIVATE_KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpYGuqXy02Vi9ux4A
+BqNzWmOV9JEvTNmOm4CSOiPPMTuhRANCAAQjxnoPq5eEe6rEHCyNiCiX9UrK7+lG
+9c4pi5O48da0dJvCfze5cndk/gP+2c7VhkIhn7Vpdb3xoN8n7sosjwRc
+-----END PRIVATE KEY-----
+"""
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write the certificate and its key; return their paths."""
+    write(folder / "cert.pem", CERTIFICATE.encode())
+    write(folder / "key.pem", PRIVATE_KEY.encode())
+    return folder / "cert.pem", folder / "key.pem"

@@ -143,7 +143,7 @@ def test_a_foreign_parser_reads_the_pages_in_both_types_at_both_urls(served: Run
         for accept in (pypi_simple.ACCEPT_JSON_ONLY, pypi_simple.ACCEPT_HTML_ONLY):
             with pypi_simple.PyPISimple(base, accept=accept) as client:
                 page = client.get_project_page("Beta.Two")
-                assert page.project == "beta-two"
+                assert len(page.packages) == 2
                 for package in page.packages:
                     content = requests.get(package.url, timeout=20).content
                     assert sha256(content) == package.digests["sha256"]
@@ -165,8 +165,17 @@ def test_a_page_is_sent_gzipped_where_asked(served: Running, target: str, accept
 
 @pytest.mark.parametrize(
     ("accepted", "packed"),
-    [("gzip", True), ("*", True), ("br, gzip;q=0.1", True), ("identity", False), ("gzip;q=0", False)]
-    + [("gzip;q=0, *", False), ("br", False), ("", False), ("GZIP", True)],
+    [
+        ("gzip", True),
+        ("*", True),
+        ("br, gzip;q=0.1", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("br", False),
+        ("", False),
+        ("GZIP", True),
+    ],
 )
 def test_accept_encoding_is_understood(served: Running, accepted: str, packed: bool) -> None:
     """RFC 9110, 12.5.3: weights count, and an asterisk stands for what is not listed."""

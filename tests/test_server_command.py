@@ -1,0 +1,317 @@
+"""The command line of server.py: what it says, what --check finds, what is written about requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server_fixtures import (
+    JSON,
+    PATIENCE,
+    Client,
+    ask,
+    make_mirror,
+    run_server,
+    running,
+    seal_mirror,
+    write,
+)
+
+PIP = f"Accept: {JSON}"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_mirror(tmp_path / "mirror")
+
+
+def test_it_serves_its_own_directory_on_this_machine_only_and_says_how_to_use_it(root: Path) -> None:
+    command = [sys.executable, str(root / "server.py"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    address = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+    assert address
+    assert "4 projects, 7 files" in lines[0]
+    assert "this machine only" in lines[0]
+    assert lines[1].strip() == f"pip install --index-url {address.group()}/simple/ NAME"
+    assert lines[2].strip() == f"uv pip install --default-index {address.group()}/simple/ NAME"
+
+
+def test_on_all_addresses_it_names_the_host_and_what_pip_needs_for_plain_http(root: Path) -> None:
+    with running(root, "--host", "0.0.0.0") as served:
+        assert socket.gethostname() in served.welcome[0]
+        assert f"--trusted-host {socket.gethostname()}" in served.welcome[1]
+
+
+def test_help_names_every_option() -> None:
+    done = run_server("--help")
+    assert done.returncode == 0
+    for option in ("--root", "--host", "--port", "--check", "--wanted", "--certfile", "--keyfile", "--passwords"):
+        assert option in done.stdout
+    for option in ("--log", "--max-connections", "--grace", "add-user", "Exit statuses of --check"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--root", "{empty}"], 1, "no mirror in"),
+        (["--root", "{empty}/none"], 1, "no directory"),
+        (["--port", "99999"], 2, "0 to 65535"),
+        (["--max-connections", "0"], 2, "a number from 1"),
+        (["--grace", "soon"], 2, "seconds"),
+        (["--root", "{root}", "--keyfile", "x"], 1, "--certfile"),
+        (["--root", "{root}", "--certfile", "{empty}/none.pem"], 1, "certificate"),
+        (["--root", "{root}", "--passwords", "{empty}/none", "--passwords-over-plain-http"], 1, "password file"),
+        (["--root", "{root}", "--host", "192.0.2.1", "--port", "0"], 1, "not an address of this machine"),
+        (["--root", "{root}", "--host", "no host", "--port", "0"], 1, "can't listen"),
+        (["--root", "{root}", "--wanted", "{empty}", "--port", "0"], 1, "{empty}"),
+    ],
+)
+def test_what_can_not_work_is_said_in_one_line(
+    root: Path, tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"root": root, "empty": tmp_path / "empty"}
+    done = run_server(*(argument.format(**places) for argument in arguments))
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said.format(**places) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_named(root: Path) -> None:
+    with running(root) as served:
+        done = run_server("--root", str(root), "--port", str(served.port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"port {served.port} is in use" in done.stderr
+
+
+def test_ctrl_c_ends_well(root: Path) -> None:
+    with running(root) as served:
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(PATIENCE) == 0
+
+
+def test_a_host_with_two_addresses_is_served_at_both(root: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with running(root, "--host", "::1") as served:
+        port = int(re.findall(r"\[::1\]:(\d+)", served.welcome[0])[0])
+        with socket.create_connection(("::1", port), PATIENCE) as client:
+            client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
+# --check
+
+
+def test_a_mirror_that_arrived_whole_passes_the_check(root: Path) -> None:
+    done = run_server("--root", str(root), "--check")
+    assert (done.returncode, done.stderr.splitlines()[-1].split("%")[0]) == (0, "100")
+    assert done.stdout.endswith(" files: 0 altered, 0 missing, 0 extra\n")
+
+
+@pytest.mark.parametrize(
+    ("harm", "status"), [("altered", 4), ("missing", 8), ("extra", 16), ("altered missing", 12), ("missing extra", 24)]
+)
+def test_the_check_tells_altered_missing_and_extra_files_apart(root: Path, harm: str, status: int) -> None:
+    victims = {
+        "altered": root / "packages/large/large-1.0.tar.gz",
+        "missing": root / "simple/alpha/index.html",
+        "extra": root / "packages/alpha/new-1.0.tar.gz",
+    }
+    if "altered" in harm:
+        content = bytearray(victims["altered"].read_bytes())
+        content[150_000] ^= 1
+        victims["altered"].write_bytes(content)
+    if "missing" in harm:
+        victims["missing"].unlink()
+    if "extra" in harm:
+        write(victims["extra"], b"")
+    done = run_server("--root", str(root), "--check")
+    assert done.returncode == status
+    named = [f"{kind}: {victims[kind].relative_to(root).as_posix()}" for kind in harm.split()]
+    assert done.stdout.splitlines()[:-1] == named
+
+
+def test_the_check_of_a_mirror_that_was_not_finished_says_so(root: Path) -> None:
+    (root / "SHA256SUMS").unlink()
+    done = run_server("--root", str(root), "--check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not finished" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["no checksum", f"{'0' * 64}  ../mirror/mirror.json", f"{'0' * 64}  /etc/passwd", "\xff"]
+)
+def test_the_check_trusts_no_line_of_the_manifest(root: Path, line: str) -> None:
+    (root / "SHA256SUMS").write_bytes((line + "\n").encode("latin-1"))
+    done = run_server("--root", str(root), "--check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SHA256SUMS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_check_takes_a_link_out_of_the_mirror_for_a_missing_file(root: Path, tmp_path: Path) -> None:
+    path = root / "packages/large/large-1.0.tar.gz"
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    assert run_server("--root", str(root), "--check").returncode == 8
+
+
+# --wanted
+
+
+def test_what_clients_miss_is_written_down_once_with_a_count(root: Path, tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted.txt"
+    with running(root, "--wanted", str(wanted)) as served, Client(served.port) as client:
+        for _ in range(3):
+            client.ask("/simple/numpy/", PIP)
+        client.ask("/simple/Django.Rest/", PIP)  # redirected, so not yet asked for
+        client.ask("/django-rest/", PIP)
+        client.ask("/packages/alpha/alpha-9.9-py3-none-any.whl")
+        client.ask("/packages/alpha/alpha-9.9-py3-none-any.whl.metadata")
+        client.ask("/packages/beta-two/beta_two-3.0.tar.gz")
+        for path in ("/simple/alpha/", "/favicon.ico", "/wp-admin/", "/simple/../x/", "/packages/alpha/strange"):
+            client.ask(path)
+    assert wanted.read_text().splitlines()[1:] == [
+        "alpha==9.9  # asked for 2 times",
+        "beta-two==3.0  # asked for 1 time",
+        "django-rest  # asked for 1 time",
+        "numpy  # asked for 3 times",
+    ]
+    write(root / "simple" / "numpy" / "index.html", b"")
+    with running(root, "--wanted", str(wanted)) as served:
+        ask(served.port, "/packages/beta-two/beta_two-3.0.tar.gz")
+    assert wanted.read_text().splitlines()[1:] == [
+        "alpha==9.9  # asked for 2 times",
+        "beta-two==3.0  # asked for 2 times",
+        "django-rest  # asked for 1 time",
+    ]
+
+
+def test_the_wish_list_reads_back_as_requirements(root: Path, tmp_path: Path) -> None:
+    from packaging.requirements import Requirement
+
+    wanted = tmp_path / "wanted.txt"
+    with running(root, "--wanted", str(wanted)) as served:
+        ask(served.port, "/simple/numpy/")
+        ask(served.port, "/packages/x/x_y-1!2.0+local.1-1-cp311-cp311-linux_x86_64.whl")
+        ask(served.port, "/packages/x/x-y-1.0.zip")
+    lines = [line.partition("#")[0].strip() for line in wanted.read_text().splitlines()]
+    assert {str(Requirement(line)) for line in lines if line} == {"numpy", "x-y==1!2.0+local.1", "x-y==1.0"}
+
+
+def test_a_wish_list_that_can_not_be_written_stops_nobody(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with running(root, "--wanted", str(folder / "wanted.txt")) as served:
+        folder.rmdir()
+        assert ask(served.port, "/simple/numpy/").status == 404
+        served.wait_for_line("can't write")
+        assert ask(served.port, "/simple/alpha/").status == 200
+
+
+# Log, health, metrics.
+
+
+def test_a_log_line_can_not_be_forged(root: Path) -> None:
+    with running(root) as served, Client(served.port) as client:
+        client.send(b'GET /a"b\\ HTTP/1.1\r\nHost: a\r\n\r\n')
+        assert client.read_answer().status == 404
+        client.send(b"GET /\x1b[2J\nforged HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.read_answer().status == 400
+    lines = "".join(served.output).splitlines()
+    assert len(lines) == 2
+    assert re.fullmatch(
+        r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /a\\x22b\\x5c HTTP/1\.1" 404 \d+',
+        lines[0],
+    )
+    assert r'"GET /\x1b[2J\x0aforged HTTP/1.1" 400' in lines[1]
+
+
+def test_the_log_comes_as_json(root: Path) -> None:
+    with running(root, "--log", "json") as served:
+        ask(served.port, "/packages/large/large-1.0.tar.gz", 'User-Agent: p"ip/26')
+    record = json.loads(served.output[0])
+    assert record["line"] == "GET /packages/large/large-1.0.tar.gz HTTP/1.1"
+    assert (record["status"], record["sent"], record["agent"], record["user"]) == (200, 300_000, 'p"ip/26', "")
+    assert 0 < record["seconds"] < 20
+
+
+def test_without_a_log_nothing_is_printed(root: Path) -> None:
+    with running(root, "--log", "none") as served:
+        ask(served.port, "/simple/")
+    assert served.output == []
+
+
+def test_a_reader_of_the_log_that_goes_away_stops_nobody(root: Path) -> None:
+    command = [sys.executable, str(root / "server.py"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        port = int(re.findall(r":(\d+)/", process.stdout.readline())[0])
+        for _ in range(3):
+            process.stdout.readline()
+        process.stdout.close()
+        for _ in range(3):
+            assert ask(port, "/simple/").status == 200
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_health_tells_whether_there_is_a_mirror_to_serve(root: Path) -> None:
+    with running(root) as served:
+        answer = ask(served.port, "/health")
+        assert (answer.status, json.loads(answer.body)["status"]) == (200, "ok")
+        (root / "simple" / "index.html").unlink()
+        assert ask(served.port, "/health").status == 503
+
+
+def test_metrics_count_requests_bytes_misses_and_time(root: Path) -> None:
+    with running(root) as served, Client(served.port) as client:
+        client.ask("/packages/large/large-1.0.tar.gz")
+        client.ask("/packages/large/large-1.0.tar.gz", method="HEAD")
+        client.ask("/simple/none/")
+        answer = client.ask("/metrics")
+    assert answer["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = dict(re.findall(r"(?m)^([a-z_]+(?:\{[^}]*\})?) ([0-9.]+)$", answer.body.decode()))
+    comments = set(re.findall(r"(?m)^# (?:HELP|TYPE) ([a-z_]+) ", answer.body.decode()))
+    assert {re.sub(r"(_bucket|_sum|_count)?(\{.*)?$", "", name) for name in samples} <= comments
+    assert samples['mirror_requests_total{method="GET",status="200"}'] == "1"
+    assert samples['mirror_requests_total{method="HEAD",status="200"}'] == "1"
+    assert samples['mirror_requests_total{method="GET",status="404"}'] == "1"
+    assert samples["mirror_missing_total"] == "1"
+    assert int(samples["mirror_sent_bytes_total"]) > 300_000
+    assert samples['mirror_request_seconds_bucket{le="+Inf"}'] == samples["mirror_request_seconds_count"] == "3"
+    assert samples["mirror_connections"] == "1"
+
+
+def test_a_file_that_can_not_be_read_is_told_to_the_operator(root: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can read every file")
+    (root / "packages/large/large-1.0.tar.gz").chmod(0)
+    with running(root) as served:
+        assert ask(served.port, "/packages/large/large-1.0.tar.gz").status == 500
+        served.wait_for_line("can't read packages/large")
+
+
+def test_a_mirror_with_another_manifest_is_served_too(root: Path) -> None:
+    write(root / "mirror.json", b"[]")
+    seal_mirror(root)
+    with running(root) as served:
+        assert str(root) in served.welcome[0]

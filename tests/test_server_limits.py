@@ -1,0 +1,186 @@
+"""No client holds up another one: limits on time, size and number, and an end that lets downloads finish."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.server_fixtures import HOST, Client, ask, load_server, make_mirror, running, wait_until
+
+LARGE = "/packages/large/large-1.0.tar.gz"
+LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
+
+
+@pytest.fixture(scope="module")
+def server() -> ModuleType:
+    return load_server()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mirror(tmp_path_factory.mktemp("mirror"), large=LARGE_SIZE)
+
+
+@contextlib.contextmanager
+def running_with(server: ModuleType, root: Path, **limits: float) -> Iterator[tuple[int, Any]]:
+    """Run a server in a thread of this process, with limits that are not on the command line; yield its port and it."""
+    sockets = server.listen("127.0.0.1", 0)
+    started = threading.Event()
+    running_server = server.Server(server.Tree(root), server.DEFAULTS._replace(**limits))
+    job = running_server.run(sockets, None, started.set)
+    thread = threading.Thread(target=asyncio.run, args=(job,))
+    thread.start()
+    try:
+        assert started.wait(20)
+        yield sockets[0].getsockname()[1], running_server
+    finally:
+        running_server.loop.call_soon_threadsafe(running_server.stop)
+        running_server.loop.call_soon_threadsafe(running_server.stop)
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_request_that_takes_too_long_to_arrive_is_given_up(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, head_seconds=0.3) as (port, _), Client(port) as client:
+        client.send("GET / HTTP/1.1\r\n")
+        assert client.read_answer().status == 408
+        assert client.is_closed()
+
+
+def test_one_byte_at_a_time_does_not_extend_the_time_for_a_request(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, head_seconds=0.5) as (port, _), Client(port) as client:
+        client.socket.settimeout(0.05)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                client.send("\r\n" if not answer else "")
+                client.send("x")
+                with contextlib.suppress(TimeoutError):
+                    if answer := client.socket.recv(100):
+                        break
+        assert answer.startswith(b"HTTP/1.1 4")
+
+
+def test_an_idle_connection_is_closed(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, idle_seconds=0.3) as (port, _), Client(port) as client, Client(port) as silent:
+        assert client.ask("/health").status == 200
+        assert client.is_closed()
+        assert silent.is_closed()
+
+
+def test_a_client_that_does_not_read_its_file_is_given_up(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, stall_seconds=0.2, slowest_rate=10**9) as (port, running_server):
+        with Client(port) as client:
+            client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+            assert wait_until(lambda: b"mirror_connections 1" in ask(port, "/metrics").body)
+        assert not [connection for connection in running_server._connections if connection._task]
+
+
+def test_a_client_that_does_not_read_its_pages_is_given_up(server: ModuleType, root: Path) -> None:
+    with (
+        running_with(server, root, stall_seconds=0.2, slowest_rate=10**9, idle_seconds=0.2) as (port, _),
+        Client(port) as client,
+    ):
+        client.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            for _ in range(100_000):
+                client.socket.send(f"GET /simple/alpha/ HTTP/1.1\r\n{HOST}\r\n".encode())
+        assert wait_until(lambda: b"mirror_connections 1\n" in ask(port, "/metrics").body)
+
+
+def test_clients_that_dawdle_hold_nobody_up(server: ModuleType, root: Path) -> None:
+    with running_with(server, root) as (port, _), contextlib.ExitStack() as stack:
+        for number in range(40):
+            client = stack.enter_context(Client(port))
+            client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n" if number % 2 else "GET /simp")
+        for _ in range(20):
+            assert ask(port, "/simple/alpha/").status == 200
+        assert len(ask(port, LARGE).body) == LARGE_SIZE
+
+
+def test_beyond_the_number_of_connections_the_answer_is_503(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, connections=4) as (port, _), contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(Client(port)) for _ in range(4)]
+        for client in busy:
+            client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+            assert client.socket.recv(9) == b"HTTP/1.1 "
+        refused = ask(port, "/simple/alpha/")
+        assert (refused.status, refused["Retry-After"], refused["Connection"]) == (503, "1", "close")
+        busy[0].socket.close()
+        busy[0].stream.close()
+        assert wait_until(lambda: ask(port, "/simple/alpha/").status == 200)
+
+
+def test_an_idle_connection_makes_room_for_a_new_one(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, connections=3) as (port, _), contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(Client(port)) for _ in range(3)]
+        for client in idle:
+            assert client.ask("/health").status == 200
+        assert wait_until(lambda: ask(port, "/simple/alpha/").status == 200)
+        assert idle[0].is_closed()
+
+
+def test_many_connections_beyond_the_limit_do_not_harm(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, connections=2) as (port, running_server), contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(Client(port))
+        assert wait_until(lambda: len(running_server._connections) <= 2 + server.spare_connections(2))
+        assert wait_until(lambda: ask_or_none(port) == 200)
+
+
+def ask_or_none(port: int) -> int | None:
+    try:
+        return ask(port, "/simple/alpha/").status
+    except (AssertionError, OSError):
+        return None
+
+
+def test_a_file_that_is_cut_short_while_it_is_sent_never_looks_whole(server: ModuleType, tmp_path: Path) -> None:
+    root = make_mirror(tmp_path, large=LARGE_SIZE)
+    with running_with(server, root) as (port, _), Client(port) as client:
+        client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+        client.stream.readline()
+        with (root / LARGE[1:]).open("r+b") as file:
+            file.truncate(LARGE_SIZE // 2)
+        with contextlib.suppress(ConnectionError):
+            assert len(client.stream.read()) < LARGE_SIZE
+
+
+def test_a_stop_lets_a_download_finish(root: Path) -> None:
+    with running(root) as served, contextlib.ExitStack() as stack:
+        client, idle = (stack.enter_context(Client(served.port)) for _ in range(2))
+        assert idle.ask("/health").status == 200
+        client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+        assert client.socket.recv(9, socket.MSG_PEEK) == b"HTTP/1.1 "
+        served.process.send_signal(signal.SIGTERM)
+        assert idle.is_closed()
+        assert len(client.read_answer().body) == LARGE_SIZE
+        assert client.is_closed()
+    assert served.process.returncode == 0
+
+
+def test_a_second_signal_ends_at_once(root: Path) -> None:
+    with running(root) as served, Client(served.port) as client, Client(served.port) as idle:
+        client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+        assert client.socket.recv(9, socket.MSG_PEEK) == b"HTTP/1.1 "
+        served.process.send_signal(signal.SIGINT)
+        assert idle.is_closed()
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(10) == 0
+
+
+def test_the_grace_is_what_the_user_says(root: Path) -> None:
+    with running(root, "--grace", "0.1") as served, Client(served.port) as client:
+        client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
+        assert client.socket.recv(9, socket.MSG_PEEK) == b"HTTP/1.1 "
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(10) == 0
