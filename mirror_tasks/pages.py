@@ -111,6 +111,13 @@ class Project:
             self._files[version] = found
         return found
 
+    def only(self, files: Mapping[Version, Mapping[str, File]]) -> Project:
+        """Return the project as if its page showed only these files, by version and name."""
+        project = Project(self.name, self._url, {}, (), (self.status, self.status_reason))
+        project.versions = tuple(sorted(files, reverse=True))
+        project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
+        return project
+
 
 def parse_page(body: bytes, content_type: str, url: str, name: str) -> Project:
     """Read the page of the project ``name``, fetched from ``url``, on which its relative links are based.
@@ -142,8 +149,9 @@ def version_of(filename: str, project: str) -> Version:
     """Return the version of ``project`` that the wheel or sdist ``filename`` is of.
 
     :raises PageError: no standard allows the name, or it is another project's.
+    :raises IntegrityError: the name is not safe.
     """
-    text, reason = _parse_filename(filename, canonicalize_name(project))
+    text, reason = _parse_filename(check_filename(filename), canonicalize_name(project))
     version = None if reason else _version(text)
     if version is None:
         reason = reason or f"its version {text!r} breaks PEP 440"
@@ -254,8 +262,8 @@ def _by_version(by_text: Mapping[str, list[_Entry]], skipped: list[tuple[str, st
 
 
 _PLAIN_NAMES = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}\n)*").fullmatch
-_PLAIN_URLS = re.compile(r"(?:https?://[A-Za-z0-9.:-]+/[^\s#@]*\n)*").fullmatch
-_SHA256S = re.compile(r"(?:[0-9a-fA-F]{64}\n)*").fullmatch
+_HOST = re.compile(r"https?://[A-Za-z0-9.:-]+/").match
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
 _INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
 
 
@@ -263,13 +271,14 @@ def _all_sound(entries: list[_Entry]) -> bool:
     """Say if no entry has a fault that :func:`_sound` would find: a column at a time, as nearly every page passes."""
     try:
         names = [entry["filename"] for entry in entries]
+        sizes = [entry.get("size") for entry in entries]
         return bool(
             len(set(names)) == len(names)
-            and _PLAIN_NAMES(_lines(names))
-            and _PLAIN_URLS(_lines([entry["url"] for entry in entries]))
-            and _SHA256S(_lines([entry["hashes"]["sha256"] for entry in entries]))
-            and {type(entry.get("size")) for entry in entries} <= _INT
-            and min((entry.get("size") or 0 for entry in entries), default=0) >= 0
+            and _PLAIN_NAMES("\n".join([*names, ""]))
+            and _plain_urls([entry["url"] for entry in entries])
+            and _plain_digests([entry["hashes"]["sha256"] for entry in entries])
+            and set(map(type, sizes)) <= _INT
+            and min(filter(None, sizes), default=0) >= 0
             and {type(entry.get("requires-python")) for entry in entries} <= _TEXT
             and {type(entry.get("upload-time")) for entry in entries} <= _TEXT
             and {type(entry.get("yanked")) for entry in entries} <= _TEXT_OR_BOOL
@@ -278,8 +287,19 @@ def _all_sound(entries: list[_Entry]) -> bool:
         return False
 
 
-def _lines(texts: list[str]) -> str:
-    return "\n".join([*texts, ""])
+def _plain_urls(urls: list[str]) -> bool:
+    """Say if all are absolute and without fragment, credentials, or anything that needs quoting."""
+    text = "".join(urls)
+    return text.isascii() and text.isprintable() and not any(odd in text for odd in "#@ ") and all(map(_HOST, urls))
+
+
+def _plain_digests(digests: list[str]) -> bool:
+    text = "".join(digests)
+    return (
+        text.isascii()
+        and not text.encode().translate(None, b"0123456789abcdefABCDEF")
+        and set(map(len, digests)) <= {64}
+    )
 
 
 def _sound(entries: list[_Entry], base: str, skipped: list[tuple[str, str]]) -> Iterator[_Entry]:
@@ -369,7 +389,7 @@ def _absolute(base: str, link: str) -> str:
 
     A page fetched over the network may not name files of this machine.
     """
-    if _PLAIN_URLS(link + "\n"):
+    if _PLAIN_URL(link):
         return link
     try:
         parts = urlsplit(urldefrag(urljoin(base, link)).url)
