@@ -23,6 +23,7 @@ from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.selection import (
     Candidate,
     Rules,
+    applies,
     check_python,
     fitting,
     parse_requirement,
@@ -48,14 +49,17 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked for a requirement: a root, a release that requires it, or a release that is built with it."""
+    """Who asked for a requirement: a root, a release that requires it or is built with it, or the completion of a root."""
 
     kind: str
     name: str
     version: str = ""
 
     def __str__(self) -> str:
-        return {"root": self.name, "release": f"{self.name}-{self.version}"}.get(self.kind, f"building {self.name}-{self.version}")
+        if self.kind == "root":
+            return self.name
+        release = f"{self.name}-{self.version}"
+        return {"release": release, "build": f"building {release}"}.get(self.kind, f"completing {self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,10 @@ class Wants:
 
     def __bool__(self) -> bool:
         return bool(self.projects or self.files)
+
+    def and_also(self, other: Wants) -> Wants:
+        """Return both together."""
+        return Wants(self.projects + other.projects, self.files + other.files) if other else self
 
 
 @dataclass(slots=True)
@@ -150,7 +158,7 @@ class Closure:
             for one in root.requirements:
                 hashes[canonicalize_name(one.requirement.name)] |= one.hashes
             for environment in self.environments.values():
-                required = [one.requirement for one in root.requirements if environment.wants(one.requirement.marker, ())]
+                required = [one.requirement for one in root.requirements if applies(one.requirement, environment)]
                 self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
         return self._work()
 
@@ -163,6 +171,21 @@ class Closure:
         """Take in the core metadata of a file. Return what is wanted next."""
         self.metadata[filename] = metadata
         return self._arrived(f"metadata:{filename}")
+
+    def want(self, project: NormalizedName, files: Iterable[File]) -> Wants:
+        """Want a page, or the core metadata of files of a project, for the solver; nothing that was wanted before."""
+        if project not in self.projects and f"project:{project}" not in self._wanted:
+            self._wanted.add(f"project:{project}")
+            return Wants((project,))
+        new = [file for file in files if f"metadata:{file.filename}" not in self._wanted]
+        self._wanted.update(f"metadata:{file.filename}" for file in new)
+        return Wants((), tuple((project, file) for file in new))
+
+    def complete(self, root: Root, environment: str, versions: Mapping[str, str]) -> Wants:
+        """Take in the releases of a solution, so that a root can be installed; return what is wanted next."""
+        pins = [Requirement(f"{name}=={version}") for name, version in sorted(versions.items())]
+        self._demand_all(pins, environment, 0, Asker("completion", root.name))
+        return self._work()
 
     def _scope(self, constraints: Iterable[Requirement]) -> int:
         """Return the number of a set of constraints; they bind all that is required below the root that brought them."""
@@ -220,7 +243,10 @@ class Closure:
                 self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
                 continue
             specifier, extras = asked.get(name, (bounds.get(name, SpecifierSet()), frozenset[str]()))
-            asked[name] = (specifier & requirement.specifier, extras | {canonicalize_name(extra) for extra in requirement.extras})
+            asked[name] = (
+                specifier & requirement.specifier,
+                extras | {canonicalize_name(extra) for extra in requirement.extras},
+            )
         for name, (specifier, extras) in asked.items():
             allowed = (hashes or {}).get(name, frozenset())
             self._demand(Demand(name, str(specifier), extras, environment, scope, versions, allowed), asker)
@@ -307,7 +333,9 @@ class Closure:
     def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
         key = (demand.project, one.version, demand.environment)
         chosen = self.chosen.setdefault(key, Chosen(installs))
-        usable = [file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)]
+        usable = [
+            file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)
+        ]
         for file in (installs, *usable):
             chosen.files[file.filename] = file
             build = _Build(demand.project, one.version, file, demand.environment, demand.scope)
@@ -330,7 +358,7 @@ class Closure:
             requirement
             for line in metadata.requires_dist
             if (requirement := parse_requirement(line)) is not None
-            and environment.wants(requirement.marker, extras)
+            and applies(requirement, environment, extras)
             # An extra that names its own project is followed by _all_extras, on this very release.
             and (requirement.url or canonicalize_name(requirement.name) != demand.project)
         ]
@@ -349,7 +377,7 @@ class Closure:
                 for line in metadata.requires_dist
                 if (requirement := parse_requirement(line)) is not None
                 and canonicalize_name(requirement.name) == demand.project
-                and environment.wants(requirement.marker, extras)
+                and applies(requirement, environment, extras)
                 for extra in requirement.extras
             }
             if more <= extras:
@@ -367,7 +395,7 @@ class Closure:
         required = [
             requirement
             for line in metadata.build_requires
-            if (requirement := parse_requirement(line)) is not None and environment.wants(requirement.marker, ())
+            if (requirement := parse_requirement(line)) is not None and applies(requirement, environment)
         ]
         self._demand_all(required, build.environment, build.scope, Asker("build", build.project, str(build.version)))
         return {}
@@ -377,5 +405,3 @@ def _specifier(demand: Demand) -> SpecifierSet:
     specifier = parse_specifier(demand.specifier)
     assert specifier is not None, "a demand is made of a parsed specifier"
     return specifier
-
-

@@ -16,10 +16,11 @@ from typing import Any
 from packaging.version import Version
 
 from mirror_tasks.closure import Chosen, Closure, Unusable
+from mirror_tasks.completion import Completed, Completion, Unsolved
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.selection import refusal
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Plan:
     files: tuple[PlannedFile, ...]
     gaps: tuple[Gap, ...]
     unknown_extras: tuple[str, ...] = ()
+    completed: tuple[Completed, ...] = ()
+    unsolved: tuple[Unsolved, ...] = ()
     statuses: Mapping[str, tuple[str, str]] | None = None
 
     @cached_property
@@ -141,6 +144,8 @@ class Plan:
             "files": [asdict(one) for one in self.files],
             "gaps": [asdict(one) for one in self.gaps],
             "unknown_extras": list(self.unknown_extras),
+            "completed": [asdict(one) for one in self.completed],
+            "unsolved": [asdict(one) for one in self.unsolved],
             "statuses": dict(self.statuses or {}),
         }
         return item_a_line(content)
@@ -160,6 +165,8 @@ class Plan:
             files=tuple(PlannedFile(**{**one, "environments": tuple(one["environments"])}) for one in data["files"]),
             gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
             unknown_extras=tuple(data["unknown_extras"]),
+            completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
+            unsolved=tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data["unsolved"]),
             statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
         )
 
@@ -184,8 +191,8 @@ def _compact(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def make_plan(closure: Closure) -> Plan:
-    """Turn a whole closure into the plan."""
+def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:
+    """Turn a whole closure, and what completed it, into the plan."""
     required = _required(closure)
     by_release: dict[tuple[str, Version], dict[str, Chosen]] = defaultdict(dict)
     for (name, version, environment), chosen in closure.chosen.items():
@@ -201,6 +208,12 @@ def make_plan(closure: Closure) -> Plan:
         files=tuple(sorted(files, key=attrgetter("project", "filename"))),
         gaps=_gaps(closure),
         unknown_extras=tuple(sorted(f"{name}[{extra}]" for name, extra in closure.unknown_extras)),
+        completed=tuple(sorted(completion.completed, key=attrgetter("root", "environment", "reason")))
+        if completion
+        else (),
+        unsolved=tuple(sorted(completion.unsolved, key=attrgetter("root", "environment", "lines")))
+        if completion
+        else (),
         statuses=_statuses(closure, {name for name, _ in by_release}),
     )
 
@@ -209,7 +222,9 @@ def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Require
     found: dict[tuple[str, Version], set[tuple[str, str, str]]] = defaultdict(set)
     for demand, versions in closure.releases.items():
         for version in versions:
-            found[(demand.project, version)].update((demand.environment, str(demand), str(asker)) for asker in closure.asked[demand])
+            found[(demand.project, version)].update(
+                (demand.environment, str(demand), str(asker)) for asker in closure.asked[demand]
+            )
     return defaultdict(list, {key: [Required(*one) for one in sorted(values)] for key, values in found.items()})
 
 
@@ -241,7 +256,11 @@ def _planned_release(
     project = closure.projects[name]
     assert isinstance(project, Project), "a release was chosen from its project's page"
     included = {filename for chosen in chosen_by.values() for filename in chosen.files}
-    left_out = {file.filename: _why_left_out(closure, file, chosen_by) for file in project.files(version) if file.filename not in included}
+    left_out = {
+        file.filename: _why_left_out(closure, file, chosen_by)
+        for file in project.files(version)
+        if file.filename not in included
+    }
     prefixes = (f"{name}-{version}", f"{name.replace('-', '_')}-{version}")
     left_out.update((filename, reason) for filename, reason in project.skipped if filename.lower().startswith(prefixes))
     installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plan = folder / "plan.json"
+        self.solutions = folder / "solutions.json"
 
     def page_path(self, name: str) -> Path:
         """Where the page of a project is kept, as last seen upstream."""
@@ -85,6 +87,18 @@ class Records:
         else:
             os.utime(path)
 
+    def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
+        """Return the solutions of the last run: versions by project, by root, by environment and end."""
+        try:
+            found = json.loads(read_or_none(self.solutions) or b"{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def keep_solutions(self, solutions: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+        """Keep the solutions of all roots, so that an environment where nothing changed is not solved again."""
+        write_if_changed(self.solutions, to_json(solutions), durable=False)
+
     def metadata(self, filename: str, file_sha256: str) -> MetadataRecord | None:
         """Return what is known of a file's core metadata, if it is of the file with this hash."""
         content = read_or_none(self.metadata_path(filename))
@@ -98,7 +112,11 @@ class Records:
 
     def keep_metadata(self, filename: str, record: MetadataRecord) -> None:
         """Keep what was read of a file's core metadata."""
-        content: dict[str, Any] = {"format": FORMAT, "file_sha256": record.file_sha256, "metadata_sha256": record.metadata_sha256}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "file_sha256": record.file_sha256,
+            "metadata_sha256": record.metadata_sha256,
+        }
         if isinstance(record.metadata, Unusable):
             content["unusable"] = record.metadata.reason
         else:

@@ -6,7 +6,7 @@ gives the reason phrase of its refusal, or None; the phrase travels into the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from packaging.utils import BuildTag
 from packaging.version import Version
 
 from mirror_tasks.environments import Environment
+from mirror_tasks.errors import MetadataError
 from mirror_tasks.pages import File, Project, is_wheel
 
 
@@ -62,6 +63,18 @@ def parse_specifier(text: str) -> SpecifierSet | None:
         return None
 
 
+def applies(requirement: Requirement, environment: Environment, extras: Iterable[str] = ()) -> bool:
+    """Say if a requirement applies in an environment, with no extra or any of those given.
+
+    What can't be judged (a marker that compares what can't be compared) is followed: better one file too many in the
+    mirror than one that is missing.
+    """
+    try:
+        return environment.wants(requirement.marker, extras)
+    except MetadataError:
+        return True
+
+
 @lru_cache(maxsize=16384)
 def check_python(requires_python: str | None, python: Version) -> str | None:
     """Refuse a file whose Requires-Python leaves out the lowest Python that the environment stands for."""
@@ -89,11 +102,6 @@ def check_kind(file: File, rules: Rules) -> str | None:
     return "sdists: never" if rules.sdists == "never" else None
 
 
-def check_hash(file: File) -> str | None:
-    """Refuse a file that nobody vouches for: no byte is published whose hash was not checked."""
-    return None if "sha256" in file.hashes else "the index announces no sha256 for it"
-
-
 def check_yanked(file: File, pinned: bool) -> str | None:
     """Refuse a yanked file, unless it is pinned.
 
@@ -107,16 +115,17 @@ def check_yanked(file: File, pinned: bool) -> str | None:
 
 def check_status(project: Project) -> str | None:
     """Refuse a quarantined project: PEP 792 wants installers to refuse it."""
-    return f"the project is quarantined: {project.status_reason or 'no reason given'}" if project.status == "quarantined" else None
+    return (
+        f"the project is quarantined: {project.status_reason or 'no reason given'}"
+        if project.status == "quarantined"
+        else None
+    )
 
 
 def refusal(file: File, environment: Environment, rules: Rules, *, pinned: bool = False) -> str | None:
     """Return the first rule that keeps the environment from using the file, as a phrase; None if it is usable."""
     reason = (
-        check_kind(file, rules)
-        or check_hash(file)
-        or check_yanked(file, pinned)
-        or check_python(file.requires_python, environment.python)
+        check_kind(file, rules) or check_yanked(file, pinned) or check_python(file.requires_python, environment.python)
     )
     if reason or not is_wheel(file.filename):
         return reason
@@ -138,7 +147,13 @@ def build_tag_of(filename: str) -> BuildTag:
 
 
 def candidate(
-    project: Project, version: Version, environment: Environment, rules: Rules, *, pinned: bool = False, hashes: frozenset[str] = frozenset()
+    project: Project,
+    version: Version,
+    environment: Environment,
+    rules: Rules,
+    *,
+    pinned: bool = False,
+    hashes: frozenset[str] = frozenset(),
 ) -> Candidate:
     """Return the release as the environment sees it.
 
@@ -150,9 +165,13 @@ def candidate(
         for file in project.files(version)
         if refusal(file, environment, rules, pinned=pinned) is None and (not hashes or file.hashes["sha256"] in hashes)
     ]
-    wheels = sorted((file for file in usable if is_wheel(file.filename)), key=lambda file: _preference(file, environment))
+    wheels = sorted(
+        (file for file in usable if is_wheel(file.filename)), key=lambda file: _preference(file, environment)
+    )
     # .tar.gz is what PEP 625 wants an sdist to be; the older .zip serves where it is all there is.
-    sdists = sorted((file for file in usable if not is_wheel(file.filename)), key=lambda file: file.filename.endswith(".zip"))
+    sdists = sorted(
+        (file for file in usable if not is_wheel(file.filename)), key=lambda file: file.filename.endswith(".zip")
+    )
     if wheels and rules.sdists == "fallback":
         sdists = []
     return Candidate(version, tuple(wheels), sdists[0] if sdists else None)
@@ -172,7 +191,11 @@ def is_pin(specifier: SpecifierSet) -> bool:
 
 
 def fitting(
-    project: Project, specifier: SpecifierSet, environment: Environment, rules: Rules, hashes: frozenset[str] = frozenset()
+    project: Project,
+    specifier: SpecifierSet,
+    environment: Environment,
+    rules: Rules,
+    hashes: frozenset[str] = frozenset(),
 ) -> Iterator[Candidate]:
     """Yield the releases that satisfy the specifier and that the environment can use, the one an installer tries first, first.
 
@@ -225,7 +248,11 @@ def wanted(one: Candidate, rules: Rules) -> tuple[File, ...]:
 
 
 def why_unsatisfied(
-    project: Project, specifier: SpecifierSet, environment: Environment, rules: Rules, hashes: frozenset[str] = frozenset()
+    project: Project,
+    specifier: SpecifierSet,
+    environment: Environment,
+    rules: Rules,
+    hashes: frozenset[str] = frozenset(),
 ) -> str:
     """Say in one phrase why no release of the project fits; for the user to read, so it names the newest that nearly does."""
     if reason := check_status(project):
@@ -237,7 +264,8 @@ def why_unsatisfied(
         return f"no release satisfies it; the newest is {project.versions[0]}"
     newest = matching[0]
     reasons = dict.fromkeys(
-        refusal(file, environment, rules, pinned=is_pin(specifier)) or ("its hash is not among those asked for" if hashes else "")
+        refusal(file, environment, rules, pinned=is_pin(specifier))
+        or ("its hash is not among those asked for" if hashes else "")
         for file in project.files(newest)
     )
     return f"{len(matching)} releases satisfy it, none has a file for {environment.name}; {newest}: " + "; ".join(

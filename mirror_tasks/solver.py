@@ -5,8 +5,9 @@ It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 from packaging.requirements import Requirement
@@ -20,9 +21,19 @@ from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project
-from mirror_tasks.selection import Candidate, Rules, check_python, fitting, is_pin, parse_requirement, why_unsatisfied
+from mirror_tasks.selection import (
+    Candidate,
+    Rules,
+    applies,
+    check_python,
+    fitting,
+    is_pin,
+    parse_requirement,
+    why_unsatisfied,
+)
 
 MOST_ROUNDS = 20_000
+AHEAD = 4
 
 
 class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arrive first
@@ -53,9 +64,23 @@ class Need:
     specifier: SpecifierSet
     hashes: frozenset[str] = frozenset()
 
+    def allows(self, release: Release) -> bool:
+        """Say if a release that was chosen for the project will do."""
+        return self.specifier.contains(release.version, prereleases=True) and (
+            not self.hashes or release.file.hashes["sha256"] in self.hashes
+        )
+
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
         return f"{self.name}{extras}{self.specifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as an installer would take it: the version and the file."""
+
+    version: Version
+    file: File
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,25 +114,175 @@ class Conflict:
         return "; ".join(self.lines)
 
 
-def solve(root: Root, environment: Environment, universe: Universe, rules: Rules) -> Solution | Conflict:
-    """Look for releases with which a root can be installed in an environment.
+class Solver:
+    """Solves roots in one environment; what it learns of releases for one root serves the next.
 
-    :raises Wanted: the universe has to learn something first; call again then.
+    :param environment: with one set of markers; :func:`ends_of` makes such ones of a range.
     """
-    provider = _Provider(root, environment, universe, rules)
-    watcher = _Watcher()
-    needs = [
-        need
-        for one in root.requirements
-        if environment.wants(one.requirement.marker, ()) and (need := _need(one.requirement, one.hashes)) is not None
-    ]
-    try:
-        result = Resolver(provider, watcher).resolve(needs, max_rounds=MOST_ROUNDS)
-    except ResolutionImpossible as error:
-        return Conflict(tuple(_explain(error.causes, watcher.askers, provider)))
-    except ResolutionTooDeep:
-        return Conflict((f"no solution was found in {MOST_ROUNDS} rounds of backtracking",))
-    return Solution({pick.name: (str(pick.version), pick.file.filename) for pick in result.mapping.values()})
+
+    def __init__(self, environment: Environment, universe: Universe, rules: Rules) -> None:
+        self.environment = environment
+        self.universe = universe
+        self.rules = rules
+        self._matches: dict[tuple[NormalizedName, str, frozenset[str]], _Lazily] = {}
+        self._dependencies: dict[tuple[str, frozenset[str]], tuple[Need, ...]] = {}
+
+    def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
+        """Look for releases with which a root can be installed.
+
+        :param known: versions that solved the root before, by project; they are checked, which is faster than a search.
+        :raises Wanted: the universe has to learn something first; call again then.
+        """
+        needs = [
+            need
+            for one in root.requirements
+            if applies(one.requirement, self.environment) and (need := _need(one.requirement, one.hashes)) is not None
+        ]
+        bounds = _bounds(root)
+        return (
+            self._agreeing(needs, bounds, {})
+            or (known and self._agreeing(needs, bounds, known))
+            or self._search(needs, bounds)
+        )
+
+    def _agreeing(
+        self, needs: Sequence[Need], bounds: Mapping[NormalizedName, SpecifierSet], known: Mapping[str, str]
+    ) -> Solution | None:
+        """Take for each project what is first in line, or known; a solution if nothing else that is required contradicts it."""
+        chosen: dict[NormalizedName, Release] = {}
+        seen: set[tuple[NormalizedName, frozenset[str]]] = set()
+        todo = list(needs)
+        while todo:
+            need = todo.pop()
+            if need.name not in chosen:
+                first = self._first(need, bounds, known.get(need.name))
+                if first is None:
+                    return None
+                chosen[need.name] = first
+            if not need.allows(chosen[need.name]):
+                return None
+            if (need.name, need.extras) not in seen:
+                seen.add((need.name, need.extras))
+                todo += self.dependencies(need.name, chosen[need.name], frozenset())
+                todo += self.dependencies(need.name, chosen[need.name], need.extras) if need.extras else ()
+        return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
+
+    def _first(self, need: Need, bounds: Mapping[NormalizedName, SpecifierSet], known: str | None) -> Release | None:
+        matches = self.matches(need.name, need.specifier & bounds.get(need.name, SpecifierSet()), need.hashes)
+        return next((one for one in matches if known is None or str(one.version) == known), None)
+
+    def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterable[Release]:
+        """Return the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""
+        key = (name, str(specifier), hashes)
+        if key not in self._matches:
+            self._matches[key] = _Lazily(lambda: self._fitting(name, specifier, hashes))
+        return self._matches[key]
+
+    def _fitting(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterator[Release]:
+        project = self.universe.project(name)
+        if project is None:
+            return
+        candidates = fitting(project, specifier, self.environment, self.rules, hashes)
+        for one in candidates:
+            try:
+                file = self._installs(name, one)
+            except Wanted as wanted:
+                # Stepping back by one release a round trip takes long; most who step back do so more than once.
+                raise Wanted(name, (*wanted.files, *self._ahead(name, islice(candidates, AHEAD)))) from None
+            if file is not None:
+                yield Release(one.version, file)
+
+    def _ahead(self, name: NormalizedName, candidates: Iterable[Candidate]) -> Iterator[File]:
+        for one in candidates:
+            try:
+                self._installs(name, one)
+            except Wanted as wanted:
+                yield from wanted.files
+
+    def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
+        for file in one.files:
+            metadata = self.universe.metadata(name, file)
+            if metadata is not None and check_python(metadata.requires_python, self.environment.python) is None:
+                return file
+        return None
+
+    def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
+        """Return what a release requires; with extras, only what these add."""
+        key = (release.file.filename, extras)
+        if key not in self._dependencies:
+            self._dependencies[key] = tuple(self._required(name, release, extras))
+        return self._dependencies[key]
+
+    def _required(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> Iterator[Need]:
+        metadata = self.universe.metadata(name, release.file)
+        assert metadata is not None, "a release that can be taken has metadata"
+        for line in metadata.requires_dist:
+            requirement = parse_requirement(line)
+            if requirement is None or not self._applies(requirement, extras):
+                continue
+            # A requirement by URL can't be met from an index: no version is "url".
+            yield _need(requirement) or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
+
+    def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
+        plain = applies(requirement, self.environment)
+        return (not plain and applies(requirement, self.environment, extras)) if extras else plain
+
+    def _search(self, needs: Sequence[Need], bounds: Mapping[NormalizedName, SpecifierSet]) -> Solution | Conflict:
+        provider = _Provider(self, bounds)
+        watcher = _Watcher()
+        try:
+            result = Resolver(provider, watcher).resolve(needs, max_rounds=MOST_ROUNDS)
+        except ResolutionImpossible as error:
+            return Conflict(tuple(_explain(error.causes, watcher.askers, self, bounds)))
+        except ResolutionTooDeep:
+            return Conflict((f"no solution was found in {MOST_ROUNDS} rounds of backtracking",))
+        return Solution({pick.name: (str(pick.version), pick.file.filename) for pick in result.mapping.values()})
+
+
+def ends_of(environment: Environment) -> tuple[Environment, ...]:
+    """Return an environment for each end of a range of Pythons: a root must install on both."""
+    if len(environment.markers) == 1:
+        return (environment,)
+    return tuple(replace(environment, markers=(markers,)) for markers in environment.markers)
+
+
+def _bounds(root: Root) -> Mapping[NormalizedName, SpecifierSet]:
+    bounds: dict[NormalizedName, SpecifierSet] = {}
+    for one in root.constraints:
+        name = canonicalize_name(one.name)
+        bounds[name] = bounds.get(name, SpecifierSet()) & one.specifier
+    return bounds
+
+
+class _Lazily:
+    """An iterable that computes each item once, when it is first asked for; what it raises, it raises each time."""
+
+    def __init__(self, make: Callable[[], Iterator[Release]]) -> None:
+        self._make = make
+        self._source: Iterator[Release] | None = None
+        self._items: list[Release] = []
+
+    def __iter__(self) -> Iterator[Release]:
+        position = 0
+        while True:
+            if position == len(self._items) and not self._advance():
+                return
+            yield self._items[position]
+            position += 1
+
+    def _advance(self) -> bool:
+        if self._source is None:
+            self._source = self._make()
+            for _ in self._items:
+                next(self._source)
+        try:
+            self._items.append(next(self._source))
+        except StopIteration:
+            return False
+        except BaseException:
+            self._source = None  # a generator that raised is spent; the next call begins again behind what is known
+            raise
+        return True
 
 
 def _need(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> Need | None:
@@ -120,20 +295,14 @@ def _need(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> Nee
 Identifier = tuple[NormalizedName, frozenset[str]]
 
 
-@dataclass(eq=False)
 class _Provider(AbstractProvider[Need, Pick, Identifier]):
-    root: Root
-    environment: Environment
-    universe: Universe
-    rules: Rules
-    _bounds: dict[NormalizedName, SpecifierSet] = field(default_factory=dict)
-    _picks: dict[tuple[object, ...], Pick] = field(default_factory=dict)
-    _seen: dict[NormalizedName, int] = field(default_factory=dict)
+    """What resolvelib asks, answered in pip's shape."""
 
-    def __post_init__(self) -> None:
-        for one in self.root.constraints:
-            name = canonicalize_name(one.name)
-            self._bounds[name] = self._bounds.get(name, SpecifierSet()) & one.specifier
+    def __init__(self, solver: Solver, bounds: Mapping[NormalizedName, SpecifierSet]) -> None:
+        self._solver = solver
+        self._bounds = bounds
+        self._picks: dict[tuple[object, ...], Pick] = {}
+        self._seen: dict[NormalizedName, int] = {}
 
     def identify(self, requirement_or_candidate: Need | Pick) -> Identifier:
         """A project with extras is a thing of its own, which depends on the plain project at the same version."""
@@ -149,7 +318,9 @@ class _Provider(AbstractProvider[Need, Pick, Identifier]):
     ) -> tuple[Any, ...]:
         """What is pinned comes first, then what the last conflict was about, then what was asked for first."""
         pinned = any(is_pin(one.requirement.specifier) for one in information[identifier])
-        blamed = any(identifier[0] in (one.requirement.name, one.parent.name if one.parent else "") for one in backtrack_causes)
+        blamed = any(
+            identifier[0] in (one.requirement.name, one.parent.name if one.parent else "") for one in backtrack_causes
+        )
         first = self._seen.setdefault(identifier[0], len(self._seen))
         return (not pinned, not blamed, first, sorted(identifier[1]))
 
@@ -170,47 +341,23 @@ class _Provider(AbstractProvider[Need, Pick, Identifier]):
         for need in needs:
             specifier &= need.specifier
             hashes |= need.hashes
-        return lambda: self._matches(name, extras, specifier, hashes, bad)
+        found = self._solver.matches(name, specifier, hashes)
+        return lambda: (self._pick(name, extras, one) for one in found if one.version not in bad)
 
-    def _matches(
-        self, name: NormalizedName, extras: frozenset[str], specifier: SpecifierSet, hashes: frozenset[str], bad: set[Version]
-    ) -> Iterator[Pick]:
-        project = self.universe.project(name)
-        if project is None:
-            return
-        for one in fitting(project, specifier, self.environment, self.rules, hashes):
-            if one.version not in bad and (file := self._installs(name, one)) is not None:
-                key = (name, extras, one.version, file.filename)
-                yield self._picks.setdefault(key, Pick(name, extras, one.version, file))
-
-    def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
-        for file in one.files:
-            metadata = self.universe.metadata(name, file)
-            if metadata is not None and check_python(metadata.requires_python, self.environment.python) is None:
-                return file
-        return None
+    def _pick(self, name: NormalizedName, extras: frozenset[str], one: Release) -> Pick:
+        """resolvelib tells candidates apart by identity: the same release is the same object."""
+        return self._picks.setdefault((name, extras, one.version), Pick(name, extras, one.version, one.file))
 
     def is_satisfied_by(self, requirement: Need, candidate: Pick) -> bool:
         """Pre-releases were decided in find_matches; deciding them here as well would contradict it."""
         return requirement.specifier.contains(candidate.version, prereleases=True)
 
     def get_dependencies(self, candidate: Pick) -> Iterable[Need]:
-        """Return what a release requires in the environment; what extras add is asked of the release with extras."""
-        metadata = self.universe.metadata(candidate.name, candidate.file)
-        assert metadata is not None, "a pick has metadata"
+        """Return what a release requires; what extras add is asked of the release with extras."""
+        release = Release(candidate.version, candidate.file)
         if candidate.extras:
             yield Need(candidate.name, frozenset(), SpecifierSet(f"==={candidate.version}"))
-        for line in metadata.requires_dist:
-            requirement = parse_requirement(line)
-            if requirement is None or not self._applies(requirement, candidate.extras):
-                continue
-            need = _need(requirement)
-            # A requirement by URL can't be met from an index: no release of a project satisfies "===url".
-            yield need or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
-
-    def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
-        plain = self.environment.wants(requirement.marker, ())
-        return not plain and self.environment.wants(requirement.marker, extras) if extras else plain
+        yield from self._solver.dependencies(candidate.name, release, candidate.extras)
 
 
 class _Watcher(BaseReporter[Need, Pick, Identifier]):
@@ -225,22 +372,19 @@ class _Watcher(BaseReporter[Need, Pick, Identifier]):
 
 
 def _explain(
-    causes: Sequence[RequirementInformation[Need, Pick]],
+    causes: Collection[RequirementInformation[Need, Pick]],
     askers: Mapping[NormalizedName, tuple[Need, Pick | None]],
-    provider: _Provider,
+    solver: Solver,
+    bounds: Mapping[NormalizedName, SpecifierSet],
 ) -> Iterator[str]:
-    told: set[str] = set()
-    for one in causes:
-        line = _chain(one.requirement, one.parent, askers)
-        if line not in told:
-            told.add(line)
-            yield line
+    """Tell a conflict: the chain of requirements on each side, then what there is of each project, and why it won't do."""
+    yield from dict.fromkeys(_chain(one.requirement, one.parent, askers) for one in causes)
     for name in dict.fromkeys(one.requirement.name for one in causes):
-        specifier = provider._bounds.get(name, SpecifierSet())  # noqa: SLF001 - the same module
+        specifier = bounds.get(name, SpecifierSet())
         for one in causes:
             if one.requirement.name == name:
                 specifier &= one.requirement.specifier
-        yield f"{name}{specifier}: {_why(name, specifier, provider)}"
+        yield f"{name}{specifier}: {_why(name, specifier, solver)}"
 
 
 def _chain(need: Need, parent: Pick | None, askers: Mapping[NormalizedName, tuple[Need, Pick | None]]) -> str:
@@ -252,14 +396,22 @@ def _chain(need: Need, parent: Pick | None, askers: Mapping[NormalizedName, tupl
             break
         seen.add(parent.name)
         parent = askers[parent.name][1] if parent.name in askers else None
-    return " <- ".join(links) + (" <- mirror.yaml" if parent is None else "")
+    return " required by ".join(links) + (", asked for in mirror.yaml" if parent is None else "")
 
 
-def _why(name: NormalizedName, specifier: SpecifierSet, provider: _Provider) -> str:
-    project = provider.universe.project(name)
+def _why(name: NormalizedName, specifier: SpecifierSet, solver: Solver) -> str:
+    project = solver.universe.project(name)
     if project is None:
-        return "the index has no project of this name"
-    return why_unsatisfied(project, specifier, provider.environment, provider.rules)
+        return "there is no project of this name"
+    tried = [str(one.version) for one in _some(solver.matches(name, specifier, frozenset()), 4)]
+    if tried:
+        return f"tried {', '.join(tried[:3])}{' and older ones' if len(tried) > 3 else ''}, each in conflict with something above"
+    return why_unsatisfied(project, specifier, solver.environment, solver.rules)
 
 
-__all__ = ["Conflict", "Need", "Pick", "Solution", "Universe", "Wanted", "solve"]
+def _some(releases: Iterable[Release], count: int) -> Iterator[Release]:
+    """Return the first few that are known; one whose metadata was never needed is no part of an explanation."""
+    try:
+        yield from islice(releases, count)
+    except Wanted:
+        return

@@ -27,6 +27,7 @@ from packaging.utils import NormalizedName
 from mirror_tasks import verbs
 from mirror_tasks.actions import Actions, release_record
 from mirror_tasks.closure import Closure, Failed, Wants
+from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config, load
 from mirror_tasks.errors import ConfigError, MirrorError, ResolutionError
 from mirror_tasks.pages import File, is_wheel
@@ -66,17 +67,25 @@ def _config_path(config: str | os.PathLike[str] | None) -> Path:
     if config is not None:
         return Path(config).resolve()
     # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
-    return (Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"] if "MIRROR_CONFIG" in os.environ else Path("mirror.yaml")).resolve()
+    return (
+        Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"]
+        if "MIRROR_CONFIG" in os.environ
+        else Path("mirror.yaml")
+    ).resolve()
 
 
 def _missing_config(name: str, path: Path) -> Task:
     def fail() -> TaskFailed:
-        return TaskFailed(f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it.")
+        return TaskFailed(
+            f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
+        )
 
     return Task(name, [fail], doc="no mirror.yaml here yet", meta={"mirror": "verb"}, io={"capture": False})
 
 
-def _creator(make: Callable[[], Iterator[Task]], doc: str = "", executed: str | None = None, delayed: bool = False) -> Callable[[], Iterator[Task]]:
+def _creator(
+    make: Callable[[], Iterator[Task]], doc: str = "", executed: str | None = None, delayed: bool = False
+) -> Callable[[], Iterator[Task]]:
     """Return a task creator as doit looks for them: a function, delayed or not."""
 
     def create() -> Iterator[Task]:
@@ -90,17 +99,44 @@ def _creator(make: Callable[[], Iterator[Task]], doc: str = "", executed: str | 
 
 def verbs_without_config(dash: str) -> dict[str, Creator]:
     """The verbs that describe the machine they run on, and need no ``mirror.yaml``."""
-    pin = {"name": "pin", "long": "pin", "short": "", "type": str, "default": "==", "help": "==, >= or none (names only)"}
-    python = {"name": "python", "long": "python", "short": "", "type": str, "default": sys.executable, "help": "the interpreter to describe"}
+    pin = {
+        "name": "pin",
+        "long": "pin",
+        "short": "",
+        "type": str,
+        "default": "==",
+        "help": "==, >= or none (names only)",
+    }
+    python = {
+        "name": "python",
+        "long": "python",
+        "short": "",
+        "type": str,
+        "default": sys.executable,
+        "help": "the interpreter to describe",
+    }
     environment = Task(
-        f"{dash}environment", [verbs.print_environment], params=[python], verbosity=2, io={"capture": False}, meta={"mirror": "verb"},
+        f"{dash}environment",
+        [verbs.print_environment],
+        params=[python],
+        verbosity=2,
+        io={"capture": False},
+        meta={"mirror": "verb"},
         doc="print the mirror.yaml block of an interpreter (by default of this one)",
     )
     requirements = Task(
-        f"{dash}requirements", [verbs.print_requirements], params=[pin, python], verbosity=2, io={"capture": False}, meta={"mirror": "verb"},
+        f"{dash}requirements",
+        [verbs.print_requirements],
+        params=[pin, python],
+        verbosity=2,
+        io={"capture": False},
+        meta={"mirror": "verb"},
         doc="print what is installed in an environment, as requirement lines",
     )
-    return {"environment": _creator(lambda: iter([environment])), "requirements": _creator(lambda: iter([requirements]))}
+    return {
+        "environment": _creator(lambda: iter([environment])),
+        "requirements": _creator(lambda: iter([requirements])),
+    }
 
 
 class MirrorTasks:
@@ -152,7 +188,8 @@ class MirrorTasks:
         }
         delayed = {
             "_closure": (self._closure, "_begin"),
-            "_plan": (self._planning, "_closure"),
+            "_complete": (self._completing, "_closure"),
+            "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
             "metadata": (self._known_metadata, None),
             "release": (self._releases, "_plan"),
@@ -176,7 +213,9 @@ class MirrorTasks:
     def _last_plan(self) -> Plan | None:
         return self.actions.known_plan()
 
-    def _task(self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any) -> Task:
+    def _task(
+        self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any
+    ) -> Task:
         actions = None if action is None else [(_attempt, [action, *arguments])]
         meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
         return Task(name, actions, meta=meta, io={"capture": False}, **settings)
@@ -222,7 +261,9 @@ class MirrorTasks:
 
     def _project(self, name: str, **settings: Any) -> Task:
         target = self.actions.records.page_path(name)
-        return self._task(self.name("project", name), self._fetch_project, name, targets=[target], clean=True, **settings)
+        return self._task(
+            self.name("project", name), self._fetch_project, name, targets=[target], clean=True, **settings
+        )
 
     def _fetch_project(self, name: str) -> None:
         try:
@@ -241,7 +282,15 @@ class MirrorTasks:
 
     def _metadata(self, project: str, file: File, **settings: Any) -> Task:
         target = self.actions.records.metadata_path(file.filename)
-        return self._task(self.name("metadata", file.filename), self._read_metadata, project, file, targets=[target], clean=True, **settings)
+        return self._task(
+            self.name("metadata", file.filename),
+            self._read_metadata,
+            project,
+            file,
+            targets=[target],
+            clean=True,
+            **settings,
+        )
 
     def _read_metadata(self, project: str, file: File) -> None:
         try:
@@ -251,7 +300,37 @@ class MirrorTasks:
             raise
 
     def _metadata_followed(self, file: File) -> Wants:
-        return self.closure.metadata_arrived(file.filename, self._arrived.pop(file.filename, Failed("its metadata was not read")))
+        return self.closure.metadata_arrived(
+            file.filename, self._arrived.pop(file.filename, Failed("its metadata was not read"))
+        )
+
+    # Growing on: what a root needs beyond the closure
+
+    def _completing(self) -> Iterator[Task]:
+        yield from self._round(self.name("_complete"), 1)
+
+    def _round(self, node: str, number: int) -> Iterator[Task]:
+        """One round of the completion: what it wants grows as for the closure, and when that is there the next begins."""
+        wants = self.completion.step() if self._running else Wants()
+        if not wants:
+            yield Task(node, None, has_subtask=True)
+            return
+        children = list(self._grow(wants))
+        arrived, after = self.name("_arrived", str(number)), self.name("_completed", str(number + 1))
+        yield from children
+        yield Task(arrived, None, task_dep=_growth(children), has_subtask=True)
+        yield Task(
+            after,
+            None,
+            task_dep=[arrived],
+            loader=DelayedLoader(lambda: self._round(after, number + 1), executed=arrived),
+        )
+        yield Task(node, None, task_dep=[after], has_subtask=True)
+
+    @cached_property
+    def completion(self) -> Completion:
+        """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
+        return Completion(self.closure, self.config.roots, rules(self.config), self.actions.records.known_solutions())
 
     # The plan and what follows from it
 
@@ -261,18 +340,27 @@ class MirrorTasks:
         yield self._group("_plan", [work.name])
 
     def _write_plan(self) -> None:
-        plan = make_plan(self.closure)
+        plan = make_plan(self.closure, self.completion)
+        self.actions.records.keep_solutions(self.completion.solutions)
         if any(gap.undecided for gap in plan.gaps) and self._last_plan:
             # Something could not be asked. What the last run published stays, for what it published may need it.
             plan = plan.with_what_was(self._last_plan)
         self.actions.keep_plan(plan)
         self._plan = plan
         size = readable(plan.size)
-        self.tally.note(f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}")
+        self.tally.note(
+            f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
+        )
 
     def _plan_verb(self) -> Iterator[Task]:
         yield self._task(
-            self.name("plan"), self._show_plan, task_dep=[self.name("_plan")], targets=[self.actions.records.plan], verbosity=2, kind="verb", clean=True,
+            self.name("plan"),
+            self._show_plan,
+            task_dep=[self.name("_plan")],
+            targets=[self.actions.records.plan],
+            verbosity=2,
+            kind="verb",
+            clean=True,
             doc="resolve, and print what would be mirrored",
         )
 
@@ -282,29 +370,43 @@ class MirrorTasks:
         self._check_roots(self.plan)
 
     def _check_roots(self, plan: Plan) -> None:
-        """Fail where a requirement of mirror.yaml has no release; what it leaves is mirrored all the same."""
-        roots = {root.name for root in self.config.roots}
-        unmet = [gap for gap in plan.gaps if roots & set(gap.by)]
-        if unmet:
-            lines = "".join(f"\n  {gap.requirement} on {gap.environment}: {gap.reason}" for gap in unmet)
-            raise ResolutionError(
-                "resolving", str(self.config.path), f"expected a release for each requirement, found none for:{lines}\n ",
-                "Correct the requirement, or add a marker for the environments that need it; the rest is mirrored.",
-            )
+        """Fail where a requirement of mirror.yaml can't be installed; everything else is mirrored all the same."""
+        if not plan.unsolved:
+            return
+        lines = "".join(
+            f"\n  {one.root} on {one.environment}:" + "".join(f"\n    {line}" for line in one.lines)
+            for one in plan.unsolved
+        )
+        raise ResolutionError(
+            "resolving",
+            str(self.config.path),
+            f"expected releases that can be installed together for each requirement, found none for:{lines}\n ",
+            "Change the requirement, or add a marker for the environments that need it; all the rest is there.",
+        )
 
     def _releases(self) -> Iterator[Task]:
         """the records of the releases: their files, environments, and who requires them"""
         plan = self.plan
         tasks = [] if plan is None else [self._release(plan, position) for position in range(len(plan.releases))]
         yield from tasks
-        yield self._group("release", [task.name for task in tasks], f"records which files of {len(tasks)} releases are wanted, and why")
+        yield self._group(
+            "release",
+            [task.name for task in tasks],
+            f"records which files of {len(tasks)} releases are wanted, and why",
+        )
 
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
         record = release_record(plan, release)
         return self._task(
-            self.name("release", release.name), self.actions.keep_release, plan, release, clean=True,
-            targets=[self.actions.records.release_path(release.name)], uptodate=[_Unchanged(record)], subtask_of=self.name("release"),
+            self.name("release", release.name),
+            self.actions.keep_release,
+            plan,
+            release,
+            clean=True,
+            targets=[self.actions.records.release_path(release.name)],
+            uptodate=[_Unchanged(record)],
+            subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; required by {', '.join(sorted({one.by for one in release.required})[:3])}",
         )
 
@@ -318,13 +420,22 @@ class MirrorTasks:
         tasks = [self._download(file) for file in files]
         yield from tasks
         size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
-        yield self._group("download", [task.name for task in tasks], f"fetches files: {len(due)} of {len(files)} pending, {size} of {whole}")
+        yield self._group(
+            "download",
+            [task.name for task in tasks],
+            f"fetches files: {len(due)} of {len(files)} pending, {size} of {whole}",
+        )
 
     def _download(self, file: PlannedFile) -> Task:
         path = self.actions.package_path(file.project, file.filename)
         return self._task(
-            self.name("download", file.filename), self.actions.download, file, clean=True, targets=[path],
-            uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))], subtask_of=self.name("download"),
+            self.name("download", file.filename),
+            self.actions.download,
+            file,
+            clean=True,
+            targets=[path],
+            uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
+            subtask_of=self.name("download"),
             doc=f"{readable(file.size) if file.size is not None else 'size unknown'}  {file.project} {file.version}  {', '.join(file.environments)}",
         )
 
@@ -336,15 +447,27 @@ class MirrorTasks:
         yield from tasks
         forms = [self.actions.config.output / "simple" / form for form in verbs.FORMS]
         yield Task(
-            self.name("index"), [(_attempt, [self.actions.publish_root, plan])] if plan else None, targets=forms if plan else [],
-            task_dep=[task.name for task in tasks], has_subtask=True, uptodate=[_Unchanged("\n".join(names).encode())], io={"capture": False},
-            meta={"mirror": "group"}, clean=True, doc=f"writes the simple pages of {len(tasks)} projects",
+            self.name("index"),
+            [(_attempt, [self.actions.publish_root, plan])] if plan else None,
+            targets=forms if plan else [],
+            task_dep=[task.name for task in tasks],
+            has_subtask=True,
+            uptodate=[_Unchanged("\n".join(names).encode())],
+            io={"capture": False},
+            meta={"mirror": "group"},
+            clean=True,
+            doc=f"writes the simple pages of {len(tasks)} projects",
         )
 
     def _project_pages(self, plan: Plan, name: str) -> Task:
         files = plan.by_project[name]
         return self._task(
-            self.name("index", name), self.actions.publish_project, plan, name, clean=True, subtask_of=self.name("index"),
+            self.name("index", name),
+            self.actions.publish_project,
+            plan,
+            name,
+            clean=True,
+            subtask_of=self.name("index"),
             targets=[self.actions.page_path(name, form) for form in verbs.FORMS],
             task_dep=[self.name("download", file.filename) for file in files],
             uptodate=[_Unchanged(repr((files, (plan.statuses or {}).get(name))).encode())],
@@ -353,8 +476,12 @@ class MirrorTasks:
 
     def _server(self) -> Iterator[Task]:
         yield self._task(
-            self.name("server"), self.actions.publish_server, targets=[self.config.output / "server.py"], clean=True,
-            uptodate=[self._server_is_published], doc="puts server.py into the mirror",
+            self.name("server"),
+            self.actions.publish_server,
+            targets=[self.config.output / "server.py"],
+            clean=True,
+            uptodate=[self._server_is_published],
+            doc="puts server.py into the mirror",
         )
 
     def _server_is_published(self) -> bool:
@@ -362,31 +489,64 @@ class MirrorTasks:
 
     def _mirror(self) -> Iterator[Task]:
         yield self._task(
-            self.name("mirror"), self._finish, targets=list(self.actions.manifest_paths()), clean=True,
-            task_dep=[self.name(kind) for kind in ("release", "index", "server")], doc="makes the mirror, whole and checked",
+            self.name("mirror"),
+            self._finish,
+            targets=list(self.actions.manifest_paths()),
+            clean=True,
+            task_dep=[self.name(kind) for kind in ("release", "index", "server")],
+            doc="makes the mirror, whole and checked",
         )
 
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
         self.actions.write_manifest(self.plan)
-        self.tally.note(f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked")
+        self.tally.note(
+            f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked"
+        )
         self._check_roots(self.plan)
 
     def _serve(self) -> Iterator[Task]:
-        host = {"name": "host", "long": "host", "short": "", "type": str, "default": "127.0.0.1", "help": "the address to listen on"}
-        port = {"name": "port", "long": "port", "short": "", "type": int, "default": 8080, "help": "the port to listen on"}
+        host = {
+            "name": "host",
+            "long": "host",
+            "short": "",
+            "type": str,
+            "default": "127.0.0.1",
+            "help": "the address to listen on",
+        }
+        port = {
+            "name": "port",
+            "long": "port",
+            "short": "",
+            "type": int,
+            "default": 8080,
+            "help": "the port to listen on",
+        }
         yield Task(
-            self.name("serve"), [(verbs.serve, [self.config.output])], params=[host, port], verbosity=2, io={"capture": False},
-            meta={"mirror": "verb"}, doc="serves the mirror as it is, with its own server.py",
+            self.name("serve"),
+            [(verbs.serve, [self.config.output])],
+            params=[host, port],
+            verbosity=2,
+            io={"capture": False},
+            meta={"mirror": "verb"},
+            doc="serves the mirror as it is, with its own server.py",
         )
 
     def _prune(self) -> Iterator[Task]:
-        yield self._task(self.name("prune"), self._delete_leftovers, verbosity=2, kind="verb", doc="deletes what the plan does not name; says what first")
+        yield self._task(
+            self.name("prune"),
+            self._delete_leftovers,
+            verbosity=2,
+            kind="verb",
+            doc="deletes what the plan does not name; says what first",
+        )
 
     def _delete_leftovers(self) -> None:
         plan = self._last_plan
         if plan is None:
-            raise ResolutionError("pruning", str(self.config.output), "expected a plan, found none", "Run `doit mirror` first.")
+            raise ResolutionError(
+                "pruning", str(self.config.output), "expected a plan, found none", "Run `doit mirror` first."
+            )
         verbs.prune(self.actions, plan)
 
     # What is known from the last run, for list, info, forget and clean
@@ -394,8 +554,13 @@ class MirrorTasks:
     def _known_projects(self) -> Iterator[Task]:
         """the project pages"""
         plan = self._last_plan
-        names = {name for root in self.config.roots for name in verbs.projects_of(root)} | set(plan.by_project if plan else ())
-        tasks = [self._project(name, uptodate=[self._page_is_fresh(name)], subtask_of=self.name("project")) for name in sorted(names)]
+        names = {name for root in self.config.roots for name in verbs.projects_of(root)} | set(
+            plan.by_project if plan else ()
+        )
+        tasks = [
+            self._project(name, uptodate=[self._page_is_fresh(name)], subtask_of=self.name("project"))
+            for name in sorted(names)
+        ]
         yield from self._not_made(tasks)
         yield self._group("project", [task.name for task in tasks], f"asks for the pages of {len(tasks)} projects")
 
@@ -406,15 +571,23 @@ class MirrorTasks:
         """the core metadata of files"""
         plan = self._last_plan
         read = {filename for release in plan.releases for filename in release.installs.values()} if plan else set()
-        read |= {file.filename for file in plan.files if not is_wheel(file.filename)} if plan and self.config.build_requirements else set()
-        files = [plan.by_filename[filename] for filename in sorted(read) if filename in plan.by_filename] if plan else []
+        read |= (
+            {file.filename for file in plan.files if not is_wheel(file.filename)}
+            if plan and self.config.build_requirements
+            else set()
+        )
+        files = (
+            [plan.by_filename[filename] for filename in sorted(read) if filename in plan.by_filename] if plan else []
+        )
         tasks = [self._known_file_metadata(file) for file in files]
         yield from self._not_made(tasks)
         yield self._group("metadata", [task.name for task in tasks], f"reads the core metadata of {len(tasks)} files")
 
     def _known_file_metadata(self, file: PlannedFile) -> Task:
         known = self.actions.records.metadata(file.filename, file.sha256) is not None
-        return self._metadata(file.project, verbs.upstream_file(file), uptodate=[known], subtask_of=self.name("metadata"))
+        return self._metadata(
+            file.project, verbs.upstream_file(file), uptodate=[known], subtask_of=self.name("metadata")
+        )
 
     def _not_made(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Leave out what the growth made already: a task exists once."""
@@ -446,7 +619,9 @@ def _attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
     except MirrorError as error:
         return TaskFailed(str(error))
     except OSError as error:
-        return TaskFailed(f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again.")
+        return TaskFailed(
+            f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again."
+        )
     return None
 
 

@@ -37,8 +37,17 @@ def print_bill(plan: Plan, actions: Actions) -> None:
         table.add_row(name, *_counts([file for file in plan.files if name in file.environments], actions))
     table.add_row("all", *_counts(plan.files, actions), style="bold")
     console.print(table)
+    for one in plan.completed:
+        added = f"adds {', '.join(one.releases)}" if one.releases else "adds nothing new"
+        console.print(
+            f"+ completes {one.root} on {one.environment}, {added}: {one.reason}", markup=False, soft_wrap=True
+        )
     for gap in plan.gaps:
-        console.print(f"! {gap.environment}: {gap.requirement}, asked by {', '.join(gap.by[:3])}: {gap.reason}", markup=False, soft_wrap=True)
+        console.print(
+            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(gap.by[:3])}: {gap.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
     for extra in plan.unknown_extras:
         console.print(f"! {extra}: the release has no such extra", markup=False)
 
@@ -73,9 +82,13 @@ def serve(output: Path, host: str, port: int) -> bool:
     """Run the mirror's own server until it is interrupted."""
     server = output / "server.py"
     if not server.exists():
-        Console(stderr=True).print(f"serving {output}: there is no server.py there. Run `doit mirror` first.", markup=False)
+        Console(stderr=True).print(
+            f"serving {output}: there is no server.py there. Run `doit mirror` first.", markup=False
+        )
         return False
-    return subprocess.run([sys.executable, str(server), "--host", host, "--port", str(port)], check=False).returncode in (0, 130, -2)
+    return subprocess.run(
+        [sys.executable, str(server), "--host", host, "--port", str(port)], check=False
+    ).returncode in (0, 130, -2)
 
 
 def print_environment(python: str) -> bool:
@@ -85,7 +98,7 @@ def print_environment(python: str) -> bool:
 
 def print_requirements(pin: str, python: str) -> bool:
     """Print the installed distributions of an interpreter's environment as requirement lines."""
-    return _describe(python, "--requirements", "--pin", pin)
+    return _describe(python, "--requirements", "names" if pin == "none" else pin)
 
 
 def _describe(python: str, *arguments: str) -> bool:
@@ -98,4 +111,13 @@ def summary(plan: Plan, output: Path) -> Mapping[str, object]:
     return {"projects": len(plan.by_project), "files": len(plan.files), "output": str(output)}
 
 
-__all__ = ["FORMS", "print_bill", "print_environment", "print_requirements", "projects_of", "prune", "serve", "upstream_file"]
+__all__ = [
+    "FORMS",
+    "print_bill",
+    "print_environment",
+    "print_requirements",
+    "projects_of",
+    "prune",
+    "serve",
+    "upstream_file",
+]

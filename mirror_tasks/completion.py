@@ -1,0 +1,226 @@
+"""Completion: what a closure of newest releases lacks for a root to be installable, found and added.
+
+A closure is not sound: the newest release of a root may need what is not there any more, and a resolver then steps
+back to an older one, which the closure never looked at. So each root is solved on each environment from the releases
+chosen; where that fails, from everything upstream, and what that solution takes joins the closure. No I/O here either:
+what is wanted is answered, and arrives as for the closure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.utils import NormalizedName
+
+from mirror_tasks.closure import Closure, Failed, Wants
+from mirror_tasks.config import Root
+from mirror_tasks.environments import Environment
+from mirror_tasks.metadata import CoreMetadata
+from mirror_tasks.pages import File, Project
+from mirror_tasks.selection import Rules
+from mirror_tasks.solver import Conflict, Solution, Solver, Wanted, ends_of
+
+Solutions = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Releases that were added so that a root can be installed in an environment, and the conflict without them."""
+
+    environment: str
+    root: str
+    reason: str
+    releases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsolved:
+    """A root that can't be installed in an environment, not from everything upstream either."""
+
+    environment: str
+    root: str
+    lines: tuple[str, ...]
+
+
+class Chosen:
+    """The universe of what the closure chose: what will be in the mirror, as an installer will see it."""
+
+    def __init__(self, closure: Closure) -> None:
+        self._closure = closure
+        self._projects: dict[NormalizedName, Project | None] = {}
+        self._files: dict[NormalizedName, dict[Any, dict[str, File]]] = {}
+        for (name, version, _), chosen in closure.chosen.items():
+            self._files.setdefault(name, {}).setdefault(version, {}).update(chosen.files)
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return the project with the files that were chosen of it."""
+        if name not in self._projects:
+            upstream = self._closure.projects.get(name)
+            files = self._files.get(name)
+            known = files is not None and isinstance(upstream, Project)
+            self._projects[name] = upstream.only(files) if known else None  # type: ignore[union-attr,arg-type]
+        return self._projects[name]
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
+        """Return what the file says, if that is known and usable."""
+        return _metadata(self._closure, name, file)
+
+
+class Upstream:
+    """The universe of everything upstream."""
+
+    def __init__(self, closure: Closure) -> None:
+        self._closure = closure
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return the project as its page shows it."""
+        if name not in self._closure.projects:
+            raise Wanted(name)
+        found = self._closure.projects[name]
+        if isinstance(found, Failed):
+            raise _UndecidedError(found.reason)
+        return found
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
+        """Return what the file says, if it is usable."""
+        return _metadata(self._closure, name, file)
+
+
+class _UndecidedError(Exception):
+    """Something could not be asked; the task that asked it has failed and says why."""
+
+
+def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | None:
+    found = closure.metadata.get(file.filename)
+    if found is None:
+        raise Wanted(name, (file,))
+    if isinstance(found, Failed):
+        raise _UndecidedError(found.reason)
+    return found if isinstance(found, CoreMetadata) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    root: Root
+    environment: Environment
+    end: int
+
+    @property
+    def key(self) -> str:
+        """The name under which its solution is kept: one for each end of a range."""
+        return f"{self.environment.name}/{self.end}"
+
+
+class Completion:
+    """Solves every root on every environment, and completes the closure where that fails.
+
+    :param known: solutions of the last run, which are checked before anything is searched:
+        versions by project, by root, by environment and end.
+    """
+
+    def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
+        self.closure = closure
+        self.completed: list[Completed] = []
+        self.unsolved: list[Unsolved] = []
+        self.solutions: dict[str, dict[str, dict[str, str]]] = {}
+        self._known = known
+        self._rules = rules
+        # An installer knows nothing of what mirror.yaml leaves out; it sees what is there.
+        self._installers = Rules(prereleases=rules.prereleases)
+        self._todo = [
+            _Case(root, end, position)
+            for environment in closure.environments.values()
+            for position, end in enumerate(ends_of(environment))
+            for root in roots
+        ]
+        self._failing: dict[_Case, Conflict] = {}
+        self._upstream: dict[str, Solver] = {}
+
+    def step(self) -> Wants:
+        """Go as far as what is known allows; return what is wanted next, nothing when all is decided."""
+        wants = self._from_chosen()
+        if wants:
+            return wants
+        wants = self._from_upstream()
+        if wants:
+            return wants
+        return self.step() if self._todo else Wants()
+
+    def _from_chosen(self) -> Wants:
+        """Solve what is left to solve from the releases chosen."""
+        universe = Chosen(self.closure)
+        solvers: dict[str, Solver] = {}
+        missing: list[Wanted] = []
+        todo, self._todo = self._todo, []
+        for case in todo:
+            solver = solvers.setdefault(case.key, Solver(case.environment, universe, self._installers))
+            try:
+                found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
+            except Wanted as wanted:
+                missing.append(wanted)
+                self._todo.append(case)
+            except _UndecidedError:
+                continue
+            else:
+                self._note(case, found)
+        return self._wants(missing)
+
+    def _note(self, case: _Case, found: Solution | Conflict) -> None:
+        if isinstance(found, Solution):
+            self._keep(case, found)
+        elif case in self._failing:  # completed before, and still none: there is no more to add
+            self.unsolved.append(Unsolved(case.environment.name, case.root.name, found.lines))
+            del self._failing[case]
+        else:
+            self._failing[case] = found
+
+    def _keep(self, case: _Case, found: Solution) -> None:
+        versions = {name: version for name, (version, _) in sorted(found.pins.items())}
+        self.solutions.setdefault(case.key, {})[case.root.name] = versions
+        self._failing.pop(case, None)
+
+    def _from_upstream(self) -> Wants:
+        """Solve what failed from everything upstream; what that takes joins the closure."""
+        missing: list[Wanted] = []
+        wants = Wants()
+        for case, conflict in list(self._failing.items()):
+            solver = self._upstream.setdefault(case.key, Solver(case.environment, Upstream(self.closure), self._rules))
+            try:
+                found = solver.solve(case.root)
+            except Wanted as wanted:
+                missing.append(wanted)
+                continue
+            except _UndecidedError:
+                del self._failing[case]
+                continue
+            if isinstance(found, Conflict):
+                self.unsolved.append(Unsolved(case.environment.name, case.root.name, found.lines))
+                del self._failing[case]
+            else:
+                wants = wants.and_also(self._complete(case, conflict, found))
+                self._todo.append(case)
+        return wants.and_also(self._wants(missing))
+
+    def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
+        reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
+        new = tuple(sorted(self._new_releases(case, found)))
+        self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
+        return self.closure.complete(
+            case.root, case.environment.name, {name: version for name, (version, _) in found.pins.items()}
+        )
+
+    def _new_releases(self, case: _Case, found: Solution) -> Iterator[str]:
+        chosen = {
+            (name, str(version))
+            for name, version, environment in self.closure.chosen
+            if environment == case.environment.name
+        }
+        return (f"{name}-{version}" for name, (version, _) in found.pins.items() if (name, version) not in chosen)
+
+    def _wants(self, missing: Sequence[Wanted]) -> Wants:
+        wants = Wants()
+        for one in missing:
+            wants = wants.and_also(self.closure.want(one.project, one.files))
+        return wants
