@@ -82,7 +82,9 @@ class Actions:
     def _wheel_metadata(self, file: File) -> bytes:
         """An announced sidecar, else the end of the wheel, read by ranges."""
         if file.core_metadata is not None:
-            return self._upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256"))
+            return self._upstream.read(
+                f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256")
+            )
         with self._upstream.wheel(file) as archive:
             return wheel_metadata(archive, file.filename)
 
@@ -158,7 +160,9 @@ class Actions:
         found = sha256_of_bytes(content)
         if record and record.metadata_sha256 and record.metadata_sha256 != found:
             raise IntegrityError(
-                "publishing", file.filename, "expected the core metadata that the index served for it, found other metadata in the wheel",
+                "publishing",
+                file.filename,
+                "expected the core metadata that the index served for it, found other metadata in the wheel",
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
         write_if_changed(beside, content)
@@ -185,7 +189,9 @@ class Actions:
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
         published = [self._published(file) for file in plan.by_project[name]]
-        self._publish(self.config.output / "simple" / name, project_pages(name, published, (plan.statuses or {}).get(name)))
+        self._publish(
+            self.config.output / "simple" / name, project_pages(name, published, (plan.statuses or {}).get(name))
+        )
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
@@ -229,7 +235,9 @@ class Actions:
         """Write ``mirror.json`` and ``SHA256SUMS``, last of all: a directory that has them is whole."""
         summary, sums = self.manifest_paths()
         write_if_changed(summary, to_json(self._summary(plan)))
-        lines = sorted((self._relative(path), self.ledger.sha256(path)) for path in (summary, *self._published_paths(plan)))
+        lines = sorted(
+            (self._relative(path), self.ledger.sha256(path)) for path in (summary, *self._published_paths(plan))
+        )
         write_if_changed(sums, "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode())
 
     def _relative(self, path: Path) -> str:
@@ -264,7 +272,12 @@ class Actions:
     def leftovers(self, plan: Plan) -> list[Path]:
         """Return the files in the output and in the state that the plan does not name, sorted: what ``prune`` deletes."""
         wanted = {*self._published_paths(plan), *self.manifest_paths()}
-        output = (path for folder in ("packages", "simple") for path in (self.config.output / folder).rglob("*") if not path.is_dir())
+        output = (
+            path
+            for folder in ("packages", "simple")
+            for path in (self.config.output / folder).rglob("*")
+            if not path.is_dir()
+        )
         releases = {self.records.release_path(release.name) for release in plan.releases}
         state = (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
         held = (path for path in (self.config.state / "sdists").glob("*") if path.name not in plan.by_filename)
@@ -288,7 +301,16 @@ def release_record(plan: Plan, release: PlannedRelease) -> bytes:
 
 def upstream_file(file: PlannedFile) -> File:
     """Return a planned file as upstream knows it."""
-    return File(file.filename, file.url, {"sha256": file.sha256}, file.size, file.requires_python, file.yanked, None, file.upload_time)
+    return File(
+        file.filename,
+        file.url,
+        {"sha256": file.sha256},
+        file.size,
+        file.requires_python,
+        file.yanked,
+        None,
+        file.upload_time,
+    )
 
 
 def move(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO, NamedTuple
@@ -99,7 +99,9 @@ def zip_members(archive: BinaryIO, filename: str) -> list[Member]:
     entries = opened.infolist()
     _check_layout(entries, directory_start, filename)
     return [
-        Member(_safe_path(entry.orig_filename, filename), _is_regular(entry), partial(_read_entry, opened, entry, filename))
+        Member(
+            _safe_path(entry.orig_filename, filename), _is_regular(entry), partial(_read_entry, opened, entry, filename)
+        )
         for entry in entries
     ]
 
@@ -195,22 +197,22 @@ def tar_members(archive: BinaryIO, filename: str) -> Iterator[Member]:
     """
     with _reading(filename):
         stream = _Inflated(archive, filename)
-        path, size = None, None  # what a header before the member says in the place of its own
+        described: dict[str, bytes] = {}  # what headers before the member say in the place of its own
         for count, header in enumerate(_headers(stream, filename)):
             if count > 2 * MOST_MEMBERS:  # each may have one that describes it
                 raise broken(filename, f"more than {MOST_MEMBERS:,} members")
-            kind, size = header[156:157], _size(header, size, filename)
+            kind, size = header[156:157], _size(header, described, filename)
             if kind in _DESCRIBE:
-                path, size = _describe(kind, stream.take(size), path, filename)
+                _describe(kind, stream.take(size), described, filename)
                 continue
-            name = path or _name(header)
+            name = _decoded(described["path"]) if "path" in described else _name(header)
             # Before POSIX, a folder was a file whose name ends in a slash.
             is_file = kind in tarfile.REGULAR_TYPES and not (kind == tarfile.AREGTYPE and name.endswith("/"))
             # What is no file has no content, whatever its header says; tarfile skips that of kinds it does not know.
             content = _Content(stream, size if is_file or kind not in tarfile.SUPPORTED_TYPES else 0, name, filename)
             yield Member(_safe_path(name, filename), is_file, content.read)
             content.skip()
-            path, size = None, None
+            described.clear()
 
 
 _DESCRIBE = frozenset(
@@ -239,9 +241,9 @@ def _number(digits: bytes) -> int:
     return int(digits.partition(b"\0")[0].strip() or b"0", 8)
 
 
-def _size(header: bytes, described: int | None, filename: str) -> int:
-    size = _number(header[124:136]) if described is None else described
+def _size(header: bytes, described: Mapping[str, bytes], filename: str) -> int:
     kind = header[156:157]
+    size = int(described["size"]) if "size" in described and kind not in _DESCRIBE else _number(header[124:136])
     if size < 0 or kind == tarfile.GNUTYPE_SPARSE:
         raise broken(filename, "a member with a negative size, or a sparse one, which no sdist has")
     if size > LARGEST_HEADER and kind in _DESCRIBE:
@@ -254,32 +256,43 @@ def _name(header: bytes) -> str:
     # POSIX has a second field for the first part of a long path; GNU has other things there.
     if header[345] and header[257:263] == b"ustar\0":
         name = header[345:500].partition(b"\0")[0] + b"/" + name
+    return _decoded(name)
+
+
+def _decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def _describe(kind: bytes, content: bytes, path: str | None, filename: str) -> tuple[str | None, int | None]:
-    """Return the path and the size that a header says of the member behind it; None where it says neither."""
+def _describe(kind: bytes, content: bytes, described: dict[str, bytes], filename: str) -> None:
+    """Add what a header says of the member behind it; where two could speak, readers differ on who is right."""
     if kind == tarfile.GNUTYPE_LONGNAME:
-        return content.partition(b"\0")[0].decode("utf-8", "surrogateescape"), None
-    if kind == tarfile.GNUTYPE_LONGLINK or (b"path=" not in content and b"size=" not in content and b"name=" not in content):
-        return path, None
-    if kind == tarfile.XGLTYPE:
-        raise broken(filename, "a header that gives all members one name or size")
-    said = dict(_pax_records(content))
-    found, size = said.get(b"GNU.sparse.name", said.get(b"path")), said.get(b"size")
-    return (path if found is None else found.decode("utf-8", "surrogateescape")), (None if size is None else int(size))
+        said = {"path": content.partition(b"\0")[0]}
+    elif kind == tarfile.GNUTYPE_LONGLINK or not (b"path=" in content or b"size=" in content or b"sparse" in content):
+        return  # nearly every one: times and owners
+    else:
+        records = _pax_records(content)
+        said = {_PAX_KEYS[key]: value for key, value in records if key in _PAX_KEYS}
+    if "sparse" in said or (kind == tarfile.XGLTYPE and said):
+        raise broken(filename, "a sparse member, or a path or a size for all members, which no sdist has")
+    if said.keys() & described.keys():
+        raise broken(filename, f"two headers that describe one member: {' and '.join(said)}")
+    described |= said
+
+
+_PAX_KEYS = {b"path": "path", b"size": "size", b"GNU.sparse.name": "sparse"}
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """POSIX: each record is ``<length> <key>=<value>`` and a line end, the length being that of all of it."""
-    while content.strip(b"\0"):
-        length, _, _ = content.partition(b" ")
-        record = content[len(length) + 1 : int(length) - 1]
-        if not record:
-            raise ValueError("a pax record without content")
-        key, _, value = record.partition(b"=")
+    start = 0
+    while start < len(content) and content[start]:
+        blank = content.find(b" ", start, start + 10)
+        end = start + int(content[start:blank])
+        key, _, value = content[blank + 1 : end - 1].partition(b"=")
+        if blank < 0 or not key:
+            raise ValueError("a pax header that is not one")
         yield key, value
-        content = content[int(length) :]
+        start = end
 
 
 class _Content:
@@ -316,7 +329,7 @@ class _Inflated:
         self._most = min(LARGEST_TAR, max(_HARMLESS_TAR, BOMB_RATIO * size))
         self._total = 0
         self._archive = archive
-        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
+        self._inflater = _inflater()
         self._buffer, self._at = b"", 0
 
     def take(self, count: int) -> bytes:
@@ -344,7 +357,7 @@ class _Inflated:
                 raise EOFError("it ends in the middle")
 
     def _fill(self, count: int) -> bool:
-        """Have at least ``count`` bytes ready; say if there are, the end being the only place where there may be none."""
+        """Have at least ``count`` bytes ready; say if there are: at the end there may be none."""
         pieces = [self._buffer[self._at :]]
         ready = len(pieces[0])
         while ready < count:
@@ -359,23 +372,29 @@ class _Inflated:
         return True
 
     def _inflate(self) -> bytes:
-        while True:
-            content = self._inflater.decompress(self._inflater.unconsumed_tail or self._archive.read(_CHUNK), _MOST_AT_ONCE)
-            if content:
-                self._total += len(content)
-                if self._total > self._most:
-                    raise broken(
-                        self._filename,
-                        f"unpacks to more than {self._most:,} bytes, {BOMB_RATIO} times its size or 4 GiB: a bomb",
-                    )
-                return content
+        """Return some more of it; none at the end."""
+        content = b""
+        while not content:
             if self._inflater.eof:
-                return b""
-            if not self._inflater.unconsumed_tail and not self._more():
+                # A gzipped file may be several, one behind the other.
+                compressed = self._inflater.unused_data + self._archive.read(_CHUNK)
+                if not compressed.startswith(b"\x1f\x8b"):
+                    return b""
+                self._inflater = _inflater()
+            else:
+                compressed = self._inflater.unconsumed_tail or self._archive.read(_CHUNK)
+            content = self._inflater.decompress(compressed, _MOST_AT_ONCE)
+            if not (content or compressed or self._inflater.eof):
                 raise EOFError("it ends in the middle")
+        self._count(len(content))
+        return content
 
-    def _more(self) -> bool:
-        position = self._archive.tell()
-        found = bool(self._archive.read(1))
-        self._archive.seek(position)
-        return found
+    def _count(self, count: int) -> None:
+        self._total += count
+        if self._total > self._most:
+            found = f"unpacks to more than {self._most:,} bytes, {BOMB_RATIO} times its size or 4 GiB: a bomb"
+            raise broken(self._filename, found)
+
+
+def _inflater() -> zlib._Decompress:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum

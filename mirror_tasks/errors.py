@@ -36,9 +36,7 @@ class UpstreamError(MirrorError):
     :param status: the HTTP status of the answer, or None where there was no answer.
     """
 
-    def __init__(
-        self, doing: str, subject: str, problem: str, advice: str, *, status: int | None = None
-    ) -> None:
+    def __init__(self, doing: str, subject: str, problem: str, advice: str, *, status: int | None = None) -> None:
         super().__init__(doing, subject, problem, advice)
         self.status = status
 
@@ -78,7 +76,9 @@ class ConfigError(MirrorError):
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         lines = "".join(f"\n  {fault}" for fault in self.faults)
-        super().__init__("reading", str(path), f"{count} found:{lines}\n", "Nothing was fetched; correct the file and run again.")
+        super().__init__(
+            "reading", str(path), f"{count} found:{lines}\n", "Nothing was fetched; correct the file and run again."
+        )
 
     def __str__(self) -> str:
         return f"{self.doing} {self.subject}: {self.problem}{self.advice}"

@@ -90,9 +90,17 @@ def check_filename(filename: str) -> str:
     """
     # The first six lead elsewhere or mean something to a shell on some platform; doit allows no "=" in a task's name.
     unsafe = set('/\\:*?"<>|=') | {chr(code) for code in range(32)} | {chr(127)}
-    if not filename or filename[0] in ".-" or filename != filename.strip() or unsafe & set(filename) or len(filename) > 250:
+    if (
+        not filename
+        or filename[0] in ".-"
+        or filename != filename.strip()
+        or unsafe & set(filename)
+        or len(filename) > 250
+    ):
         raise IntegrityError(
-            "checking the file name", repr(filename[:300]), "expected a plain name, found one that is not safe as a path",
+            "checking the file name",
+            repr(filename[:300]),
+            "expected a plain name, found one that is not safe as a path",
             "The file is left out; report it to whoever runs the index.",
         )
     return filename

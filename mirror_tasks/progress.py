@@ -127,8 +127,15 @@ class _Bars(Progress):
 
     def __init__(self, tally: Tally, console: Console) -> None:
         super().__init__(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-            console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._tally = tally
         self._bar = self.add_task("resolving", total=None)
@@ -141,7 +148,9 @@ class _Bars(Progress):
             if tally.planned_files
             else f"resolving {tally.pages} projects, {tally.metadata} releases {tally.newest[:30]}"
         )
-        self.update(self._bar, description=description, total=tally.planned_bytes or None, completed=tally.received_bytes)
+        self.update(
+            self._bar, description=description, total=tally.planned_bytes or None, completed=tally.received_bytes
+        )
         yield from super().get_renderables()
 
 

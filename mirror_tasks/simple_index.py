@@ -34,7 +34,9 @@ class PublishedFile:
     metadata_sha256: str | None
 
 
-def project_pages(name: str, files: Sequence[PublishedFile], status: tuple[str, str] | None = None) -> Mapping[str, bytes]:
+def project_pages(
+    name: str, files: Sequence[PublishedFile], status: tuple[str, str] | None = None
+) -> Mapping[str, bytes]:
     """Return the page of a project under each of the names that servers and ``file://`` clients look for.
 
     :param name: normalised.
@@ -108,7 +110,12 @@ def _project_json(name: str, files: Sequence[PublishedFile], status: tuple[str, 
 
 def _entry(one: PublishedFile) -> Mapping[str, Any]:
     file = one.planned
-    entry: dict[str, Any] = {"filename": file.filename, "url": file_url(file), "hashes": {"sha256": file.sha256}, "size": one.size}
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "url": file_url(file),
+        "hashes": {"sha256": file.sha256},
+        "size": one.size,
+    }
     if file.requires_python:
         entry["requires-python"] = file.requires_python
     if file.yanked is not None:
