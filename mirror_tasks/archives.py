@@ -122,11 +122,8 @@ def _check_end(archive: BinaryIO, filename: str) -> int:
             filename,
             "expected a zip that ends with its end record, found none there: cut short, or something was appended",
         )
-    *_, length, start, _ = _END.unpack(tail[-_END.size :])
-    position = size - _END.size
-    if len(tail) > _END.size and tail[: -_END.size][-_LOCATOR64.size :].startswith(b"PK\6\7"):
-        *_, length, start = _END64.unpack(tail[: _END64.size]) if len(tail) > _END64.size else (0, 0)
-        position -= _LOCATOR64.size + _END64.size
+    length, start, own_size = _directory(tail)
+    position = size - own_size
     if start + length != position:
         raise broken(
             filename,
@@ -137,6 +134,16 @@ def _check_end(archive: BinaryIO, filename: str) -> int:
             filename, f"the zip's directory has {length:,} bytes, more than the {LARGEST_DIRECTORY:,} that are read"
         )
     return int(start)
+
+
+def _directory(tail: bytes) -> tuple[int, int, int]:
+    """Return length and start of the central directory, and the size of the records behind it that say so."""
+    locator_at = len(tail) - _END.size - _LOCATOR64.size
+    if locator_at >= _END64.size and tail[locator_at:].startswith(b"PK\6\7") and tail.startswith(b"PK\6\6"):
+        *_, length, start = _END64.unpack(tail[: _END64.size])
+        return length, start, len(tail)
+    *_, length, start, _ = _END.unpack(tail[-_END.size :])
+    return length, start, _END.size
 
 
 def _check_layout(entries: list[zipfile.ZipInfo], end: int, filename: str) -> None:
