@@ -58,6 +58,11 @@ class Actions:
             known = page
         return parse_page(known.body, known.content_type, known.url, name)
 
+    def known_project(self, name: str) -> Project | None:
+        """Return a project as its page was last seen, without asking anybody."""
+        page = self.records.page(name)
+        return None if page is None else parse_page(page.body, page.content_type, page.url, name)
+
     def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
         """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
 

@@ -206,7 +206,8 @@ class Completion:
     def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
         reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
         new = tuple(sorted(self._new_releases(case, found)))
-        self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
+        if new:  # the other end of a range may have brought them already
+            self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
         return self.closure.complete(
             case.root, case.environment.name, {name: version for name, (version, _) in found.pins.items()}
         )

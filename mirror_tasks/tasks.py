@@ -25,7 +25,7 @@ from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
 from mirror_tasks import verbs
-from mirror_tasks.actions import Actions, release_record
+from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config, load
@@ -185,6 +185,8 @@ class MirrorTasks:
             "mirror": self._mirror,
             "serve": self._serve,
             "prune": self._prune,
+            "prove": self._prove,
+            "explain": self._explain,
         }
         delayed = {
             "_closure": (self._closure, "_begin"),
@@ -549,6 +551,55 @@ class MirrorTasks:
             )
         verbs.prune(self.actions, plan)
 
+    def _prove(self) -> Iterator[Task]:
+        switches = {
+            "install": "also install each root for real, where this interpreter is of the environment",
+            "build": "also build the roots' sdists, offline",
+            "own": "only by this project's own solver, not by uv",
+        }
+        params = [
+            {"name": name, "long": name, "short": "", "type": bool, "default": False, "help": text}
+            for name, text in switches.items()
+        ]
+        yield Task(
+            self.name("prove"),
+            [lambda install, build, own: _attempt(verbs.prove, self.actions, install, build, own)],
+            params=params,
+            targets=[verbs.proof_path(self.config)],
+            verbosity=2,
+            io={"capture": False},
+            meta={"mirror": "verb"},
+            clean=True,
+            doc="proves every requirement installable on every environment, from the mirror alone",
+        )
+
+    def _explain(self) -> Iterator[Task]:
+        size = {
+            "name": "size",
+            "long": "size",
+            "short": "",
+            "type": bool,
+            "default": False,
+            "help": "what each root costs",
+        }
+        yield Task(
+            self.name("explain"),
+            [lambda size, names: _attempt(self._answer, size, names)],
+            params=[size],
+            pos_arg="names",
+            verbosity=2,
+            io={"capture": False},
+            meta={"mirror": "verb"},
+            doc="says why a project, release or file is in the mirror, or why not",
+        )
+
+    def _answer(self, size: bool, names: list[str] | None) -> None:
+        if self._last_plan is None:
+            raise ResolutionError(
+                "explaining", str(self.config.path), "expected a plan, found none", "Run `doit plan` first."
+            )
+        verbs.explain(self.actions, self._last_plan, rules(self.config), names or [], size=size)
+
     # What is known from the last run, for list, info, forget and clean
 
     def _known_projects(self) -> Iterator[Task]:
@@ -585,9 +636,7 @@ class MirrorTasks:
 
     def _known_file_metadata(self, file: PlannedFile) -> Task:
         known = self.actions.records.metadata(file.filename, file.sha256) is not None
-        return self._metadata(
-            file.project, verbs.upstream_file(file), uptodate=[known], subtask_of=self.name("metadata")
-        )
+        return self._metadata(file.project, upstream_file(file), uptodate=[known], subtask_of=self.name("metadata"))
 
     def _not_made(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Leave out what the growth made already: a task exists once."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mirror_tasks import describe_environment
-from mirror_tasks.actions import Actions, upstream_file
-from mirror_tasks.config import Root
+from mirror_tasks.actions import Actions
+from mirror_tasks.config import Config, Root
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.explain import Explainer
+from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.plan import Plan, PlannedFile
 from mirror_tasks.progress import readable
+from mirror_tasks.prove import Proof, Verdict, as_json, check, find_client
+from mirror_tasks.selection import Rules
 from mirror_tasks.simple_index import root_pages
 
 FORMS = tuple(root_pages(()))
@@ -106,18 +113,77 @@ def _describe(python: str, *arguments: str) -> bool:
     return subprocess.run([python, str(script), *arguments], check=False).returncode == 0
 
 
-def summary(plan: Plan, output: Path) -> Mapping[str, object]:
-    """Return the numbers of the closing line."""
-    return {"projects": len(plan.by_project), "files": len(plan.files), "output": str(output)}
+def proof_path(config: Config) -> Path:
+    """Where ``prove`` writes what it found."""
+    return config.state / "prove.json"
 
 
-__all__ = [
-    "FORMS",
-    "print_bill",
-    "print_environment",
-    "print_requirements",
-    "projects_of",
-    "prune",
-    "serve",
-    "upstream_file",
-]
+def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
+    """Prove every root on every environment, print the table, write ``prove.json``.
+
+    :raises ResolutionError: something was not proven.
+    """
+    config = actions.config
+    if not (config.output / "mirror.json").exists():
+        raise ResolutionError(
+            "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
+        )
+    client = None if own else find_client()
+    if client is None and not own:
+        Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
+    proof = Proof(config, client)
+    judges = [proof.by_solver(), proof.by_client()]
+    judges += [proof.by_installation()] if install else []
+    judges += [proof.by_building()] if build else []
+    verdicts = [verdict for judge in judges for verdict in judge]
+    write_if_changed(proof_path(config), to_json(as_json(verdicts)))
+    _print_verdicts(config, verdicts)
+    check(verdicts, config.output)
+
+
+def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
+    """Print the table: roots down, environments across; in a cell who proved it, or who could not."""
+    console = Console(highlight=False)
+    cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        cells[(verdict.root, verdict.environment)].append(verdict)
+    table = Table(
+        "requirement",
+        *(environment.name for environment in config.environments),
+        title="Proof, from the mirror alone",
+        title_justify="left",
+    )
+    for root in config.roots:
+        table.add_row(
+            escape(root.name), *(_cell(cells[(root.name, environment.name)]) for environment in config.environments)
+        )
+    console.print(table)
+    proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
+    console.print(f"{proven} of {len(cells)} pairs proven")
+
+
+def _cell(verdicts: Sequence[Verdict]) -> str:
+    return " ".join(f"[green]{one.judge}[/]" if one.proven else f"[red]NOT {one.judge}[/]" for one in verdicts) or "-"
+
+
+def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
+    """Print why each name is in the mirror or not; with ``size``, what each root costs.
+
+    :raises ResolutionError: nothing was asked.
+    """
+    console = Console(highlight=False)
+    explainer = Explainer(actions.config, rules, plan, actions.known_project)
+    if not names and not size:
+        raise ResolutionError(
+            "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
+        )
+    for name in names:
+        for line in explainer.explain(name):
+            console.print(line, markup=False, soft_wrap=True)
+    if size:
+        table = Table("requirement", title="What each requirement costs", title_justify="left")
+        for column in ("all that it needs", "only for it"):
+            table.add_column(column, justify="right")
+        for root, total, alone in explainer.sizes():
+            table.add_row(escape(root), readable(total), readable(alone))
+        console.print(table)

@@ -15,7 +15,9 @@ def test_a_world_closes_as_described(name: str, tmp_path: Path) -> None:
     described = worlds.read("closure", name)
     closure = worlds.close(worlds.world(described, tmp_path))
     assert worlds.chosen(closure) == described["expect"]
-    assert sorted(f"{project}[{extra}]" for project, extra in closure.unknown_extras) == described.get("unknown_extras", [])
+    assert sorted(f"{project}[{extra}]" for project, extra in closure.unknown_extras) == described.get(
+        "unknown_extras", []
+    )
     gaps = make_plan(closure).gaps
     assert [[gap.environment, gap.requirement] for gap in gaps] == [gap[:2] for gap in described.get("gaps", [])]
     for gap, (_, _, reason) in zip(gaps, described.get("gaps", []), strict=True):
@@ -74,5 +76,7 @@ def test_nothing_is_wanted_twice(tmp_path: Path) -> None:
         wants = todo.pop()
         wanted += [*wants.projects, *(file.filename for _, file in wants.files)]
         todo += [closure.project_arrived(name, one.project(name)) for name in wants.projects]
-        todo += [closure.metadata_arrived(file.filename, one.metadata(file.filename, name)) for name, file in wants.files]
+        todo += [
+            closure.metadata_arrived(file.filename, one.metadata(file.filename, name)) for name, file in wants.files
+        ]
     assert len(wanted) == len(set(wanted))

@@ -47,7 +47,9 @@ class World:
             return None
         if releases == "fails":
             return Failed("the index did not answer")
-        files = [entry for version, release in releases.items() for entry in self._entries(name, str(version), release or {})]
+        files = [
+            entry for version, release in releases.items() for entry in self._entries(name, str(version), release or {})
+        ]
         body = json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
         return parse_page(body, JSON_TYPE, f"{URL}{name}/", name)
 
@@ -68,10 +70,14 @@ class World:
         for version, release in self.index[project].items():
             for kind in (release or {}).get("files", ["py3-none-any", "sdist"]):
                 if filename_of(project, str(version), kind) == filename:
-                    return self._metadata(project, str(version), {**(release or {}), **(release or {}).get(kind, {})}, filename)
+                    return self._metadata(
+                        project, str(version), {**(release or {}), **(release or {}).get(kind, {})}, filename
+                    )
         raise AssertionError(f"{filename} is not in this world")
 
-    def _metadata(self, name: str, version: str, release: Mapping[str, Any], filename: str) -> CoreMetadata | Unusable | Failed:
+    def _metadata(
+        self, name: str, version: str, release: Mapping[str, Any], filename: str
+    ) -> CoreMetadata | Unusable | Failed:
         if "unusable" in release:
             return Unusable(release["unusable"])
         if "fails" in release:
@@ -94,7 +100,13 @@ class World:
 def filename_of(name: str, version: str, kind: str) -> str:
     """Return the name of a wheel with a tag, or of an sdist."""
     plain = name.replace("-", "_")
-    return f"{plain}-{version}.tar.gz" if kind == "sdist" else f"{plain}-{version}.zip" if kind == "zip" else f"{plain}-{version}-{kind}.whl"
+    return (
+        f"{plain}-{version}.tar.gz"
+        if kind == "sdist"
+        else f"{plain}-{version}.zip"
+        if kind == "zip"
+        else f"{plain}-{version}-{kind}.whl"
+    )
 
 
 def world(described: Mapping[str, Any], folder: Path) -> World:

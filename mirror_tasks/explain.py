@@ -1,0 +1,218 @@
+"""Explanations, from the plan and the pages: why is this here, why is this not, why this version, why so big."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from mirror_tasks.config import Config
+from mirror_tasks.environments import Environment
+from mirror_tasks.pages import Project
+from mirror_tasks.plan import Plan, PlannedRelease
+from mirror_tasks.progress import readable
+from mirror_tasks.selection import Rules, fitting, refusal
+
+_MOST_CHAINS = 5
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Answers questions on a plan.
+
+    :param page: gives a project as its page was last seen upstream, or None.
+    """
+
+    config: Config
+    rules: Rules
+    plan: Plan
+    page: Callable[[str], Project | None]
+
+    def explain(self, name: str) -> Iterator[str]:
+        """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``) or a file, in lines."""
+        if name in self.plan.by_filename or name.endswith((".whl", ".tar.gz", ".zip")):
+            yield from self._file(name)
+            return
+        project, version = self._parse(name)
+        if version is not None:
+            yield from self._release(project, version)
+        else:
+            yield from self._project(project)
+
+    def _parse(self, name: str) -> tuple[str, Version | None]:
+        head, sign, tail = name.partition("==")
+        if not sign and canonicalize_name(name) not in self.plan.by_project:
+            head, sign, tail = name.rpartition("-")
+        try:
+            return (canonicalize_name(head), Version(tail)) if sign else (canonicalize_name(name), None)
+        except InvalidVersion:
+            return canonicalize_name(name), None
+
+    def _project(self, name: str) -> Iterator[str]:
+        releases = [one for one in self.plan.releases if one.project == name]
+        if not releases:
+            yield from self._absent_project(name)
+            return
+        for release in releases:
+            yield from self._present(release)
+
+    def _present(self, release: PlannedRelease) -> Iterator[str]:
+        size = sum(file.size or 0 for file in self.plan.by_release.get((release.project, release.version), ()))
+        yield f"{release.name} is in the mirror ({readable(size)})."
+        for environment, filename in release.installs.items():
+            yield f"  {environment}: an installer takes {filename}"
+            for chain in self.chains(release, environment):
+                yield f"    because {chain}"
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for filename, reason in release.left_out.items():
+            by_reason[reason].append(filename)
+        for reason, filenames in sorted(by_reason.items()):
+            more = f" and {len(filenames) - 1} more" if len(filenames) > 1 else ""
+            yield f"  left out: {filenames[0]}{more}: {reason}"
+
+    def _absent_project(self, name: str) -> Iterator[str]:
+        for gap in self.plan.gaps:
+            if canonicalize_name(
+                gap.requirement.split("[")[0].split("=")[0].strip("<>!~ ")
+            ) == name or gap.requirement.startswith(name):
+                yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(gap.by)}, but {gap.reason}."
+        known = self.page(name)
+        yield f"{name} is not in the mirror: nothing that mirror.yaml requires needs it on any environment."
+        if known is not None and known.versions:
+            yield f"  The index has it, newest {known.versions[0]}."
+        yield f"  To have it, add under requirements:  - {name}"
+
+    def _release(self, name: str, version: Version) -> Iterator[str]:
+        present = [one for one in self.plan.releases if one.project == name and Version(one.version) == version]
+        if present:
+            yield from self._present(present[0])
+            return
+        chosen = [one for one in self.plan.releases if one.project == name]
+        project = self.page(name)
+        if project is None or not chosen:
+            yield from self._absent_project(name)
+            return
+        yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
+        if version not in project.versions:
+            yield f"  The index has no usable file of it; the nearest are {self._nearest(project, version)}."
+        for environment in self.config.environments:
+            yield from self._why_not(project, version, environment, chosen)
+
+    def _nearest(self, project: Project, version: Version) -> str:
+        after = [one for one in project.versions if one > version][-1:]
+        before = [one for one in project.versions if one < version][:1]
+        return ", ".join(str(one) for one in (*before, *after)) or "none"
+
+    def _why_not(
+        self, project: Project, version: Version, environment: Environment, chosen: list[PlannedRelease]
+    ) -> Iterator[str]:
+        reasons = [refusal(file, environment, self.rules) for file in project.files(version)]
+        if reasons and all(reasons):
+            yield f"  {environment.name}: none of its files can be used: {'; '.join(dict.fromkeys(str(one) for one in reasons))}"
+            yield f"    the newest that can: {self._newest_usable(project, environment)}"
+            return
+        asked = [
+            (required.requirement, required.by, one.version)
+            for one in chosen
+            for required in one.required
+            if required.environment == environment.name
+        ]
+        for requirement, by, taken in asked:
+            yield f"  {environment.name}: {requirement} ({by}) is met by {taken}, the newest that fits"
+        if not asked:
+            yield f"  {environment.name}: nothing requires {project.name} there"
+        yield f"    To have it too, add under requirements:  - {project.name}=={version}"
+
+    def _newest_usable(self, project: Project, environment: Environment) -> str:
+        return next((str(one.version) for one in fitting(project, SpecifierSet(), environment, self.rules)), "none")
+
+    def _file(self, filename: str) -> Iterator[str]:
+        planned = self.plan.by_filename.get(filename)
+        if planned is not None:
+            yield f"{filename} is in the mirror, for {', '.join(planned.environments)}."
+            yield from self._release(planned.project, Version(planned.version))
+            return
+        for release in self.plan.releases:
+            if filename in release.left_out:
+                yield f"{filename} was left out of {release.name}: {release.left_out[filename]}"
+                yield from self._hints(release.left_out[filename])
+                return
+        yield f"{filename} is not in the mirror, and no release that is has it among its files."
+        yield from self._from_filename(filename)
+
+    def _hints(self, reason: str) -> Iterator[str]:
+        hints = {
+            "no tag in common": "add an environment whose platform and Python it is for",
+            "Requires-Python": "add an environment with such a Python",
+            "yanked": "pin it with == to have it all the same",
+            "sdists:": "set sdists: always",
+            "wheels:": "set wheels: compatible",
+        }
+        for phrase, hint in hints.items():
+            if phrase in reason:
+                yield f"  To have it, {hint}."
+
+    def _from_filename(self, filename: str) -> Iterator[str]:
+        name, _, rest = filename.partition("-")
+        version = rest.partition("-")[0].removesuffix(".tar.gz").removesuffix(".zip")
+        try:
+            yield from self._release(canonicalize_name(name), Version(version))
+        except InvalidVersion:
+            yield from self._absent_project(canonicalize_name(name))
+
+    def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:
+        """Yield chains of requirements from a root to a release, shortest first; the first few only."""
+        by_name = {one.name: one for one in self.plan.releases}
+        roots = {root.name for root in self.config.roots}
+        todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
+            [(release, (), frozenset({release.name}))]
+        )
+        told = 0
+        while todo and told < _MOST_CHAINS:
+            current, links, seen = todo.popleft()
+            for required in (one for one in current.required if one.environment == environment):
+                by = required.by.removeprefix("building ")
+                if required.by in roots or required.by.startswith("completing "):
+                    yield " → ".join((f"mirror.yaml: {required.by}", *links))
+                    told += 1
+                elif by in by_name and by not in seen:
+                    todo.append((by_name[by], (f"{required.by} requires {required.requirement}", *links), seen | {by}))
+
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Return for each root what it costs alone, and what only it brings, in bytes; the largest first."""
+        reached = {root.name: self._reached(root.name) for root in self.config.roots}
+        count: dict[str, int] = defaultdict(int)
+        for names in reached.values():
+            for name in names:
+                count[name] += 1
+        size = {
+            one.name: sum(file.size or 0 for file in self.plan.by_release.get((one.project, one.version), ()))
+            for one in self.plan.releases
+        }
+        rows = [
+            (root, sum(size[name] for name in names), sum(size[name] for name in names if count[name] == 1))
+            for root, names in reached.items()
+        ]
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+    def _reached(self, root: str) -> set[str]:
+        needs: Mapping[str, set[str]] = self._needs()
+        found: set[str] = set()
+        todo = [*needs.get(root, ()), *needs.get(f"completing {root}", ())]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += [*needs.get(name, ()), *needs.get(f"building {name}", ())]
+        return found
+
+    def _needs(self) -> dict[str, set[str]]:
+        needs: dict[str, set[str]] = defaultdict(set)
+        for release in self.plan.releases:
+            for required in release.required:
+                needs[required.by].add(release.name)
+        return needs

@@ -1,0 +1,320 @@
+"""The proof: every root, on every environment, from the finished mirror directory alone.
+
+Nothing is read but what clients will read: the published pages, the published core metadata, the sdists. Each pair is
+judged by the solver of this project, and by uv, an independent client, where it knows the platform.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.request import url2pathname
+
+from packaging.tags import sys_tags
+from packaging.utils import NormalizedName, canonicalize_name
+
+from mirror_tasks.config import Config, Root
+from mirror_tasks.environments import Environment
+from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
+from mirror_tasks.files import read_or_none, sha256_of_bytes
+from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.pages import JSON_TYPE, File, Project, is_wheel, parse_page
+from mirror_tasks.selection import Rules
+from mirror_tasks.solver import Conflict, Solution, Solver, ends_of
+
+_CLIENT_TIMEOUT = 600  # seconds; one resolution, or one installation
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one judge says of one root on one environment; ``reason`` is empty where it can be installed."""
+
+    root: str
+    environment: str
+    judge: str
+    reason: str
+
+    @property
+    def proven(self) -> bool:
+        """It can be installed."""
+        return not self.reason
+
+
+class Published:
+    """The universe of a finished mirror directory."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self._projects: dict[NormalizedName, Project | None] = {}
+        self._metadata: dict[str, CoreMetadata | None] = {}
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return a project as its published page shows it."""
+        if name not in self._projects:
+            path = self.output / "simple" / name / "index.v1_json"
+            body = read_or_none(path)
+            self._projects[name] = None if body is None else parse_page(body, JSON_TYPE, path.as_uri(), name)
+        return self._projects[name]
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:  # noqa: ARG002 - as a universe does
+        """Return the published core metadata of a file; None where it can't be used.
+
+        :raises IntegrityError: it is not what the page announces, which is fatal in every client.
+        """
+        if file.filename not in self._metadata:
+            try:
+                self._metadata[file.filename] = self._read(file)
+            except MetadataError:
+                self._metadata[file.filename] = None
+        return self._metadata[file.filename]
+
+    def _read(self, file: File) -> CoreMetadata:
+        path = Path(url2pathname(file.url.removeprefix("file://")))
+        if is_wheel(file.filename) and file.core_metadata is not None:
+            content = read_or_none(path.with_name(f"{path.name}.metadata"))
+            found = "nothing" if content is None else sha256_of_bytes(content)
+            if content is None or found != file.core_metadata.get("sha256"):
+                expected = f"expected {file.core_metadata.get('sha256')}, found {found}"
+                raise IntegrityError("reading the core metadata of", str(path), expected, "Run `doit mirror` again.")
+            return parse_metadata(content, file.filename)
+        with path.open("rb") as archive:
+            if is_wheel(file.filename):
+                return parse_metadata(wheel_metadata(archive, file.filename), file.filename)
+            return sdist_metadata(archive, file.filename)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is to be proven."""
+
+    config: Config
+    client: str | None
+
+    def by_solver(self) -> Iterator[Verdict]:
+        """Judge each pair with the solver of this project."""
+        universe = Published(self.config.output)
+        for environment in self.config.environments:
+            solvers = [
+                Solver(end, universe, Rules(prereleases=self.config.prereleases)) for end in ends_of(environment)
+            ]
+            for root in self.config.roots:
+                found = [solver.solve(root) for solver in solvers]
+                yield Verdict(root.name, environment.name, "solver", _why_not(found))
+
+    def by_client(self) -> Iterator[Verdict]:
+        """Judge each pair with uv; pairs on platforms that it does not know are left out."""
+        pairs = [
+            (root, environment)
+            for environment in self.config.environments
+            for root in self.config.roots
+            if self.client and _uv_platform(environment) and _requirement_lines(root, environment)
+        ]
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+            yield from pool.map(lambda pair: self._ask_client(*pair), pairs)
+
+    def _ask_client(self, root: Root, environment: Environment) -> Verdict:
+        with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+            command = [
+                str(self.client), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-cache",
+                "--no-python-downloads", "--python", sys.executable, "--python-version", str(environment.python),
+                "--python-platform", str(_uv_platform(environment)), "--default-index", self._index,
+                *_constraint_arguments(root, Path(folder)), "-",
+            ]  # fmt: skip
+            if self.config.prereleases:
+                command.insert(3, "--prerelease=allow")
+            lines = _requirement_lines(root, environment)
+            return Verdict(root.name, environment.name, "uv", _run(command, "\n".join(lines)))
+
+    @property
+    def _index(self) -> str:
+        return (self.config.output / "simple").resolve().as_uri() + "/"
+
+    def by_installation(self) -> Iterator[Verdict]:
+        """Install each root into a fresh virtual environment, on the environments that this interpreter is one of."""
+        for environment in filter(is_here, self.config.environments):
+            for root in self.config.roots:
+                if _requirement_lines(root, environment):
+                    yield Verdict(
+                        root.name,
+                        environment.name,
+                        "installation",
+                        self._in_fresh_venv(self._install, root, environment),
+                    )
+
+    def by_building(self) -> Iterator[Verdict]:
+        """Build the sdists of the roots' own releases, with nothing but the mirror, on the environment this is."""
+        universe = Published(self.config.output)
+        for environment in filter(is_here, self.config.environments):
+            solver = Solver(ends_of(environment)[0], universe, Rules(prereleases=self.config.prereleases))
+            for root in self.config.roots:
+                found = solver.solve(root)
+                if isinstance(found, Solution) and (pins := _own_sdists(root, found, universe)):
+                    yield Verdict(root.name, environment.name, "build", self._in_fresh_venv(self._build, pins))
+
+    def _in_fresh_venv(self, work: Callable[..., str], *arguments: object) -> str:
+        with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+            made = _run([sys.executable, "-m", "venv", folder])
+            python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+            return made or work(python, Path(folder), *arguments)
+
+    def _install(self, python: Path, folder: Path, root: Root, environment: Environment) -> str:
+        listed = folder / "requirements.txt"
+        listed.write_text("\n".join(_requirement_lines(root, environment)), encoding="utf-8")
+        constraints = _constraint_arguments(root, folder)
+        pip = [str(python), "-m", "pip", "--isolated", "--disable-pip-version-check"]
+        installed = _run(
+            [*pip, "install", "--quiet", "--no-cache-dir", "--index-url", self._index, *constraints, "-r", str(listed)]
+        )
+        return installed or _run([*pip, "check"])
+
+    def _build(self, python: Path, folder: Path, pins: Sequence[str]) -> str:
+        pip = [
+            str(python),
+            "-m",
+            "pip",
+            "--isolated",
+            "--disable-pip-version-check",
+            "wheel",
+            "--quiet",
+            "--no-cache-dir",
+            "--no-deps",
+        ]
+        return _run(
+            [
+                *pip,
+                "--no-binary",
+                ":all:",
+                "--only-binary",
+                "none",
+                "--index-url",
+                self._index,
+                "-w",
+                str(folder / "built"),
+                *pins,
+            ]
+        )
+
+
+def _own_sdists(root: Root, found: Solution, universe: Published) -> list[str]:
+    names = dict.fromkeys(canonicalize_name(one.requirement.name) for one in root.requirements)
+    pins = []
+    for name in names:
+        project = universe.project(name)
+        version = found.pins.get(name, ("", ""))[0]
+        files = (
+            [file for one in project.versions if str(one) == version for file in project.files(one)] if project else []
+        )
+        if any(not is_wheel(file.filename) for file in files):
+            pins.append(f"{name}=={version}")
+    return pins
+
+
+def _why_not(found: Sequence[Solution | Conflict]) -> str:
+    return next(("\n".join(one.lines) for one in found if isinstance(one, Conflict)), "")
+
+
+def _requirement_lines(root: Root, environment: Environment) -> list[str]:
+    return [str(one.requirement) for one in root.requirements if environment.wants(one.requirement.marker, ())]
+
+
+def _constraint_arguments(root: Root, folder: Path) -> list[str]:
+    if not root.constraints:
+        return []
+    path = folder / "constraints.txt"
+    path.write_text("\n".join(map(str, root.constraints)), encoding="utf-8")
+    return ["--constraint", str(path)]
+
+
+def is_here(environment: Environment) -> bool:
+    """Say if an environment is one that this interpreter is of: its Python and its kind of platform."""
+    best = next(sys_tags())
+    return (
+        environment.python.release[:2] == sys.version_info[:2]
+        and environment.tag_rank(str(best)) is not None
+        or (
+            environment.python.release[:2] == sys.version_info[:2]
+            and any(environment.tags[0] == tag for tag in sys_tags())
+        )
+    )
+
+
+def find_client() -> str | None:
+    """Return the path of uv: of this environment (the extra ``prove``), else on PATH; None where there is none."""
+    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+def _uv_platform(environment: Environment) -> str | None:
+    """Return uv's name of the platform, from the environment's markers and tags; None for one it does not know."""
+    markers = environment.markers[0]
+    system, machine = markers["sys_platform"], markers["platform_machine"].lower()
+    if markers["implementation_name"] != "cpython" or any("t" in tag.abi[-1:] for tag in environment.tags[:1]):
+        return None  # uv judges for the plain CPython of that version
+    if system == "linux":
+        return _uv_linux(environment, machine)
+    names = {
+        ("win32", "amd64"): "x86_64-pc-windows-msvc",
+        ("win32", "x86"): "i686-pc-windows-msvc",
+        ("win32", "arm64"): "aarch64-pc-windows-msvc",
+        ("darwin", "arm64"): "aarch64-apple-darwin",
+        ("darwin", "x86_64"): "x86_64-apple-darwin",
+    }
+    return names.get((system, machine))
+
+
+def _uv_linux(environment: Environment, machine: str) -> str | None:
+    if machine not in {"x86_64", "aarch64"}:
+        return None
+    platforms = [tag.platform for tag in environment.tags]
+    if any(platform.startswith("musllinux") for platform in platforms):
+        return f"{machine}-unknown-linux-musl"
+    newest = max((int(one.split("_")[2]) for one in platforms if one.startswith("manylinux_2_")), default=0)
+    known = max((minor for minor in (17, 28, *range(31, 41)) if minor <= newest), default=None)
+    return None if known is None else f"{machine}-manylinux_2_{known}"
+
+
+def _run(command: Sequence[str], text: str = "") -> str:
+    """Run a client with no settings of the user's; return what it says if it fails, else nothing."""
+    plain = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "PYTHON", "VIRTUAL_ENV"))
+    }
+    plain["PIP_CONFIG_FILE"] = os.devnull
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=False, env=plain, timeout=_CLIENT_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_CLIENT_TIMEOUT} seconds"
+    return (
+        "" if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}")
+    )
+
+
+def as_json(verdicts: Sequence[Verdict]) -> list[Mapping[str, object]]:
+    """Return the verdicts as ``prove.json`` has them, sorted."""
+    ordered = sorted(verdicts, key=lambda one: (one.root, one.environment, one.judge))
+    return [{**asdict(one), "proven": one.proven} for one in ordered]
+
+
+def check(verdicts: Sequence[Verdict], output: Path) -> None:
+    """Refuse a mirror in which something was not proven.
+
+    :raises ResolutionError: some root can't be installed on some environment; says which, and why.
+    """
+    failed = [one for one in verdicts if not one.proven]
+    if failed:
+        lines = "".join(
+            f"\n  {one.root} on {one.environment} ({one.judge}):\n    " + one.reason.replace("\n", "\n    ")
+            for one in failed
+        )
+        raise ResolutionError(
+            "proving", str(output), f"expected every requirement to install, found {len(failed)} that do not:{lines}\n ",
+            "Run `doit mirror` if the mirror is not of today's mirror.yaml; `doit explain NAME` tells what is there and why.",
+        )  # fmt: skip
