@@ -123,7 +123,7 @@ def all_tags() -> list[str]:
     for module in ("packaging.tags", "pip._vendor.packaging.tags"):
         try:
             return [str(tag) for tag in importlib.import_module(module).sys_tags()]
-        except ImportError:  # noqa: PERF203
+        except ImportError:
             continue
     return []
 

@@ -557,6 +557,6 @@ def _given_tags(block: Block) -> tuple[Tag, ...] | None:
     for index, value in enumerate(values):
         try:
             tags.update(dict.fromkeys(sorted(parse_tag(value), key=str)))
-        except (ValueError, AttributeError):  # noqa: PERF203
+        except (ValueError, AttributeError):
             block.fault(f"tags[{index}]", f"expected a tag such as cp312-cp312-linux_x86_64, found {show(value)}")
     return tuple(tags)

@@ -13,6 +13,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from mirror_tasks.closure import Chosen, Closure, Unusable
@@ -194,7 +195,7 @@ def _compact(value: object) -> str:
 def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:
     """Turn a whole closure, and what completed it, into the plan."""
     required = _required(closure)
-    by_release: dict[tuple[str, Version], dict[str, Chosen]] = defaultdict(dict)
+    by_release: dict[tuple[NormalizedName, Version], dict[str, Chosen]] = defaultdict(dict)
     for (name, version, environment), chosen in closure.chosen.items():
         by_release[(name, version)][environment] = chosen
     files: list[PlannedFile] = []

@@ -63,7 +63,7 @@ class Published:
             self._projects[name] = None if body is None else parse_page(body, JSON_TYPE, path.as_uri(), name)
         return self._projects[name]
 
-    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:  # noqa: ARG002 - as a universe does
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
         """Return the published core metadata of a file; None where it can't be used.
 
         :raises IntegrityError: it is not what the page announces, which is fatal in every client.
@@ -234,15 +234,10 @@ def _constraint_arguments(root: Root, folder: Path) -> list[str]:
 
 def is_here(environment: Environment) -> bool:
     """Say if an environment is one that this interpreter is of: its Python and its kind of platform."""
-    best = next(sys_tags())
-    return (
-        environment.python.release[:2] == sys.version_info[:2]
-        and environment.tag_rank(str(best)) is not None
-        or (
-            environment.python.release[:2] == sys.version_info[:2]
-            and any(environment.tags[0] == tag for tag in sys_tags())
-        )
-    )
+    if environment.python.release[:2] != sys.version_info[:2]:
+        return False
+    here = next(sys_tags())
+    return environment.tag_rank(str(here)) is not None or environment.tags[0] in set(sys_tags())
 
 
 def find_client() -> str | None:

@@ -409,7 +409,7 @@ class MirrorTasks:
             targets=[self.actions.records.release_path(release.name)],
             uptodate=[_Unchanged(record)],
             subtask_of=self.name("release"),
-            doc=f"{len(release.installs)} environments; required by {', '.join(sorted({one.by for one in release.required})[:3])}",
+            doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
         )
 
     def _downloads(self) -> Iterator[Task]:
@@ -429,16 +429,16 @@ class MirrorTasks:
         )
 
     def _download(self, file: PlannedFile) -> Task:
-        path = self.actions.package_path(file.project, file.filename)
+        size = readable(file.size) if file.size is not None else "size unknown"
         return self._task(
             self.name("download", file.filename),
             self.actions.download,
             file,
             clean=True,
-            targets=[path],
+            targets=[self.actions.package_path(file.project, file.filename)],
             uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
             subtask_of=self.name("download"),
-            doc=f"{readable(file.size) if file.size is not None else 'size unknown'}  {file.project} {file.version}  {', '.join(file.environments)}",
+            doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
         )
 
     def _index(self) -> Iterator[Task]:

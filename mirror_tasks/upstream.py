@@ -270,7 +270,7 @@ class Upstream:
         for count in range(retries + 1):
             try:
                 result = attempt()
-            except (_ComeBack, HTTPError, BrokenBodyError, OSError) as error:  # noqa: PERF203 -- that is what the loop is for
+            except (_ComeBack, HTTPError, BrokenBodyError, OSError) as error:
                 if not _may_pass(error) or count == retries or self._closed.is_set():
                     if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
                         self._unreachable.add(origin)

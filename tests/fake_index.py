@@ -252,6 +252,11 @@ class FakeIndex:
             self.requests[request.path] += 1
             self.log.append(request)
 
+    def count(self, sent: int) -> None:
+        """Count bytes of bodies."""
+        with self._lock:
+            self.sent += sent
+
     # --- Pages
 
     def page(self, project: str, form: str) -> bytes:
@@ -503,9 +508,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection |= reply.cut is not None
 
     def _write(self, body: bytes) -> None:
+        self.server.index.count(len(body))  # before the client can know of it
         self.wfile.write(body)
         self.wfile.flush()
-        self.server.index.sent += len(body)
 
     def _reset(self) -> None:
         """With no linger, closing sends RST."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mirror_tasks.plan import Plan, make_plan
 
+from mirror_tasks.plan import Plan, make_plan
 from tests import worlds
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mirror_tasks.closure import Closure
 from mirror_tasks.completion import Chosen, Completion
 from mirror_tasks.plan import Plan, make_plan
 from mirror_tasks.selection import Rules
 from mirror_tasks.solver import Solution, Solver, ends_of
-
 from tests import worlds
 
 

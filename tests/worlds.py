@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from mirror_tasks.closure import Closure, Failed, Unusable, Wants
 from mirror_tasks.config import Config, load
 from mirror_tasks.metadata import CoreMetadata
@@ -19,6 +20,9 @@ from mirror_tasks.tasks import rules
 
 FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"
+
+
+__all__ = ["Closure", "World", "chosen", "close", "filename_of", "follow", "names", "read", "rules", "world"]
 
 
 def names(kind: str) -> list[str]:
