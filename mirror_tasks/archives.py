@@ -296,7 +296,8 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         blank = content.find(b" ", start, start + 10)
         end = start + int(content[start:blank])
         key, _, value = content[blank + 1 : end - 1].partition(b"=")
-        if blank < 0 or not key:
+        # A record of no length would keep a careless reader for ever.
+        if blank < 0 or end <= blank or not key:
             raise ValueError("a pax header that is not one")
         yield key, value
         start = end
