@@ -1778,7 +1778,10 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
     :raises SetupError: SHA256SUMS is missing or is not one.
     """
     expected = read_checksums(root)
-    sizes = {path: size for path, size in ((path, size_inside(root, path)) for path in expected) if size is not None}
+    found = dict(walk(root))
+    # What is not met by walking may stand in a folder that is a link to another one in the tree.
+    known = ((path, found[path] if path in found else size_inside(root, path)) for path in expected)
+    sizes = {path: size for path, size in known if size is not None}
     progress = Progress(sum(sizes.values()), progress_to)
 
     def is_altered(path: str) -> bool:
@@ -1789,7 +1792,7 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         altered = {path for path, differs in zip(queue, pool.map(is_altered, queue)) if differs}  # noqa: B905
     missing = expected.keys() - sizes.keys()
-    extra = set(walk(root)) - expected.keys() - {"SHA256SUMS"}
+    extra = found.keys() - expected.keys() - {"SHA256SUMS"}
     for kind, paths in (("altered", altered), ("missing", missing), ("extra", extra)):
         out.writelines(f"{kind}: {path}\n" for path in sorted(paths))
     out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra\n")
@@ -1828,26 +1831,39 @@ def size_inside(root: Path, relative: str) -> Optional[int]:
     return status.st_size if root in path.parents and stat.S_ISREG(status.st_mode) else None
 
 
+_buffers = threading.local()
+
+
 def hash_file(path: Path, progress: Progress) -> str:
     """Return the SHA-256 of a file, or why it can't be read."""
+    if not hasattr(_buffers, "own"):
+        _buffers.own = memoryview(bytearray(1 << 20))
+    buffer = _buffers.own
     digest = hashlib.sha256()
-    buffer = bytearray(1 << 20)
-    view = memoryview(buffer)
     try:
         with open(path, "rb", buffering=0) as file:
             for count in iter(lambda: file.readinto(buffer), 0):
-                digest.update(view[:count])  # without the interpreter's lock, so the cores work side by side
+                digest.update(buffer[:count])  # without the interpreter's lock, so the cores work side by side
                 progress.add(count or 0)
     except OSError as error:
         return str(error)
     return digest.hexdigest()
 
 
-def walk(root: Path) -> Iterator[str]:
-    """Yield the paths of all files below a directory, with slashes."""
-    for folder, _, names in os.walk(root):
-        prefix = Path(folder).relative_to(root).as_posix()
-        yield from (name if prefix == "." else f"{prefix}/{name}" for name in names)
+def walk(root: Path, folder: str = "") -> Iterator[Tuple[str, Optional[int]]]:
+    """Yield the path, with slashes, and the size of all that is below a directory; links to folders are not entered.
+
+    What is no regular file in the tree, by itself or through a link, has no size.
+    """
+    with os.scandir(root / folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = folder + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(root, path + "/")
+            elif entry.is_file(follow_symlinks=False):
+                yield path, entry.stat(follow_symlinks=False).st_size
+            else:
+                yield path, size_inside(root, path)
 
 
 # The command line.

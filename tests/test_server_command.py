@@ -170,6 +170,15 @@ def test_the_check_takes_a_link_out_of_the_mirror_for_a_missing_file(root: Path,
     path.rename(tmp_path / "outside")
     path.symlink_to(tmp_path / "outside")
     assert run_server("--root", str(root), "--check").returncode == 8
+    path.with_name("other").symlink_to(tmp_path / "nowhere")
+    assert run_server("--root", str(root), "--check").returncode == 8 + 16
+
+
+def test_the_check_follows_links_within_the_mirror(root: Path) -> None:
+    (root / "packages" / "large").rename(root / "elsewhere")
+    (root / "packages" / "large").symlink_to(root / "elsewhere", target_is_directory=True)
+    done = run_server("--root", str(root), "--check")
+    assert done.stdout.splitlines()[:-1] == ["extra: elsewhere/large-1.0.tar.gz", "extra: packages/large"]
 
 
 # --wanted

@@ -1,0 +1,221 @@
+"""Real installers install from the served mirror, whichever Python runs the server, and from a static web server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import uv
+
+from tests.interpreters import VERSIONS, interpreter
+from tests.server_fixtures import (
+    PATIENCE,
+    SERVER,
+    Client,
+    ask,
+    basic,
+    make_mirror,
+    run_server,
+    running,
+    sha256,
+    write_certificate,
+)
+
+LARGE = "/packages/large/large-1.0.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which no configuration of this machine leads an installer elsewhere."""
+    foreign = ("PIP_", "UV_", "PYTHON", "SSL_CERT", "REQUESTS_CA", "CURL_CA")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    away = {name: str(folder / "home") for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "USERPROFILE")}
+    unreachable = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    return {**kept, **away, **unreachable, "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=clean_environment(folder), cwd=folder
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done
+
+
+def make_environment(folder: Path) -> str:
+    """Make an empty virtual environment; return its interpreter."""
+    run(
+        folder,
+        uv.find_uv_bin(),
+        "venv",
+        "--no-config",
+        "--no-python-downloads",
+        "-q",
+        "--python",
+        sys.executable,
+        "env",
+    )
+    scripts = sysconfig.get_path("scripts", "venv", {"base": str(folder / "env")})
+    return str(Path(scripts) / "python")
+
+
+def installed(folder: Path, python: str) -> dict[str, str]:
+    code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
+    return dict(line.split("==") for line in run(folder, python, "-I", "-c", code).stdout.split())
+
+
+@pytest.mark.parametrize("index", ["simple/", ""])
+def test_pip_installs_from_the_mirror(root: Path, tmp_path: Path, index: str) -> None:
+    python = make_environment(tmp_path)
+    with running(root) as served:
+        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
+        run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", served.url + index, "alpha")
+    assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
+    assert any("GET /packages/alpha/alpha-1.0-py3-none-any.whl.metadata" in line for line in served.output)
+
+
+@pytest.mark.parametrize("index", ["simple/", ""])
+def test_uv_installs_from_the_mirror(root: Path, tmp_path: Path, index: str) -> None:
+    python = make_environment(tmp_path)
+    with running(root) as served:
+        uv_pip = (uv.find_uv_bin(), "pip", "install", "--no-config", "--no-python-downloads", "--no-cache")
+        run(tmp_path, *uv_pip, "--python", python, "--default-index", served.url + index, "alpha")
+    assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
+
+
+def test_pip_builds_an_sdist_from_the_mirror(root: Path, tmp_path: Path) -> None:
+    python = make_environment(tmp_path)
+    with running(root) as served:
+        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
+        run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", f"{served.url}simple/", "sourced")
+    assert installed(tmp_path, python) == {"sourced": "0.5"}
+
+
+def test_pip_downloads_lists_versions_and_reads_wheels_by_ranges(root: Path, tmp_path: Path) -> None:
+    with running(root) as served:
+        index = ("--no-cache-dir", "--index-url", f"{served.url}simple/")
+        pip = (sys.executable, "-m", "pip", "--isolated")
+        assert "2.1, 2.0" in run(tmp_path, *pip, "index", "versions", *index, "beta-two").stdout
+        run(tmp_path, *pip, "download", *index, "--use-feature=fast-deps", "-d", "here", "alpha")
+    assert len(list((tmp_path / "here").iterdir())) == 2
+
+
+def test_pip_installs_over_tls_with_a_password(root: Path, tmp_path: Path) -> None:
+    python = make_environment(tmp_path)
+    certificate, key = write_certificate(tmp_path)
+    assert run_server("add-user", str(tmp_path / "users"), "alice", stdin="wonder\n").returncode == 0
+    options = ("--certfile", str(certificate), "--keyfile", str(key), "--passwords", str(tmp_path / "users"))
+    with running(root, *options) as served:
+        url = f"https://alice:wonder@127.0.0.1:{served.port}/simple/"
+        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
+        run(tmp_path, *pip, "install", "--no-cache-dir", "--cert", str(certificate), "--index-url", url, "alpha")
+    assert installed(tmp_path, python)["alpha"] == "1.0"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) -> None:
+    python = interpreter(version)
+    certificate, key = write_certificate(tmp_path)
+    content = (root / LARGE[1:]).read_bytes()
+    with running(root, python=python) as served, Client(served.port) as client:
+        assert client.ask("/simple/alpha/").status == 200
+        assert client.ask(LARGE).body == content
+        assert client.ask(LARGE, "Range: bytes=9-99,200-300").status == 206
+        assert client.ask("/metrics").status == 200
+    assert run_server("add-user", str(tmp_path / "users"), "alice", stdin="x\n", python=python).returncode == 0
+    secure = ("--certfile", str(certificate), "--keyfile", str(key), "--passwords", str(tmp_path / "users"))
+    with running(root, *secure, python=python) as served:
+        with Client(served.port, ssl.create_default_context(cafile=certificate)) as client:
+            assert client.ask("/simple/alpha/").status == 401
+            assert client.ask(LARGE, basic("alice", "x")).body == content
+    assert run_server("--root", str(root), "--check", python=python).returncode == 0
+
+
+def test_the_server_needs_nothing_newer_than_python_3_7() -> None:
+    vermin = shutil.which("vermin", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if vermin is None:
+        pytest.skip("vermin is not installed")
+    done = subprocess.run(
+        [vermin, "-t=3.7-", "--no-tips", "--violations", "--eval-annotations", str(SERVER)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 3,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+# A plain static web server over the same directory.
+
+NGINX = """\
+daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+{recipe}
+}}
+"""
+
+
+@pytest.mark.clients
+def test_installers_install_from_nginx_configured_as_documented(root: Path, tmp_path: Path) -> None:
+    import re
+    import socket
+
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    document = (SERVER.parent.parent / "docs" / "serving.md").read_text("utf-8")
+    recipe = re.findall(r"```nginx\n(.*?)```", document, re.DOTALL)[0]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    recipe = recipe.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("/srv/mirror", str(root))
+    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, recipe=recipe))
+    os.chmod(root.parent.parent, 0o755)
+    process = subprocess.Popen([nginx, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path), "-g", "user root;"])
+    try:
+        from tests.server_fixtures import HTML, JSON, wait_until
+
+        assert wait_until(lambda: answers(port))
+        for accept, media_type in ((JSON, JSON), (HTML, HTML), (f"{JSON}, {HTML}; q=0.1, text/html; q=0.01", JSON)):
+            answer = ask(port, "/simple/alpha/", f"Accept: {accept}")
+            assert (answer.status, answer["Content-Type"], answer["Vary"][:6]) == (200, media_type, "Accept")
+        assert ask(port, "/simple/alpha/")["Content-Type"].startswith("text/html")
+        assert sha256(ask(port, LARGE).body) == sha256((root / LARGE[1:]).read_bytes())
+        python = make_environment(tmp_path)
+        index = f"http://127.0.0.1:{port}/simple/"
+        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-cache-dir")
+        run(tmp_path, *pip, "--index-url", index, "alpha")
+        uv_pip = (
+            uv.find_uv_bin(),
+            "pip",
+            "install",
+            "--no-config",
+            "--no-python-downloads",
+            "--no-cache",
+            "--reinstall",
+        )
+        run(tmp_path, *uv_pip, "--python", python, "--default-index", index, "alpha")
+        assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(port, "/simple/").status == 200
+    except OSError:
+        return False
