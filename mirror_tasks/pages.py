@@ -262,8 +262,8 @@ def _by_version(by_text: Mapping[str, list[_Entry]], skipped: list[tuple[str, st
 
 
 _PLAIN_NAMES = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}\n)*").fullmatch
-_HOST = re.compile(r"https?://[A-Za-z0-9.:-]+/").match
-_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:-]+/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
+_HOST = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/").match
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
 _INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
 
 
@@ -395,7 +395,7 @@ def _absolute(base: str, link: str) -> str:
         parts = urlsplit(urldefrag(urljoin(base, link)).url)
         if parts.scheme not in _SCHEMES or (parts.scheme == "file" and not base.startswith("file:")):
             return ""
-        if not parts.hostname and parts.scheme != "file":
+        if parts.scheme != "file" and (not parts.hostname or parts.port == 0):  # a port that is none raises
             return ""
     except ValueError:
         return ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urlsplit, urlunsplit
 
 from mirror_tasks.errors import UpstreamError
 
@@ -42,8 +42,7 @@ class PipSettings:
 
 def without_credentials(url: str) -> str:
     """Return ``url`` as it may be shown and stored."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
 
 
 def default_index() -> str:
@@ -54,15 +53,18 @@ def default_index() -> str:
 
     :raises UpstreamError: none is configured, and the default can't be found out.
     """
+    if named := os.environ.get("PIP_INDEX_URL"):
+        return named
     with _endpoint() as answer:
         if extra := _setting("extra-index-url"):
             shown = ", ".join(map(without_credentials, extra.split()))
             _log.warning("pip's extra-index-url is not used; to use it, list it under index in mirror.yaml: %s", shown)
-        configured = os.environ.get("PIP_INDEX_URL") or _setting("index-url")
-        default = configured or answer.communicate()[0].strip()
-    if not default:
-        raise UpstreamError("looking for", "the index", "pip has none configured", "Set index in mirror.yaml.")
-    return default
+        url = _setting("index-url") or answer.communicate()[0].strip()
+    if not url:
+        raise UpstreamError(
+            "looking for", "the index", "expected one in pip's configuration, found none", "Set index in mirror.yaml."
+        )
+    return url
 
 
 def pip_settings() -> PipSettings:

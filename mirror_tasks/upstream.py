@@ -9,6 +9,7 @@ Credentials, from the index's URL or from netrc, go to the index's own origin on
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import hashlib
 import json
@@ -129,7 +130,7 @@ class Upstream:
         self._given = indexes
         self._retries = retries
         self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
+        self._sleep = self._closed.wait if sleep is None else sleep
         self._lock = threading.Lock()
         self._known_indexes: tuple[str, ...] = ()
         self._roads: _Roads | None = None
@@ -422,12 +423,18 @@ class _Roads:
 
 
 def _origin(url: str) -> _Origin:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError as error:
+        problem = f"expected a URL, found something else ({error})"
+        raise UpstreamError("looking at", without_credentials(url), problem, "Check the index setting.") from error
+    return parts.scheme, (parts.hostname or "").lower(), port
 
 
 def _basic(user: str, password: str) -> str:
-    return urllib3.make_headers(basic_auth=f"{user}:{password}")["authorization"]
+    """RFC 7617, 2.1: servers that say which charset they want want UTF-8; urllib3 and requests send Latin-1."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 # --- Pages
@@ -511,12 +518,15 @@ def _refusal(answer: Answer, doing: str) -> Exception:
 
 def _redirected(url: str, location: str, doing: str) -> str:
     """Return where to go on: nowhere but to http and https, and from https only to https."""
-    target = without_credentials(urljoin(url, location))
     allowed = ("https",) if url.startswith("https:") else ("http", "https")
-    if urlsplit(target).scheme not in allowed or not urlsplit(target).hostname:
-        problem = f"expected a redirect to {' or '.join(allowed)}, found one to {target:.200}"
-        raise UpstreamError(doing, url, problem, "Report it to whoever runs the index.")
-    return target
+    try:
+        target = without_credentials(urljoin(url, location))
+        if _origin(target)[0] in allowed and _origin(target)[1]:
+            return target
+    except (ValueError, UpstreamError):
+        target = location
+    problem = f"expected a redirect to {' or '.join(allowed)}, found one to {target!r:.200}"
+    raise UpstreamError(doing, url, problem, "Report it to whoever runs the index.")
 
 
 def _may_pass(error: Exception) -> bool:

@@ -213,6 +213,8 @@ def test_an_encoded_separator_in_a_link_never_becomes_a_file_name(link: str) -> 
         ({"url": "data:,x"}, "URL"),
         ({"url": "javascript:alert(1)"}, "URL"),
         ({"url": "https://["}, "URL"),
+        ({"url": "https://files.example.com:99999/foo-1.0.tar.gz"}, "URL"),
+        ({"url": "https://files.example.com:x/foo-1.0.tar.gz"}, "URL"),
         ({"url": "http:///foo-1.0.tar.gz"}, "URL"),
         ({"size": "12"}, "size"),
         ({"size": -1}, "size"),
