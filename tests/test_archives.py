@@ -1,0 +1,463 @@
+"""An archive that lies is refused, with a line that says why; nothing is extracted, and no read is unbounded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirror_tasks import archives
+from mirror_tasks.archives import tar_members, zip_members
+from mirror_tasks.errors import MetadataError
+from mirror_tasks.metadata import parse_metadata, sdist_metadata, wheel_metadata
+from tests.making import EPOCH, sdist, tar_gz_of, tar_of, wheel, zip_of
+
+NAME, WHEEL = wheel("Foo.Bar", "1.0", requires=["baz>=2"])
+INFO = "foo_bar-1.0.dist-info"
+METADATA = b"Metadata-Version: 2.1\nName: Foo.Bar\nVersion: 1.0\nRequires-Dist: baz>=2\n"
+TAR_NAME, TAR = sdist("Foo.Bar", "1.0", requires=["baz>=2"])
+ROOT = "foo_bar-1.0"
+PKG_INFO = METADATA.replace(b"2.1", b"2.2")
+
+
+def why_refused(read: Callable[[io.BytesIO, str], object], content: bytes, filename: str) -> str:
+    """Return what is wrong, having checked that it is one readable line that names the file."""
+    with pytest.raises(MetadataError) as caught:
+        read(io.BytesIO(content), filename)
+    problem = caught.value.problem
+    assert caught.value.subject == filename
+    assert "\n" not in str(caught.value)
+    assert 10 < len(problem) < 400
+    return problem
+
+
+def why_wheel(content: bytes, filename: str = NAME) -> str:
+    return why_refused(wheel_metadata, content, filename)
+
+
+def why_sdist(content: bytes, filename: str = TAR_NAME) -> str:
+    return why_refused(sdist_metadata, content, filename)
+
+
+def metadata_of(content: bytes) -> bytes:
+    return wheel_metadata(io.BytesIO(content), NAME)
+
+
+def wheel_of(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for path, content in members:
+            archive.writestr(zipfile.ZipInfo(path, EPOCH) if isinstance(path, str) else path, content, compression)
+    return stream.getvalue()
+
+
+def tar_entry(path: str, content: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(path)
+    entry.size = len(content)
+    for field, value in fields.items():
+        setattr(entry, field, value)
+    return entry, content
+
+
+def requires_of(*members: tuple[tarfile.TarInfo, bytes]) -> tuple[str, ...]:
+    return sdist_metadata(io.BytesIO(tar_gz_of(members)), TAR_NAME).requires_dist
+
+
+def gz(content: bytes, level: int = 1) -> bytes:
+    return gzip.compress(content, level, mtime=0)
+
+
+class Ranges(io.RawIOBase):
+    """A wheel that is fetched as it is read, and counts what was."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._at, self.fetched = content, 0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, len(self._content))[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self._content) if size < 0 else self._at + size
+        content = self._content[self._at : end]
+        self._at += len(content)
+        self.fetched += len(content)
+        return content
+
+
+# What is right is read
+
+
+def test_metadata_is_what_the_wheel_holds_to_the_byte() -> None:
+    assert metadata_of(wheel_of((f"{INFO}/METADATA", METADATA))) == METADATA
+    assert metadata_of(wheel_of((f"{INFO}/METADATA", METADATA), compression=zipfile.ZIP_DEFLATED)) == METADATA
+
+
+def test_only_the_end_of_a_wheel_is_fetched() -> None:
+    _, big = wheel("Foo.Bar", "1.0", files={"foo_bar/data.bin": bytes(5_000_000)})
+    ranges = Ranges(big)
+    wheel_metadata(ranges, NAME)  # type: ignore[arg-type]
+    assert ranges.fetched < 10_000
+
+
+def test_a_wheel_with_more_members_than_a_plain_zip_can_count_is_read() -> None:
+    members = [(f"foo_bar/{number}", b"") for number in range(66_000)]
+    assert metadata_of(wheel_of((f"{INFO}/METADATA", METADATA), *members)) == METADATA
+
+
+def test_a_folder_of_the_wheel_may_be_spelled_in_any_way_that_normalises_to_its_release() -> None:
+    assert metadata_of(wheel_of(("Foo.Bar-1.0.0.dist-info/METADATA", METADATA))) == METADATA
+
+
+# Zips that lie
+
+
+def test_a_file_that_is_no_zip_is_refused() -> None:
+    assert "expected a zip" in why_wheel(b"")
+    assert "expected a zip" in why_wheel(b"<!DOCTYPE html><html><body>404</body></html>")
+    assert "expected a zip" in why_wheel(TAR)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
+def test_a_wheel_cut_short_is_refused(kept: float) -> None:
+    assert "cut short" in why_wheel(WHEEL[: int(len(WHEEL) * kept)])
+
+
+def test_what_was_appended_to_a_wheel_is_refused() -> None:
+    assert "appended" in why_wheel(WHEEL + b"junk")
+    assert "appended" in why_wheel(WHEEL[:-2] + struct.pack("<H", 4) + b"junk")
+
+
+def test_what_was_put_before_a_wheel_is_refused() -> None:
+    assert "before" in why_wheel(b"#!/bin/sh\n" + WHEEL)
+
+
+def test_a_prefix_that_the_offsets_were_adjusted_to_is_refused() -> None:
+    stream = io.BytesIO()
+    stream.write(b"#!/usr/bin/env python\n")
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr(f"{INFO}/METADATA", METADATA)
+    assert "something before it" in why_wheel(stream.getvalue())
+
+
+def test_a_zip_behind_another_zip_is_refused() -> None:
+    other = wheel_of((f"{INFO}/METADATA", METADATA.replace(b"baz>=2", b"evil")))
+    assert "before" in why_wheel(other + WHEEL)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_wheel_with_two_metadata_is_refused_whichever_would_win() -> None:
+    twice = wheel_of((f"{INFO}/METADATA", METADATA), (f"{INFO}/METADATA", METADATA.replace(b"baz", b"evil")))
+    assert f"expected one {INFO}/METADATA, found 2" in why_wheel(twice)
+
+
+def test_a_wheel_with_two_dist_infos_is_refused() -> None:
+    two = wheel_of((f"{INFO}/METADATA", METADATA), ("evil-1.0.dist-info/METADATA", METADATA))
+    assert f"expected one .dist-info folder, found {INFO}, evil-1.0.dist-info" in why_wheel(two)
+
+
+def test_a_wheel_without_metadata_is_refused() -> None:
+    assert "expected one .dist-info folder, found none" in why_wheel(wheel_of(("foo_bar.py", b"")))
+    assert f"expected one {INFO}/METADATA, found 0" in why_wheel(wheel_of((f"{INFO}/WHEEL", b"")))
+    assert "expected one .dist-info folder, found none" in why_wheel(wheel_of((f"deeper/{INFO}/METADATA", METADATA)))
+
+
+@pytest.mark.parametrize("folder", ["evil-1.0.dist-info", "foo_bar-2.0.dist-info", "foo_bar.dist-info", ".dist-info"])
+def test_a_wheel_whose_folder_is_of_another_release_is_refused(folder: str) -> None:
+    assert f"another release: {folder}" in why_wheel(wheel_of((f"{folder}/METADATA", METADATA)))
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../evil.py", "foo_bar/../../evil.py", "foo_bar/.."])
+def test_a_path_that_leads_out_of_the_archive_is_refused(path: str) -> None:
+    assert repr(path) in why_wheel(wheel_of((f"{INFO}/METADATA", METADATA), (path, b"")))
+    assert repr(path) in why_sdist(tar_gz_of([tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO), tar_entry(path)]))
+
+
+def test_a_name_with_a_nul_in_it_is_refused() -> None:
+    hidden = wheel_of((f"{INFO}/METADATA", METADATA), ("foo_bar.py_evil", b"")).replace(b"py_evil", b"py\0evil")
+    assert "paths inside the archive" in why_wheel(hidden)
+
+
+def test_metadata_that_is_a_link_is_refused() -> None:
+    link = zipfile.ZipInfo(f"{INFO}/METADATA", EPOCH)
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    assert "not a regular file" in why_wheel(wheel_of((link, b"/etc/passwd")))
+
+
+def test_encrypted_metadata_is_refused() -> None:
+    content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA)))
+    central = content.index(b"PK\1\2")
+    content[central + 8] |= 1
+    assert "is encrypted" in why_wheel(bytes(content))
+
+
+def test_metadata_compressed_as_no_wheel_is_is_refused() -> None:
+    lzma = wheel_of((f"{INFO}/METADATA", METADATA), compression=zipfile.ZIP_LZMA)
+    assert "found compression 14" in why_wheel(lzma)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_inflated() -> None:
+    bomb = METADATA + b"\n" + bytes(5_000_000)
+    packed = wheel_of((f"{INFO}/METADATA", bomb), compression=zipfile.ZIP_DEFLATED)
+    assert len(packed) < 20_000
+    assert "a zip bomb" in why_wheel(packed)
+
+
+def test_a_size_beyond_reason_is_refused_by_what_the_directory_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "LARGEST_MEMBER", 1000)
+    assert "has 1,080 bytes" in why_wheel(wheel_of((f"{INFO}/METADATA", METADATA.ljust(1080))))
+    assert "has 1,080 bytes" in why_sdist(tar_gz_of([tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO.ljust(1080))]))
+
+
+def test_a_member_bigger_than_its_directory_says_is_refused() -> None:
+    content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA + bytes(100)), compression=zipfile.ZIP_DEFLATED))
+    central = content.index(b"PK\1\2")
+    content[central + 24 : central + 28] = struct.pack("<L", 10)
+    assert "damaged" in why_wheel(bytes(content))
+
+
+def test_a_changed_byte_in_metadata_is_noticed() -> None:
+    assert "Bad CRC-32" in why_wheel(wheel_of((f"{INFO}/METADATA", METADATA)).replace(b"baz>=2", b"bax>=2", 1))
+
+
+def test_a_directory_that_names_a_member_otherwise_than_the_member_does_is_refused() -> None:
+    first, sep, rest = wheel_of((f"{INFO}/METADATA", METADATA)).partition(b"PK\1\2")
+    assert "damaged" in why_wheel(first.replace(b"METADATA", b"METADATE") + sep + rest)
+
+
+def test_members_that_overlap_are_refused() -> None:
+    content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA), ("foo_bar.py", b"pass")))
+    second = content.rindex(b"PK\1\2")
+    content[second + 42 : second + 46] = struct.pack("<L", 40)
+    assert "overlaps another" in why_wheel(bytes(content))
+
+
+def test_a_directory_beyond_reason_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "LARGEST_DIRECTORY", 500)
+    assert "more than the 500 that are read" in why_wheel(zip_of({f"foo_bar/{number}": b"" for number in range(20)}))
+
+
+def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 100)
+    many = {f"{ROOT}/{number}": b"" for number in range(500)}
+    assert "more than 100 members" in why_wheel(zip_of(many))
+    assert "more than 100 members" in why_sdist(tar_gz_of(many))
+
+
+def test_an_empty_zip_is_refused() -> None:
+    assert "no members" in why_wheel(zip_of({}))
+
+
+# Tars that lie
+
+
+def test_a_file_that_is_no_gzipped_tar_is_refused() -> None:
+    for content in (b"", b"<html>404</html>", WHEEL, tar_of({f"{ROOT}/PKG-INFO": PKG_INFO}), gz(b"not a tar" * 100)):
+        assert why_sdist(content)
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.3, 0.6, 0.9])
+def test_an_sdist_cut_short_is_refused(kept: float) -> None:
+    noise = b"".join(struct.pack("<Q", number * 0x9E3779B97F4A7C15 % 2**64) for number in range(5000))
+    content = tar_gz_of({f"{ROOT}/PKG-INFO": PKG_INFO, f"{ROOT}/noise": noise})
+    assert "damaged" in why_sdist(content[: int(len(content) * kept)])
+
+
+def test_a_tar_cut_short_inside_sound_gzip_is_refused() -> None:
+    assert "ends in the middle" in why_sdist(
+        gz(tar_of({f"{ROOT}/PKG-INFO": PKG_INFO, f"{ROOT}/x": bytes(9000)})[:3000])
+    )
+
+
+def test_an_sdist_gzipped_in_several_pieces_is_read_to_its_end() -> None:
+    content = tar_of({f"{ROOT}/a": bytes(3000), f"{ROOT}/PKG-INFO": PKG_INFO})
+    pieces = gz(content[:1000]) + gz(content[1000:2048]) + gz(content[2048:])
+    assert sdist_metadata(io.BytesIO(pieces), TAR_NAME).requires_dist == ("baz>=2",)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE])
+def test_no_link_is_followed_and_no_device_read(kind: bytes) -> None:
+    link = tar_entry(f"{ROOT}/PKG-INFO", type=kind, linkname="/etc/passwd")
+    assert f"{ROOT}/PKG-INFO is not a regular file" in why_sdist(tar_gz_of([tar_entry(f"{ROOT}/setup.py"), link]))
+
+
+def test_links_that_nobody_reads_do_no_harm() -> None:
+    link = tar_entry(f"{ROOT}/docs", type=tarfile.SYMTYPE, linkname="../../etc")
+    assert requires_of(link, tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO)) == ("baz>=2",)
+
+
+def test_a_file_that_is_there_twice_and_differs_is_refused_whichever_would_win() -> None:
+    other = PKG_INFO.replace(b"baz", b"evil")
+    twice = [tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO), tar_entry(f"./{ROOT}//PKG-INFO", other)]
+    assert "is there twice, and differs" in why_sdist(tar_gz_of(twice))
+    assert "is there twice, and differs" in why_sdist(tar_gz_of(twice[::-1]))
+
+
+def test_a_file_that_is_there_twice_but_the_same_is_read() -> None:
+    assert requires_of(*[tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO)] * 2) == ("baz>=2",)
+
+
+def test_a_gzip_bomb_is_refused_when_it_passes_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_HARMLESS_TAR", 1_000_000)
+    bomb = gz(tar_of({f"{ROOT}/zeros": bytes(8_000_000), f"{ROOT}/PKG-INFO": PKG_INFO}), level=9)
+    assert len(bomb) < 20_000
+    assert "a bomb" in why_sdist(bomb)
+
+
+def test_zeros_behind_the_end_of_a_tar_are_not_read() -> None:
+    content = tar_of({f"{ROOT}/PKG-INFO": PKG_INFO}) + bytes(80_000_000)
+    assert sdist_metadata(io.BytesIO(gz(content)), TAR_NAME).requires_dist == ("baz>=2",)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_claims_gigabytes_is_refused_unread(kind: bytes) -> None:
+    claim = tarfile.TarInfo("x")
+    claim.type, claim.size = kind, 3 << 30
+    content = claim.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)
+    assert "a header of 3,221,225,472 bytes" in why_sdist(gz(content))
+
+
+@pytest.mark.parametrize(
+    "record", [b"0 path=x\n", b"-9 path=x\n", b"2 path=x\n", b"3 path=x\n", b"x path=y\n", b"path=\n"]
+)
+def test_a_pax_header_that_is_none_ends_reading(record: bytes) -> None:
+    described = tar_entry("pax", record, type=tarfile.XHDTYPE)
+    # A record of length 0 can keep a careless reader for ever: this test then does not end.
+    assert "damaged" in why_sdist(tar_gz_of([described, tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO)]))
+
+
+def test_two_headers_that_give_a_member_two_paths_are_refused() -> None:
+    name = tar_entry("././@LongLink", f"{ROOT}/PKG-INFO\0".encode(), type=tarfile.GNUTYPE_LONGNAME)
+    pax = tar_entry("pax", b"20 path=foo/PKG-INF\n", type=tarfile.XHDTYPE)
+    member = tar_entry("x", PKG_INFO)
+    assert "two headers that describe one member" in why_sdist(tar_gz_of([name, pax, member]))
+
+
+def test_a_path_or_a_size_for_all_members_is_refused() -> None:
+    every = tar_entry("pax", b"11 size=99\n", type=tarfile.XGLTYPE)
+    assert "for all members" in why_sdist(tar_gz_of([every, tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO)]))
+
+
+def test_a_negative_size_is_refused() -> None:
+    header = bytearray(tar_entry(f"{ROOT}/x")[0].tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 11 + b"\0"
+    assert "negative size" in why_sdist(gz(bytes(header) + bytes(1024)))
+
+
+def test_a_hundred_thousand_members_are_passed_by() -> None:
+    empty = tarfile.TarInfo(f"{ROOT}/x").tobuf(tarfile.USTAR_FORMAT)
+    content = gz(empty * 100_000 + tar_of({f"{ROOT}/PKG-INFO": PKG_INFO}))
+    assert sdist_metadata(io.BytesIO(content), TAR_NAME).requires_dist == ("baz>=2",)
+
+
+# The tar reader is this project's own: it has to see what tarfile sees, which is what installers unpack with
+
+
+def as_tarfile_sees(content: bytes) -> list[tuple[str, bool, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        return [(one.name, one.isreg(), read_by_tarfile(archive, one)) for one in archive]
+
+
+def read_by_tarfile(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member) if member.isreg() else None
+    return stream.read() if stream else b""
+
+
+def as_seen_here(content: bytes) -> list[tuple[str, bool, bytes]]:
+    members = tar_members(io.BytesIO(content), TAR_NAME)
+    return [(one.path, one.is_file, one.read() if one.is_file else b"") for one in members]
+
+
+PATHS = st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), min_size=1)
+KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
+
+
+@st.composite
+def tars(draw: st.DrawFn) -> bytes:
+    stream = io.BytesIO()
+    kind = draw(st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+    with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
+        for number, parts in enumerate(draw(st.lists(PATHS, max_size=6))):
+            path = "/".join([f"m{number}", *(part for part in parts if part not in {".", ".."})])
+            if kind == tarfile.USTAR_FORMAT:
+                path = path.encode("ascii", "replace").decode()[:90].rstrip("/")
+            entry, content = tar_entry(path, draw(st.binary(max_size=1500)), type=draw(KINDS), linkname="a" * 150)
+            if kind == tarfile.USTAR_FORMAT:
+                entry.linkname = "a"
+            entry.mtime = draw(st.sampled_from([0, 1.5]))
+            if not entry.isreg():
+                entry.size, content = 0, b""
+            archive.addfile(entry, io.BytesIO(content))
+    return gz(stream.getvalue())
+
+
+@settings(max_examples=60, deadline=None)
+@given(tars())
+def test_a_tar_is_seen_as_tarfile_sees_it(content: bytes) -> None:
+    assert as_seen_here(content) == as_tarfile_sees(content)
+
+
+# Whatever the bytes
+
+
+def changed(content: bytes) -> st.SearchStrategy[bytes]:
+    """Strategy: the content with a few bytes replaced, put in or taken out."""
+    edits = st.tuples(st.integers(0, len(content) - 1), st.integers(0, 20), st.binary(max_size=20))
+
+    def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
+        result = content
+        for at, removed, put in changes:
+            result = result[:at] + put + result[at + removed :]
+        return result
+
+    return st.lists(edits, min_size=1, max_size=4).map(apply)
+
+
+def outcomes(read: Callable[[], object]) -> Iterator[str]:
+    try:
+        read()
+        yield "read"
+    except MetadataError as error:
+        yield str(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(changed(WHEEL))
+def test_no_wheel_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
+    assert all(outcomes(lambda: parse_metadata(metadata_of(content), NAME)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(changed(gzip.decompress(TAR)))
+def test_no_sdist_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
+    assert all(outcomes(lambda: sdist_metadata(io.BytesIO(gz(content)), TAR_NAME)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(changed(sdist("Foo.Bar", "1.0", "zip", requires=["baz"])[1]))
+def test_no_zipped_sdist_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
+    assert all(outcomes(lambda: sdist_metadata(io.BytesIO(content), "foo_bar-1.0.zip")))
+
+
+def test_members_of_a_zip_are_listed_with_their_kind() -> None:
+    members = {
+        member.path: member.is_file for member in zip_members(io.BytesIO(zip_of({"a/b": b"", "a/": b""})), "x.zip")
+    }
+    assert members == {"a/b": True, "a": False}
