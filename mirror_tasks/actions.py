@@ -116,6 +116,11 @@ class Actions:
         """Where a project's page stands in the mirror."""
         return self.config.output / "simple" / project / form
 
+    def download_targets(self, file: PlannedFile) -> list[Path]:
+        """Return what a download writes: the file, and a wheel's core metadata beside it."""
+        path = self.package_path(file.project, file.filename)
+        return [path, path.with_name(f"{path.name}.metadata")] if is_wheel(file.filename) else [path]
+
     def is_downloaded(self, file: PlannedFile) -> bool:
         """Say if a file stands in the mirror and was found right; reads no content, so that it costs next to nothing."""
         return self.ledger.known(self.package_path(file.project, file.filename)) == file.sha256
@@ -159,7 +164,9 @@ class Actions:
         try:
             with path.open("rb") as archive:
                 content = wheel_metadata(archive, file.filename)
-        except MetadataError:
+        except MetadataError as error:
+            reason = Unusable(f"{error.subject}: {error.problem}")
+            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, reason, None))
             beside.unlink(missing_ok=True)
             return
         found = sha256_of_bytes(content)

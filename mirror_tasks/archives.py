@@ -294,7 +294,8 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     start = 0
     while start < len(content) and content[start]:
         blank = content.find(b" ", start, start + 10)
-        end = start + int(content[start:blank])
+        length = content[start:blank]
+        end = start + int(length) if length.isdigit() else 0
         key, _, value = content[blank + 1 : end - 1].partition(b"=")
         # A record of no length would keep a careless reader for ever.
         if blank < 0 or end <= blank or not key:

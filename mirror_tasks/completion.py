@@ -171,10 +171,15 @@ class Completion:
         if isinstance(found, Solution):
             self._keep(case, found)
         elif case in self._failing:  # completed before, and still none: there is no more to add
-            self.unsolved.append(Unsolved(case.environment.name, case.root.name, found.lines))
-            del self._failing[case]
+            self._give_up(case, found)
         else:
             self._failing[case] = found
+
+    def _give_up(self, case: _Case, conflict: Conflict) -> None:
+        told = Unsolved(case.environment.name, case.root.name, conflict.lines)
+        if told not in self.unsolved:  # both ends of a range may have the same
+            self.unsolved.append(told)
+        del self._failing[case]
 
     def _keep(self, case: _Case, found: Solution) -> None:
         versions = {name: version for name, (version, _) in sorted(found.pins.items())}
@@ -196,8 +201,7 @@ class Completion:
                 del self._failing[case]
                 continue
             if isinstance(found, Conflict):
-                self.unsolved.append(Unsolved(case.environment.name, case.root.name, found.lines))
-                del self._failing[case]
+                self._give_up(case, found)
             else:
                 wants = wants.and_also(self._complete(case, conflict, found))
                 self._todo.append(case)

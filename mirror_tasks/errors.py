@@ -27,7 +27,8 @@ class MirrorError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.doing} {self.subject}: {self.problem}. {self.advice}"
+        ending = "\n" if "\n" in self.problem else ". "
+        return f"{self.doing} {self.subject}: {self.problem}{ending}{self.advice}"
 
 
 class UpstreamError(MirrorError):
@@ -76,9 +77,5 @@ class ConfigError(MirrorError):
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         lines = "".join(f"\n  {fault}" for fault in self.faults)
-        super().__init__(
-            "reading", str(path), f"{count} found:{lines}\n", "Nothing was fetched; correct the file and run again."
-        )
-
-    def __str__(self) -> str:
-        return f"{self.doing} {self.subject}: {self.problem}{self.advice}"
+        advice = "Nothing was fetched; correct the file and run again."
+        super().__init__("reading", str(path), f"{count} found:{lines}", advice)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
@@ -31,6 +31,7 @@ JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPES = frozenset({"text/html", "application/vnd.pypi.simple.v1+html"})
 
 _Entry = dict[str, Any]
+_Row = tuple[str, str, Any, "int | None", "str | None", Any, Any, "str | None"]
 
 # Kinds of files that an index may offer and no installer takes from it any more.
 _OTHER_KINDS = {
@@ -48,6 +49,8 @@ _OTHER_KINDS = {
 _MOST_TAGS = 2000
 _SCHEMES = ("https", "http", "file")
 _release = attrgetter("release")
+_FILENAME = itemgetter(0)
+_ONLY_SHA256 = {"sha256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Project:
         self,
         name: str,
         url: str,
-        files: dict[Version, list[_Entry]],
+        files: dict[Version, list[_Row]],
         skipped: Iterable[tuple[str, str]],
         status: tuple[str, str | None] = ("active", None),
     ) -> None:
@@ -100,14 +103,14 @@ class Project:
         self.versions = tuple(sorted(sorted(files, key=_release, reverse=True), reverse=True))
         self.skipped = tuple(skipped)
         self._url = url
-        self._files: dict[Version, list[_Entry] | tuple[File, ...]] = {**files}
+        self._files: dict[Version, list[_Row] | tuple[File, ...]] = {**files}
 
     def files(self, version: Version) -> tuple[File, ...]:
         """Return the files of ``version``, sorted by name, each once; none where the project has no such version."""
         found = self._files.get(version, ())
         if isinstance(found, list):
             # Two threads may both come here: they build equal tuples, and either may stay.
-            found = tuple(_file(entry, self._url) for entry in sorted(found, key=lambda entry: str(entry["filename"])))
+            found = tuple(_file(row, self._url) for row in sorted(found, key=_FILENAME))
             self._files[version] = found
         return found
 
@@ -235,29 +238,47 @@ def _sdist_pattern(project: str) -> Callable[[str], re.Match[str] | None]:
 
 def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str | None]) -> Project:
     skipped: list[tuple[str, str]] = []
-    by_text: dict[str, list[_Entry]] = {}
+    by_text: dict[str, list[_Row]] = {}
     for entry in entries if _all_sound(entries) else _sound(entries, url, skipped):
         text, reason = _parse_filename(entry["filename"], name)
         if reason:
             skipped.append((entry["filename"], reason))
         elif text in by_text:
-            by_text[text].append(entry)
+            by_text[text].append(_row(entry))
         else:
-            by_text[text] = [entry]
+            by_text[text] = [_row(entry)]
     return Project(name, url, _by_version(by_text, skipped), skipped, status)
 
 
-def _by_version(by_text: Mapping[str, list[_Entry]], skipped: list[tuple[str, str]]) -> dict[Version, list[_Entry]]:
+def _row(entry: _Entry) -> _Row:
+    """Return the values of the entry that count, in the order of File's: half the memory of the entry."""
+    get, hashes = entry.get, entry["hashes"]
+    metadata = get("core-metadata")
+    if metadata is None:  # PEP 714: the old name counts only where the new one is not there
+        metadata = get("dist-info-metadata")
+    return (
+        entry["filename"],
+        entry["url"],
+        hashes["sha256"] if len(hashes) == 1 else hashes,
+        get("size"),
+        get("requires-python"),
+        get("yanked"),
+        metadata["sha256"] if type(metadata) is dict and metadata.keys() == _ONLY_SHA256 else metadata,
+        get("upload-time"),
+    )
+
+
+def _by_version(by_text: Mapping[str, list[_Row]], skipped: list[tuple[str, str]]) -> dict[Version, list[_Row]]:
     """Bring together what PEP 440 takes for one version, as it does 1.0 and 1.0.0."""
-    by_version: dict[Version, list[_Entry]] = {}
-    for text, entries in by_text.items():
+    by_version: dict[Version, list[_Row]] = {}
+    for text, rows in by_text.items():
         version = _version(text)
         if version is None:
-            skipped += [(entry["filename"], f"its version {text!r} breaks PEP 440") for entry in entries]
+            skipped += [(row[0], f"its version {text!r} breaks PEP 440") for row in rows]
         elif version in by_version:
-            by_version[version] += entries
+            by_version[version] += rows
         else:
-            by_version[version] = entries
+            by_version[version] = rows
     return by_version
 
 
@@ -355,33 +376,25 @@ def _entry_fault(entry: _Entry, base: str) -> str | None:
     return None
 
 
-def _file(entry: _Entry, base: str) -> File:
-    yanked = entry.get("yanked")
+def _file(row: _Row, base: str) -> File:
+    filename, url, hashes, size, requires_python, yanked, metadata, upload_time = row
     return File(
-        entry["filename"],
-        _absolute(base, entry["url"]),
-        _digests(entry["hashes"]),
-        entry.get("size"),
-        entry.get("requires-python") or None,
+        filename,
+        _absolute(base, url),
+        _digests(hashes),
+        size,
+        requires_python or None,
         # PEP 592: a reason may be missing. An empty text is no boolean false: uv takes it as yanked, and so does this.
         None if yanked is None or yanked is False else "" if yanked is True else yanked,
-        _sidecar(entry),
-        entry.get("upload-time") or None,
+        _digests(metadata) if isinstance(metadata, (str, dict)) else {} if metadata is True else None,
+        upload_time or None,
     )
 
 
-def _digests(hashes: Mapping[str, object]) -> dict[str, str]:
-    return {algorithm.lower(): digest.lower() for algorithm, digest in hashes.items() if isinstance(digest, str)}
-
-
-def _sidecar(entry: _Entry) -> dict[str, str] | None:
-    """PEP 714: ``core-metadata`` counts, and ``dist-info-metadata`` only where that is not there."""
-    announced = entry.get("core-metadata")
-    if announced is None:
-        announced = entry.get("dist-info-metadata")
-    if isinstance(announced, dict):
-        return _digests(announced)
-    return {} if announced is True else None
+def _digests(announced: str | Mapping[str, object]) -> dict[str, str]:
+    if isinstance(announced, str):
+        return {"sha256": announced.lower()}
+    return {algorithm.lower(): digest.lower() for algorithm, digest in announced.items() if isinstance(digest, str)}
 
 
 def _absolute(base: str, link: str) -> str:

@@ -310,6 +310,6 @@ def check(verdicts: Sequence[Verdict], output: Path) -> None:
             for one in failed
         )
         raise ResolutionError(
-            "proving", str(output), f"expected every requirement to install, found {len(failed)} that do not:{lines}\n ",
+            "proving", str(output), f"expected every requirement to install, found {len(failed)} that do not:{lines}",
             "Run `doit mirror` if the mirror is not of today's mirror.yaml; `doit explain NAME` tells what is there and why.",
         )  # fmt: skip

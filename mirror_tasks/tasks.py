@@ -349,6 +349,11 @@ class MirrorTasks:
             plan = plan.with_what_was(self._last_plan)
         self.actions.keep_plan(plan)
         self._plan = plan
+        for gap in plan.gaps:
+            if gap.undecided:
+                self.tally.note(
+                    f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
+                )
         size = readable(plan.size)
         self.tally.note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
@@ -382,7 +387,7 @@ class MirrorTasks:
         raise ResolutionError(
             "resolving",
             str(self.config.path),
-            f"expected releases that can be installed together for each requirement, found none for:{lines}\n ",
+            f"expected releases that can be installed together for each requirement, found none for:{lines}",
             "Change the requirement, or add a marker for the environments that need it; all the rest is there.",
         )
 
@@ -435,7 +440,7 @@ class MirrorTasks:
             self.actions.download,
             file,
             clean=True,
-            targets=[self.actions.package_path(file.project, file.filename)],
+            targets=self.actions.download_targets(file),
             uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
             subtask_of=self.name("download"),
             doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
