@@ -50,7 +50,6 @@ _MOST_TAGS = 2000
 _SCHEMES = ("https", "http", "file")
 _release = attrgetter("release")
 _FILENAME = itemgetter(0)
-_ONLY_SHA256 = {"sha256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,20 +251,26 @@ def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str 
 
 def _row(entry: _Entry) -> _Row:
     """Return the values of the entry that count, in the order of File's: half the memory of the entry."""
-    get, hashes = entry.get, entry["hashes"]
+    get = entry.get
     metadata = get("core-metadata")
     if metadata is None:  # PEP 714: the old name counts only where the new one is not there
         metadata = get("dist-info-metadata")
     return (
         entry["filename"],
         entry["url"],
-        hashes["sha256"] if len(hashes) == 1 else hashes,
+        _compact(entry["hashes"]),
         get("size"),
         get("requires-python"),
         get("yanked"),
-        metadata["sha256"] if type(metadata) is dict and metadata.keys() == _ONLY_SHA256 else metadata,
+        _compact(metadata) if type(metadata) is dict else metadata is True,
         get("upload-time"),
     )
+
+
+def _compact(hashes: dict[str, object]) -> str | dict[str, object]:
+    """Return a sole sha256 as such."""
+    sha256 = hashes.get("sha256")
+    return sha256 if type(sha256) is str and len(hashes) == 1 else hashes
 
 
 def _by_version(by_text: Mapping[str, list[_Row]], skipped: list[tuple[str, str]]) -> dict[Version, list[_Row]]:
@@ -386,7 +391,7 @@ def _file(row: _Row, base: str) -> File:
         requires_python or None,
         # PEP 592: a reason may be missing. An empty text is no boolean false: uv takes it as yanked, and so does this.
         None if yanked is None or yanked is False else "" if yanked is True else yanked,
-        _digests(metadata) if isinstance(metadata, (str, dict)) else {} if metadata is True else None,
+        {} if metadata is True else None if metadata is False else _digests(metadata),
         upload_time or None,
     )
 

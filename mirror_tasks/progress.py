@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
@@ -64,6 +73,12 @@ class Tally:
             self.planned_files += files
             self.planned_bytes += size
             self.received_bytes = 0
+
+    def brief(self) -> str:
+        """Return the state in few words, the numbers of bytes being shown beside it."""
+        if self.planned_files:
+            return f"downloading {self.done_files}/{self.planned_files} files"
+        return f"resolving {self.pages} projects, {self.metadata} files {self.newest[:30]}"
 
     def sentence(self) -> str:
         """Return the state in one line."""
@@ -126,31 +141,26 @@ class _Bars(Progress):
     """rich's progress display, fed from a tally each time it is drawn."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
+        self._tally = tally
+        self._bar: TaskID | None = None
         super().__init__(
             TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=20),
             console=console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._tally = tally
         self._bar = self.add_task("resolving", total=None)
 
-    def get_renderables(self):  # type: ignore[no-untyped-def]
+    def get_renderables(self) -> Iterable[RenderableType]:
         """Read the tally, then draw."""
-        tally = self._tally
-        description = (
-            f"downloading {tally.done_files}/{tally.planned_files} files"
-            if tally.planned_files
-            else f"resolving {tally.pages} projects, {tally.metadata} releases {tally.newest[:30]}"
-        )
-        self.update(
-            self._bar, description=description, total=tally.planned_bytes or None, completed=tally.received_bytes
-        )
+        if self._bar is not None:
+            tally = self._tally
+            if tally.planned_files and len(self.columns) == 2:
+                self.columns = (*self.columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            total, done = tally.planned_bytes or None, min(tally.received_bytes, tally.planned_bytes)
+            self.update(self._bar, description=tally.brief(), total=total, completed=done)
         yield from super().get_renderables()
 
 

@@ -27,7 +27,15 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InsecureRequestWarning,
+    LocationValueError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 from urllib3.util.ssl_ import create_urllib3_context
 
 from mirror_tasks.errors import UpstreamError
@@ -160,7 +168,7 @@ class Upstream:
         with self._lock:
             if not self._known_indexes:
                 given = [default_index()] if self._given is None else self._given
-                self._known_indexes = tuple(index.rstrip("/") + "/" for index in given)
+                self._known_indexes = tuple(map(_checked_index, given))
             return self._known_indexes
 
     def page(self, name: str, known: Page | None) -> Page:
@@ -273,7 +281,7 @@ class Upstream:
                 result = attempt()
             except (_ComeBack, HTTPError, BrokenBodyError, OSError) as error:
                 if not _may_pass(error) or count == retries or self._closed.is_set():
-                    if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
+                    if isinstance(error, (NewConnectionError, ConnectTimeoutError, ProxyError)):
                         self._unreachable.add(origin)
                     raise _told(error, doing, url, count + 1) from error
                 self._sleep(_wait(count, error))
@@ -393,7 +401,11 @@ class _Roads:
 
     def _new_pool(self, proxy: str | None, *, trusted: bool) -> urllib3.PoolManager:
         options: dict[str, Any] = {"num_pools": 64, "maxsize": self._connections, "timeout": self._timeout}
-        options |= {"cert_reqs": "CERT_NONE"} if trusted else {"ssl_context": self._tls()}
+        if trusted:  # as for pip, whose setting it is
+            urllib3.disable_warnings(InsecureRequestWarning)
+            options["cert_reqs"] = "CERT_NONE"
+        else:
+            options["ssl_context"] = self._tls()
         if proxy is None:
             return urllib3.PoolManager(**options)
         if proxy.startswith("socks"):
@@ -422,13 +434,23 @@ class _Roads:
         return self._context
 
 
+def _checked_index(index: str) -> str:
+    scheme, host, _ = _origin(index)
+    if scheme == "file" or (scheme in ("http", "https") and host):
+        return index.rstrip("/") + "/"
+    shown, problem = without_credentials(index), "expected a URL with http, https or file, found another"
+    raise UpstreamError("looking at the index", shown, problem, "Check the index setting.")
+
+
 def _origin(url: str) -> _Origin:
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     except ValueError as error:
         problem = f"expected a URL, found something else ({error})"
-        raise UpstreamError("looking at", without_credentials(url), problem, "Check the index setting.") from error
+        raise UpstreamError(
+            "looking at the index", without_credentials(url), problem, "Check the index setting."
+        ) from error
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
@@ -531,7 +553,7 @@ def _redirected(url: str, location: str, doing: str) -> str:
 
 def _may_pass(error: Exception) -> bool:
     """A certificate that was refused will be refused again, and a full disk stays full."""
-    if isinstance(error, SSLError) or (isinstance(error, ProxyError) and isinstance(error.original_error, SSLError)):
+    if isinstance(error, (SSLError, LocationValueError)):
         return False
     return isinstance(error, (_ComeBack, HTTPError, BrokenBodyError, ConnectionError, TimeoutError))
 
@@ -548,6 +570,8 @@ def _told(error: Exception, doing: str, url: str, attempts: int) -> Exception:
 
 
 def _in_words(error: Exception) -> str:
+    if isinstance(error, ProxyError):
+        return f"the proxy can't be used: {_in_words(error.original_error)}"
     text = str(error) or type(error).__name__
     plain = re.sub(r"^(<[^>]*>|HTTPS?Connection(Pool)?\([^)]*\)):\s*", "", text)
     return re.sub(r"//[^/\s@]*@", "//", plain)

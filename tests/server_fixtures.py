@@ -61,6 +61,7 @@ def project_page(name: str, files: dict[str, bytes]) -> tuple[bytes, bytes]:
         mark = f' data-core-metadata="sha256={sha256(metadata)}"' if metadata else ""
         anchors.append(f'<a href="{url}#sha256={sha256(content)}"{mark}>{html.escape(filename)}</a><br>')
         entry = {"filename": filename, "url": url, "hashes": {"sha256": sha256(content)}, "size": len(content)}
+        entry["upload-time"] = "2025-06-01T00:00:00Z" if "-2.1" in filename else "2024-06-01T00:00:00Z"
         entries.append({**entry, "core-metadata": {"sha256": sha256(metadata)}} if metadata else entry)
     versions = sorted({re.split(r"-|\.tar", filename)[1] for filename in files})
     page = {"meta": {"api-version": "1.4"}, "name": name, "versions": versions, "files": entries}

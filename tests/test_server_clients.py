@@ -93,6 +93,21 @@ def test_uv_installs_from_the_mirror(root: Path, tmp_path: Path, index: str) -> 
     assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
 
 
+def test_uv_locks_and_syncs_and_can_leave_out_what_is_newer(root: Path, tmp_path: Path) -> None:
+    project = '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = ["alpha"]\n'
+    (tmp_path / "pyproject.toml").write_text(project)
+    own = ("--no-config", "--no-python-downloads", "--no-cache", "--python", sys.executable)
+    versions = []
+    with running(root) as served:
+        for older_than in ("2026-01-01T00:00:00Z", "2025-01-01T00:00:00Z"):
+            index = ("--default-index", f"{served.url}simple/", "--exclude-newer", older_than)
+            run(tmp_path, uv.find_uv_bin(), "lock", *own, *index)
+            run(tmp_path, uv.find_uv_bin(), "sync", "--locked", *own, *index)
+            python = tmp_path / ".venv" / Path(sysconfig.get_path("scripts", "venv", {"base": ""})).name / "python"
+            versions.append(installed(tmp_path, str(python))["beta.two"])
+    assert versions == ["2.1", "2.0"]
+
+
 def test_pip_builds_an_sdist_from_the_mirror(root: Path, tmp_path: Path) -> None:
     python = make_environment(tmp_path)
     with running(root) as served:

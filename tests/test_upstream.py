@@ -962,6 +962,30 @@ def test_certificates_that_can_not_be_read_are_told(monkeypatch: pytest.MonkeyPa
         upstream.page("foo", None)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://[", "http://index.example.com:99999/", "ftp://index.example.com/", "simple", ""]
+)
+def test_an_index_that_is_no_url_is_told(url: str, waits: Waits) -> None:
+    with Upstream([url], sleep=waits) as upstream, pytest.raises(UpstreamError, match="expected a URL"):
+        upstream.page("foo", None)
+    assert waits == []
+
+
+def test_a_proxy_that_can_not_be_reached_is_told_and_given_up_once(
+    monkeypatch: pytest.MonkeyPatch, waits: Waits
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setattr("mirror_tasks.upstream.pip_settings", pip_settings.PipSettings)
+        with Upstream(["https://index.example.com/simple/"], retries=2, sleep=waits) as upstream:
+            for _ in range(3):
+                with pytest.raises(UpstreamError, match="the proxy") as failed:
+                    upstream.page("foo", None)
+    assert "secret" not in str(failed.value)
+    assert len(waits) == 2
+
+
 def test_threads_that_start_together_find_the_index_once(index: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
