@@ -125,6 +125,10 @@ class Actions:
         """Say if a file stands in the mirror and was found right; reads no content, so that it costs next to nothing."""
         return self.ledger.known(self.package_path(file.project, file.filename)) == file.sha256
 
+    def is_held(self, file: PlannedFile) -> bool:
+        """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
+        return not is_wheel(file.filename) and self.records.sdist_path(file.filename).exists()
+
     def download(self, file: PlannedFile) -> None:
         """Bring a file and its core metadata into the mirror, unless they are there.
 

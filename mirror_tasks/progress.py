@@ -59,11 +59,12 @@ class Tally:
     def count(self, kind: str, name: str) -> None:
         """Count a finished task of a kind."""
         with self._lock:
-            self.newest = name
             if kind == "project":
                 self.pages += 1
+                self.newest = name
             elif kind == "metadata":
                 self.metadata += 1
+                self.newest = name
             elif kind == "download":
                 self.done_files += 1
 

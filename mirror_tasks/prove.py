@@ -114,7 +114,7 @@ class Proof:
             (root, environment)
             for environment in self.config.environments
             for root in self.config.roots
-            if self.client and _uv_platform(environment) and _requirement_lines(root, environment)
+            if self.client and uv_platform(environment) and _requirement_lines(root, environment)
         ]
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
             yield from pool.map(lambda pair: self._ask_client(*pair), pairs)
@@ -124,13 +124,13 @@ class Proof:
             command = [
                 str(self.client), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-cache",
                 "--no-python-downloads", "--python", sys.executable, "--python-version", str(environment.python),
-                "--python-platform", str(_uv_platform(environment)), "--default-index", self._index,
+                "--python-platform", str(uv_platform(environment)), "--default-index", self._index,
                 *_constraint_arguments(root, Path(folder)), "-",
             ]  # fmt: skip
             if self.config.prereleases:
                 command.insert(3, "--prerelease=allow")
             lines = _requirement_lines(root, environment)
-            return Verdict(root.name, environment.name, "uv", _run(command, "\n".join(lines)))
+            return Verdict(root.name, environment.name, "uv", run_client(command, "\n".join(lines)))
 
     @property
     def _index(self) -> str:
@@ -160,7 +160,7 @@ class Proof:
 
     def _in_fresh_venv(self, work: Callable[..., str], *arguments: object) -> str:
         with tempfile.TemporaryDirectory(prefix="prove-") as folder:
-            made = _run([sys.executable, "-m", "venv", folder])
+            made = run_client([sys.executable, "-m", "venv", folder])
             python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
             return made or work(python, Path(folder), *arguments)
 
@@ -169,10 +169,10 @@ class Proof:
         listed.write_text("\n".join(_requirement_lines(root, environment)), encoding="utf-8")
         constraints = _constraint_arguments(root, folder)
         pip = [str(python), "-m", "pip", "--isolated", "--disable-pip-version-check"]
-        installed = _run(
+        installed = run_client(
             [*pip, "install", "--quiet", "--no-cache-dir", "--index-url", self._index, *constraints, "-r", str(listed)]
         )
-        return installed or _run([*pip, "check"])
+        return installed or run_client([*pip, "check"])
 
     def _build(self, python: Path, folder: Path, pins: Sequence[str]) -> str:
         pip = [
@@ -186,7 +186,7 @@ class Proof:
             "--no-cache-dir",
             "--no-deps",
         ]
-        return _run(
+        return run_client(
             [
                 *pip,
                 "--no-binary",
@@ -246,7 +246,7 @@ def find_client() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
-def _uv_platform(environment: Environment) -> str | None:
+def uv_platform(environment: Environment) -> str | None:
     """Return uv's name of the platform, from the environment's markers and tags; None for one it does not know."""
     markers = environment.markers[0]
     system, machine = markers["sys_platform"], markers["platform_machine"].lower()
@@ -275,7 +275,7 @@ def _uv_linux(environment: Environment, machine: str) -> str | None:
     return None if known is None else f"{machine}-manylinux_2_{known}"
 
 
-def _run(command: Sequence[str], text: str = "") -> str:
+def run_client(command: Sequence[str], text: str = "") -> str:
     """Run a client with no settings of the user's; return what it says if it fails, else nothing."""
     plain = {
         key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "PYTHON", "VIRTUAL_ENV"))

@@ -422,7 +422,7 @@ class MirrorTasks:
         files = self.plan.files if self.plan else ()
         due = [file for file in files if not self.actions.is_downloaded(file)]
         if due and self._running:
-            self.tally.start_downloads(len(due), sum(file.size or 0 for file in due))
+            self.tally.start_downloads(len(due), sum(file.size or 0 for file in due if not self.actions.is_held(file)))
             self.tally.note(f"to download: {len(due)} files, {readable(sum(file.size or 0 for file in due))}")
         tasks = [self._download(file) for file in files]
         yield from tasks
