@@ -174,15 +174,18 @@ class Upstream:
     def page(self, name: str, known: Page | None) -> Page:
         """Return the page of the project ``name`` (normalised); ``known`` itself if it has not changed.
 
-        :raises UpstreamError: it can't be had; its status is 404 if no index has the project.
+        :raises UpstreamError: it can't be had; its status is 404 if no index has the project, or if the index that had
+            it has not: the next one's may be somebody else's project.
         """
         for index in self.indexes:
             url = f"{index}{name}/"
             page = self._local_page(url) if self._is_file(url) else self._page(url, known)
             if page is not None:
                 return page if known is None else _unless_unchanged(page, known)
+            if known is not None and known.url.startswith(index):
+                raise _vanished(name, index)
         problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
-        advice = "Check the spelling; if it was there before, it was removed or renamed."
+        advice = "Check the spelling."
         raise UpstreamError("fetching the page of", name, problem, advice, status=404)
 
     def read(self, url: str, *, limit: int, sha256: str | None = None) -> bytes:
@@ -482,6 +485,12 @@ def _unless_unchanged(page: Page, known: Page) -> Page:
         advice = "What was mirrored stays. If its files were meant to go, remove its page from the state folder."
         raise UpstreamError("fetching the project page", page.url, problem, advice)
     return page
+
+
+def _vanished(name: str, index: str) -> UpstreamError:
+    problem = f"expected it in {index}, as when it was last seen, found no such project"
+    advice = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
+    return UpstreamError("fetching the page of", name, problem, advice, status=404)
 
 
 def _conditions(known: Page) -> dict[str, str]:

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -458,6 +459,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
     index: FakeIndex
+
+    def server_bind(self) -> None:
+        """As the base class, without asking any name server for this machine's name."""
+        TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client may hang up when it likes; anything else is a fault of the fake and has to be seen."""

@@ -219,6 +219,20 @@ def test_the_first_index_that_has_a_project_serves_it_alone() -> None:
         assert theirs.requests["/simple/foo/"] == 0
 
 
+def test_a_project_that_vanished_is_not_taken_from_the_next_index() -> None:
+    ours, theirs = (
+        FakeIndex({"foo": [("foo-1.0.tar.gz", b"ours")]}),
+        FakeIndex({"foo": [("foo-99.0.tar.gz", b"theirs")]}),
+    )
+    with ours, theirs, Upstream([ours.url, theirs.url]) as upstream:
+        page = upstream.page("foo", None)
+        del ours.projects["foo"]
+        with pytest.raises(UpstreamError, match="as when it was last seen") as vanished:
+            upstream.page("foo", page)
+        assert vanished.value.status == 404
+        assert theirs.log == []
+
+
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
 def test_an_index_in_trouble_does_not_hand_its_projects_to_the_next(status: int, waits: Waits) -> None:
     ours, theirs = FakeIndex({"foo": []}), FakeIndex({"foo": [("foo-99.0.tar.gz", b"theirs")]})
