@@ -149,10 +149,10 @@ def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) 
         assert client.ask("/metrics").status == 200
     assert run_server("add-user", str(tmp_path / "users"), "alice", stdin="x\n", python=python).returncode == 0
     secure = ("--certfile", str(certificate), "--keyfile", str(key), "--passwords", str(tmp_path / "users"))
-    with running(root, *secure, python=python) as served:
-        with Client(served.port, ssl.create_default_context(cafile=certificate)) as client:
-            assert client.ask("/simple/alpha/").status == 401
-            assert client.ask(LARGE, basic("alice", "x")).body == content
+    trust = ssl.create_default_context(cafile=certificate)
+    with running(root, *secure, python=python) as served, Client(served.port, trust) as client:
+        assert client.ask("/simple/alpha/").status == 401
+        assert client.ask(LARGE, basic("alice", "x")).body == content
     assert run_server("--root", str(root), "--check", python=python).returncode == 0
 
 
