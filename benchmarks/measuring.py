@@ -1,0 +1,144 @@
+"""What the benchmarks share: run a command and say what it cost, start and end a server, print a table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a command cost, with the processes that it started and waited for.
+
+    :param seconds: from start to end, by the wall clock.
+    :param processor: seconds of processor time, user and system.
+    :param peak: bytes of memory, of the largest process.
+    """
+
+    seconds: float
+    processor: float
+    peak: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s ({self.processor:.2f} s of processor), {self.peak / 1e6:.0f} MB"
+
+
+def run(
+    command: Sequence[str | Path],
+    folder: Path,
+    log: Path,
+    *,
+    timeout: float,
+    variables: Mapping[str, str] | None = None,
+    expected: Sequence[int] = (0,),
+) -> Cost:
+    """Run ``command`` in ``folder`` and return its cost; what it prints is added to ``log``.
+
+    :param timeout: seconds, after which it is killed.
+    :raises SystemExit: its exit status is not an expected one; the end of the log is shown.
+    """
+    with log.open("ab") as output:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=folder,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        watchdog = threading.Timer(timeout, process.kill)
+        watchdog.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        finally:
+            watchdog.cancel()
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in expected:
+        tail = log.read_text("utf-8", "replace")[-3000:]
+        raise SystemExit(f"{tail}\n{command[0]} ended with {process.returncode} after {seconds:.0f} s; see {log}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str | Path], folder: Path, *, timeout: float = 300) -> Iterator[str]:
+    """Start a server that prints a line with its address when it is ready; give that line, and end it at the end.
+
+    :param timeout: seconds for it to be ready.
+    """
+    process = subprocess.Popen(
+        [str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    watchdog = threading.Timer(timeout, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        watchdog.cancel()
+        if not line:
+            raise SystemExit(f"{command[0]} ended before it was ready")
+        yield line
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def scratch(given: Path | None) -> Iterator[Path]:
+    """Give a folder to work in: the one that was asked for, which stays, or a temporary one, which does not."""
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="mirror-benchmark-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()
+
+
+def doit() -> list[str | Path]:
+    """Return the command that runs doit with the interpreter of this process, which has to have the project."""
+    return [sys.executable, "-m", "doit"]
+
+
+def with_checkout() -> dict[str, str]:
+    """Return the variables that let this checkout be imported, before one that is installed."""
+    return {"PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """Return how many distribution files a folder holds, and their bytes."""
+    files = [path for path in folder.rglob("*") if path.name.endswith((".whl", ".tar.gz", ".zip"))]
+    return len(files), sum(path.stat().st_size for path in files)
+
+
+def machine() -> str:
+    """Return a line that says where and when this was measured."""
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.python_implementation()} "
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}{load}"
+    )
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table, its first row the head."""
+    lines = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    return "\n".join(lines)
