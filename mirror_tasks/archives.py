@@ -260,8 +260,7 @@ def _size(header: bytes, described: Mapping[str, bytes], filename: str) -> int:
 
 def _name(header: bytes) -> str:
     name = header[:100].partition(b"\0")[0]
-    # POSIX has a second field for the first part of a long path; GNU has other things there.
-    if header[345] and header[257:263] == b"ustar\0":
+    if header[345]:  # POSIX has a second field for the first part of a long path
         name = header[345:500].partition(b"\0")[0] + b"/" + name
     return _decoded(name)
 

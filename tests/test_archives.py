@@ -143,10 +143,12 @@ def test_a_wheel_cut_short_is_refused(kept: float) -> None:
 def test_what_was_appended_to_a_wheel_is_refused() -> None:
     assert "appended" in why_wheel(WHEEL + b"junk")
     assert "appended" in why_wheel(WHEEL[:-2] + struct.pack("<H", 4) + b"junk")
+    assert "appended" in why_wheel(WHEEL[:-2] + struct.pack("<H", 4))
 
 
 def test_what_was_put_before_a_wheel_is_refused() -> None:
-    assert "before" in why_wheel(b"#!/bin/sh\n" + WHEEL)
+    assert "put in before or between" in why_wheel(b"#!/bin/sh\n" + WHEEL)
+    assert "put in before or between" in why_wheel(WHEEL[:-22] + b"junk" + WHEEL[-22:])
 
 
 def test_a_prefix_that_the_offsets_were_adjusted_to_is_refused() -> None:
@@ -159,7 +161,7 @@ def test_a_prefix_that_the_offsets_were_adjusted_to_is_refused() -> None:
 
 def test_a_zip_behind_another_zip_is_refused() -> None:
     other = wheel_of((f"{INFO}/METADATA", METADATA.replace(b"baz>=2", b"evil")))
-    assert "before" in why_wheel(other + WHEEL)
+    assert "put in before or between" in why_wheel(other + WHEEL)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -205,7 +207,7 @@ def test_encrypted_metadata_is_refused() -> None:
     content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA)))
     central = content.index(b"PK\1\2")
     content[central + 8] |= 1
-    assert "is encrypted" in why_wheel(bytes(content))
+    assert why_wheel(bytes(content)) == f"{INFO}/METADATA is encrypted"
 
 
 def test_metadata_compressed_as_no_wheel_is_is_refused() -> None:
@@ -412,6 +414,16 @@ def tars(draw: st.DrawFn) -> bytes:
 @given(tars())
 def test_a_tar_is_seen_as_tarfile_sees_it(content: bytes) -> None:
     assert as_seen_here(content) == as_tarfile_sees(content)
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("length", [99, 100, 101, 150, 190])
+def test_a_long_path_is_seen_whole(length: int, kind: int) -> None:
+    path = f"{ROOT}/".ljust(length // 2, "x") + "/" + "y" * (length - length // 2 - 1)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
+        archive.addfile(*tar_entry(path)[:1])
+    assert [path for path, _, _ in as_seen_here(gz(stream.getvalue()))] == [path]
 
 
 # Whatever the bytes
