@@ -133,6 +133,7 @@ def compare(config: Config, plan: Plan, keep: Path) -> Mapping[str, Any]:
 def main() -> None:
     """Plan, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--names", type=Path, default=HERE / "popular.txt", help="a file with a name a line")
     parser.add_argument("--roots", type=int, default=300, help="how many of the names")
     parser.add_argument(
         "--keep", type=Path, default=None, help="where to keep the plan and uv's cache (a temporary folder)"

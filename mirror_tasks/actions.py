@@ -90,7 +90,7 @@ class Actions:
             return self._upstream.read(
                 f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256")
             )
-        with self._upstream.wheel(file) as archive:
+        with self._upstream.wheel(file, self.records.held_path(file.filename)) as archive:
             return wheel_metadata(archive, file.filename)
 
     def _sdist_record(self, project: str, file: File) -> MetadataRecord:
@@ -98,7 +98,7 @@ class Actions:
         sha256 = file.hashes["sha256"]
         path = self.package_path(project, file.filename)
         if self._right(path, sha256, file.size) is None:
-            path = self.records.sdist_path(file.filename)
+            path = self.records.held_path(file.filename)
             if self._right(path, sha256, file.size) is None:
                 self._upstream.download(file, path, self.tally.received)
                 self.ledger.seal(path, sha256)
@@ -127,7 +127,7 @@ class Actions:
 
     def is_held(self, file: PlannedFile) -> bool:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
-        return not is_wheel(file.filename) and self.records.sdist_path(file.filename).exists()
+        return self.records.held_path(file.filename).exists()
 
     def download(self, file: PlannedFile) -> None:
         """Bring a file and its core metadata into the mirror, unless they are there.
@@ -138,7 +138,7 @@ class Actions:
         path = self.package_path(file.project, file.filename)
         if self._right(path, file.sha256, file.size) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held = self.records.sdist_path(file.filename)
+            held = self.records.held_path(file.filename)
             if self._right(held, file.sha256, file.size) is not None:
                 move(held, path)
             else:
@@ -296,7 +296,7 @@ class Actions:
         )
         releases = {self.records.release_path(release.name) for release in plan.releases}
         state = (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
-        held = (path for path in (self.config.state / "sdists").glob("*") if path.name not in plan.by_filename)
+        held = (path for path in (self.config.state / "held").glob("*") if path.name not in plan.by_filename)
         return sorted([*(path for path in output if path not in wanted), *state, *held])
 
     def delete(self, paths: Iterable[Path]) -> None:

@@ -63,16 +63,19 @@ class Explainer:
     def _present(self, release: PlannedRelease) -> Iterator[str]:
         size = sum(file.size or 0 for file in self.plan.by_release.get((release.project, release.version), ()))
         yield f"{release.name} is in the mirror ({readable(size)})."
-        for environment, filename in release.installs.items():
-            yield f"  {environment}: an installer takes {filename}"
-            for chain in self.chains(release, environment):
-                yield f"    because {chain}"
+        told = {environment: tuple(self._presence(release, environment)) for environment in release.installs}
+        yield from _grouped(told)
         by_reason: dict[str, list[str]] = defaultdict(list)
         for filename, reason in release.left_out.items():
             by_reason[reason].append(filename)
         for reason, filenames in sorted(by_reason.items()):
             more = f" and {len(filenames) - 1} more" if len(filenames) > 1 else ""
             yield f"  left out: {filenames[0]}{more}: {reason}"
+
+    def _presence(self, release: PlannedRelease, environment: str) -> Iterator[str]:
+        yield f"an installer takes {release.installs[environment]}"
+        for chain in self.chains(release, environment):
+            yield f"  because {chain}"
 
     def _absent_project(self, name: str) -> Iterator[str]:
         for gap in self.plan.gaps:
@@ -98,9 +101,10 @@ class Explainer:
             return
         yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
         if version not in project.versions:
-            yield f"  The index has no usable file of it; the nearest are {self._nearest(project, version)}."
-        for environment in self.config.environments:
-            yield from self._why_not(project, version, environment, chosen)
+            yield f"  The index has no usable file of it; nearest: {self._nearest(project, version)}."
+            return
+        told = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
+        yield from _grouped(told)
 
     def _nearest(self, project: Project, version: Version) -> str:
         after = [one for one in project.versions if one > version][-1:]
@@ -112,20 +116,17 @@ class Explainer:
     ) -> Iterator[str]:
         reasons = [refusal(file, environment, self.rules) for file in project.files(version)]
         if reasons and all(reasons):
-            yield f"  {environment.name}: none of its files can be used: {'; '.join(dict.fromkeys(str(one) for one in reasons))}"
-            yield f"    the newest that can: {self._newest_usable(project, environment)}"
+            yield f"none of its files can be used: {'; '.join(dict.fromkeys(str(one) for one in reasons))}"
+            yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [
-            (required.requirement, required.by, one.version)
+            f"{required.requirement} ({required.by}) is met by {one.version}, the newest that fits"
             for one in chosen
             for required in one.required
-            if required.environment == environment.name
+            if required.environment == environment.name and not required.by.startswith("completing ")
         ]
-        for requirement, by, taken in asked:
-            yield f"  {environment.name}: {requirement} ({by}) is met by {taken}, the newest that fits"
-        if not asked:
-            yield f"  {environment.name}: nothing requires {project.name} there"
-        yield f"    To have it too, add under requirements:  - {project.name}=={version}"
+        yield from asked[:_MOST_CHAINS] or [f"nothing requires {project.name} there"]
+        yield f"  to have it too, add under requirements:  - {project.name}=={version}"
 
     def _newest_usable(self, project: Project, environment: Environment) -> str:
         return next((str(one.version) for one in fitting(project, SpecifierSet(), environment, self.rules)), "none")
@@ -176,11 +177,26 @@ class Explainer:
             current, links, seen = todo.popleft()
             for required in (one for one in current.required if one.environment == environment):
                 by = required.by.removeprefix("building ")
+                if required.by.startswith("completing ") and not self._added(current, environment):
+                    continue  # pinned by a solution, and there without it
                 if required.by in roots or required.by.startswith("completing "):
-                    yield " → ".join((f"mirror.yaml: {required.by}", *links))
+                    yield " → ".join((self._start(required.by, environment), *links))
                     told += 1
                 elif by in by_name and by not in seen:
                     todo.append((by_name[by], (f"{required.by} requires {required.requirement}", *links), seen | {by}))
+
+    def _added(self, release: PlannedRelease, environment: str) -> bool:
+        return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
+
+    def _start(self, by: str, environment: str) -> str:
+        """Return the beginning of a chain: a root, or the completion of one, with its reason."""
+        root = by.removeprefix("completing ")
+        reasons = [one.reason for one in self.plan.completed if one.root == root and one.environment == environment]
+        if root == by or not reasons:
+            return f"mirror.yaml: {root}"
+        return (
+            f"mirror.yaml: {root}, which its newest release leaves without a solution ({reasons[0]}): this completes it"
+        )
 
     def sizes(self) -> list[tuple[str, int, int]]:
         """Return for each root what it costs alone, and what only it brings, in bytes; the largest first."""
@@ -216,3 +232,13 @@ class Explainer:
             for required in release.required:
                 needs[required.by].add(release.name)
         return needs
+
+
+def _grouped(told: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Yield what is told of each environment, once for those of which the same is told."""
+    environments: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for environment, lines in told.items():
+        environments[lines].append(environment)
+    for lines, names in environments.items():
+        yield f"  {', '.join(names)}: {lines[0]}"
+        yield from (f"    {line}" for line in lines[1:])

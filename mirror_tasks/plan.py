@@ -286,7 +286,7 @@ def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Cho
     if is_wheel(file.filename):
         return f"wheels: best takes {chosen.installs.filename}"
     if closure.rules.sdists == "fallback" and is_wheel(chosen.installs.filename):
-        return f"sdists: fallback, and {chosen.installs.filename} fits"
+        return "sdists: fallback, and a wheel fits"
     return "another sdist of this release is taken"
 
 

@@ -1,4 +1,4 @@
-"""What was learned from upstream, kept as files in the state folder: pages, core metadata, sdists read ahead.
+"""What was learned from upstream, kept as files in the state folder: pages, core metadata, files read ahead.
 
 A record stands for what upstream said of one thing; it is rewritten only when that changed. A record that can't be
 read back is as good as none: what it held is asked for again.
@@ -58,9 +58,9 @@ class Records:
         """Where it is kept which files of a release are wanted, for which environments, required by whom."""
         return self.folder / "releases" / f"{name}.json"
 
-    def sdist_path(self, filename: str) -> Path:
-        """Where an sdist waits that had to be fetched to be read, until it takes its place in the mirror."""
-        return self.folder / "sdists" / filename
+    def held_path(self, filename: str) -> Path:
+        """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""
+        return self.folder / "held" / filename
 
     def page(self, name: str) -> Page | None:
         """Return the page of a project as last seen, or None."""

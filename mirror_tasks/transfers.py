@@ -265,9 +265,10 @@ class RemoteFile(io.RawIOBase):
     :param without_ranges: the hosts known to serve no ranges; added to when one is found.
     """
 
-    def __init__(self, asks: Asks, file: File, without_ranges: set[str]) -> None:
+    def __init__(self, asks: Asks, file: File, without_ranges: set[str], keep: Path | None = None) -> None:
         super().__init__()
         self._without_ranges = without_ranges
+        self._keep_at = keep
         self._host = urlsplit(file.url).netloc
         self._asks = asks
         self._file = file
@@ -377,8 +378,10 @@ class RemoteFile(io.RawIOBase):
         self._pieces[first] = body
 
     def _fetch_whole(self) -> None:
-        """Fetch all of it, checked, to a file that goes when this one is closed."""
-        self._folder = tempfile.TemporaryDirectory(prefix="mirror-tasks-")
-        path = Path(self._folder.name, "wheel")
+        """Fetch all of it, checked, to where it is to be kept, else to a file that goes when this one is closed."""
+        path = self._keep_at
+        if path is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="mirror-tasks-")
+            path = Path(self._folder.name, "wheel")
         Download(self._asks, self._file, path, lambda _: None).run()
         self._size, self._whole = path.stat().st_size, path.open("rb")

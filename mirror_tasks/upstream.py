@@ -205,14 +205,16 @@ class Upstream:
                 break  # else: compressed, though it was asked for as it is; undone, the hash decides again
         raise wrong_hash(url, sha256 or "", found)
 
-    def wheel(self, file: File) -> BinaryIO:
+    def wheel(self, file: File, keep: Path | None = None) -> BinaryIO:
         """Return a seekable reader of a wheel, to be closed, that fetches little more than what is read.
+
+        :param keep: where the wheel is kept if the server gives no ranges, so that all of it had to be fetched.
 
         Its reads raise UpstreamError and IntegrityError as :meth:`download` does.
         """
         if self._is_file(file.url):
             return _local_open(file.url)
-        return cast(BinaryIO, RemoteFile(self, file, self._without_ranges))
+        return cast(BinaryIO, RemoteFile(self, file, self._without_ranges, keep))
 
     def download(self, file: File, target: Path, progress: Callable[[int], None]) -> str:
         """Bring ``file`` to ``target``, whole and checked or not at all, and return its SHA-256.
