@@ -42,7 +42,8 @@ environments:
   laptop: {python: "3.11.7", platform: windows-amd64}
 requirements:
 """
-# What `morgan generate_env` prints on such machines; platform_tag as the tags of wheels have it, which are matched whole.
+# As `morgan generate_env` prints them on such machines, but for platform_tag: that is matched against the whole platform
+# tag of a wheel, and the "linux-x86_64" that it prints would match none. What matches is in the reference's favour.
 REFERENCE_ENVIRONMENTS = """\
 [env.server]
 os_name = posix
@@ -140,7 +141,7 @@ def measure_reference(folder: Path, own: Path, given: argparse.Namespace) -> Mea
     python = install(folder / "venv-reference", "morgan", given.timeout)
     place = empty(folder / "reference")
     (place / "morgan.ini").write_text(REFERENCE_ENVIRONMENTS + "".join(map(reference_line, REQUIREMENTS)), "utf-8")
-    asked = [own, "-c", "from mirror_tasks.pip_settings import default_index; print(default_index())"]
+    asked = [str(own), "-c", "from mirror_tasks.pip_settings import default_index; print(default_index())"]
     index_url = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
     base: list[str | Path] = [
         python,
@@ -250,7 +251,12 @@ def compiled(python: Path, index: str, environment: str, requirement: str, *opti
     command += ["--python-platform", platform, *options]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
     asked = subprocess.run(
-        command, input=requirement, capture_output=True, text=True, timeout=300, env={**plain, "NO_PROXY": "127.0.0.1"}
+        list(map(str, command)),
+        input=requirement,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**plain, "NO_PROXY": "127.0.0.1"},
     )
     return "" if asked.returncode == 0 else " ".join(asked.stderr.split())[:400]
 
