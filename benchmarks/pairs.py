@@ -97,7 +97,7 @@ def resolve(client: str, index: str, root: str, environment: Any, cache: Path) -
         "--cache-dir", str(cache), "--python", sys.executable, "--python-version", str(environment.python),
         "--python-platform", str(prove.uv_platform(environment)), "--default-index", index, "-",
     ]  # fmt: skip
-    return prove.run_client(command, root)
+    return prove.run_client(command, root, prove.macos_target(environment))
 
 
 def pairs(config: Config) -> Iterator[tuple[str, Any]]:

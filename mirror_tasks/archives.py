@@ -213,8 +213,8 @@ def tar_members(archive: BinaryIO, filename: str) -> Iterator[Member]:
                 _describe(kind, stream.take(size), described, filename)
                 continue
             name = _decoded(described["path"]) if "path" in described else _name(header)
-            # Before POSIX, a folder was a file whose name ends in a slash.
-            is_file = kind in tarfile.REGULAR_TYPES and not (kind == tarfile.AREGTYPE and name.endswith("/"))
+            # Before POSIX, a folder was a file whose name, that in its own header, ends in a slash.
+            is_file = kind in tarfile.REGULAR_TYPES and not (kind == tarfile.AREGTYPE and _name(header).endswith("/"))
             # What is no file has no content, whatever its header says; tarfile skips that of kinds it does not know.
             content = _Content(stream, size if is_file or kind not in tarfile.SUPPORTED_TYPES else 0, name, filename)
             yield Member(_safe_path(name, filename), is_file, content.read)

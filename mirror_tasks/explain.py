@@ -194,9 +194,8 @@ class Explainer:
         reasons = [one.reason for one in self.plan.completed if one.root == root and one.environment == environment]
         if root == by or not reasons:
             return f"mirror.yaml: {root}"
-        return (
-            f"mirror.yaml: {root}, which its newest release leaves without a solution ({reasons[0]}): this completes it"
-        )
+        lacking = reasons[0].removesuffix(", asked for in mirror.yaml")
+        return f"mirror.yaml: {root}, to complete it (lacking: {lacking})"
 
     def sizes(self) -> list[tuple[str, int, int]]:
         """Return for each root what it costs alone, and what only it brings, in bytes; the largest first."""

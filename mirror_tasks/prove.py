@@ -130,7 +130,9 @@ class Proof:
             if self.config.prereleases:
                 command.insert(3, "--prerelease=allow")
             lines = _requirement_lines(root, environment)
-            return Verdict(root.name, environment.name, "uv", run_client(command, "\n".join(lines)))
+            return Verdict(
+                root.name, environment.name, "uv", run_client(command, "\n".join(lines), macos_target(environment))
+            )
 
     @property
     def _index(self) -> str:
@@ -275,12 +277,18 @@ def _uv_linux(environment: Environment, machine: str) -> str | None:
     return None if known is None else f"{machine}-manylinux_2_{known}"
 
 
-def run_client(command: Sequence[str], text: str = "") -> str:
+def macos_target(environment: Environment) -> Mapping[str, str]:
+    """Return the variable by which uv judges for a macOS other than its oldest."""
+    kind, _, rest = environment.tags[0].platform.partition("_")
+    return {"MACOSX_DEPLOYMENT_TARGET": ".".join(rest.split("_")[:2])} if kind == "macosx" else {}
+
+
+def run_client(command: Sequence[str], text: str = "", settings: Mapping[str, str] | None = None) -> str:
     """Run a client with no settings of the user's; return what it says if it fails, else nothing."""
     plain = {
         key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "PYTHON", "VIRTUAL_ENV"))
     }
-    plain["PIP_CONFIG_FILE"] = os.devnull
+    plain |= {"PIP_CONFIG_FILE": os.devnull, **(settings or {})}
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, check=False, env=plain, timeout=_CLIENT_TIMEOUT

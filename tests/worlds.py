@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"
 
 
-__all__ = ["Closure", "World", "chosen", "close", "filename_of", "follow", "names", "read", "rules", "world"]
+__all__ = ["Closure", "Project", "World", "chosen", "close", "filename_of", "follow", "names", "read", "rules", "world"]
 
 
 def names(kind: str) -> list[str]:

@@ -1,0 +1,88 @@
+"""Every question on a plan has an answer that names the environment, the requirement and the rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks.explain import Explainer
+from mirror_tasks.plan import make_plan
+from tests import worlds
+from tests.test_completion import complete
+
+WORLD = {
+    "environments": {
+        "linux": {"python": "3.12.1", "platform": "linux-x86_64"},
+        "windows": {"python": "3.10.1", "platform": "windows-amd64"},
+    },
+    "requirements": ["app", "litellm", "tool[x]"],
+    "index": {
+        "app": {"2": {"requires": ["lib>=1"], "files": ["py3-none-any", "cp39-cp39-win32", "sdist"]}, "1": {}},
+        "lib": {"3": {"requires_python": ">=3.11"}, "2": {}, "1": {"yanked": "broken"}},
+        "litellm": {"2": {"requires": ["lib>9"]}, "1": {}},
+        "tool": {"1": {"extras": ["x"], "requires": ["app; extra == 'x'"]}},
+        "unneeded": {"1": {}},
+    },
+}
+
+
+@pytest.fixture
+def explainer(tmp_path: Path) -> Explainer:
+    one = worlds.world(WORLD, tmp_path)
+    closure, completion = complete(one)
+
+    def page(name: str) -> worlds.Project | None:
+        found = one.project(name)
+        return found if isinstance(found, worlds.Project) else None
+
+    return Explainer(one.config, closure.rules, make_plan(closure, completion), page)
+
+
+QUESTIONS = {
+    "lib": [
+        "lib-2 is in the mirror",
+        "windows: an installer takes lib-2-py3-none-any.whl",
+        "mirror.yaml: app → app-2 requires lib>=1",
+    ],
+    "lib-1": [
+        "lib-1 is not in the mirror; 2, 3 is.",
+        "yanked: broken",
+        "the newest that can: 3",
+        "the newest that can: 2",
+    ],
+    "lib==3": ["lib-3 is in the mirror", "linux: an installer takes"],
+    "app-1": ["app (app) is met by 2, the newest that fits", "- app==1"],
+    "lib-7": ["The index has no usable file of it; nearest: 3."],
+    "litellm-1": ["to complete it (lacking: lib>9 required by litellm-2)"],
+    "unneeded": ["nothing that mirror.yaml requires needs it", "The index has it, newest 1", "- unneeded"],
+    "nowhere": ["nowhere is not in the mirror"],
+    "app-2-cp39-cp39-win32.whl": ["was left out of app-2: no tag in common", "add an environment"],
+    "app-2-py3-none-any.whl": ["is in the mirror, for linux, windows"],
+    "lib-1-py3-none-any.whl": ["is not in the mirror", "lib-1 is not in the mirror"],
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_answered(explainer: Explainer, question: str) -> None:
+    answer = "\n".join(explainer.explain(question))
+    for phrase in QUESTIONS[question]:
+        assert phrase in answer
+
+
+def test_the_cost_of_a_root_counts_what_only_it_brings(explainer: Explainer) -> None:
+    costs = {root: (total, alone) for root, total, alone in explainer.sizes()}
+    assert costs["tool[x]"][0] > costs["tool[x]"][1] == 2000  # its own wheel and sdist; app and lib are app's too
+    assert costs["litellm"] == (4000, 4000)
+
+
+def test_every_release_of_every_world_can_be_explained(tmp_path: Path) -> None:
+    for name in worlds.names("closure"):
+        one = worlds.world(worlds.read("closure", name), tmp_path)
+        closure, completion = complete(one)
+        plan = make_plan(closure, completion)
+        asked = Explainer(one.config, closure.rules, plan, lambda _: None)
+        for release in plan.releases:
+            assert f"{release.name} is in the mirror" in "\n".join(
+                asked.explain(f"{release.project}=={release.version}")
+            )

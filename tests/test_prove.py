@@ -1,0 +1,165 @@
+"""The proof reads nothing but the finished mirror, and finds what is not right with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks import describe_environment
+from mirror_tasks.config import Config, load
+from mirror_tasks.environments import environment
+from mirror_tasks.errors import IntegrityError, ResolutionError
+from mirror_tasks.prove import Proof, Verdict, as_json, check, find_client, is_here, macos_target, uv_platform
+from tests import mirroring
+from tests.fake_index import FakeIndex
+from tests.making import sdist, wheel
+
+YAML = """\
+environments:
+  linux: {{python: "3.12", platform: linux-x86_64}}
+  here: {here}
+requirements:
+  - app[fast]
+  - built
+index: {index}
+"""
+
+
+def this_environment() -> str:
+    """Return the block of the interpreter that runs the tests, in YAML's flow style."""
+    described = subprocess.run(
+        [sys.executable, describe_environment.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    return described.splitlines()[-1].partition(": ")[2]
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a finished mirror; its index is gone."""
+    folder = tmp_path_factory.mktemp("proof")
+    world = {
+        "app": [wheel("app", "1.0", requires=["lib>=1"], extras={"fast": ["speed"]})],
+        "lib": [wheel("lib", "1.5")],
+        "speed": [wheel("speed", "2")],
+        "built": [sdist("built", "1.0")],
+        "setuptools": [wheel("setuptools", "80")],
+        "wheel": [wheel("wheel", "1")],
+    }
+    with FakeIndex(world) as index:
+        (folder / "mirror.yaml").write_text(YAML.format(index=index.url, here=this_environment()), "utf-8")
+        (folder / "dodo.py").write_text(mirroring.DODO, "utf-8")
+        made = mirroring.doit(folder, "mirror")
+        assert made.returncode == 0, made.stdout + made.stderr
+    yield folder
+
+
+def test_every_pair_is_proven_by_two_judges_without_the_index(mirrored: Path) -> None:
+    proof = Proof(load(mirrored / "mirror.yaml"), find_client())
+    verdicts = [*proof.by_solver(), *proof.by_client()]
+    assert {(one.root, one.environment, one.judge): one.reason for one in verdicts} == {
+        (root, environment, judge): ""
+        for root in ("app[fast]", "built")
+        for environment in ("linux", "here")
+        for judge in ("solver", "uv")
+    }
+
+
+def test_roots_are_installed_and_sdists_built_from_the_mirror_alone(mirrored: Path) -> None:
+    proof = Proof(load(mirrored / "mirror.yaml"), None)
+    verdicts = [*proof.by_installation(), *proof.by_building()]
+    assert [(one.root, one.judge, one.reason) for one in verdicts] == [
+        ("app[fast]", "installation", ""),
+        ("built", "installation", ""),
+        ("built", "build", ""),
+    ]
+
+
+def test_a_release_that_is_missing_is_found_by_both_judges(mirrored: Path, tmp_path: Path) -> None:
+    config = _copy(mirrored, tmp_path)
+    for page in (config.output / "simple" / "lib").iterdir():
+        page.unlink()
+    proof = Proof(config, find_client())
+    failed = {(one.root, one.judge) for one in (*proof.by_solver(), *proof.by_client()) if not one.proven}
+    assert failed == {("app[fast]", "solver"), ("app[fast]", "uv")}
+    with pytest.raises(ResolutionError, match=r"lib>=1 required by app-1\.0, asked for in mirror.yaml"):
+        check(list(proof.by_solver()), config.output)
+
+
+def test_metadata_that_is_not_what_the_page_announces_is_found(mirrored: Path, tmp_path: Path) -> None:
+    config = _copy(mirrored, tmp_path)
+    beside = next((config.output / "packages" / "lib").glob("*.metadata"))
+    beside.write_bytes(beside.read_bytes() + b"\n")
+    with pytest.raises(IntegrityError, match=r"expected [0-9a-f]{64}, found [0-9a-f]{64}"):
+        list(Proof(config, None).by_solver())
+
+
+def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> None:
+    done = mirroring.doit(mirrored, "prove", "--own")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 of 4 pairs proven" in done.stdout
+    found = json.loads((mirrored / ".mirror" / "prove.json").read_text("utf-8"))
+    assert {(one["root"], one["environment"], one["judge"], one["proven"]) for one in found} == {
+        (root, environment, "solver", True) for root in ("app[fast]", "built") for environment in ("linux", "here")
+    }
+
+
+def test_an_unfinished_mirror_is_not_proven(tmp_path: Path) -> None:
+    (tmp_path / "dodo.py").write_text(mirroring.DODO, "utf-8")
+    (tmp_path / "mirror.yaml").write_text(
+        YAML.format(index="https://index.example.com/simple/", here="{python: '3.9', platform: windows-x86}")
+    )
+    done = mirroring.doit(tmp_path, "prove")
+    assert done.returncode != 0
+    assert "Run `doit mirror` first." in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("block", "platform"),
+    [
+        ({"python": "3.12", "platform": "linux-x86_64"}, "x86_64-manylinux_2_28"),
+        ({"python": "3.12", "platform": "linux-x86_64", "glibc": "2.17"}, "x86_64-manylinux_2_17"),
+        ({"python": "3.12", "platform": "linux-aarch64", "musl": "1.2"}, "aarch64-unknown-linux-musl"),
+        ({"python": "3.12", "platform": "linux-s390x"}, None),
+        ({"python": "3.12", "platform": "windows-amd64"}, "x86_64-pc-windows-msvc"),
+        ({"python": "3.12", "platform": "macos-arm64"}, "aarch64-apple-darwin"),
+        ({"python": "3.13t", "platform": "linux-x86_64"}, None),
+        (
+            {
+                "python": "3.11",
+                "platform": "linux-x86_64",
+                "implementation": "pypy",
+                "implementation-version": "7.3.17",
+            },
+            None,
+        ),
+    ],
+)
+def test_the_client_judges_the_platforms_that_it_knows(block: dict[str, object], platform: str | None) -> None:
+    assert uv_platform(environment("one", block, "environments.one")) == platform
+
+
+def test_the_client_judges_for_the_macos_of_the_environment() -> None:
+    block = {"python": "3.12", "platform": "macos-arm64", "macos": "15.0"}
+    assert macos_target(environment("one", block, "environments.one")) == {"MACOSX_DEPLOYMENT_TARGET": "15.0"}
+
+
+def test_verdicts_are_written_in_an_order_that_does_not_depend_on_who_was_first() -> None:
+    verdicts = [Verdict("b", "x", "uv", ""), Verdict("a", "y", "uv", "no"), Verdict("a", "x", "solver", "")]
+    assert as_json(verdicts) == as_json(verdicts[::-1])
+
+
+def test_an_environment_of_this_interpreter_is_known_as_such(mirrored: Path) -> None:
+    config = load(mirrored / "mirror.yaml")
+    assert is_here(next(one for one in config.environments if one.name == "here"))
+
+
+def _copy(mirrored: Path, folder: Path) -> Config:
+    shutil.copytree(mirrored, folder / "copy")
+    return load(folder / "copy" / "mirror.yaml")
