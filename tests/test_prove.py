@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def this_environment() -> str:
 
 
 @pytest.fixture(scope="module")
-def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished mirror; its index is gone."""
     folder = tmp_path_factory.mktemp("proof")
     world = {
@@ -56,7 +55,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "dodo.py").write_text(mirroring.DODO, "utf-8")
         made = mirroring.doit(folder, "mirror")
         assert made.returncode == 0, made.stdout + made.stderr
-    yield folder
+    return folder
 
 
 def test_every_pair_is_proven_by_two_judges_without_the_index(mirrored: Path) -> None:
