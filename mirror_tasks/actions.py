@@ -17,6 +17,7 @@ from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
 from mirror_tasks.files import Ledger, read_or_none, replacing, sha256_of_bytes, to_json, write_if_changed, write_whole
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.pages import File, Project, is_wheel, parse_page
+from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.progress import Tally
 from mirror_tasks.records import MetadataRecord, Records
@@ -39,6 +40,7 @@ class Actions:
         self.records = Records(config.state)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
         self._upstream = upstream
+        self._pages: tuple[Plan, PeoplePages] | None = None
 
     def fetch_page(self, name: str) -> Project | None:
         """Return the project, asking upstream if its page changed; None says that the index has no such project.
@@ -190,7 +192,7 @@ class Actions:
 
     def keep_plan(self, plan: Plan) -> None:
         """Write ``plan.json``."""
-        write_if_changed(self.records.plan, plan.to_bytes())
+        write_if_changed(self.records.plan, plan.content)
 
     def known_plan(self) -> Plan | None:
         """Return the plan of the last run, or None."""
@@ -205,9 +207,9 @@ class Actions:
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
         published = [self._published(file) for file in plan.by_project[name]]
-        self._publish(
-            self.config.output / "simple" / name, project_pages(name, published, (plan.statuses or {}).get(name))
-        )
+        pages = project_pages(name, published, (plan.statuses or {}).get(name))
+        self._publish(self.config.output / "simple" / name, pages)
+        self._publish(self.config.output, with_packed({project_path(name): self._people(plan).project_page(name)}))
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
@@ -216,8 +218,36 @@ class Actions:
         return PublishedFile(file, path.stat().st_size, metadata)
 
     def publish_root(self, plan: Plan) -> None:
-        """Write the page that lists the projects."""
+        """Write the page that lists the projects, for clients and for people."""
         self._publish(self.config.output / "simple", root_pages(plan.by_project))
+        self._publish(self.config.output, with_packed({"index.html": self._people(plan).front_page(), **assets()}))
+
+    def _people(self, plan: Plan) -> PeoplePages:
+        if self._pages is None or self._pages[0] is not plan:
+            roots = [root.name for root in self.config.roots]
+            self._pages = (plan, PeoplePages(plan, self._known_metadata, self._description, roots))
+        return self._pages[1]
+
+    def _known_metadata(self, file: PlannedFile) -> CoreMetadata | None:
+        record = self.records.metadata(file.filename, file.sha256)
+        return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
+
+    def _description(self, file: PlannedFile) -> str | None:
+        path = self.package_path(file.project, file.filename)
+        content = read_or_none(path.with_name(f"{path.name}.metadata"))
+        return None if content is None else description_of(content)
+
+    def root_targets(self) -> list[Path]:
+        """Return what :meth:`publish_root` writes."""
+        names = with_packed(dict.fromkeys(("index.html", *assets()), b""))
+        simple = self.config.output / "simple"
+        return [*(simple / form for form in root_pages(())), *(self.config.output / name for name in names)]
+
+    def project_targets(self, name: str) -> list[Path]:
+        """Return what :meth:`publish_project` writes."""
+        page = project_path(name)
+        forms = [self.page_path(name, form) for form in root_pages(())]
+        return [*forms, *(self.config.output / path for path in with_packed({page: b""}))]
 
     def publish_server(self) -> None:
         """Put ``server.py`` into the mirror."""
@@ -261,9 +291,9 @@ class Actions:
 
     def _published_paths(self, plan: Plan) -> Iterable[Path]:
         yield self.config.output / "server.py"
-        for form in root_pages(()):
-            yield self.config.output / "simple" / form
-            yield from (self.page_path(name, form) for name in plan.by_project)
+        yield from self.root_targets()
+        for name in plan.by_project:
+            yield from self.project_targets(name)
         for file in plan.files:
             path = self.package_path(file.project, file.filename)
             yield path
@@ -290,7 +320,7 @@ class Actions:
         wanted = {*self._published_paths(plan), *self.manifest_paths()}
         output = (
             path
-            for folder in ("packages", "simple")
+            for folder in ("packages", "project", "simple", "site")
             for path in (self.config.output / folder).rglob("*")
             if not path.is_dir()
         )

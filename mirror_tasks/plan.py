@@ -118,6 +118,17 @@ class Plan:
             grouped[(file.project, file.version)].append(file)
         return {key: tuple(files) for key, files in grouped.items()}
 
+    @cached_property
+    def _releases_by_project(self) -> Mapping[str, tuple[PlannedRelease, ...]]:
+        grouped: dict[str, list[PlannedRelease]] = defaultdict(list)
+        for release in self.releases:
+            grouped[release.project].append(release)
+        return {name: tuple(releases) for name, releases in grouped.items()}
+
+    def releases_of(self, name: str) -> tuple[PlannedRelease, ...]:
+        """Return the releases of a project, oldest first."""
+        return self._releases_by_project.get(name, ())
+
     @property
     def size(self) -> int:
         """The bytes of all files whose size is known."""
@@ -135,6 +146,11 @@ class Plan:
             releases=tuple(releases[key] for key in sorted(releases)),
             files=tuple(sorted(files.values(), key=attrgetter("project", "filename"))),
         )
+
+    @cached_property
+    def content(self) -> bytes:
+        """The plan as :meth:`to_bytes` gives it, made once."""
+        return self.to_bytes()
 
     def to_bytes(self) -> bytes:
         """Return the plan as JSON, an item a line, so that two plans can be compared with diff."""

@@ -24,7 +24,7 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
-from mirror_tasks import verbs
+from mirror_tasks import people_pages, simple_index, verbs
 from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
@@ -450,24 +450,26 @@ class MirrorTasks:
         """the pages of the simple index"""
         plan = self.plan
         names = list(plan.by_project) if plan else []
-        tasks = [self._project_pages(plan, name) for name in names] if plan else []
+        # A page links to what else is mirrored.
+        shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()
+        tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
         yield from tasks
-        forms = [self.actions.config.output / "simple" / form for form in verbs.FORMS]
         yield Task(
             self.name("index"),
             [(_attempt, [self.actions.publish_root, plan])] if plan else None,
-            targets=forms if plan else [],
+            targets=self.actions.root_targets() if plan else [],
             task_dep=[task.name for task in tasks],
             has_subtask=True,
-            uptodate=[_Unchanged("\n".join(names).encode())],
+            uptodate=[_Unchanged(self._written_by + (plan.content if plan else b""))],
             io={"capture": False},
             meta={"mirror": "group"},
             clean=True,
-            doc=f"writes the simple pages of {len(tasks)} projects",
+            doc=f"writes the pages of {len(tasks)} projects, for clients and for people",
         )
 
-    def _project_pages(self, plan: Plan, name: str) -> Task:
+    def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
         files = plan.by_project[name]
+        made_from = (files, plan.releases_of(name), (plan.statuses or {}).get(name))
         return self._task(
             self.name("index", name),
             self.actions.publish_project,
@@ -475,11 +477,16 @@ class MirrorTasks:
             name,
             clean=True,
             subtask_of=self.name("index"),
-            targets=[self.actions.page_path(name, form) for form in verbs.FORMS],
+            targets=self.actions.project_targets(name),
             task_dep=[self.name("download", file.filename) for file in files],
-            uptodate=[_Unchanged(repr((files, (plan.statuses or {}).get(name))).encode())],
+            uptodate=[_Unchanged(shared + repr(made_from).encode())],
             doc=f"{len(files)} files",
         )
+
+    @cached_property
+    def _written_by(self) -> bytes:
+        """What pages were made by: another program makes other pages."""
+        return b"".join(Path(str(module.__file__)).read_bytes() for module in (simple_index, people_pages))
 
     def _server(self) -> Iterator[Task]:
         yield self._task(

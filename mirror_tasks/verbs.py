@@ -23,9 +23,6 @@ from mirror_tasks.plan import Plan, PlannedFile
 from mirror_tasks.progress import readable
 from mirror_tasks.prove import Proof, Verdict, as_json, check, find_client
 from mirror_tasks.selection import Rules
-from mirror_tasks.simple_index import root_pages
-
-FORMS = tuple(root_pages(()))
 
 
 def projects_of(root: Root) -> set[str]:
