@@ -1,0 +1,280 @@
+"""What the end-to-end tests share: a folder with ``mirror.yaml`` and ``dodo.py``, an index to mirror, real doit runs."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import mirror_tasks
+from tests.fake_index import FakeIndex
+from tests.making import sdist, wheel
+
+REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
+PATIENCE = 120.0  # seconds after which a run that does not end fails its test
+DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
+# What is tried again at once needs no test that sleeps.
+IMPATIENT = "from mirror_tasks import upstream\n\nupstream._LONGEST_WAIT = 0.01\n"
+FORMS = ("index.html", "index.v1_html", "index.v1_json")
+
+Files = Mapping[str, Sequence[tuple[str, bytes]]]
+
+ENVIRONMENTS = {
+    "server": {"python": "3.12", "platform": "linux-x86_64", "glibc": "2.28"},
+    "laptop": {"python": "3.11.7", "platform": "windows-amd64"},
+}
+LINUX, WINDOWS = "cp312-cp312-manylinux_2_17_x86_64", "cp311-cp311-win_amd64"
+
+
+def small_world() -> dict[str, list[tuple[str, bytes]]]:
+    """Projects that have all the ways to be chosen: a chain, an extra, wheels by environment, an sdist alone."""
+    return {
+        "app": [
+            wheel("app", "1.0", requires=["lib-core>=1"], extras={"fast": ["speed"]}),
+            sdist("app", "1.0", requires=["lib-core>=1"], extras={"fast": ["speed"]}),
+        ],
+        "lib-core": [
+            wheel("lib.core", "1.0"),
+            wheel("lib.core", "1.1", requires_python=">=3.8"),
+            sdist("lib.core", "1.1"),
+        ],
+        "speed": [wheel("speed", "2.0", LINUX), wheel("speed", "2.0", WINDOWS)],
+        "sourced": [sdist("sourced", "0.5", "zip")],
+        "alone": [wheel("alone", "3.0", files={"alone_data.bin": bytes(range(256)) * 400})],
+    }
+
+
+ROOTS = ("app[fast]", "sourced", "alone")
+# What the mirror of the small world has.
+MIRRORED = {
+    "alone": ["alone-3.0-py3-none-any.whl"],
+    "app": ["app-1.0-py3-none-any.whl", "app-1.0.tar.gz"],
+    "lib-core": ["lib_core-1.1-py3-none-any.whl", "lib_core-1.1.tar.gz"],
+    "sourced": ["sourced-0.5.zip"],
+    "speed": [f"speed-2.0-{WINDOWS}.whl", f"speed-2.0-{LINUX}.whl"],
+}
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment variables without what could lead a run elsewhere."""
+    foreign = ("PIP_", "UV_", "MIRROR_", "DOIT_", "PYTHON")
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(foreign) and name.lower() not in proxies
+    }
+    return {**kept, "PIP_CONFIG_FILE": os.devnull, "COLUMNS": "200", **settings}
+
+
+@dataclass
+class MirrorFolder:
+    """A folder in which doit runs."""
+
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "mirror"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / ".mirror"
+
+    def configure(self, index: str, name: str = "mirror.yaml", **settings: Any) -> None:
+        """Write ``mirror.yaml``; what is not given is as for the small world."""
+        config = {"index": index, "environments": ENVIRONMENTS, "requirements": list(ROOTS), **settings}
+        (self.folder / name).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def doit(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run doit to its end, in a process of its own; ``settings`` are environment variables."""
+        launcher().start(self.folder, *arguments, **settings)
+        return launcher().wait()
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start doit; the caller waits for it."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
+        return subprocess.Popen(command(*arguments), cwd=self.folder, env=run_environment({}), **pipes)
+
+    def mirrored(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``doit mirror``, which has to end well."""
+        done = self.doit("mirror", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "doit", *arguments]
+
+
+def run_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    return clean_environment(PYTHONPATH=str(REPOSITORY), PYTHONDONTWRITEBYTECODE="1", **settings)
+
+
+def doit(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run doit in ``folder`` as a user would, without the settings of this machine's installers."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=run_environment(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def mirror_folder(folder: Path, index: FakeIndex | None, dodo: str = IMPATIENT + DODO, **settings: Any) -> MirrorFolder:
+    """Make a folder with the two-line dodo.py, and a mirror.yaml that points at ``index``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dodo.py").write_text(dodo, encoding="utf-8")
+    made = MirrorFolder(folder)
+    if index is not None:
+        made.configure(index.url, **settings)
+    return made
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below ``folder`` with its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Return the time of last change of every file below ``folder``, in nanoseconds."""
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def asked(index: FakeIndex, kind: str = "/files/") -> dict[str, int]:
+    """Return how often each file (or with ``/simple/`` each page) was asked for."""
+    return {path: count for path, count in sorted(index.requests.items()) if path.startswith(kind)}
+
+
+def packages(output: Path) -> dict[str, list[str]]:
+    """Return the files of each project, without the core metadata beside them."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((output / "packages").glob("*/*")):
+        if not path.name.endswith(".metadata"):
+            found.setdefault(path.parent.name, []).append(path.name)
+    return found
+
+
+def assert_valid(output: Path) -> None:
+    """Assert that every page names only files that are there, whole, in both formats alike."""
+    for page in (output / "simple").glob("*/index.v1_json"):
+        for entry in json.loads(page.read_bytes())["files"]:
+            content = (page.parent / entry["url"]).resolve().read_bytes()
+            assert hashlib.sha256(content).hexdigest() == entry["hashes"]["sha256"], entry["filename"]
+            assert entry["filename"] in (page.parent / "index.html").read_text(encoding="utf-8")
+            metadata = entry.get("core-metadata")
+            if metadata:
+                beside = (page.parent / f"{entry['url']}.metadata").resolve().read_bytes()
+                assert hashlib.sha256(beside).hexdigest() == metadata["sha256"], entry["filename"]
+
+
+def assert_whole(output: Path) -> None:
+    """Assert that SHA256SUMS names every file of the mirror but itself, and that it is right."""
+    sums = dict(
+        reversed(line.split("  ", 1)) for line in (output / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    )
+    there = tree(output)
+    del there["SHA256SUMS"]
+    assert sums == {path: hashlib.sha256(content).hexdigest() for path, content in there.items()}
+
+
+# Starting Python and importing takes most of a small run: one process has done it, and forks for each run.
+LAUNCHER = """
+import json, os, sys
+import doit.doit_cmd, mirror_tasks.tasks, requests.utils
+
+for line in sys.stdin:
+    order = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(order["folder"])
+        os.environ.update(order["settings"])
+        for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        code = 1
+        try:
+            code = doit.doit_cmd.DoitMain().run(order["arguments"]) or 0
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+class Launcher:
+    """Starts doit runs, one at a time, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self._output = tempfile.TemporaryDirectory()
+        self._arguments: list[str] = []
+        self._pid = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER],
+            env=run_environment({}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        atexit.register(self.close)
+
+    def start(self, folder: Path, *arguments: str, **settings: str) -> int:
+        """Start a run; return its process id. ``settings`` are environment variables."""
+        assert self._process.stdin is not None
+        self._arguments = list(arguments)
+        order = {"folder": str(folder), "settings": settings, "arguments": self._arguments}
+        order |= {name: str(Path(self._output.name, name)) for name in ("stdout", "stderr")}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._pid = self._read()
+        return self._pid
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for the run's end; its return code is negative for a signal."""
+        code = os.waitstatus_to_exitcode(self._read())
+        output, errors = (Path(self._output.name, name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(self._arguments, code, output, errors)
+
+    def _read(self) -> int:
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            os.kill(self._pid, signal.SIGKILL)
+            raise TimeoutError(f"doit {self._arguments} did not end")
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+        self._output.cleanup()
+
+
+@functools.cache
+def launcher() -> Launcher:
+    """Return the launcher of this test process, started when it is first needed."""
+    return Launcher()

@@ -1,0 +1,168 @@
+"""The pipeline in somebody else's ``dodo.py``, and installed from its wheel into an empty environment."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uv
+
+from tests.fake_index import FakeIndex
+from tests.making import wheel
+from tests.mirroring import (
+    DODO,
+    REPOSITORY,
+    assert_whole,
+    clean_environment,
+    doit,
+    launcher,
+    mirror_folder,
+    packages,
+    small_world,
+    tree,
+)
+
+# Two mirrors, and three tasks of one's own: after a mirror, on a file of a mirror alone, and on both.
+OTHERS = """
+from mirror_tasks import pipeline
+
+globals().update(pipeline("lab/mirror.yaml", prefix="lab"))
+globals().update(pipeline("office/mirror.yaml", prefix="office"))
+
+
+def note(name):
+    with open("ran.txt", "a") as stream:
+        print(name, file=stream)
+
+
+def task_after():
+    return {"actions": [(note, ["after"])], "task_dep": ["lab-mirror"]}
+
+
+def task_ship():
+    return {"actions": [(note, ["ship"])], "file_dep": ["lab/mirror/mirror.json"]}
+
+
+def task_both():
+    return {
+        "actions": [(note, ["both"])],
+        "file_dep": ["office/mirror/mirror.json"],
+        "task_dep": ["office-mirror", "lab-mirror"],
+    }
+
+
+DOIT_CONFIG["default_tasks"] = ["after", "ship", "both"]
+"""
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex(small_world()) as index:
+        yield index
+
+
+def ran(folder: Path) -> list[str]:
+    """Return which of one's own tasks ran, and forget it."""
+    path = folder / "ran.txt"
+    names = sorted(path.read_text().split()) if path.exists() else []
+    path.unlink(missing_ok=True)
+    return names
+
+
+def run(folder: Path, *arguments: str) -> str:
+    launcher().start(folder, *arguments)
+    done = launcher().wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_two_mirrors_and_own_tasks_live_in_one_file(tmp_path: Path, index: FakeIndex) -> None:
+    mirror_folder(tmp_path / "lab", index)
+    mirror_folder(tmp_path / "office", index, requirements=["alone"])
+    (tmp_path / "dodo.py").write_text(OTHERS)
+    first = doit(tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert ran(tmp_path) == ["after", "both", "ship"]
+    assert_whole(tmp_path / "lab" / "mirror")
+    assert packages(tmp_path / "office" / "mirror") == {"alone": ["alone-3.0-py3-none-any.whl"]}
+
+    index.requests.clear()
+    run(tmp_path)
+    assert ran(tmp_path) == ["after"], "what depends on a file runs only when that changed"
+    assert not [path for path in index.requests if path.startswith("/files/")]
+
+    index.add("alone", *wheel("alone", "4.0"))
+    run(tmp_path)
+    assert ran(tmp_path) == ["after", "both", "ship"]
+
+    index.add("sourced", *wheel("sourced", "0.6"))  # in the lab's mirror only
+    run(tmp_path)
+    assert ran(tmp_path) == ["after", "ship"]
+
+
+def test_a_file_of_the_mirror_alone_brings_the_mirror_about(tmp_path: Path, index: FakeIndex) -> None:
+    mirror_folder(tmp_path / "lab", index)
+    mirror_folder(tmp_path / "office", index)
+    (tmp_path / "dodo.py").write_text(OTHERS)
+    run(tmp_path, "ship")
+    assert ran(tmp_path) == ["ship"]
+    assert_whole(tmp_path / "lab" / "mirror")
+    assert not (tmp_path / "office" / "mirror").exists()
+
+
+def test_names_of_two_mirrors_do_not_collide(tmp_path: Path, index: FakeIndex) -> None:
+    mirror_folder(tmp_path / "lab", index)
+    mirror_folder(tmp_path / "office", index, requirements=["alone"])
+    (tmp_path / "dodo.py").write_text(OTHERS)
+    names = [line.split()[0] for line in run(tmp_path, "list").splitlines() if line.strip()]
+    assert len(names) == len(set(names))
+    own = {"after", "ship", "both"}
+    assert own < set(names)
+    assert {re.sub("^(lab|office)-", "", name) for name in names} - own >= {"mirror", "plan", "download", "environment"}
+    assert all(name.startswith(("lab-", "office-")) for name in names if name not in own)
+    run(tmp_path, "lab-mirror")
+    run(tmp_path, "office-mirror")
+    assert "office-download:alone-3.0-py3-none-any.whl" in run(tmp_path, "list", "--all", "-s", "office-download")
+    run(tmp_path, "clean", "office-download:alone-3.0-py3-none-any.whl")
+    assert packages(tmp_path / "office" / "mirror") == {}
+    assert_whole(tmp_path / "lab" / "mirror")
+
+
+def test_installed_from_its_wheel_it_works_in_any_folder(tmp_path: Path, index: FakeIndex) -> None:
+    def call(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    own = ("--no-config", "--no-python-downloads", "--offline", "-q")
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(REPOSITORY))
+    call(sys.executable, *build)
+    (built,) = (tmp_path / "dist").glob("*.whl")
+    call(uv.find_uv_bin(), "venv", *own, "--python", sys.executable, "env")
+    python = str(Path(sysconfig.get_path("scripts", "venv", {"base": str(tmp_path / "env")}), "python"))
+    call(uv.find_uv_bin(), "pip", "install", *own, "--no-deps", "--no-index", "--python", python, str(built))
+    site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    where = call(python, "-c", "import mirror_tasks; print(mirror_tasks.__file__)").strip()
+    assert Path(where).parent.parent == site
+
+    project = mirror_folder(tmp_path / "elsewhere", index, dodo=DODO)
+    done = subprocess.run(
+        [python, "-m", "doit", "mirror"],
+        cwd=project.folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_whole(project.output)
+    assert tree(project.output)["server.py"] == (REPOSITORY / "server_template" / "server.py").read_bytes()

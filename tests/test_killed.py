@@ -1,0 +1,142 @@
+"""Killed at any moment, and run again: the same bytes, and nothing that was finished is fetched again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.fake_index import FakeIndex, Request
+from tests.making import wheel
+from tests.mirroring import (
+    MIRRORED,
+    MirrorFolder,
+    asked,
+    assert_whole,
+    launcher,
+    mirror_folder,
+    packages,
+    small_world,
+    tree,
+)
+
+KILLS = 20
+
+# Kills the run when it is about to put the given one of its files into place.
+KILLING_ITSELF = """
+import os, signal
+_replace, _left = os.replace, [int(os.environ.get("KILL_AT", 0))]
+def _killing(*arguments, **options):
+    _left[0] -= 1
+    if _left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _replace(*arguments, **options)
+os.replace = _killing
+"""
+
+
+class KillingIndex(FakeIndex):
+    """Kills its client at the given event: the arrival of a request, or a piece of a body about to be sent."""
+
+    moment = 0
+    events = 0
+    victim: int | None = None
+
+    def __init__(self, *arguments: object, **settings: object) -> None:
+        self.known = threading.Event()
+        self._counting = threading.Lock()
+        super().__init__(*arguments, **settings)  # type: ignore[arg-type]
+        self.gate.set()
+        self.fault("/files/*", "slow")  # in two pieces, without waiting between: a kill may come after the first
+
+    def record(self, request: Request) -> None:
+        super().record(request)
+        self._event()
+
+    def count(self, sent: int) -> None:
+        super().count(sent)
+        self._event()
+
+    def _event(self) -> None:
+        with self._counting:
+            self.events += 1
+            due = self.events == self.moment
+        if due:
+            assert self.known.wait(30)
+            assert self.victim is not None
+            os.kill(self.victim, signal.SIGKILL)
+
+
+def world() -> dict[str, list[tuple[str, bytes]]]:
+    """The small world, with one file large enough to arrive in many pieces."""
+    return {**small_world(), "alone": [wheel("alone", "3.0", files={"alone_data.bin": bytes(range(256)) * 8000})]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
+    """What an uninterrupted run makes, and how many events it takes."""
+    with KillingIndex(world()) as index:
+        project = mirror_folder(tmp_path_factory.mktemp("whole"), index)
+        launcher().start(project.folder, "mirror")
+        done = launcher().wait()
+        assert done.returncode == 0, done.stdout
+        assert_whole(project.output)
+        return tree(project.output), index.events
+
+
+def finished(project: MirrorFolder) -> set[str]:
+    """Return the paths on the index of the files that stand under their final names."""
+    projects = {filename: name for name, filenames in MIRRORED.items() for filename in filenames}
+    held = {path.name for path in (project.state / "sdists").glob("[!.]*")}
+    there = {filename for filenames in packages(project.output).values() for filename in filenames} | held
+    return {f"/files/{projects[filename]}/{filename}" for filename in there if filename in projects}
+
+
+def run_again(project: MirrorFolder, port: int, whole: dict[str, bytes]) -> None:
+    """Run to the end, and assert what is promised of it."""
+    kept = finished(project)
+    for path in kept:
+        name, filename = path.split("/")[2:]
+        there = project.output / "packages" / name / filename
+        content = there.read_bytes() if there.exists() else (project.state / "sdists" / filename).read_bytes()
+        assert content == dict(world()[name])[filename], "nothing half-written stands under a final name"
+    with FakeIndex(world(), port=port) as index:  # the first one's stragglers are not counted
+        launcher().start(project.folder, "mirror")
+        done = launcher().wait()
+        assert done.returncode == 0, done.stdout
+        assert not kept & set(asked(index))
+    assert tree(project.output) == whole
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed_at_a_random_moment_a_run_goes_on_where_it_was(
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], number: int
+) -> None:
+    content, events = whole
+    moments = random.Random(2).sample(range(1, events + 1), KILLS)
+    with KillingIndex(world()) as index:
+        index.moment = moments[number]
+        project = mirror_folder(tmp_path, index)
+        port = int(index.origin.rpartition(":")[2])
+        index.victim = launcher().start(tmp_path, "mirror")
+        index.known.set()
+        assert launcher().wait().returncode == -signal.SIGKILL
+    run_again(project, port, content)
+
+
+@pytest.mark.parametrize("moment", random.Random(3).sample(range(1, 70), 10))
+def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], moment: int
+) -> None:
+    with FakeIndex(world()) as index:
+        project = mirror_folder(tmp_path, index)
+        dodo = project.folder / "dodo.py"
+        dodo.write_text(KILLING_ITSELF + dodo.read_text())
+        port = int(index.origin.rpartition(":")[2])
+        launcher().start(tmp_path, "mirror", KILL_AT=str(moment))
+        assert launcher().wait().returncode == -signal.SIGKILL
+    run_again(project, port, whole[0])
