@@ -752,8 +752,8 @@ class Site:
             return redirect(normalised + "/")
         if normalised != name:
             return redirect(f"../{normalised}/")
-        missing = refused(Refusal(404, f"this mirror has no project {name}"), missing=name)
-        return self._page(request, ("simple", name)) or missing
+        found = self._page(request, ("simple", name))
+        return found or refused(Refusal(404, f"this mirror has no project {name}"), missing=name)
 
     def _old_way(self, request: Request, first: str, rest: Tuple[str, ...]) -> Response:
         """/PROJECT/, for clients whose index URL is the root of the host."""
@@ -1577,7 +1577,7 @@ class Server:
 
         The moment is short, since on Windows a signal is seen only when the loop wakes up.
         """
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.1)
         now = self.now()
         for connection in [connection for connection in self._connections if connection.deadline < now]:
             connection.expire()

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import html
 import importlib.util
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +77,6 @@ def files_metadata(filename: str, content: bytes) -> bytes:
     """Return the METADATA of a wheel, nothing for another file."""
     if not filename.endswith(".whl"):
         return b""
-    import io
-    import zipfile
-
     archive = zipfile.ZipFile(io.BytesIO(content))
     return archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA")))
 
@@ -294,8 +293,22 @@ def wait_until(condition: object, seconds: float = PATIENCE) -> bool:
     return True
 
 
+def run_here(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run server.py to its end in this process, for what does not serve; return what a process would leave."""
+    out, errors, before = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.StringIO(stdin)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            status = load_server().main(arguments)
+    except SystemExit as error:  # as argparse ends
+        status = error.code
+    finally:
+        sys.stdin = before
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
+
+
 def run_server(*arguments: str, python: str = sys.executable, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run server.py to its end."""
+    """Run server.py to its end in a process of its own."""
     command: Sequence[str] = [python, "-I", str(SERVER), *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(

@@ -74,13 +74,12 @@ def installed(folder: Path, python: str) -> dict[str, str]:
     return dict(line.split("==") for line in run(folder, python, "-I", "-c", code).stdout.split())
 
 
-@pytest.mark.parametrize("index", ["simple/", ""])
-def test_pip_installs_from_the_mirror(root: Path, tmp_path: Path, index: str) -> None:
+def test_pip_installs_wheels_and_builds_sdists_from_the_mirror(root: Path, tmp_path: Path) -> None:
     python = make_environment(tmp_path)
     with running(root) as served:
         pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
-        run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", served.url + index, "alpha")
-    assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
+        run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", f"{served.url}simple/", "alpha", "sourced")
+    assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1", "sourced": "0.5"}
     assert any("GET /packages/alpha/alpha-1.0-py3-none-any.whl.metadata" in line for line in served.output)
 
 
@@ -108,14 +107,6 @@ def test_uv_locks_and_syncs_and_can_leave_out_what_is_newer(root: Path, tmp_path
     assert versions == ["2.1", "2.0"]
 
 
-def test_pip_builds_an_sdist_from_the_mirror(root: Path, tmp_path: Path) -> None:
-    python = make_environment(tmp_path)
-    with running(root) as served:
-        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
-        run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", f"{served.url}simple/", "sourced")
-    assert installed(tmp_path, python) == {"sourced": "0.5"}
-
-
 def test_pip_downloads_lists_versions_and_reads_wheels_by_ranges(root: Path, tmp_path: Path) -> None:
     with running(root) as served:
         index = ("--no-cache-dir", "--index-url", f"{served.url}simple/")
@@ -138,22 +129,27 @@ def test_pip_installs_over_tls_with_a_password(root: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) -> None:
+def test_every_python_runs_the_server(root: Path, version: str) -> None:
     python = interpreter(version)
-    certificate, key = write_certificate(tmp_path)
     content = (root / LARGE[1:]).read_bytes()
     with running(root, python=python) as served, Client(served.port) as client:
         assert client.ask("/simple/alpha/").status == 200
         assert client.ask(LARGE).body == content
         assert client.ask(LARGE, "Range: bytes=9-99,200-300").status == 206
         assert client.ask("/metrics").status == 200
-    assert run_server("add-user", str(tmp_path / "users"), "alice", stdin="x\n", python=python).returncode == 0
-    secure = ("--certfile", str(certificate), "--keyfile", str(key), "--passwords", str(tmp_path / "users"))
-    trust = ssl.create_default_context(cafile=certificate)
-    with running(root, *secure, python=python) as served, Client(served.port, trust) as client:
-        assert client.ask("/simple/alpha/").status == 401
-        assert client.ask(LARGE, basic("alice", "x")).body == content
     assert run_server("--root", str(root), "--check", python=python).returncode == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_serves_over_tls_with_passwords(root: Path, tmp_path: Path, version: str) -> None:
+    python = interpreter(version)
+    certificate, key = write_certificate(tmp_path)
+    assert run_server("add-user", str(tmp_path / "users"), "alice", stdin="x\n", python=python).returncode == 0
+    options = ("--certfile", str(certificate), "--keyfile", str(key), "--passwords", str(tmp_path / "users"))
+    trust = ssl.create_default_context(cafile=certificate)
+    with running(root, *options, python=python) as served, Client(served.port, trust) as client:
+        assert client.ask("/simple/alpha/").status == 401
+        assert client.ask(LARGE, basic("alice", "x")).body == (root / LARGE[1:]).read_bytes()
 
 
 def test_the_server_needs_nothing_newer_than_python_3_7() -> None:

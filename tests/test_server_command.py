@@ -19,6 +19,7 @@ from tests.server_fixtures import (
     Client,
     ask,
     make_mirror,
+    run_here,
     run_server,
     running,
     seal_mirror,
@@ -55,7 +56,7 @@ def test_on_all_addresses_it_names_the_host_and_what_pip_needs_for_plain_http(ro
 
 
 def test_help_names_every_option() -> None:
-    done = run_server("--help")
+    done = run_here("--help")
     assert done.returncode == 0
     for option in ("--root", "--host", "--port", "--check", "--wanted", "--certfile", "--keyfile", "--passwords"):
         assert option in done.stdout
@@ -84,7 +85,7 @@ def test_what_can_not_work_is_said_in_one_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     places = {"root": root, "empty": tmp_path / "empty"}
-    done = run_server(*(argument.format(**places) for argument in arguments))
+    done = run_here(*(argument.format(**places) for argument in arguments))
     assert (done.returncode, done.stdout) == (status, "")
     assert said.format(**places) in done.stderr
     assert "Traceback" not in done.stderr
@@ -92,9 +93,15 @@ def test_what_can_not_work_is_said_in_one_line(
 
 def test_a_port_in_use_is_named(root: Path) -> None:
     with running(root) as served:
-        done = run_server("--root", str(root), "--port", str(served.port))
+        done = run_here("--root", str(root), "--port", str(served.port))
     assert (done.returncode, done.stdout) == (1, "")
     assert f"port {served.port} is in use" in done.stderr
+
+
+def test_a_process_ends_with_the_status_of_the_check(root: Path) -> None:
+    assert run_server("--root", str(root), "--check").returncode == 0
+    (root / "mirror.json").unlink()
+    assert run_server("--root", str(root), "--check").returncode == 8
 
 
 def test_ctrl_c_ends_well(root: Path) -> None:
@@ -119,7 +126,7 @@ def test_a_host_with_two_addresses_is_served_at_both(root: Path) -> None:
 
 
 def test_a_mirror_that_arrived_whole_passes_the_check(root: Path) -> None:
-    done = run_server("--root", str(root), "--check")
+    done = run_here("--root", str(root), "--check")
     assert (done.returncode, done.stderr.splitlines()[-1].split("%")[0]) == (0, "100")
     assert done.stdout.endswith(" files: 0 altered, 0 missing, 0 extra\n")
 
@@ -141,7 +148,7 @@ def test_the_check_tells_altered_missing_and_extra_files_apart(root: Path, harm:
         victims["missing"].unlink()
     if "extra" in harm:
         write(victims["extra"], b"")
-    done = run_server("--root", str(root), "--check")
+    done = run_here("--root", str(root), "--check")
     assert done.returncode == status
     named = [f"{kind}: {victims[kind].relative_to(root).as_posix()}" for kind in harm.split()]
     assert done.stdout.splitlines()[:-1] == named
@@ -149,7 +156,7 @@ def test_the_check_tells_altered_missing_and_extra_files_apart(root: Path, harm:
 
 def test_the_check_of_a_mirror_that_was_not_finished_says_so(root: Path) -> None:
     (root / "SHA256SUMS").unlink()
-    done = run_server("--root", str(root), "--check")
+    done = run_here("--root", str(root), "--check")
     assert (done.returncode, done.stdout) == (1, "")
     assert "not finished" in done.stderr
 
@@ -159,7 +166,7 @@ def test_the_check_of_a_mirror_that_was_not_finished_says_so(root: Path) -> None
 )
 def test_the_check_trusts_no_line_of_the_manifest(root: Path, line: str) -> None:
     (root / "SHA256SUMS").write_bytes((line + "\n").encode("latin-1"))
-    done = run_server("--root", str(root), "--check")
+    done = run_here("--root", str(root), "--check")
     assert (done.returncode, done.stdout) == (1, "")
     assert "SHA256SUMS" in done.stderr
     assert "Traceback" not in done.stderr
@@ -169,15 +176,15 @@ def test_the_check_takes_a_link_out_of_the_mirror_for_a_missing_file(root: Path,
     path = root / "packages/large/large-1.0.tar.gz"
     path.rename(tmp_path / "outside")
     path.symlink_to(tmp_path / "outside")
-    assert run_server("--root", str(root), "--check").returncode == 8
+    assert run_here("--root", str(root), "--check").returncode == 8
     path.with_name("other").symlink_to(tmp_path / "nowhere")
-    assert run_server("--root", str(root), "--check").returncode == 8 + 16
+    assert run_here("--root", str(root), "--check").returncode == 8 + 16
 
 
 def test_the_check_follows_links_within_the_mirror(root: Path) -> None:
     (root / "packages" / "large").rename(root / "elsewhere")
     (root / "packages" / "large").symlink_to(root / "elsewhere", target_is_directory=True)
-    done = run_server("--root", str(root), "--check")
+    done = run_here("--root", str(root), "--check")
     assert done.stdout.splitlines()[:-1] == ["extra: elsewhere/large-1.0.tar.gz", "extra: packages/large"]
 
 

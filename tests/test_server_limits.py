@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.server_fixtures import HOST, Client, ask, load_server, make_mirror, running, wait_until
+from tests.server_fixtures import HOST, Client, ask, basic, load_server, make_mirror, running, wait_until
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
@@ -31,11 +31,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def running_with(server: ModuleType, root: Path, **limits: float) -> Iterator[tuple[int, Any]]:
+def running_with(
+    server: ModuleType, root: Path, passwords: object = None, **limits: float
+) -> Iterator[tuple[int, Any]]:
     """Run a server in a thread of this process, with limits that are not on the command line; yield its port and it."""
     sockets = server.listen("127.0.0.1", 0)
     started = threading.Event()
-    running_server = server.Server(server.Tree(root), server.DEFAULTS._replace(**limits))
+    running_server = server.Server(server.Tree(root), server.DEFAULTS._replace(**limits), passwords)
     job = running_server.run(sockets, None, started.set)
     thread = threading.Thread(target=asyncio.run, args=(job,))
     thread.start()
@@ -105,6 +107,32 @@ def test_clients_that_dawdle_hold_nobody_up(server: ModuleType, root: Path) -> N
         for _ in range(20):
             assert ask(port, "/simple/alpha/").status == 200
         assert len(ask(port, LARGE).body) == LARGE_SIZE
+
+
+class SlowPasswords:
+    """Knows alice, and takes its time over everybody else."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def remembered(self, authorization: str) -> str | None:
+        return "alice" if authorization == basic("alice", "known").partition(": ")[2] else None
+
+    def verify(self, authorization: str) -> str | None:
+        self.released.wait(20)
+        return None
+
+
+def test_who_guesses_passwords_holds_up_nobody_who_has_one(server: ModuleType, root: Path) -> None:
+    passwords = SlowPasswords()
+    with running_with(server, root, passwords) as (port, _), contextlib.ExitStack() as stack:
+        guessers = [stack.enter_context(Client(port)) for _ in range(70)]
+        for guesser in guessers:
+            guesser.send(f"GET /simple/ HTTP/1.1\r\n{HOST}{basic('alice', 'guess')}\r\n\r\n")
+        assert ask(port, "/simple/", basic("alice", "known")).status == 200
+        assert guessers[-1].read_answer().status == 503  # so many wait already
+        passwords.released.set()
+        assert guessers[0].read_answer().status == 401
 
 
 def test_beyond_the_number_of_connections_the_answer_is_503(server: ModuleType, root: Path) -> None:
