@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -62,12 +63,7 @@ def interpreter(folder: Path) -> str:
     return str(Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)}), "python"))
 
 
-@pytest.fixture(scope="module")
-def pip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The pip that comes with this interpreter."""
-    folder = tmp_path_factory.mktemp("pip")
-    call([sys.executable, "-m", "venv", str(folder)])
-    return (interpreter(folder), "-m", "pip", "--isolated")
+PIP = (sys.executable, "-m", "pip", "--isolated")
 
 
 @contextlib.contextmanager
@@ -113,20 +109,16 @@ def fresh(tmp_path: Path) -> str:
 def installed(python: str) -> dict[str, str]:
     """Return the distributions of an environment, each imported as a user would."""
     code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
-    found = {
-        name.replace(".", "-"): version
-        for name, version in (one.split("==") for one in call([python, "-I", "-c", code]).split())
-    }
+    distributions = [one.split("==") for one in call([python, "-I", "-c", code]).split()]
+    found = {name.replace(".", "-"): version for name, version in distributions}
     call([python, "-I", "-c", "; ".join(f"import {name.replace('-', '_')}" for name in found)])
     return found
 
 
 @pytest.mark.parametrize("kind", WAYS)
-def test_pip_installs_extras_and_sdists_from_the_mirror_alone(
-    output: Path, pip: tuple[str, ...], fresh: str, kind: str
-) -> None:
+def test_pip_installs_extras_and_sdists_from_the_mirror_alone(output: Path, fresh: str, kind: str) -> None:
     with way(kind, output) as url:
-        call([*pip, "--python", fresh, "install", "-q", "--no-cache-dir", "--index-url", url, "app[fast]", "built"])
+        call([*PIP, "--python", fresh, "install", "-q", "--no-cache-dir", "--index-url", url, "app[fast]", "built"])
     assert installed(fresh) == EXPECTED
 
 
@@ -138,8 +130,6 @@ def test_uv_installs_extras_and_sdists_from_the_mirror_alone(output: Path, fresh
 
 
 def test_the_directory_can_be_copied_anywhere(output: Path, tmp_path: Path, fresh: str) -> None:
-    import shutil
-
     copy = tmp_path / "a stick" / "ünï"
     shutil.copytree(output, copy)
     with way("server.py", copy) as url:

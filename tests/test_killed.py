@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,16 @@ class KillingIndex(FakeIndex):
     events = 0
     victim: int | None = None
 
-    def __init__(self, *arguments: object, **settings: object) -> None:
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
         self.known = threading.Event()
         self._counting = threading.Lock()
-        super().__init__(*arguments, **settings)  # type: ignore[arg-type]
+        super().__init__(*arguments, **settings)
         self.gate.set()
         self.fault("/files/*", "slow")  # in two pieces, without waiting between: a kill may come after the first
+
+    def __enter__(self) -> KillingIndex:
+        super().__enter__()
+        return self
 
     def record(self, request: Request) -> None:
         super().record(request)
