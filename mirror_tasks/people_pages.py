@@ -196,11 +196,13 @@ class PeoplePages:
     def _about(self) -> str:
         rows = "".join(_environment(one) for one in self._plan.environments)
         roots = "".join(f"<li><code>{_text(root)}</code></li>" for root in self._roots)
-        wanted = f'<h3>Requirements</h3>\n<ul class="roots">{roots}</ul>\n' if roots else ""
+        listed = f'<ul class="roots">{roots}</ul>\n'
+        if len(self._roots) > _MANY:
+            listed = f"<details><summary>{_count(len(self._roots), 'requirement')}</summary>\n{listed}</details>\n"
         return (
-            '<section aria-labelledby="about"><h2 id="about">What it is for</h2>\n<div class="columns"><div>\n'
-            "<h3>Environments</h3>\n"
-            f'<ul class="environments">{rows}</ul>\n</div><div>\n{wanted}</div></div></section>\n'
+            '<div class="columns">\n<section aria-labelledby="environments"><h2 id="environments">Environments</h2>\n'
+            f'<ul class="environments">{rows}</ul></section>\n'
+            f'<section aria-labelledby="roots"><h2 id="roots">Mirrored for</h2>\n{listed}</section></div>\n'
         )
 
     def _projects(self) -> str:
@@ -255,13 +257,10 @@ class PeoplePages:
         return f'<p><strong class="mark">{_text(status)}</strong>{because}</p>\n' if status else ""
 
     def _files(self, name: str, versions: Sequence[str]) -> str:
-        bodies = "".join(
-            f'<tbody>\n<tr class="release"><th colspan="5" scope="rowgroup">{_text(version)}</th></tr>\n'
-            f"{''.join(_file_row(file) for file in self._plan.by_release[(name, version)])}</tbody>\n"
-            for version in versions
-        )
+        bodies = "".join(_release_rows(version, self._plan.by_release[(name, version)]) for version in versions)
         heads = "".join(
-            f'<th scope="col">{one}</th>' for one in ("File", "Size", "Requires Python", "Environments", "Uploaded")
+            f'<th scope="col">{one}</th>'
+            for one in ("Release", "File", "Size", "Requires Python", "Environments", "Uploaded")
         )
         return _section(
             "releases",
@@ -271,52 +270,46 @@ class PeoplePages:
         )
 
     def _left_out(self, name: str) -> str:
-        items = [
-            f"<dt>{_text(filename)}</dt><dd>{_text(reason)}</dd>"
-            for release in self._releases.get(name, ())
-            for filename, reason in release.left_out.items()
-        ]
-        if not items:
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for release in self._releases.get(name, ()):
+            for filename, reason in release.left_out.items():
+                reasons[reason].append(f"<dd>{_text(filename)}</dd>")
+        if not reasons:
             return ""
-        title = f"{_count(len(items), 'file')} of these releases left out, and why"
-        return f'<details><summary>{title}</summary><dl class="reasons">{"".join(items)}</dl></details>\n'
+        items = "".join(f"<dt>{_text(reason)}</dt>{''.join(files)}" for reason, files in reasons.items())
+        title = f"{_count(sum(map(len, reasons.values())), 'file')} of these releases left out, and why"
+        return f'<details><summary>{title}</summary><dl class="reasons">{items}</dl></details>\n'
 
     def _requires(self, name: str) -> str:
-        parts = []
-        several = len(self._versions(name)) > 1
-        for version in self._versions(name):
-            sources = self._sources(name, version)
-            title = f"<h3>{_text(name)} {_text(version)}</h3>\n" if several and sources else ""
-            parts.append(
-                title + "".join(self._source(files, found, len(sources) > 1) for found, files in sources.items())
-            )
+        versions = self._versions(name)
         known = any(self._metadata(file) for file in self._plan.by_project[name])
-        nothing = "<p>Nothing.</p>\n" if known else "<p>Not known: the metadata could not be read.</p>\n"
-        return _section("requires", "Requires", "".join(parts) or nothing)
+        if not known:
+            return _section("requires", "Requires", "<p>Not known: the metadata could not be read.</p>\n")
+        parts = [
+            (f"<h3>{_text(version)}</h3>\n" if len(versions) > 1 else "") + self._required_of(name, version)
+            for version in versions
+        ]
+        return _section("requires", "Requires", "".join(parts))
 
-    def _sources(self, name: str, version: str) -> Mapping[tuple[tuple[str, ...], tuple[str, ...]], Sequence[str]]:
-        """Return the files that say the same, by what they say; the wheels of one release may differ."""
-        sources: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
+    def _required_of(self, name: str, version: str) -> str:
+        """Return what a release requires; its wheels may differ, and then each set is shown with its files."""
+        sources: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        building: dict[str, None] = {}
         for file in self._described_files(name, version):
-            found = self._metadata(file)
-            if found and found.requires_dist:
-                sources[(found.requires_dist, ())].append(file.filename)
-            if found and found.build_requires:
-                sources[((), found.build_requires)].append(file.filename)
-        return sources
+            if found := self._metadata(file):
+                sources[found.requires_dist].append(file.filename)
+                building.update(dict.fromkeys(found.build_requires))
+        several = len(sources) > 1
+        parts = [self._source(requires, files if several else ()) for requires, files in sources.items()]
+        return "".join(parts) + self._details("Only to build it from source", tuple(building))
 
-    def _source(self, files: Sequence[str], found: tuple[tuple[str, ...], tuple[str, ...]], several: bool) -> str:
-        requires, building = found
-        extra = [one for one in requires if _is_optional(one)]
+    def _source(self, requires: Sequence[str], files: Sequence[str]) -> str:
+        optional = [one for one in requires if _is_optional(one)]
         plain = [one for one in requires if not _is_optional(one)]
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        of = f'<p class="note">In {_text(names)}:</p>\n' if several and requires else ""
-        return (
-            of
-            + (f'<ul class="requirements">{self._requirements(plain)}</ul>\n' if plain else "")
-            + self._details("Only with extras", extra)
-            + self._details("Only to build it from source", building)
-        )
+        of = f'<p class="note">{_text(names)}:</p>\n' if files else ""
+        listed = f'<ul class="requirements">{self._requirements(plain)}</ul>\n' if plain else "<p>Nothing.</p>\n"
+        return of + listed + self._details("Only with extras", optional)
 
     def _details(self, title: str, requirements: Sequence[str]) -> str:
         if not requirements:
@@ -366,8 +359,10 @@ class PeoplePages:
         by, _, requirement = asked.partition("\n")
         doing, _, release = by.rpartition(" ")
         project = self._project_of.get(release)
+        if project is None and by.startswith("completing "):
+            return f"{_text(by)} <code>{_text(requirement)}</code>"
         if project is None:
-            return f'<code>{_text(requirement)}</code> <span class="note">{_text(by)}, in mirror.yaml</span>'
+            return f"<code>{_text(by)}</code> in mirror.yaml"
         return f"{_text(doing)} {_project_link(project, '../', release)} <code>{_text(requirement)}</code>"
 
     def _description(self, name: str) -> str:
@@ -387,7 +382,13 @@ def _described(file: PlannedFile, description: str) -> str:
     return f'<p class="note">{note}</p>\n<pre class="description" dir="auto">\n{_text(text)}</pre>\n'
 
 
-def _file_row(file: PlannedFile) -> str:
+def _release_rows(version: str, files: Sequence[PlannedFile]) -> str:
+    first = f'<th class="release" rowspan="{len(files)}" scope="rowgroup">{_text(version)}</th>'
+    rows = "".join(f"<tr>{'' if index else first}{_file_cells(file)}</tr>\n" for index, file in enumerate(files))
+    return f"<tbody>\n{rows}</tbody>\n"
+
+
+def _file_cells(file: PlannedFile) -> str:
     yanked = ""
     if file.yanked is not None:
         yanked = f' <strong class="mark">yanked</strong> {_line(file.yanked)}'
@@ -400,7 +401,7 @@ def _file_row(file: PlannedFile) -> str:
     # The label shows where the screen is too narrow for the head of the table.
     columns = "".join(f'<td data-label="{name}">{value}</td>' for name, value in cells)
     link = f'<a href="{escape(file_url(file))}" download>{_text(file.filename)}</a>'
-    return f'<tr><th scope="row">{link}{yanked}</th>{columns}</tr>\n'
+    return f'<th scope="row">{link}{yanked}</th>{columns}'
 
 
 def _environment(one: Mapping[str, Any]) -> str:
@@ -454,8 +455,9 @@ _PLACES = {
 
 def _install(name: str | None) -> str:
     """Return the lines that make clients use this index, to install a project or any."""
+    shown = _text(name or "NAME")
     items = "".join(
-        f"<div><h3>{way}</h3><pre><code>{line.format(name=_text(name or 'NAME'), **_PLACES)}</code></pre></div>\n"
+        f'<div class="way"><h3>{way}</h3><pre><code>{line.format(name=shown, **_PLACES)}</code></pre></div>\n'
         for way, line in _WAYS
     )
     note = (
@@ -465,8 +467,8 @@ def _install(name: str | None) -> str:
     lines = f'<div class="ways">{items}</div>\n{note}'
     if name:
         return _section("install", "Install", lines)
-    folded = f"<details><summary>Lines for pip, uv, poetry and pip.conf</summary>\n{lines}</details>\n"
-    return _section("install", "Use this index", folded)
+    title = "How to use this index: lines for pip, uv, poetry and pip.conf"
+    return f"<details><summary>{title}</summary>\n{lines}</details>\n"
 
 
 def _section(key: str, title: str, content: str) -> str:
