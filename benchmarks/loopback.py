@@ -3,6 +3,9 @@
 ``python loopback.py --replay CACHE`` answers with what was recorded in ``CACHE``; with ``--record`` it asks the real
 index (the one that pip uses here) for what is missing, and keeps it. ``python loopback.py --made FILES`` serves an
 index of made-up projects with so many files. Prints its address when it is ready; ends on SIGTERM.
+
+Pages name their files by absolute URLs, as those of the large indexes do: relative ones take another way through a
+client. A record has its port in it therefore, and is served on that one.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import contextlib
 import gzip
 import hashlib
 import json
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -47,10 +51,11 @@ Source = Callable[[str, str], "Reply"]
 
 
 class Recorded:
-    """Answers that were recorded, by path and range; files of the real hosts are below ``/files/<host>/``."""
+    """Answers that were recorded, by path and range; files of the real hosts are below ``/files/<scheme>/<host>/``."""
 
-    def __init__(self, folder: Path, upstream: Upstream | None) -> None:
+    def __init__(self, folder: Path, origin: str, upstream: Upstream | None) -> None:
         self.folder = folder
+        self.origin = origin
         self.upstream = upstream
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -81,7 +86,7 @@ class Recorded:
             with upstream.ask(url, wanted, "recording", (200, 206, 404, 416)) as answer:
                 headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
                 body = answer.read(LARGEST, decode=is_page)
-                return Reply(answer.status, headers, _rewritten(body, answer.url) if is_page else body)
+                return Reply(answer.status, headers, _rewritten(body, answer.url, self.origin) if is_page else body)
 
         reply = upstream.persist(attempt, "recording", url)
         if is_page and reply.status == 200:
@@ -89,20 +94,20 @@ class Recorded:
         return reply
 
 
-def _rewritten(body: bytes, url: str) -> bytes:
+def _rewritten(body: bytes, url: str, origin: str) -> bytes:
     """Return a page whose files are served from here."""
     with contextlib.suppress(ValueError):
         page = json.loads(body)
         for file in page.get("files", ()):
             parts = urlsplit(urljoin(url, file["url"]))
-            file["url"] = f"../../files/{quote(f'{parts.scheme}://{parts.netloc}', safe='')}{parts.path}"
+            file["url"] = f"{origin}/files/{parts.scheme}/{parts.netloc}{parts.path}"
         return json.dumps(page).encode()
     return body
 
 
 def _real(path: str) -> str:
-    host, _, rest = path.removeprefix("/files/").partition("/")
-    return f"{unquote(host)}/{rest}"
+    scheme, host, rest = path.removeprefix("/files/").split("/", 2)
+    return f"{scheme}://{host}/{rest}"
 
 
 class Made:
@@ -116,7 +121,8 @@ class Made:
     FAMILY = 10
     TAGS = ("py3-none-any", *(f"cp312-cp312-manylinux_2_{minor}_x86_64" for minor in range(20, 28)))
 
-    def __init__(self, files: int) -> None:
+    def __init__(self, files: int, origin: str) -> None:
+        self.origin = origin
         self.answers: dict[str, Reply] = {}
         for number in range(files // (self.FILES_OF_RELEASE * len(self.RELEASES))):
             self._make(number)
@@ -155,7 +161,7 @@ class Made:
         self.answers[path] = Reply(200, {"Content-Type": "application/octet-stream", "ETag": f'"{filename}"'}, content)
         entry: dict[str, object] = {
             "filename": filename,
-            "url": f"../..{path}",
+            "url": f"{self.origin}{path}",
             "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
             "size": len(content),
             "upload-time": "2024-01-01T00:00:00.000000Z",
@@ -176,7 +182,7 @@ def _metadata_of(content: bytes) -> bytes:
         return next(archive.read(name) for name in archive.namelist() if name.endswith("/METADATA"))
 
 
-async def serve(source: Source, latency: float, *, threaded: bool) -> None:
+async def serve(taken: socket.socket, source: Source, latency: float, *, threaded: bool) -> None:
     """Serve until cancelled.
 
     :param latency: seconds before each answer; answers wait beside each other, as those of a distant server do.
@@ -205,10 +211,26 @@ async def serve(source: Source, latency: float, *, threaded: bool) -> None:
         await asyncio.sleep(max(0.0, begin + latency - asyncio.get_running_loop().time()))
         return _written(reply)
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0, limit=1 << 16)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple/", flush=True)
+    server = await asyncio.start_server(converse, sock=taken, limit=1 << 16)
+    print(f"{origin_of(taken)}/simple/", flush=True)
     async with server:
         await server.serve_forever()
+
+
+def origin_of(taken: socket.socket) -> str:
+    """Return the origin that is served on a socket."""
+    return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def bound(kept: Path | None) -> socket.socket:
+    """Return a socket on loopback, on the port that the file ``kept`` says; a free one, which is written there, if none."""
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", int(kept.read_text()) if kept and kept.exists() else 0))
+    if kept and not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(str(taken.getsockname()[1]))
+    return taken
 
 
 def _parsed(head: str) -> tuple[str, dict[str, str]]:
@@ -233,13 +255,14 @@ def main() -> None:
     parser.add_argument("--made", type=int, metavar="FILES")
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds")
     given = parser.parse_args()
-    source: Source = (
-        Made(given.made)
-        if given.made is not None
-        else Recorded(given.replay, Upstream(None, connections=32) if given.record else None)
-    )
+    taken = bound(given.replay / "port" if given.replay else None)
+    source: Source
+    if given.made is not None:
+        source = Made(given.made, origin_of(taken))
+    else:
+        source = Recorded(given.replay, origin_of(taken), Upstream(None, connections=32) if given.record else None)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(source, given.latency / 1000, threaded=given.record))
+        asyncio.run(serve(taken, source, given.latency / 1000, threaded=given.record))
 
 
 if __name__ == "__main__":
