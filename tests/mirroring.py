@@ -95,7 +95,8 @@ class MirrorFolder:
         return self.folder / ".mirror"
 
     def configure(self, index: str, name: str = "mirror.yaml", **settings: Any) -> None:
-        """Write ``mirror.yaml``; what is not given is as for the small world."""
+        """Write ``mirror.yaml``; what is not given is as for the small world. Keys have ``_`` for ``-``."""
+        settings = {key.replace("_", "-"): value for key, value in settings.items()}
         config = {"index": index, "environments": ENVIRONMENTS, "requirements": list(ROOTS), **settings}
         (self.folder / name).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 

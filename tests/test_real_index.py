@@ -30,7 +30,8 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "",
         environments={name: block for name, (block, *_) in ENVIRONMENTS.items()},
         requirements=REQUIREMENTS,
-        **{"sdists": "fallback", "build-requirements": False},
+        sdists="fallback",
+        build_requirements=False,
     )
     path = project.folder / "mirror.yaml"
     path.write_text(path.read_text().replace("index: ''\n", ""))
