@@ -8,7 +8,8 @@ const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const [executablePath, base, file, project, pictures] = process.argv.slice(2);
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--host-resolver-rules=MAP mirror.example.com 127.0.0.1"];
 const WIDE = { width: 1200, height: 800 };
 const PHONE = { width: 320, height: 640 };
 const seen = { complaints: [], hosts: [], accessibility: {} };
@@ -132,6 +133,8 @@ async function looks(browser) {
     seen.keyboard = await keyboard(browser);
     seen.withoutScript = await withoutScript(browser);
     seen.lines = await filled(browser, `${base}project/${project}/`);
+    const elsewhere = base.replace("127.0.0.1", "mirror.example.com");
+    seen.linesElsewhere = await filled(browser, `${elsewhere}project/${project}/`);
     seen.fromDisk = await fromDisk(browser);
     seen.looks = await looks(browser);
   } finally {

@@ -104,6 +104,13 @@ def test_the_lines_for_clients_say_where_the_page_is_served(seen: Any) -> None:
     ]
 
 
+def test_the_lines_for_pip_trust_another_host_that_has_no_https(seen: Any) -> None:
+    index = f"{seen['url']}simple/".replace("127.0.0.1", "mirror.example.com")
+    pip, *_, settings = seen["linesElsewhere"]
+    assert pip == f"pip install --trusted-host mirror.example.com --index-url {index} {PROJECT}"
+    assert settings == f"[global]\nindex-url = {index}\ntrusted-host = mirror.example.com"
+
+
 def test_the_pages_work_from_disk(seen: Any) -> None:
     assert seen["fromDisk"]["lines"][0] == f"pip install --index-url {seen['file']}/simple/ {PROJECT}"
     assert seen["fromDisk"]["back"] == "Python packages in this mirror"
@@ -127,4 +134,4 @@ def test_axe_finds_nothing(seen: Any) -> None:
 def test_the_browser_complains_of_nothing_and_asks_no_other_host(seen: Any) -> None:
     assert seen["complaints"] == []
     own = seen["url"].removeprefix("http://").rstrip("/")
-    assert set(seen["hosts"]) == {own, ""}
+    assert set(seen["hosts"]) == {own, own.replace("127.0.0.1", "mirror.example.com"), ""}
