@@ -1471,13 +1471,19 @@ class Connection(asyncio.Protocol):
             self._hanging_up = True
             self._buffer.clear()
             self.deadline = self._server.now() + self._limits.linger_seconds
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-                self.transport.resume_reading()
-            else:
-                self.transport.close()
+            self._close_half()
         if left:
             self._allow_time(left)
+
+    def _close_half(self) -> None:
+        if not self.transport.can_write_eof():  # TLS
+            self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+            self.transport.resume_reading()
+        except OSError:  # the client was quicker, and has reset the connection
+            self.abandon()
 
     def _note(self, request: Request, user: str, response: Response, sent: int) -> None:
         seconds = self._server.now() - self._started
@@ -1580,7 +1586,11 @@ class Server:
         await asyncio.sleep(0.1)
         now = self.now()
         for connection in [connection for connection in self._connections if connection.deadline < now]:
-            connection.expire()
+            try:
+                connection.expire()
+            except Exception as error:  # a fault of this program costs one connection, not the server
+                self._fault("giving up on a client", error)
+                connection.abandon()
         if self._wanted:
             self._wanted.flush(now)
 
@@ -1599,8 +1609,11 @@ class Server:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             report("out of file descriptors: connections wait; raise the limit (ulimit -n) or lower --max-connections")
         elif not isinstance(error, (OSError, asyncio.TimeoutError)):
-            self._metrics.faults += 1
-            report(f"internal fault: {context.get('message')}: {describe(error)}")
+            self._fault(str(context.get("message")), error)
+
+    def _fault(self, doing: str, error: Optional[BaseException]) -> None:
+        self._metrics.faults += 1
+        report(f"internal fault: {doing}: {describe(error)}")
 
     # Connections.
 
@@ -1609,6 +1622,8 @@ class Server:
         if len(self._connections) >= self.limits.connections:
             connection.admitted = self._make_room()
         self._connections[connection] = None
+        if self.stopping:
+            connection.finish()
         if not connection.admitted:
             self._metrics.refused += 1
             connection.deadline = self.now() + self.limits.linger_seconds
@@ -1678,8 +1693,7 @@ class Server:
                 return text_response(200, text, media_type="text/plain; version=0.0.4; charset=utf-8")
             return self._site.respond(request)
         except Exception as error:  # the last line of defence: the client gets an answer, the operator a line
-            self._metrics.faults += 1
-            report(f"internal fault: {request.line!r}: {describe(error)}")
+            self._fault(repr(request.line), error)
             return refused(
                 Refusal(
                     500,

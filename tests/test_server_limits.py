@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,7 @@ def running_with(
         running_server.loop.call_soon_threadsafe(running_server.stop)
         thread.join(20)
     assert not thread.is_alive()
+    assert running_server._metrics.faults == 0
 
 
 def test_a_request_that_takes_too_long_to_arrive_is_given_up(server: ModuleType, root: Path) -> None:
@@ -70,6 +72,34 @@ def test_one_byte_at_a_time_does_not_extend_the_time_for_a_request(server: Modul
                     if answer := client.socket.recv(100):
                         break
         assert answer.startswith(b"HTTP/1.1 4")
+
+
+def test_a_fault_of_the_program_costs_one_connection_and_not_the_server(
+    server: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("made up")
+
+    with running_with(server, root, head_seconds=0.2) as (port, running_server), Client(port) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(server.Connection, "expire", fail)
+            client.send("GET / HTTP/1.1\r\n")
+            assert client.is_closed()
+            patch.setattr(server.Site, "respond", fail)
+            assert ask(port, "/simple/alpha/").status == 500
+        assert ask(port, "/simple/alpha/").status == 200
+        assert running_server._metrics.faults == 2
+        running_server._metrics.faults = 0
+    assert "ZeroDivisionError: made up" in capfd.readouterr().err
+
+
+def test_a_client_that_resets_its_connection_disturbs_nobody(server: ModuleType, root: Path) -> None:
+    with running_with(server, root, head_seconds=0.1) as (port, _):
+        for request in (f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n", "GET / HT", "NONSENSE\r\n\r\n", "") * 5:
+            with Client(port) as client:
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.send(request)
+        assert wait_until(lambda: b"mirror_connections 1\n" in ask(port, "/metrics").body)
 
 
 def test_an_idle_connection_is_closed(server: ModuleType, root: Path) -> None:

@@ -25,6 +25,7 @@ import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
@@ -62,6 +63,7 @@ def main() -> None:
     measure_files(servers)
     measure_memory(servers[0])
     measure_growth(servers[0], options.seconds)
+    measure_bad_requests(servers[0], options.bad)
     measure_installs(servers[0], folder, options.clients)
     measure_check(servers[0])
 
@@ -70,6 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=5, help="of load for each figure (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=200, help="that install at once (default: %(default)s)")
+    parser.add_argument("--bad", type=int, default=100_000, help="requests that are none (default: %(default)s)")
     parser.add_argument("--work", default=Path(tempfile.gettempdir()) / "server-benchmark", help="a folder to use")
     return parser.parse_args()
 
@@ -269,8 +272,45 @@ def measure_growth(server: Reference, seconds: int) -> None:
         figures = []
         for _ in range(3):
             replay(port, pages, 57_600)
-            figures.append(f"{resident(pid):.1f} MB, {len(list(Path(f'/proc/{pid}/fd').iterdir()))} descriptors")
+            figures.append(footprint(pid))
     print("".join(f"  after {part} of 3: {figure}\n" for part, figure in enumerate(figures, 1)))
+
+
+def measure_bad_requests(server: Reference, count: int) -> None:
+    """Send what is no request, a connection for each since the server hangs up; some are reset, some cut short."""
+    print(f"{count:,} bad requests")
+    random = Random(0)  # noqa: S311 - the same ones in each run
+    parts = [
+        b"GET ",
+        b"/",
+        b"..",
+        b"%2e",
+        b"%00",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"Host: a",
+        b":",
+        b"\xff",
+        b"A" * 9000,
+    ]
+    with running(server) as (port, pid):
+        load(f"http://127.0.0.1:{port}{server.page}", 1)
+        before = footprint(pid)
+        for number in range(count):
+            with socket.create_connection(("127.0.0.1", port), 30) as client, contextlib.suppress(ConnectionError):
+                client.sendall(b"".join(random.choices(parts, k=random.randrange(1, 12))) + b"\r\n\r\n")
+                if number % 4:
+                    client.shutdown(socket.SHUT_WR)
+                    client.recv(1 << 16)
+        time.sleep(12)  # the longest that an unfinished request is waited for, and a bit
+        print(f"  before {before}, after {footprint(pid)}")
+        log = (server.folder.parent / f"{server.name}.log").read_text("utf-8", "replace")
+        print(f"  {log.count('Traceback')} tracebacks, {log.count('internal fault')} faults\n")
+
+
+def footprint(pid: int) -> str:
+    return f"{resident(pid):.1f} MB and {len(list(Path(f'/proc/{pid}/fd').iterdir()))} descriptors"
 
 
 def replay(port: int, pages: list[str], count: int) -> None:
