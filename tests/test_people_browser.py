@@ -132,6 +132,8 @@ def test_axe_finds_nothing(seen: Any) -> None:
 
 
 def test_the_browser_complains_of_nothing_and_asks_no_other_host(seen: Any) -> None:
-    assert seen["complaints"] == []
+    # Browsers say this of every plain HTTP page of another host that has the header; it is there for HTTPS.
+    plain_http = "The Cross-Origin-Opener-Policy header has been ignored"
+    assert [one for one in seen["complaints"] if not one.startswith(plain_http)] == []
     own = seen["url"].removeprefix("http://").rstrip("/")
     assert set(seen["hosts"]) == {own, own.replace("127.0.0.1", "mirror.example.com"), ""}
