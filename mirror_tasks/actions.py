@@ -281,10 +281,17 @@ class Actions:
         """Write ``mirror.json`` and ``SHA256SUMS``, last of all: a directory that has them is whole."""
         summary, sums = self.manifest_paths()
         write_if_changed(summary, to_json(self._summary(plan)))
-        lines = sorted(
-            (self._relative(path), self.ledger.sha256(path)) for path in (summary, *self._published_paths(plan))
-        )
-        write_if_changed(sums, "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode())
+        paths = (summary, *self._published_paths(plan))
+        lines = sorted((self._relative(path), self.ledger.sha256(path)) for path in paths)
+        content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
+        if read_or_none(sums) != content:
+            self._sweep()
+            write_whole(sums, content)
+
+    def _sweep(self) -> None:
+        """Delete what a killed run left half-written; all that is wanted is there when this is called."""
+        for path in [*self.config.output.rglob(".*.part"), *self.config.output.rglob(".*.part.etag")]:
+            path.unlink(missing_ok=True)
 
     def _relative(self, path: Path) -> str:
         return str(path)[len(str(self.config.output)) + 1 :].replace(os.sep, "/")

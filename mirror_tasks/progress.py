@@ -27,6 +27,7 @@ class Tally:
     """What was done so far. Counted from many threads.
 
     :ivar received_bytes: bytes that came over the network for files.
+    :ivar incomplete: what failures leave undecided, a line each; told last of all.
     :ivar planned_bytes: bytes of all files that the plan names and that are not in the mirror yet.
     """
 
@@ -38,6 +39,7 @@ class Tally:
     received_bytes: int = 0
     newest: str = ""
     notes: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def received(self, count: int) -> None:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -161,47 +162,26 @@ class Proof:
                     yield Verdict(root.name, environment.name, "build", self._in_fresh_venv(self._build, pins))
 
     def _in_fresh_venv(self, work: Callable[..., str], *arguments: object) -> str:
+        """Work in a virtual environment of its own; this environment's pip, where there is one, spares installing another."""
         with tempfile.TemporaryDirectory(prefix="prove-") as folder:
-            made = run_client([sys.executable, "-m", "venv", folder])
-            python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-            return made or work(python, Path(folder), *arguments)
+            shared = find_spec("pip") is not None
+            made = run_client([sys.executable, "-m", "venv", *(["--without-pip"] if shared else []), folder])
+            python = str(Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+            pip = [sys.executable, "-m", "pip", "--python", python] if shared else [python, "-m", "pip"]
+            return made or work([*pip, "--isolated", "--disable-pip-version-check"], Path(folder), *arguments)
 
-    def _install(self, python: Path, folder: Path, root: Root, environment: Environment) -> str:
+    def _install(self, pip: Sequence[str], folder: Path, root: Root, environment: Environment) -> str:
         listed = folder / "requirements.txt"
         listed.write_text("\n".join(_requirement_lines(root, environment)), encoding="utf-8")
         constraints = _constraint_arguments(root, folder)
-        pip = [str(python), "-m", "pip", "--isolated", "--disable-pip-version-check"]
-        installed = run_client(
-            [*pip, "install", "--quiet", "--no-cache-dir", "--index-url", self._index, *constraints, "-r", str(listed)]
-        )
-        return installed or run_client([*pip, "check"])
+        install = [*pip, "install", "--quiet", "--no-cache-dir", "--index-url", self._index, *constraints]
+        return run_client([*install, "-r", str(listed)]) or run_client([*pip, "check"])
 
-    def _build(self, python: Path, folder: Path, pins: Sequence[str]) -> str:
-        pip = [
-            str(python),
-            "-m",
-            "pip",
-            "--isolated",
-            "--disable-pip-version-check",
-            "wheel",
-            "--quiet",
-            "--no-cache-dir",
-            "--no-deps",
-        ]
-        return run_client(
-            [
-                *pip,
-                "--no-binary",
-                ":all:",
-                "--only-binary",
-                "none",
-                "--index-url",
-                self._index,
-                "-w",
-                str(folder / "built"),
-                *pins,
-            ]
-        )
+    def _build(self, pip: Sequence[str], folder: Path, pins: Sequence[str]) -> str:
+        wheel = [*pip, "wheel", "--quiet", "--no-cache-dir", "--no-deps", "--index-url", self._index]
+        # The sdists of these projects; what building them requires may come as wheels.
+        built = ",".join(pin.partition("==")[0] for pin in pins)
+        return run_client([*wheel, "--no-binary", built, "-w", str(folder / "built"), *pins])
 
 
 def _own_sdists(root: Root, found: Solution, universe: Published) -> list[str]:

@@ -106,6 +106,8 @@ class Reporter:
         self._display.stop()
         for name, message in sorted(self._failures):
             self._display.say(f"FAILED {name}\n  {message}")
+        for line in self.tally.incomplete:
+            self._display.say(line)
         for message in self._errors:
             self._display.say(f"ERROR {message}")
         if self._interrupted:

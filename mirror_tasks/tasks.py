@@ -53,6 +53,8 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
     found: dict[str, Any] = {f"task_{dash}{name}": creator for name, creator in verbs_without_config(dash).items()}
     if not path.exists():
         found[f"task_{dash}mirror"] = _creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
+        # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
+        found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
         return found
     try:
         mirror = MirrorTasks(load(path), dash)
@@ -351,7 +353,7 @@ class MirrorTasks:
         self._plan = plan
         for gap in plan.gaps:
             if gap.undecided:
-                self.tally.note(
+                self.tally.incomplete.append(
                     f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
                 )
         size = readable(plan.size)
@@ -505,7 +507,7 @@ class MirrorTasks:
         yield self._task(
             self.name("mirror"),
             self._finish,
-            targets=list(self.actions.manifest_paths()),
+            targets=_both_spellings(self.actions.manifest_paths()),
             clean=True,
             task_dep=[self.name(kind) for kind in ("release", "index", "server")],
             doc="makes the mirror, whole and checked",
@@ -667,6 +669,15 @@ def rules(config: Config) -> Rules:
         prefer_binary=config.prefer_binary,
         build_requirements=config.build_requirements,
     )
+
+
+def _both_spellings(paths: Iterable[Path]) -> list[str]:
+    """Return paths as they are and relative to ``dodo.py``: doit knows a ``file_dep`` as a target by its text alone."""
+    absolute = [str(path) for path in paths]
+    try:
+        return [*absolute, *map(os.path.relpath, absolute)]
+    except ValueError:  # another drive of Windows
+        return absolute
 
 
 def _growth(tasks: Iterable[Task]) -> list[str]:

@@ -583,7 +583,9 @@ def _told(error: Exception, doing: str, url: str, attempts: int) -> Exception:
 def _in_words(error: Exception) -> str:
     if isinstance(error, ProxyError):
         return f"the proxy can't be used: {_in_words(error.original_error)}"
-    text = str(error) or type(error).__name__
+    # urllib3 wraps what happened as the second of two arguments and shows both.
+    text = str(error.args[0]) if len(error.args) == 2 and isinstance(error.args[0], str) else str(error)
+    text = text or type(error).__name__
     plain = re.sub(r"^(<[^>]*>|HTTPS?Connection(Pool)?\([^)]*\)):\s*", "", text)
     return re.sub(r"//[^/\s@]*@", "//", plain)
 

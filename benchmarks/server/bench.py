@@ -279,7 +279,7 @@ def measure_growth(server: Reference, seconds: int) -> None:
 def measure_bad_requests(server: Reference, count: int) -> None:
     """Send what is no request, a connection for each since the server hangs up; some are reset, some cut short."""
     print(f"{count:,} bad requests")
-    random = Random(0)  # noqa: S311 - the same ones in each run
+    random = Random(0)
     parts = [
         b"GET ",
         b"/",
