@@ -6,7 +6,7 @@ It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -63,12 +63,10 @@ class Need:
     extras: frozenset[str]
     specifier: SpecifierSet
     hashes: frozenset[str] = frozenset()
+    text: str = field(init=False, repr=False, compare=False)
 
-    def allows(self, release: Release) -> bool:
-        """Say if a release that was chosen for the project will do."""
-        return self.specifier.contains(release.version, prereleases=True) and (
-            not self.hashes or release.file.hashes["sha256"] in self.hashes
-        )
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", str(self.specifier))  # which takes long, and is asked for often
 
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
@@ -126,6 +124,8 @@ class Solver:
         self.rules = rules
         self._matches: dict[tuple[NormalizedName, str, frozenset[str]], _Lazily] = {}
         self._dependencies: dict[tuple[str, frozenset[str]], tuple[Need, ...]] = {}
+        self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
+        self._allowed: dict[tuple[str, Version], bool] = {}
 
     def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
         """Look for releases with which a root can be installed.
@@ -154,22 +154,37 @@ class Solver:
         todo = list(needs)
         while todo:
             need = todo.pop()
-            if need.name not in chosen:
-                first = self._first(need, bounds, known.get(need.name))
-                if first is None:
+            one = chosen.get(need.name)
+            if one is None:
+                one = self._first(need, bounds.get(need.name), known.get(need.name))
+                if one is None:
                     return None
-                chosen[need.name] = first
-            if not need.allows(chosen[need.name]):
+                chosen[need.name] = one
+            elif not self._allows(need, one):
                 return None
             if (need.name, need.extras) not in seen:
                 seen.add((need.name, need.extras))
-                todo += self.dependencies(need.name, chosen[need.name], frozenset())
-                todo += self.dependencies(need.name, chosen[need.name], need.extras) if need.extras else ()
+                todo += self.dependencies(need.name, one, frozenset())
+                todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
         return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
 
-    def _first(self, need: Need, bounds: Mapping[NormalizedName, SpecifierSet], known: str | None) -> Release | None:
-        matches = self.matches(need.name, need.specifier & bounds.get(need.name, SpecifierSet()), need.hashes)
-        return next((one for one in matches if known is None or str(one.version) == known), None)
+    def _first(self, need: Need, bound: SpecifierSet | None, known: str | None) -> Release | None:
+        """Return the release that is first in line for a need; the one of a known version, if a version is known."""
+        if bound is not None or known is not None:
+            specifier = need.specifier if bound is None else need.specifier & bound
+            matches = self.matches(need.name, specifier, need.hashes)
+            return next((one for one in matches if known is None or str(one.version) == known), None)
+        key = (need.name, need.text, need.hashes)
+        if key not in self._firsts:
+            self._firsts[key] = next(iter(self.matches(need.name, need.specifier, need.hashes)), None)
+        return self._firsts[key]
+
+    def _allows(self, need: Need, release: Release) -> bool:
+        """Say if a release that was chosen for the project will do."""
+        key = (need.text, release.version)
+        if key not in self._allowed:
+            self._allowed[key] = need.specifier.contains(release.version, prereleases=True)
+        return self._allowed[key] and (not need.hashes or release.file.hashes["sha256"] in need.hashes)
 
     def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterable[Release]:
         """Return the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""

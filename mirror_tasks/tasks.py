@@ -25,7 +25,7 @@ from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
 from mirror_tasks import people_pages, simple_index, verbs
-from mirror_tasks.actions import Actions, release_record, upstream_file
+from mirror_tasks.actions import Actions, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config, load
@@ -406,7 +406,7 @@ class MirrorTasks:
 
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
-        record = release_record(plan, release)
+        made_from = repr((release, plan.by_release.get((release.project, release.version))))
         return self._task(
             self.name("release", release.name),
             self.actions.keep_release,
@@ -414,7 +414,7 @@ class MirrorTasks:
             release,
             clean=True,
             targets=[self.actions.records.release_path(release.name)],
-            uptodate=[_Unchanged(record)],
+            uptodate=[_Unchanged(made_from.encode())],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -33,13 +33,14 @@ def projects_of(root: Root) -> set[str]:
 def print_bill(plan: Plan, actions: Actions) -> None:
     """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
     console = Console(highlight=False)
+    due = {file.filename for file in plan.files if not actions.is_downloaded(file)}
     table = Table("environment", title="What will be in the mirror", title_justify="left")
     for column in ("projects", "releases", "files", "size", "still to fetch"):
         table.add_column(column, justify="right")
     for environment in plan.environments:
         name = str(environment["name"])
-        table.add_row(name, *_counts([file for file in plan.files if name in file.environments], actions))
-    table.add_row("all", *_counts(plan.files, actions), style="bold")
+        table.add_row(name, *_counts([file for file in plan.files if name in file.environments], due))
+    table.add_row("all", *_counts(plan.files, due), style="bold")
     console.print(table)
     for one in plan.completed:
         added = f"adds {', '.join(one.releases)}" if one.releases else "adds nothing new"
@@ -56,11 +57,11 @@ def print_bill(plan: Plan, actions: Actions) -> None:
         console.print(f"! {extra}: the release has no such extra", markup=False)
 
 
-def _counts(files: Iterable[PlannedFile], actions: Actions) -> tuple[str, ...]:
+def _counts(files: Iterable[PlannedFile], due: Collection[str]) -> tuple[str, ...]:
     listed = list(files)
-    due = [file for file in listed if not actions.is_downloaded(file)]
+    missing = [file for file in listed if file.filename in due]
     projects, releases = {file.project for file in listed}, {(file.project, file.version) for file in listed}
-    return (f"{len(projects)}", f"{len(releases)}", f"{len(listed)}", _size(listed), _size(due) if due else "-")
+    return (f"{len(projects)}", f"{len(releases)}", f"{len(listed)}", _size(listed), _size(missing) if missing else "-")
 
 
 def _size(files: Iterable[PlannedFile]) -> str:
