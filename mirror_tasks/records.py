@@ -19,7 +19,7 @@ from mirror_tasks.files import read_or_none, to_json, write_if_changed, write_wh
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.upstream import Page
 
-FORMAT = 1
+FORMAT = 2  # of records: those of another format are asked for anew
 
 
 @dataclass(frozen=True, slots=True)

