@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
 from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
@@ -73,7 +74,7 @@ class Actions:
         """
         sha256 = file.hashes["sha256"]
         record = self.records.metadata(file.filename, sha256)
-        if record is None:
+        if record is None or self._has_to_ask(file, record):
             record = self._wheel_record(file) if is_wheel(file.filename) else self._sdist_record(project, file)
             self.records.keep_metadata(file.filename, record)
         return record.metadata
@@ -106,9 +107,24 @@ class Actions:
                 self.ledger.seal(path, sha256)
         try:
             with path.open("rb") as archive:
-                return MetadataRecord(sha256, sdist_metadata(archive, file.filename), None)
+                metadata = sdist_metadata(archive, file.filename)
         except MetadataError as error:
-            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None)
+            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None, self.config.ask_backends)
+        return MetadataRecord(sha256, self._with_what_it_asks(path, metadata), None, self.config.ask_backends)
+
+    def _has_to_ask(self, file: File, record: MetadataRecord) -> bool:
+        return self.config.ask_backends and not record.asked and not is_wheel(file.filename)
+
+    def _with_what_it_asks(self, path: Path, metadata: CoreMetadata) -> CoreMetadata:
+        """Add what the backend asks for when it is run, where the user wants it run; where that fails, say so."""
+        if not self.config.ask_backends or is_known(metadata):
+            return metadata
+        try:
+            asked = ask_backend(path, metadata, self.config.indexes[0] if self.config.indexes else None)
+        except MetadataError as error:
+            self.tally.note(str(error))
+            return replace(metadata, problems=(*metadata.problems, error.problem))
+        return replace(metadata, build_requires=tuple(dict.fromkeys((*metadata.build_requires, *asked))))
 
     def package_path(self, project: str, filename: str) -> Path:
         """Where a file stands in the mirror."""

@@ -94,6 +94,7 @@ class Config:
     wheels: Literal["compatible", "best", "none"]
     sdists: Literal["always", "fallback", "never"]
     build_requirements: bool
+    ask_backends: bool
     prereleases: bool
     prefer_binary: bool
     workers: int
@@ -209,6 +210,7 @@ class _Reader:
         suffix = "" if self.path.stem == "mirror" else f"-{self.path.stem}"
         state = self.folder / f".mirror{suffix}"
         versions = self._versions(self.block, "latest")
+        asked = self.block.get("build-requirements") == "ask"
         config = Config(
             path=self.path,
             output=self._output(f"mirror{suffix}", state),
@@ -225,7 +227,8 @@ class _Reader:
                 Literal["always", "fallback", "never"],
                 self.block.choice("sdists", "always", ("always", "fallback", "never")),
             ),
-            build_requirements=self.block.boolean("build-requirements", True),
+            build_requirements=asked or self.block.boolean("build-requirements", True),
+            ask_backends=asked,
             prereleases=self.block.boolean("prereleases", False),
             prefer_binary=self.block.boolean("prefer-binary", False),
             workers=self.block.integer("workers", 16, 1, 64),

@@ -28,11 +28,13 @@ class MetadataRecord:
 
     :param file_sha256: of the file it was read for; another hash upstream makes the record void.
     :param metadata_sha256: of the METADATA of a wheel; None for an sdist.
+    :param asked: what the build backend of an sdist asks for when it is run is in the metadata.
     """
 
     file_sha256: str
     metadata: CoreMetadata | Unusable
     metadata_sha256: str | None
+    asked: bool = False
 
 
 class Records:
@@ -116,6 +118,7 @@ class Records:
             "format": FORMAT,
             "file_sha256": record.file_sha256,
             "metadata_sha256": record.metadata_sha256,
+            "asked": record.asked,
         }
         if isinstance(record.metadata, Unusable):
             content["unusable"] = record.metadata.reason
@@ -128,4 +131,4 @@ def _record(data: dict[str, Any]) -> MetadataRecord | None:
     if data.get("format") != FORMAT:
         return None
     metadata = Unusable(data["unusable"]) if "unusable" in data else CoreMetadata.from_json(data["metadata"])
-    return MetadataRecord(data["file_sha256"], metadata, data["metadata_sha256"])
+    return MetadataRecord(data["file_sha256"], metadata, data["metadata_sha256"], data["asked"])
