@@ -23,6 +23,7 @@ from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.progress import Tally
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.turns import COMPUTING
 from mirror_tasks.upstream import Upstream
 
 _MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
@@ -59,7 +60,8 @@ class Actions:
                 raise
             self.records.keep_page(name, page, changed=page is not known)
             known = page
-        return parse_page(known.body, known.content_type, known.url, name)
+        with COMPUTING.turn():
+            return parse_page(known.body, known.content_type, known.url, name)
 
     def known_project(self, name: str) -> Project | None:
         """Return a project as its page was last seen, without asking anybody."""
@@ -106,7 +108,7 @@ class Actions:
                 self._upstream.download(file, path, self.tally.received)
                 self.ledger.seal(path, sha256)
         try:
-            with path.open("rb") as archive:
+            with COMPUTING.turn(), path.open("rb") as archive:
                 metadata = sdist_metadata(archive, file.filename)
         except MetadataError as error:
             return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None, self.config.ask_backends)
@@ -184,7 +186,7 @@ class Actions:
         if record and record.metadata_sha256 and self._right(beside, record.metadata_sha256, None):
             return
         try:
-            with path.open("rb") as archive:
+            with COMPUTING.turn(), path.open("rb") as archive:
                 content = wheel_metadata(archive, file.filename)
         except MetadataError as error:
             reason = Unusable(f"{error.subject}: {error.problem}")
@@ -199,7 +201,7 @@ class Actions:
                 "expected the core metadata that the index served for it, found other metadata in the wheel",
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
-        write_if_changed(beside, content)
+        write_if_changed(beside, content, durable=False)
         self.ledger.seal(beside, found)
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
@@ -281,7 +283,8 @@ class Actions:
                 self.ledger.seal(path, sha256)
                 continue
             self._withdraw_manifest()
-            write_whole(path, content)
+            # The manifest, written last and durably, tells if a loss of power took one of these.
+            write_whole(path, content, durable=False)
             self.ledger.seal(path, sha256)
 
     def _withdraw_manifest(self) -> None:
