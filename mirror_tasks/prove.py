@@ -151,14 +151,17 @@ class Proof:
                         self._in_fresh_venv(self._install, root, environment),
                     )
 
-    def by_building(self) -> Iterator[Verdict]:
-        """Build the sdists of the roots' own releases, with nothing but the mirror, on the environment this is."""
+    def by_building(self, *, all_of_them: bool) -> Iterator[Verdict]:
+        """Build the sdists of the roots' own releases, with nothing but the mirror, on the environment this is.
+
+        :param all_of_them: also where a wheel fits, and an installer would build only if told to.
+        """
         universe = Published(self.config.output)
         for environment in filter(is_here, self.config.environments):
             solver = Solver(ends_of(environment)[0], universe, Rules(prereleases=self.config.prereleases))
             for root in self.config.roots:
                 found = solver.solve(root)
-                if isinstance(found, Solution) and (pins := _own_sdists(root, found, universe)):
+                if isinstance(found, Solution) and (pins := _own_sdists(root, found, universe, all_of_them)):
                     yield Verdict(root.name, environment.name, "build", self._in_fresh_venv(self._build, pins))
 
     def _in_fresh_venv(self, work: Callable[..., str], *arguments: object) -> str:
@@ -184,12 +187,14 @@ class Proof:
         return run_client([*wheel, "--no-binary", built, "-w", str(folder / "built"), *pins])
 
 
-def _own_sdists(root: Root, found: Solution, universe: Published) -> list[str]:
+def _own_sdists(root: Root, found: Solution, universe: Published, all_of_them: bool) -> list[str]:
     names = dict.fromkeys(canonicalize_name(one.requirement.name) for one in root.requirements)
     pins = []
     for name in names:
         project = universe.project(name)
-        version = found.pins.get(name, ("", ""))[0]
+        version, taken = found.pins.get(name, ("", ""))
+        if is_wheel(taken) and not all_of_them:
+            continue
         files = (
             [file for one in project.versions if str(one) == version for file in project.files(one)] if project else []
         )

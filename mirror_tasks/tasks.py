@@ -568,7 +568,7 @@ class MirrorTasks:
     def _prove(self) -> Iterator[Task]:
         switches = {
             "install": "also install each root for real, where this interpreter is of the environment",
-            "build": "also build the roots' sdists, offline",
+            "build": "also build the roots' sdists where a wheel fits (the others are built anyway)",
             "own": "only by this project's own solver, not by uv",
         }
         params = [

@@ -132,7 +132,7 @@ def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
     proof = Proof(config, client)
     judges = [proof.by_solver(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
-    judges += [proof.by_building()] if build else []
+    judges += [proof.by_building(all_of_them=build)]
     verdicts = [verdict for judge in judges for verdict in judge]
     write_if_changed(proof_path(config), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)

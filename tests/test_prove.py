@@ -71,7 +71,7 @@ def test_every_pair_is_proven_by_two_judges_without_the_index(mirrored: Path) ->
 
 def test_roots_are_installed_and_sdists_built_from_the_mirror_alone(mirrored: Path) -> None:
     proof = Proof(load(mirrored / "mirror.yaml"), None)
-    verdicts = [*proof.by_installation(), *proof.by_building()]
+    verdicts = [*proof.by_installation(), *proof.by_building(all_of_them=False)]
     assert [(one.root, one.judge, one.reason) for one in verdicts] == [
         ("app[fast]", "installation", ""),
         ("built", "installation", ""),
@@ -102,9 +102,11 @@ def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> N
     done = mirroring.doit(mirrored, "prove", "--own")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 pairs proven" in done.stdout
+    # A root that has only an sdist here is built here without being asked for.
     found = json.loads((mirrored / ".mirror" / "prove.json").read_text("utf-8"))
     assert {(one["root"], one["environment"], one["judge"], one["proven"]) for one in found} == {
-        (root, environment, "solver", True) for root in ("app[fast]", "built") for environment in ("linux", "here")
+        *((root, environment, "solver", True) for root in ("app[fast]", "built") for environment in ("linux", "here")),
+        ("built", "here", "build", True),
     }
 
 
