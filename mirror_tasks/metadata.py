@@ -501,7 +501,6 @@ def _pyproject(files: Mapping[str, bytes], filename: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise broken(filename, f"pyproject.toml is not valid TOML: {error}") from error
     return parsed
-    return parsed
 
 
 def _table(container: Mapping[str, Any], key: str, filename: str) -> dict[str, Any] | None:
