@@ -138,6 +138,7 @@ class Solver:
             for one in root.requirements
             if applies(one.requirement, self.environment) and (need := _need(one.requirement, one.hashes)) is not None
         ]
+        needs = list(_together(needs))
         bounds = _bounds(root)
         return (
             self._agreeing(needs, bounds, {})
@@ -225,7 +226,7 @@ class Solver:
         """Return what a release requires; with extras, only what these add."""
         key = (release.file.filename, extras)
         if key not in self._dependencies:
-            self._dependencies[key] = tuple(self._required(name, release, extras))
+            self._dependencies[key] = _together(self._required(name, release, extras))
         return self._dependencies[key]
 
     def _required(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> Iterator[Need]:
@@ -252,6 +253,20 @@ class Solver:
         except ResolutionTooDeep:
             return Conflict((f"no solution was found in {MOST_ROUNDS} rounds of backtracking",))
         return Solution({pick.name: (str(pick.version), pick.file.filename) for pick in result.mapping.values()})
+
+
+def _together(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Let what one asker says of a project in several lines hold together: one of them may be what pins a yanked release."""
+    needs = tuple(needs)
+    specifiers: dict[NormalizedName, SpecifierSet] = {}
+    hashes: dict[NormalizedName, frozenset[str]] = {}
+    for need in needs:
+        specifiers[need.name] = specifiers.get(need.name, SpecifierSet()) & need.specifier
+        hashes[need.name] = hashes.get(need.name, frozenset()) | need.hashes
+    if len(specifiers) == len(needs):
+        return needs
+    merged = dict.fromkeys((need.name, need.extras) for need in needs)
+    return tuple(Need(name, extras, specifiers[name], hashes[name]) for name, extras in merged)
 
 
 def ends_of(environment: Environment) -> tuple[Environment, ...]:
