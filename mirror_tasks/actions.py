@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
-from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
+from mirror_tasks.errors import IntegrityError, MetadataError
+from mirror_tasks.fetching import download, fetch, fetch_page, read_sdist, read_wheel
 from mirror_tasks.files import Ledger, read_or_none, replacing, sha256_of_bytes, to_json, write_if_changed, write_whole
-from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
-from mirror_tasks.pages import File, Project, is_wheel, parse_page
+from mirror_tasks.metadata import CoreMetadata
+from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
+from mirror_tasks.processes import PROCESSES
 from mirror_tasks.progress import Tally
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
-from mirror_tasks.turns import COMPUTING
 from mirror_tasks.upstream import Upstream
 
-_MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
+_T = TypeVar("_T")
+_AHEAD = 4  # files that are fetched at a time before their turn
 
 
 class Actions:
@@ -42,6 +48,9 @@ class Actions:
         self.records = Records(config.state)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
         self._upstream = upstream
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._ahead = Ahead(self._hold, _AHEAD)
         self._pages: tuple[Plan, PeoplePages] | None = None
 
     def fetch_page(self, name: str) -> Project | None:
@@ -50,23 +59,10 @@ class Actions:
         :raises UpstreamError: the page can't be had, or the project vanished since the last run.
         :raises PageError: the page can't be read.
         """
-        known = self.records.page(name)
-        if known is None or self.records.page_age(name) >= self.config.refresh:
-            try:
-                page = self._upstream.page(name, known)
-            except UpstreamError as error:
-                if error.status == 404 and known is None:
-                    return None
-                raise
-            self.records.keep_page(name, page, changed=page is not known)
-            known = page
-        with COMPUTING.turn():
-            return parse_page(known.body, known.content_type, known.url, name)
-
-    def known_project(self, name: str) -> Project | None:
-        """Return a project as its page was last seen, without asking anybody."""
-        page = self.records.page(name)
-        return None if page is None else parse_page(page.body, page.content_type, page.url, name)
+        if self.records.page_age(name) < self.config.refresh and (known := self.records.project(name)):
+            return known
+        has_it = self._elsewhere(fetch_page, name, self.config.state)
+        return self.records.project(name) if has_it else None
 
     def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
         """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
@@ -77,42 +73,43 @@ class Actions:
         sha256 = file.hashes["sha256"]
         record = self.records.metadata(file.filename, sha256)
         if record is None or self._has_to_ask(file, record):
-            record = self._wheel_record(file) if is_wheel(file.filename) else self._sdist_record(project, file)
+            read = self._wheel_record if is_wheel(file.filename) else self._sdist_record
+            with self._alone_with(file.filename):
+                record = read(file, self._local(project, file))
             self.records.keep_metadata(file.filename, record)
         return record.metadata
 
-    def _wheel_record(self, file: File) -> MetadataRecord:
-        sha256 = file.hashes["sha256"]
-        try:
-            content = self._wheel_metadata(file)
-            return MetadataRecord(sha256, parse_metadata(content, file.filename), sha256_of_bytes(content))
-        except MetadataError as error:
-            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None)
+    def _wheel_record(self, file: File, there: Path | None) -> MetadataRecord:
+        held = self.records.held_path(file.filename)
+        metadata, metadata_sha256 = self._elsewhere(read_wheel, file, there or held, there is not None)
+        return MetadataRecord(file.hashes["sha256"], metadata, metadata_sha256)
 
-    def _wheel_metadata(self, file: File) -> bytes:
-        """An announced sidecar, else the end of the wheel, read by ranges."""
-        if file.core_metadata is not None:
-            return self._upstream.read(
-                f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256")
-            )
-        with self._upstream.wheel(file, self.records.held_path(file.filename)) as archive:
-            return wheel_metadata(archive, file.filename)
-
-    def _sdist_record(self, project: str, file: File) -> MetadataRecord:
+    def _sdist_record(self, file: File, there: Path | None) -> MetadataRecord:
         """Only the whole of an sdist tells; it is kept, so that its download does not fetch it again."""
+        sha256, path = file.hashes["sha256"], there or self.records.held_path(file.filename)
+        metadata = self._elsewhere(read_sdist, file, path, there is not None)
+        self.ledger.seal(path, sha256)
+        if isinstance(metadata, CoreMetadata):
+            metadata = self._with_what_it_asks(path, metadata)
+        return MetadataRecord(sha256, metadata, None, self.config.ask_backends)
+
+    def _local(self, project: str, file: File) -> Path | None:
+        """Return where a file is already, whole: in the mirror, or held for it."""
+        places = (self.package_path(project, file.filename), self.records.held_path(file.filename))
         sha256 = file.hashes["sha256"]
-        path = self.package_path(project, file.filename)
-        if self._right(path, sha256, file.size) is None:
-            path = self.records.held_path(file.filename)
-            if self._right(path, sha256, file.size) is None:
-                self._upstream.download(file, path, self.tally.received)
-                self.ledger.seal(path, sha256)
-        try:
-            with COMPUTING.turn(), path.open("rb") as archive:
-                metadata = sdist_metadata(archive, file.filename)
-        except MetadataError as error:
-            return MetadataRecord(sha256, Unusable(f"{error.subject}: {error.problem}"), None, self.config.ask_backends)
-        return MetadataRecord(sha256, self._with_what_it_asks(path, metadata), None, self.config.ask_backends)
+        return next((path for path in places if self._is_right(path, sha256, file.size)), None)
+
+    @contextmanager
+    def _alone_with(self, filename: str) -> Iterator[None]:
+        """A file has one writer at a time: it may be fetched ahead, to be read, and for its place in the mirror."""
+        with self._lock:
+            lock = self._locks.setdefault(filename, threading.Lock())
+        with lock:
+            yield
+
+    def _elsewhere(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Return what one of :mod:`mirror_tasks.fetching` returns, called in another process."""
+        return PROCESSES.call(function, self._upstream.way, *arguments, progress=self.tally.received)
 
     def _has_to_ask(self, file: File, record: MetadataRecord) -> bool:
         return self.config.ask_backends and not record.asked and not is_wheel(file.filename)
@@ -139,7 +136,7 @@ class Actions:
     def download_targets(self, file: PlannedFile) -> list[Path]:
         """Return what a download writes: the file, and a wheel's core metadata beside it."""
         path = self.package_path(file.project, file.filename)
-        return [path, path.with_name(f"{path.name}.metadata")] if is_wheel(file.filename) else [path]
+        return [path, _beside(path)] if is_wheel(file.filename) else [path]
 
     def is_downloaded(self, file: PlannedFile) -> bool:
         """Say if a file stands in the mirror and was found right; reads no content, so that it costs next to nothing."""
@@ -149,51 +146,66 @@ class Actions:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
         return self.records.held_path(file.filename).exists()
 
+    def fetch_ahead(self, project: str, file: File) -> None:
+        """Begin to fetch a file that will be in the plan, so that the network has work while the plan is made.
+
+        An sdist has to be read for the plan where its build requirements belong in it, and comes with that.
+        """
+        if is_wheel(file.filename) or not self.config.build_requirements:
+            self._ahead.begin(file.filename, project, file)
+
+    def _hold(self, project: str, file: File) -> None:
+        with self._alone_with(file.filename):
+            if self._local(project, file) is None:
+                held = self.records.held_path(file.filename)
+                self._elsewhere(fetch, file, held)
+                self.ledger.seal(held, file.hashes["sha256"])
+
     def download(self, file: PlannedFile) -> None:
         """Bring a file and its core metadata into the mirror, unless they are there.
 
         :raises UpstreamError: it can't be had.
         :raises IntegrityError: it is not what the index announced.
         """
-        path = self.package_path(file.project, file.filename)
-        if self._right(path, file.sha256, file.size) is None:
+        self._ahead.cancel(file.filename)
+        with self._alone_with(file.filename):
+            self._bring(file, self.package_path(file.project, file.filename))
+
+    def _bring(self, file: PlannedFile, path: Path) -> None:
+        there = self._local(file.project, upstream_file(file))
+        if there is not None and there != path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held = self.records.held_path(file.filename)
-            if self._right(held, file.sha256, file.size) is not None:
-                move(held, path)
-            else:
-                self._upstream.download(upstream_file(file), path, self.tally.received)
-        if is_wheel(file.filename):
-            self._publish_metadata(file, path)
+            move(there, path)
+        if there is None or not self._metadata_is_published(file, path):
+            metadata = self._elsewhere(download, upstream_file(file), path, there is not None)
+            if metadata is not None:
+                self._publish_metadata(file, _beside(path), metadata)
         self.ledger.seal(path, file.sha256)
 
-    def _right(self, path: Path, sha256: str, size: int | None) -> str | None:
-        """Return the hash if the file at ``path`` is the right one; hashes it only if nobody did since it was written."""
+    def _is_right(self, path: Path, sha256: str, size: int | None) -> bool:
+        """Say if the file at ``path`` is the right one; it is hashed only if nobody did since it was written."""
         try:
-            if size is not None and path.stat().st_size != size:
-                return None
-            return sha256 if self.ledger.sha256(path) == sha256 else None
+            return (size is None or path.stat().st_size == size) and self.ledger.sha256(path) == sha256
         except OSError:
-            return None
+            return False
 
-    def _publish_metadata(self, file: PlannedFile, path: Path) -> None:
+    def _metadata_is_published(self, file: PlannedFile, path: Path) -> bool:
+        if not is_wheel(file.filename):
+            return True
+        record = self.records.metadata(file.filename, file.sha256)
+        return bool(record and record.metadata_sha256 and self._is_right(_beside(path), record.metadata_sha256, None))
+
+    def _publish_metadata(self, file: PlannedFile, beside: Path, metadata: bytes | Unusable) -> None:
         """Write ``<filename>.metadata`` from the wheel itself: what is published beside it can't be anything else.
 
         A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
         """
-        beside = path.with_name(f"{path.name}.metadata")
-        record = self.records.metadata(file.filename, file.sha256)
-        if record and record.metadata_sha256 and self._right(beside, record.metadata_sha256, None):
-            return
-        try:
-            with COMPUTING.turn(), path.open("rb") as archive:
-                content = wheel_metadata(archive, file.filename)
-        except MetadataError as error:
-            reason = Unusable(f"{error.subject}: {error.problem}")
-            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, reason, None))
+        if isinstance(metadata, Unusable):
+            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, metadata, None))
             beside.unlink(missing_ok=True)
             return
-        found = sha256_of_bytes(content)
+        record = self.records.metadata(file.filename, file.sha256)
+        found = sha256_of_bytes(metadata)
         if record and record.metadata_sha256 and record.metadata_sha256 != found:
             raise IntegrityError(
                 "publishing",
@@ -201,7 +213,7 @@ class Actions:
                 "expected the core metadata that the index served for it, found other metadata in the wheel",
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
-        write_if_changed(beside, content, durable=False)
+        write_if_changed(beside, metadata, durable=False)
         self.ledger.seal(beside, found)
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
@@ -231,7 +243,7 @@ class Actions:
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
-        beside = path.with_name(f"{path.name}.metadata")
+        beside = _beside(path)
         metadata = self.ledger.sha256(beside) if is_wheel(file.filename) and beside.exists() else None
         return PublishedFile(file, path.stat().st_size, metadata)
 
@@ -252,7 +264,7 @@ class Actions:
 
     def _description(self, file: PlannedFile) -> str | None:
         path = self.package_path(file.project, file.filename)
-        content = read_or_none(path.with_name(f"{path.name}.metadata"))
+        content = read_or_none(_beside(path))
         return None if content is None else description_of(content)
 
     def root_targets(self) -> list[Path]:
@@ -323,7 +335,7 @@ class Actions:
         for file in plan.files:
             path = self.package_path(file.project, file.filename)
             yield path
-            beside = path.with_name(f"{path.name}.metadata")
+            beside = _beside(path)
             if is_wheel(file.filename) and beside.exists():
                 yield beside
 
@@ -363,6 +375,11 @@ class Actions:
                 if folder in (self.config.output, self.config.state) or any(folder.iterdir()):
                     break
                 folder.rmdir()
+
+
+def _beside(path: Path) -> Path:
+    """Where a file's core metadata stands."""
+    return path.with_name(f"{path.name}.metadata")
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

@@ -7,18 +7,23 @@ above 50; the bounds here are of that kind, so that what an index of good repute
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from mirror_tasks.errors import MetadataError
+
+if TYPE_CHECKING or importlib.util.find_spec("zlib_ng") is None:
+    import zlib
+else:  # the same functions, in a third of the time
+    from zlib_ng import zlib_ng as zlib
 
 MEBIBYTE = 1 << 20
 MOST_MEMBERS = 200_000

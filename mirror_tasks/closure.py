@@ -92,17 +92,21 @@ class _Build:
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice."""
+    """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice.
+
+    :param chosen: files that belong in the mirror, whatever else will be wanted.
+    """
 
     projects: tuple[NormalizedName, ...] = ()
     files: tuple[tuple[NormalizedName, File], ...] = ()
+    chosen: tuple[tuple[NormalizedName, File], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.projects or self.files)
 
     def and_also(self, other: Wants) -> Wants:
         """Return both together."""
-        return Wants(self.projects + other.projects, self.files + other.files) if other else self
+        return Wants(self.projects + other.projects, self.files + other.files, self.chosen + other.chosen)
 
 
 @dataclass(slots=True)
@@ -149,6 +153,7 @@ class Closure:
         self._parked: dict[Demand | _Build, int] = {}
         self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
         self._wanted: set[str] = set()
+        self._newly_chosen: dict[str, tuple[NormalizedName, File]] = {}
 
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
@@ -222,7 +227,8 @@ class Closure:
                     files[what] = (item.project, wish)
             if missing:
                 self._parked[item] = len(missing)
-        return Wants(tuple(projects), tuple(files.values()))
+        chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
+        return Wants(tuple(projects), tuple(files.values()), chosen)
 
     def _demand_all(
         self,
@@ -337,7 +343,9 @@ class Closure:
             file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)
         ]
         for file in (installs, *usable):
-            chosen.files[file.filename] = file
+            if file.filename not in chosen.files:
+                chosen.files[file.filename] = file
+                self._newly_chosen[file.filename] = (demand.project, file)
             build = _Build(demand.project, one.version, file, demand.environment, demand.scope)
             if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
                 self._builds.add(build)

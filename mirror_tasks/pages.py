@@ -4,7 +4,8 @@ The rules are those of the simple repository API (packaging.python.org/specifica
 input that nobody vouches for: a file that breaks a rule is skipped with its reason, a page that does is refused.
 
 A page may list ten thousand files of which a run looks at twenty, so a file's name is split once, cheaply, and the rest
-of its entry becomes a :class:`File` only when its version is asked for.
+of its entry becomes a :class:`File` only when its version is asked for. As it is kept, a project has a line for each
+version, and only those that are asked for are read.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Project:
         self,
         name: str,
         url: str,
-        files: dict[Version, list[_Row]],
+        files: Mapping[Version, list[_Row] | bytes],
         skipped: Iterable[tuple[str, str]],
         status: tuple[str, str | None] = ("active", None),
     ) -> None:
@@ -102,16 +103,35 @@ class Project:
         self.versions = tuple(sorted(sorted(files, key=_release, reverse=True), reverse=True))
         self.skipped = tuple(skipped)
         self._url = url
-        self._files: dict[Version, list[_Row] | tuple[File, ...]] = {**files}
+        self._files: dict[Version, list[_Row] | bytes | tuple[File, ...]] = {**files}
 
     def files(self, version: Version) -> tuple[File, ...]:
         """Return the files of ``version``, sorted by name, each once; none where the project has no such version."""
         found = self._files.get(version, ())
-        if isinstance(found, list):
+        if not isinstance(found, tuple):
             # Two threads may both come here: they build equal tuples, and either may stay.
-            found = tuple(_file(row, self._url) for row in sorted(found, key=_FILENAME))
+            rows = json.loads(found) if isinstance(found, bytes) else found
+            found = tuple(_file(row, self._url) for row in sorted(rows, key=_FILENAME))
             self._files[version] = found
         return found
+
+    def to_bytes(self) -> bytes:
+        """Return the project as it is kept, as it was read: a line for all of it, then a line for each version."""
+        head = [self.name, self._url, self.status, self.status_reason, self.skipped]
+        lines = (f"{version}\t{_compact_json(self._files[version])}" for version in self.versions)
+        return "\n".join([_compact_json(head), *lines]).encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Project:
+        """Return the project that :meth:`to_bytes` was called on.
+
+        :raises ValueError: it did not make these bytes.
+        """
+        head, *lines = content.split(b"\n")
+        name, url, status, reason, skipped = json.loads(head)
+        versions = (line.partition(b"\t") for line in lines)
+        files = {Version(version.decode()): rows for version, _, rows in versions}
+        return cls(name, url, files, map(tuple, skipped), (status, reason))
 
     def only(self, files: Mapping[Version, Mapping[str, File]]) -> Project:
         """Return the project as if its page showed only these files, by version and name."""
@@ -119,6 +139,9 @@ class Project:
         project.versions = tuple(sorted(files, reverse=True))
         project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
         return project
+
+
+_compact_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def parse_page(body: bytes, content_type: str, url: str, name: str) -> Project:

@@ -10,16 +10,18 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from mirror_tasks.closure import Unusable
-from mirror_tasks.files import read_or_none, to_json, write_if_changed, write_whole
+from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json, write_if_changed, write_whole
 from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.upstream import Page
+from mirror_tasks.pages import Project
+from mirror_tasks.upstream import Seen
 
 FORMAT = 2  # of records: those of another format are asked for anew
+PAGE_FORMAT = 3  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,26 @@ class Records:
         """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""
         return self.folder / "held" / filename
 
-    def page(self, name: str) -> Page | None:
-        """Return the page of a project as last seen, or None."""
+    def project(self, name: str) -> Project | None:
+        """Return a project as its page was last seen, or None."""
         content = read_or_none(self.page_path(name))
         if content is None:
             return None
+        head, _, body = content.partition(b"\n")
         try:
-            return Page.from_bytes(content)
-        except ValueError:
+            _, sha256 = _page_head(head)
+            return Project.from_bytes(body) if sha256_of_bytes(body) == sha256 else None
+        except (ValueError, TypeError):
+            return None
+
+    def seen(self, name: str) -> Seen | None:
+        """Return what is remembered of the page of a project, or None where its project could not be read back."""
+        content = read_or_none(self.page_path(name))
+        head, _, body = (content or b"").partition(b"\n")
+        try:
+            seen, sha256 = _page_head(head)
+            return seen if sha256_of_bytes(body) == sha256 else None
+        except (ValueError, TypeError):
             return None
 
     def page_age(self, name: str) -> float:
@@ -81,13 +95,15 @@ class Records:
         except OSError:
             return float("inf")
 
-    def keep_page(self, name: str, page: Page, *, changed: bool) -> None:
-        """Keep a page; one that did not change is only marked as confirmed now (its file's time says when)."""
-        path = self.page_path(name)
-        if changed:
-            write_whole(path, page.to_bytes(), durable=False)
-        else:
-            os.utime(path)
+    def keep_project(self, project: Project, seen: Seen) -> None:
+        """Keep a project, and what is to be remembered of its page."""
+        body = project.to_bytes()
+        head = json.dumps([PAGE_FORMAT, sha256_of_bytes(body), *astuple(seen)])
+        write_whole(self.page_path(project.name), head.encode() + b"\n" + body, durable=False)
+
+    def confirm_page(self, name: str) -> None:
+        """Mark a page that did not change as confirmed now: its file's time says when."""
+        os.utime(self.page_path(name))
 
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return the solutions of the last run: versions by project, by root, by environment and end."""
@@ -125,6 +141,17 @@ class Records:
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_path(filename), to_json(content), durable=False)
+
+
+def _page_head(line: bytes) -> tuple[Seen, str]:
+    """Return what is remembered of a page, and the SHA-256 of what follows, which a loss of power may have taken.
+
+    :raises ValueError: it is no such line, or of another format.
+    """
+    page_format, sha256, *seen = json.loads(line)
+    if page_format != PAGE_FORMAT:
+        raise ValueError(f"expected a page of format {PAGE_FORMAT}, found {page_format!r}")
+    return Seen(*seen), sha256
 
 
 def _record(data: dict[str, Any]) -> MetadataRecord | None:

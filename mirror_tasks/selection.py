@@ -146,6 +146,7 @@ def build_tag_of(filename: str) -> BuildTag:
     return (int(fields[2][:digits] or "0"), fields[2][digits:])
 
 
+@lru_cache(maxsize=1 << 14)
 def candidate(
     project: Project,
     version: Version,

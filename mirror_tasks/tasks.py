@@ -156,6 +156,7 @@ class MirrorTasks:
         self._plan: Plan | None = None
         self._made: set[str] = set()
         self._running = False
+        self._mirroring = False
 
     def doit_config(self) -> dict[str, Any]:
         """Return the settings that doit runs these tasks with; in a file of somebody else's the database stays theirs."""
@@ -182,6 +183,7 @@ class MirrorTasks:
         """Return the task creators by the name of the task they make."""
         plain = {
             "_begin": self._begin,
+            "_ahead": self._ahead,
             "plan": self._plan_verb,
             "server": self._server,
             "mirror": self._mirror,
@@ -238,6 +240,13 @@ class MirrorTasks:
         # Nearly all that a run makes it keeps to its end: looking for garbage as often as by default took 8 % of its time.
         gc.set_threshold(100_000, 50, 100)
 
+    def _ahead(self) -> Iterator[Task]:
+        """Only where files are to be mirrored, some may come before the plan is made."""
+        yield self._task(self.name("_ahead"), self._set_mirroring, kind="group")
+
+    def _set_mirroring(self) -> None:
+        self._mirroring = True
+
     def _closure(self) -> Iterator[Task]:
         children = list(self._grow(self.closure.start())) if self._running else []
         yield from children
@@ -245,6 +254,9 @@ class MirrorTasks:
 
     def _grow(self, wants: Wants) -> Iterator[Task]:
         """Make the tasks that bring what the closure wants, each with the growth that follows it."""
+        if self._mirroring:
+            for project, file in wants.chosen:
+                self.actions.fetch_ahead(project, file)
         for name in wants.projects:
             yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
         for project, file in wants.files:
@@ -509,7 +521,7 @@ class MirrorTasks:
             self._finish,
             targets=_both_spellings(self.actions.manifest_paths()),
             clean=True,
-            task_dep=[self.name(kind) for kind in ("release", "index", "server")],
+            task_dep=[self.name(kind) for kind in ("_ahead", "release", "index", "server")],
             doc="makes the mirror, whole and checked",
         )
 

@@ -21,7 +21,6 @@ from urllib3.response import BaseHTTPResponse
 
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.pages import File
-from mirror_tasks.turns import RECEIVING
 
 _T = TypeVar("_T")
 
@@ -213,12 +212,11 @@ class Download:
         if size is not None and exact and answer.length not in (None, size - self._done):
             raise self._forget(stream, wrong_size(self._file.url, size, self._done + (answer.length or 0)))
         limit = _MOST_FILE if size is None else size if exact else 2 * size + CHUNK
-        with RECEIVING.turn():
-            for chunk in answer.chunks(decode=self._decode):
-                if self._done + len(chunk) > limit:
-                    raise self._forget(stream, wrong_size(self._file.url, limit, self._done + len(chunk)))
-                stream.write(chunk)
-                self._count(chunk)
+        for chunk in answer.chunks(decode=self._decode):
+            if self._done + len(chunk) > limit:
+                raise self._forget(stream, wrong_size(self._file.url, limit, self._done + len(chunk)))
+            stream.write(chunk)
+            self._count(chunk)
 
     def _is_right(self) -> bool:
         return self._digest.hexdigest() == self._file.hashes["sha256"] and self._file.size in (None, self._done)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import email.utils
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
@@ -39,7 +39,7 @@ from urllib3.exceptions import (
 from urllib3.util.ssl_ import create_urllib3_context
 
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.files import replacing, sha256_of
+from mirror_tasks.files import replacing, sha256_of, sha256_of_bytes
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
 from mirror_tasks.pip_settings import PipSettings, default_index, pip_settings, without_credentials
 from mirror_tasks.transfers import IDENTITY, Answer, BrokenBodyError, Download, RemoteFile, wrong_hash, wrong_size
@@ -69,11 +69,27 @@ _CERTIFICATES = "Check the certificate settings (PIP_CERT, PIP_CLIENT_CERT, REQU
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is remembered of a page, to ask for it only if it changed.
+
+    :param url: the page's own, after redirects, without credentials.
+    :param etag: the validator to ask again with, or None; ``last_modified`` likewise.
+    :param sha256: of its body, for an index without validators.
+    :param names_files: it seemed to list a file.
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+    sha256: str
+    names_files: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A project's page as the index served it.
 
     :param url: the page's own, after redirects, without credentials: what its relative links are based on.
-    :param etag: the validator to ask again with, or None; ``last_modified`` likewise.
     :param body: as it was before any coding for the transfer.
     """
 
@@ -83,34 +99,27 @@ class Page:
     last_modified: str | None
     body: bytes
 
-    def to_bytes(self) -> bytes:
-        """Return the page as one file: a line of JSON, then the body."""
-        head = [self.url, self.content_type, self.etag, self.last_modified]
-        return json.dumps(head).encode() + b"\n" + self.body
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Page:
-        """Return the page that :meth:`to_bytes` made.
-
-        :raises ValueError: it did not make these bytes.
-        """
-        head, newline, body = content.partition(b"\n")
-        fields = json.loads(head)
-        if (
-            not newline
-            or not isinstance(fields, list)
-            or not all(isinstance(field, (str, type(None))) for field in fields)
-        ):
-            raise ValueError("not a page as it is kept")
-        url, content_type, etag, last_modified = fields
-        if url is None or content_type is None:
-            raise ValueError("not a page as it is kept")
-        return cls(url, content_type, etag, last_modified, body)
-
     @property
-    def names_files(self) -> bool:
-        """The page seems to list a file."""
-        return (b'"filename"' if self.content_type.startswith(JSON_TYPE) else b"<a") in self.body.lower()
+    def seen(self) -> Seen:
+        """What to remember of it."""
+        names_files = (b'"filename"' if self.content_type.startswith(JSON_TYPE) else b"<a") in self.body.lower()
+        sha256 = sha256_of_bytes(self.content_type.encode() + b"\n" + self.body)
+        return Seen(self.url, self.etag, self.last_modified, sha256, names_files)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What another process has to know to go the same way to the same indexes, their credentials among it.
+
+    :param indexes: base URLs, as given.
+    :param settings: pip's, found out once.
+    """
+
+    indexes: tuple[str, ...]
+    settings: PipSettings
+    connections: int
+    timeout: tuple[float, float]
+    retries: int
 
 
 class Upstream:
@@ -124,6 +133,7 @@ class Upstream:
     :param timeout: seconds to connect, and seconds without a byte.
     :param retries: how often a request is repeated after a failure that may pass.
     :param sleep: waits the given seconds; by default a wait that :meth:`close` ends.
+    :param settings: how pip reaches an index from here; asked of pip if not given.
     """
 
     def __init__(
@@ -134,9 +144,11 @@ class Upstream:
         timeout: tuple[float, float] = (10, 60),
         retries: int = 5,
         sleep: Callable[[float], object] | None = None,
+        settings: PipSettings | None = None,
     ) -> None:
         self._given = indexes
         self._retries = retries
+        self._settings = settings
         self._closed = threading.Event()
         self._sleep = self._closed.wait if sleep is None else sleep
         self._lock = threading.Lock()
@@ -145,6 +157,26 @@ class Upstream:
         self._road_settings = (connections, timeout)
         self._unreachable: set[_Origin] = set()
         self._without_ranges: set[str] = set()
+
+    @classmethod
+    def along(cls, way: Way) -> Upstream:
+        """Return one that goes the way of another."""
+        return cls(
+            way.indexes,
+            connections=way.connections,
+            timeout=way.timeout,
+            retries=way.retries,
+            settings=way.settings,
+        )
+
+    @cached_property
+    def way(self) -> Way:
+        """What another process needs to go the same way.
+
+        :raises UpstreamError: there is no index, or it is none.
+        """
+        connections, timeout = self._road_settings
+        return Way(self._indexes(), self._open_roads().settings, connections, timeout, self._retries)
 
     def __enter__(self) -> Upstream:
         return self
@@ -171,8 +203,8 @@ class Upstream:
                 self._known_indexes = tuple(map(_checked_index, given))
             return self._known_indexes
 
-    def page(self, name: str, known: Page | None) -> Page:
-        """Return the page of the project ``name`` (normalised); ``known`` itself if it has not changed.
+    def page(self, name: str, known: Seen | None) -> Page | None:
+        """Return the page of the project ``name`` (normalised); None if it is the known one still.
 
         :raises UpstreamError: it can't be had; its status is 404 if no index has the project, or if the index that had
             it has not: the next one's may be somebody else's project.
@@ -180,8 +212,10 @@ class Upstream:
         for index in self.indexes:
             url = f"{index}{name}/"
             page = self._local_page(url) if self._is_file(url) else self._page(url, known)
+            if isinstance(page, Page):
+                return _unless_unchanged(page, known)
             if page is not None:
-                return page if known is None else _unless_unchanged(page, known)
+                return None
             if known is not None and known.url.startswith(index):
                 raise _vanished(name, index)
         problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
@@ -229,10 +263,11 @@ class Upstream:
 
     # --- Pages and small files
 
-    def _page(self, url: str, known: Page | None) -> Page | None:
+    def _page(self, url: str, known: Seen | None) -> Page | Seen | None:
+        """Return the page, what is known of it if it did not change, or None where there is none."""
         doing = "fetching the project page"
 
-        def attempt() -> Page | None:
+        def attempt() -> Page | Seen | None:
             with self.ask(url, _PAGE_HEADERS, doing, (200, 304, 404), known) as answer:
                 if answer.status == 304 and known is not None:
                     return known
@@ -301,7 +336,7 @@ class Upstream:
         headers: Mapping[str, str],
         doing: str,
         passed: Sequence[int] = (200,),
-        known: Page | None = None,
+        known: Seen | None = None,
     ) -> Answer:
         """Ask once for ``url`` and follow its redirects; the body is still to be read.
 
@@ -332,7 +367,7 @@ class Upstream:
             indexes = self._indexes()
             with self._lock:
                 if self._roads is None:
-                    self._roads = _Roads(indexes, *self._road_settings)
+                    self._roads = _Roads(indexes, self._settings, *self._road_settings)
         return self._roads
 
 
@@ -343,13 +378,15 @@ class _Roads:
     only a run that needs the network does it.
     """
 
-    def __init__(self, indexes: Sequence[str], connections: int, timeout: tuple[float, float]) -> None:
+    def __init__(
+        self, indexes: Sequence[str], settings: PipSettings | None, connections: int, timeout: tuple[float, float]
+    ) -> None:
         # pip takes a third of a second to tell its settings, and an index on this machine needs none of them.
         local = all(_origin(index)[1] in _LOCAL for index in indexes)
-        self._settings = PipSettings() if local else pip_settings()
+        self.settings = settings or (PipSettings() if local else pip_settings())
         self._indexes = indexes
         self._connections = connections
-        self._timeout = urllib3.Timeout(connect=timeout[0], read=self._settings.timeout or timeout[1])
+        self._timeout = urllib3.Timeout(connect=timeout[0], read=self.settings.timeout or timeout[1])
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
@@ -393,7 +430,7 @@ class _Roads:
 
     def _pool(self, url: str, origin: _Origin) -> urllib3.PoolManager:
         proxy = self._proxy(url)
-        trusted = bool({origin[1], f"{origin[1]}:{origin[2]}"} & self._settings.trusted_hosts)
+        trusted = bool({origin[1], f"{origin[1]}:{origin[2]}"} & self.settings.trusted_hosts)
         if (proxy, trusted) not in self._pools:
             self._pools[proxy, trusted] = self._new_pool(proxy, trusted=trusted)
         return self._pools[proxy, trusted]
@@ -401,7 +438,7 @@ class _Roads:
     def _proxy(self, url: str) -> str | None:
         from requests.utils import get_environ_proxies, select_proxy
 
-        found = self._settings.proxy or select_proxy(url, get_environ_proxies(url))
+        found = self.settings.proxy or select_proxy(url, get_environ_proxies(url))
         return None if not found else str(found) if "://" in found else f"http://{found}"
 
     def _new_pool(self, proxy: str | None, *, trusted: bool) -> urllib3.PoolManager:
@@ -427,12 +464,12 @@ class _Roads:
             from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
             environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            bundle = self._settings.cert or environment or str(DEFAULT_CA_BUNDLE_PATH)
+            bundle = self.settings.cert or environment or str(DEFAULT_CA_BUNDLE_PATH)
             context = create_urllib3_context()
             try:
                 context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
-                if self._settings.client_cert:
-                    context.load_cert_chain(self._settings.client_cert)
+                if self.settings.client_cert:
+                    context.load_cert_chain(self.settings.client_cert)
             except (OSError, ssl.SSLError) as error:
                 raise UpstreamError("reading the certificates", bundle, str(error), _CERTIFICATES) from error
             self._context = context
@@ -478,11 +515,14 @@ def _read_page(answer: Answer) -> Page:
     return Page(answer.url, content_type, answer.headers.get("ETag"), answer.headers.get("Last-Modified"), body)
 
 
-def _unless_unchanged(page: Page, known: Page) -> Page:
-    """Return ``known`` if ``page`` is the same; an index without validators sends what did not change, too."""
-    if (page.url, page.content_type, page.body) == (known.url, known.content_type, known.body):
-        return known
-    if known.names_files and not page.names_files:
+def _unless_unchanged(page: Page, known: Seen | None) -> Page | None:
+    """Return the page, None if it is the same; an index without validators sends what did not change, too."""
+    if known is None:
+        return page
+    seen = page.seen
+    if (seen.url, seen.sha256) == (known.url, known.sha256):
+        return None
+    if known.names_files and not seen.names_files:
         problem = "expected files, as when it was last seen, found none"
         advice = "What was mirrored stays. If its files were meant to go, remove its page from the state folder."
         raise UpstreamError("fetching the project page", page.url, problem, advice)
@@ -495,7 +535,7 @@ def _vanished(name: str, index: str) -> UpstreamError:
     return UpstreamError("fetching the page of", name, problem, advice, status=404)
 
 
-def _conditions(known: Page) -> dict[str, str]:
+def _conditions(known: Seen) -> dict[str, str]:
     conditions = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
     return {name: value for name, value in conditions.items() if value}
 

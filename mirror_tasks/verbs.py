@@ -170,7 +170,7 @@ def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *,
     :raises ResolutionError: nothing was asked.
     """
     console = Console(highlight=False)
-    explainer = Explainer(actions.config, rules, plan, actions.known_project)
+    explainer = Explainer(actions.config, rules, plan, actions.records.project)
     if not names and not size:
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."

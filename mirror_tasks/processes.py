@@ -1,0 +1,185 @@
+"""Processes beside the one that doit runs in: they fetch and read files, for which one interpreter's lock is too narrow.
+
+Sixteen threads hide the time that an index takes to answer. But once bytes arrive they all want the interpreter's lock,
+for every 16 KiB that TLS gives at a time: 482 files (705 MB) fetched, inflated and read by 16 threads took 20 s of
+processor time, by 4 threads 13.6 s, and the closure waited among them. Here each of a few processes has some of the
+threads, and what comes back to the first is small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from mirror_tasks.errors import MirrorError
+
+_T = TypeVar("_T")
+Progress = Callable[[int], None]
+
+_MOST_PROCESSES = 4  # that fetch; a link that is faster than four of them is rare
+_MOST_THREADS = 256
+_TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
+
+
+class ProcessError(MirrorError):
+    """A process that fetched files has ended, as by a lack of memory."""
+
+
+class Processes:
+    """Calls functions in other processes; until :meth:`start` was called, in the caller's own."""
+
+    def __init__(self) -> None:
+        # A fork costs a hundredth of what a new interpreter does; where it is not safe, a new one is begun.
+        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._lock = threading.Lock()
+        self._count = 0
+        self._hands: Sequence[_Hand] = ()
+
+    def start(self) -> None:
+        """Let there be processes; called before there are threads, for a fork copies what they hold locked."""
+        self._count = min(os.cpu_count() or 1, _MOST_PROCESSES)
+        if self._context.get_start_method() == "fork":
+            self._started()
+
+    def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress) -> _T:
+        """Return what ``function(*arguments, progress)`` returns in one of the processes, or raise what it raises.
+
+        :param function: of a module, as are the classes of its arguments, so that they can be sent.
+        :param progress: called here with the sums of what the function calls its own with.
+        :raises ProcessError: the process ended before the call did.
+        """
+        hands = self._started()
+        if not hands:
+            return function(*arguments, progress)
+        return min(hands, key=_Hand.busy).call(function, arguments, progress)
+
+    def _started(self) -> Sequence[_Hand]:
+        with self._lock:
+            if len(self._hands) < self._count:
+                self._hands = [_Hand(self._context) for _ in range(self._count)]
+            return self._hands
+
+
+class _Hand:
+    """One process, as the first one sees it."""
+
+    def __init__(self, context: Any) -> None:
+        self._connection, theirs = context.Pipe()
+        ours = self._connection if context.get_start_method() == "fork" else None
+        # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
+        self._process = context.Process(target=_serve, args=(theirs, ours), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._calls: dict[int, tuple[Future[Any], Progress]] = {}
+        self._number = 0
+        self._lock = threading.Lock()
+        self._listener: threading.Thread | None = None
+        self._ended = False
+
+    def busy(self) -> int:
+        """Return how many calls are under way."""
+        return len(self._calls)
+
+    def call(self, function: Callable[..., _T], arguments: Sequence[Any], progress: Progress) -> _T:
+        """As :meth:`Processes.call`."""
+        future: Future[_T] = Future()
+        with self._lock:
+            self._listening()
+            if self._ended:
+                raise _ended()
+            self._number += 1
+            self._calls[self._number] = (future, progress)
+            with contextlib.suppress(OSError):  # it has ended, which the listener sees as well
+                self._connection.send((self._number, function, arguments))
+        return future.result()
+
+    def _listening(self) -> None:
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._listen, daemon=True)
+            self._listener.start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                number, kind, value = self._connection.recv()
+                if kind == "progress":
+                    self._calls[number][1](value)
+                elif kind == "done":
+                    self._calls.pop(number)[0].set_result(value)
+                else:
+                    self._calls.pop(number)[0].set_exception(value)
+        with self._lock:
+            self._ended = True
+        for future, _ in self._calls.values():
+            future.set_exception(_ended())
+
+
+def _ended() -> ProcessError:
+    problem = "expected it to be there as long as this one, found that it has ended"
+    advice = "See if memory is short, then run again: nothing finished is lost."
+    return ProcessError("fetching in", "a process beside this one", problem, advice)
+
+
+def _serve(connection: Connection, other_end: Connection | None) -> None:
+    """Do calls until the process that makes them ends, whichever way; what is half done then is left for its next run."""
+    if other_end is not None:
+        other_end.close()  # a fork has both ends, and would never see its own end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sending = threading.Lock()
+    pool = ThreadPoolExecutor(_MOST_THREADS)  # it has as many as there are calls under way
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            number, function, arguments = connection.recv()
+            pool.submit(_Call(connection, sending, number).do, function, arguments)
+    os._exit(0)
+
+
+class _Call:
+    """One call, as the process that does it sees it."""
+
+    def __init__(self, connection: Connection, sending: threading.Lock, number: int) -> None:
+        self._connection, self._sending, self._number = connection, sending, number
+        self._untold = 0
+
+    def do(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        try:
+            kind, value = "done", function(*arguments, self._progress)
+        except MirrorError as error:
+            kind, value = "failed", error
+        except Exception as error:
+            kind, value = "failed", _sendable(error)
+        if self._untold:
+            self._tell("progress", self._untold)
+        self._tell(kind, value)
+
+    def _progress(self, count: int) -> None:
+        self._untold += count
+        if abs(self._untold) >= _TOLD_EVERY:
+            told, self._untold = self._untold, 0
+            self._tell("progress", told)
+
+    def _tell(self, kind: str, value: Any) -> None:
+        with self._sending, contextlib.suppress(OSError):  # nobody is left to be told
+            self._connection.send((self._number, kind, value))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return the error if it can be sent, as an OSError can, else one that shows what it was."""
+    with contextlib.suppress(Exception):
+        if isinstance(error, OSError) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):  # noqa: S301
+            return error
+    return RuntimeError("".join(traceback.format_exception(error)))
+
+
+PROCESSES = Processes()

@@ -1,0 +1,70 @@
+"""What was learned from upstream can be read back as it was, or is asked for again; nothing in between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks.pages import JSON_TYPE, Project, parse_page
+from mirror_tasks.records import Records
+from mirror_tasks.upstream import Page
+
+URL = "https://index.example.com/simple/foo/"
+SHA = "ab" * 32
+
+
+def page(**settings: object) -> Page:
+    files = [
+        {"filename": "foo-1.0.tar.gz", "url": "../foo-1.0.tar.gz", "hashes": {"sha256": SHA}, "size": 5},
+        {"filename": "foo-1.0.0-py3-none-any.whl", "url": "foo.whl", "hashes": {"sha256": SHA}, "core-metadata": True},
+        {"filename": "foo-2.0a1.tar.gz", "url": "foo-2.0a1.tar.gz", "hashes": {"sha256": SHA}, "yanked": "wörse\n"},
+        {"filename": "foo-nonsense.egg", "url": "foo.egg", "hashes": {"sha256": SHA}},
+    ]
+    content = {"meta": {"api-version": "1.1"}, "name": "foo", "files": files, **settings}
+    return Page(URL, JSON_TYPE, 'W/"\u00e4\n"', None, json.dumps(content).encode())
+
+
+def kept(folder: Path, served: Page) -> tuple[Records, Project]:
+    records = Records(folder)
+    project = parse_page(served.body, served.content_type, served.url, "foo")
+    records.keep_project(project, served.seen)
+    return records, project
+
+
+def shown(project: Project | None) -> object:
+    assert project is not None
+    files = [(version, project.files(version)) for version in project.versions]
+    return (project.name, project.status, project.status_reason, project.skipped, files)
+
+
+def test_a_project_is_read_back_as_it_was_read_from_its_page(tmp_path: Path) -> None:
+    served = page(**{"project-status": {"status": "archived", "reason": "it is done"}})
+    records, project = kept(tmp_path, served)
+    assert shown(records.project("foo")) == shown(project)
+    assert records.seen("foo") == served.seen
+
+
+def test_a_project_without_files_is_read_back(tmp_path: Path) -> None:
+    records, project = kept(tmp_path, page(files=[]))
+    assert shown(records.project("foo")) == shown(project)
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, -300, -1])
+def test_a_page_that_a_loss_of_power_cut_short_is_asked_for_again(tmp_path: Path, length: int) -> None:
+    records, _ = kept(tmp_path, page())
+    path = records.page_path("foo")
+    path.write_bytes(path.read_bytes()[:length])
+    assert records.project("foo") is None
+    assert records.seen("foo") is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]\n", b"[3]\n", b"\xff\n", b"null\n", b'[2, "x", "u", null, null, "s", true]\n']
+)
+def test_what_is_not_a_kept_page_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
+    records, _ = kept(tmp_path, page())
+    records.page_path("foo").write_bytes(content)
+    assert records.project("foo") is None
+    assert records.seen("foo") is None
