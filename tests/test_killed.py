@@ -27,14 +27,16 @@ from tests.mirroring import (
 
 KILLS = 20
 
-# Kills the run when it is about to put the given one of its files into place.
+# Kills the run when one of its processes is about to put the given one of its files into place.
 KILLING_ITSELF = """
 import os, signal
-_replace, _left = os.replace, [int(os.environ.get("KILL_AT", 0))]
+_replace, _run, _left = os.replace, os.getpid(), [int(os.environ.get("KILL_AT", 0))]
 def _killing(*arguments, **options):
-    _left[0] -= 1
-    if _left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if (os.getpid() == _run) == (os.environ.get("KILLER") == "first"):
+        _left[0] -= 1
+        if _left[0] == 0:
+            os.kill(_run, signal.SIGKILL)
+            os._exit(1)
     return _replace(*arguments, **options)
 os.replace = _killing
 """
@@ -96,7 +98,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], i
 def finished(project: MirrorFolder) -> set[str]:
     """Return the paths on the index of the files that stand under their final names."""
     projects = {filename: name for name, filenames in MIRRORED.items() for filename in filenames}
-    held = {path.name for path in (project.state / "sdists").glob("[!.]*")}
+    held = {path.name for path in (project.state / "held").glob("[!.]*")}
     there = {filename for filenames in packages(project.output).values() for filename in filenames} | held
     return {f"/files/{projects[filename]}/{filename}" for filename in there if filename in projects}
 
@@ -107,7 +109,7 @@ def run_again(project: MirrorFolder, port: int, whole: dict[str, bytes]) -> None
     for path in kept:
         name, filename = path.split("/")[2:]
         there = project.output / "packages" / name / filename
-        content = there.read_bytes() if there.exists() else (project.state / "sdists" / filename).read_bytes()
+        content = there.read_bytes() if there.exists() else (project.state / "held" / filename).read_bytes()
         assert content == dict(world()[name])[filename], "nothing half-written stands under a final name"
     with FakeIndex(world(), port=port) as index:  # the first one's stragglers are not counted
         launcher().start(project.folder, "mirror")
@@ -133,15 +135,20 @@ def test_killed_at_a_random_moment_a_run_goes_on_where_it_was(
     run_again(project, port, content)
 
 
-@pytest.mark.parametrize("moment", random.Random(3).sample(range(1, 70), 10))
+# Of the processes beside the first, each puts some of five pages and some of seven files into place.
+MOMENTS = [("first", number) for number in random.Random(3).sample(range(1, 70), 10)]
+MOMENTS += [("beside", number) for number in range(1, 5)]
+
+
+@pytest.mark.parametrize(("killer", "moment"), MOMENTS)
 def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
-    tmp_path: Path, whole: tuple[dict[str, bytes], int], moment: int
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], killer: str, moment: int
 ) -> None:
     with FakeIndex(world()) as index:
         project = mirror_folder(tmp_path, index)
         dodo = project.folder / "dodo.py"
         dodo.write_text(KILLING_ITSELF + dodo.read_text())
         port = int(index.origin.rpartition(":")[2])
-        launcher().start(tmp_path, "mirror", KILL_AT=str(moment))
+        launcher().start(tmp_path, "mirror", KILL_AT=str(moment), KILLER=killer)
         assert launcher().wait().returncode == -signal.SIGKILL
     run_again(project, port, whole[0])
