@@ -1,0 +1,133 @@
+"""What another process does for this one: its results, its errors and its end arrive here; and it never outlives this one."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks.errors import MirrorError, UpstreamError
+from mirror_tasks.processes import Processes, Progress
+from tests.mirroring import REPOSITORY, run_environment
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+
+
+def add(one: int, other: int, progress: Progress) -> tuple[int, int]:
+    for _ in range(5):
+        progress(600_000)
+    return one + other, os.getpid()
+
+
+def fail(kind: str, progress: Progress) -> None:
+    if kind == "mirror":
+        raise UpstreamError("fetching", "a page", "expected it, found none", "Run again.", status=503)
+    if kind == "disk":
+        raise OSError(28, "No space left on device", "/disk")
+    raise ValueError(f"a bug: {kind}")
+
+
+def end(progress: Progress) -> None:
+    os._exit(9)
+
+
+def outcome(processes: Processes, function: object, *arguments: object) -> str:
+    try:
+        return repr(processes.call(function, *arguments, progress=lambda count: None))  # type: ignore[arg-type]
+    except MirrorError as error:
+        return f"{type(error).__name__} {error} {getattr(error, 'status', '')}"
+    except OSError as error:
+        return f"OSError {error.errno} {error.filename}"
+    except RuntimeError as error:
+        return str(error)
+
+
+def run(body: str) -> str:
+    """Run code in a process without threads, as a run of doit is when it starts its processes."""
+    head = "from tests.test_processes import *\nprocesses = Processes()\nprocesses.start()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + body],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=run_environment({}),
+        cwd=REPOSITORY,
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_results_and_progress_come_back_from_another_process() -> None:
+    body = """
+came = []
+found, where = processes.call(add, 2, 3, progress=came.append)
+print(found, where != os.getpid(), sum(came), len(came) < 5)
+"""
+    assert run(body) == "5 True 3000000 True"
+
+
+def test_before_the_start_this_process_does_it_itself() -> None:
+    assert Processes().call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
+
+
+def test_an_error_arrives_with_all_that_it_says() -> None:
+    shown = run("print(outcome(processes, fail, 'mirror')); print(outcome(processes, fail, 'disk'))").splitlines()
+    assert shown == ["UpstreamError fetching a page: expected it, found none. Run again. 503", "OSError 28 /disk"]
+
+
+def test_a_bug_arrives_with_the_place_it_is_at() -> None:
+    shown = run("print(outcome(processes, fail, 'odd'))")
+    assert "a bug: odd" in shown
+    assert "in fail" in shown
+
+
+def test_many_calls_at_a_time_each_get_their_own_result() -> None:
+    body = """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(16) as pool:
+    found = list(pool.map(lambda n: processes.call(add, n, n, progress=lambda count: None)[0], range(200)))
+print(found == [2 * n for n in range(200)])
+"""
+    assert run(body) == "True"
+
+
+def test_a_process_that_ends_fails_its_calls_and_says_what_to_do() -> None:
+    shown = run("for _ in range(9): print(outcome(processes, end))").splitlines()
+    assert len(shown) == 9
+    assert all("found that it has ended" in line and "memory" in line for line in shown)
+
+
+ENDING = """
+print(*[hand._process.pid for hand in processes._hands], flush=True)
+import time
+from threading import Thread
+Thread(target=lambda: processes.call(hang, progress=lambda count: None), daemon=True).start()
+signal.pause()
+"""
+
+
+def hang(progress: Progress) -> None:
+    print("called", flush=True)
+    signal.pause()
+
+
+@needs_fork
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_first_even_in_the_middle_of_a_call(number: signal.Signals, tmp_path: Path) -> None:
+    head = "from tests.test_processes import *\nprocesses = Processes()\nprocesses.start()\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", head + ENDING], stdout=subprocess.PIPE, env=run_environment({}), cwd=REPOSITORY
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline()
+        assert first.stdout.readline() == b"called\n"
+        first.send_signal(number)
+        # All of them hold the other end of this pipe: it ends when the last of them has.
+        assert select.select([first.stdout], [], [], 30)[0]
+        assert first.stdout.read() == b""
