@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,16 @@ from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
 from mirror_tasks.errors import IntegrityError, MetadataError
 from mirror_tasks.fetching import download, fetch, fetch_page, read_sdist, read_wheel
-from mirror_tasks.files import Ledger, read_or_none, replacing, sha256_of_bytes, to_json, write_if_changed, write_whole
+from mirror_tasks.files import (
+    Ledger,
+    fields_of,
+    read_or_none,
+    replacing,
+    sha256_of_bytes,
+    to_json,
+    write_if_changed,
+    write_whole,
+)
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
@@ -385,7 +394,7 @@ def _beside(path: Path) -> Path:
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:
     """Return the record of a release as it is kept on disk."""
     files = plan.by_release.get((release.project, release.version), ())
-    return to_json({**asdict(release), "files": [asdict(file) for file in files]})
+    return to_json({**fields_of(release), "files": files})
 
 
 def upstream_file(file: PlannedFile) -> File:

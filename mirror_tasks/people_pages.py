@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -27,6 +26,7 @@ from mirror_tasks.files import check_filename
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.progress import readable
+from mirror_tasks.selection import parse_requirement
 from mirror_tasks.simple_index import file_url
 
 LONGEST_DESCRIPTION = 60_000  # characters; a changelog of years would make a page that no phone shows
@@ -508,10 +508,10 @@ def _tags(names: Iterable[str]) -> str:
 
 
 def _is_optional(requirement: str) -> bool:
-    try:
-        return bool(_OPTIONAL.search(str(Requirement(requirement).marker or "")))
-    except InvalidRequirement:
+    if "extra" not in requirement:
         return False
+    parsed = parse_requirement(requirement)
+    return bool(parsed and _OPTIONAL.search(str(parsed.marker or "")))
 
 
 def _count(count: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from mirror_tasks.closure import Chosen, Closure, Unusable
 from mirror_tasks.completion import Completed, Completion, Unsolved
+from mirror_tasks.files import fields_of
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.selection import refusal
 
@@ -157,12 +158,12 @@ class Plan:
         content: dict[str, Any] = {
             "format": FORMAT,
             "environments": list(self.environments),
-            "releases": [asdict(one) for one in self.releases],
-            "files": [asdict(one) for one in self.files],
-            "gaps": [asdict(one) for one in self.gaps],
+            "releases": list(self.releases),
+            "files": list(self.files),
+            "gaps": list(self.gaps),
             "unknown_extras": list(self.unknown_extras),
-            "completed": [asdict(one) for one in self.completed],
-            "unsolved": [asdict(one) for one in self.unsolved],
+            "completed": list(self.completed),
+            "unsolved": list(self.unsolved),
             "statuses": dict(self.statuses or {}),
         }
         return item_a_line(content)
@@ -205,7 +206,7 @@ def item_a_line(content: Mapping[str, Any]) -> bytes:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=fields_of)
 
 
 def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:

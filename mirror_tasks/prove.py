@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import url2pathname
@@ -24,7 +24,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from mirror_tasks.config import Config, Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
-from mirror_tasks.files import read_or_none, sha256_of_bytes
+from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.pages import JSON_TYPE, File, Project, is_wheel, parse_page
 from mirror_tasks.selection import Rules
@@ -288,7 +288,7 @@ def run_client(command: Sequence[str], text: str = "", settings: Mapping[str, st
 def as_json(verdicts: Sequence[Verdict]) -> list[Mapping[str, object]]:
     """Return the verdicts as ``prove.json`` has them, sorted."""
     ordered = sorted(verdicts, key=lambda one: (one.root, one.environment, one.judge))
-    return [{**asdict(one), "proven": one.proven} for one in ordered]
+    return [{**fields_of(one), "proven": one.proven} for one in ordered]
 
 
 def check(verdicts: Sequence[Verdict], output: Path) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import doit.loader
-from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.action import BaseAction
+from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
@@ -222,7 +223,7 @@ class MirrorTasks:
     def _task(
         self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any
     ) -> Task:
-        actions = None if action is None else [(_attempt, [action, *arguments])]
+        actions = None if action is None else [_Attempt(action, *arguments)]
         meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
         return Task(name, actions, meta=meta, io={"capture": False}, **settings)
 
@@ -470,7 +471,7 @@ class MirrorTasks:
         yield from tasks
         yield Task(
             self.name("index"),
-            [(_attempt, [self.actions.publish_root, plan])] if plan else None,
+            [_Attempt(self.actions.publish_root, plan)] if plan else None,
             targets=self.actions.root_targets() if plan else [],
             task_dep=[task.name for task in tasks],
             has_subtask=True,
@@ -707,6 +708,30 @@ def _attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
             f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again."
         )
     return None
+
+
+class _Attempt(BaseAction):  # type: ignore[misc]
+    """An action of doit: it calls a function with what it was given.
+
+    doit's own for functions looks at their signature at each call, which takes longer than most that is done here.
+    """
+
+    def __init__(self, action: Callable[..., None], *arguments: Any) -> None:
+        self._action = action
+        self._arguments = arguments
+        self.task: Task | None = None
+        self.result: object = None
+        self.values: dict[str, Any] = {}
+        self.out = self.err = None  # what doit shows of a failed action's output: there is none
+
+    def execute(self, out: object = None, err: object = None) -> TaskFailed | TaskError | None:
+        """Called by doit, in a worker thread."""
+        try:
+            return _attempt(self._action, *self._arguments)
+        except Exception as error:
+            return TaskError(
+                f"{self.task.name if self.task else 'a task'}: a bug of mirror-tasks; please report it", error
+            )
 
 
 class _Unchanged:

@@ -8,7 +8,9 @@ import pty
 import re
 import signal
 import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -18,7 +20,7 @@ from typing import Any
 import pytest
 from pypi_simple import ProjectPage
 
-from tests.fake_index import HTML, HTML_V1, FakeIndex
+from tests.fake_index import HTML, HTML_V1, FakeIndex, Request
 from tests.making import wheel
 from tests.mirroring import (
     FORMS,
@@ -647,6 +649,48 @@ def test_without_a_mirror_yaml_a_run_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode not in (0, 130)
     assert_no_traceback(done)
     assert "doit environment" in done.stdout + done.stderr
+
+
+# --- Begun before the plan is made
+
+
+class WaitingIndex(FakeIndex):
+    """Gives the page of a project only when a file of another was asked for, or after a while."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.came = threading.Event()
+        super().__init__(*arguments, **settings)
+
+    def record(self, request: Request) -> None:
+        super().record(request)
+        if request.path == f"/files/alone/{ALONE}" and "range" not in request.headers:
+            self.came.set()
+        if request.path == "/simple/lib-core/":
+            self.came.wait(30)
+
+
+@pytest.mark.parametrize("settings", [{}, {"sidecars": "none"}, {"sidecars": "none", "ranges": False}])
+def test_a_file_sure_to_be_mirrored_comes_while_the_plan_is_made_and_no_file_comes_twice(
+    first: Mirrored, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    index = WaitingIndex(small_world(), **settings)
+    with index:
+        project = mirror_folder(tmp_path, index)
+        project.mirrored()
+        assert index.came.is_set()
+        wholes = Counter(request.path for request in index.log if "range" not in request.headers)
+    assert {path: count for path, count in wholes.items() if count > 1} == {}
+    assert tree(project.output) == tree(first.project.output)
+    assert list((project.state / "held").iterdir()) == []
+
+
+def test_what_fails_ahead_of_its_turn_is_tried_again_in_its_turn(
+    first: Mirrored, tmp_path: Path, index: FakeIndex
+) -> None:
+    index.fault(f"/files/alone/{ALONE}", "corrupt", times=1)
+    project = mirror_folder(tmp_path, index)
+    project.mirrored()
+    assert tree(project.output) == tree(first.project.output)
 
 
 # --- Interrupted
