@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
 from mirror_tasks.errors import IntegrityError, MetadataError
-from mirror_tasks.fetching import download, fetch, fetch_page, read_sdist, read_wheel
+from mirror_tasks.fetching import Wheel, fetch, fetch_page, read_remote_wheel, read_sdist, read_wheel
 from mirror_tasks.files import (
     Ledger,
     fields_of,
@@ -34,13 +33,12 @@ from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
-from mirror_tasks.processes import PROCESSES
+from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Tally
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.upstream import Upstream
 
-_T = TypeVar("_T")
 _AHEAD = 4  # files that are fetched at a time before their turn
 
 
@@ -59,7 +57,7 @@ class Actions:
         self._upstream = upstream
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._ahead = Ahead(self._hold, _AHEAD)
+        self._ahead = Ahead(self._hold_if_missing, _AHEAD)
         self._pages: tuple[Plan, PeoplePages] | None = None
 
     def fetch_page(self, name: str) -> Project | None:
@@ -70,7 +68,7 @@ class Actions:
         """
         if self.records.page_age(name) < self.config.refresh and (known := self.records.project(name)):
             return known
-        has_it = self._elsewhere(fetch_page, name, self.config.state)
+        has_it = RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state)
         return self.records.project(name) if has_it else None
 
     def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
@@ -89,18 +87,32 @@ class Actions:
         return record.metadata
 
     def _wheel_record(self, file: File, there: Path | None) -> MetadataRecord:
-        held = self.records.held_path(file.filename)
-        metadata, metadata_sha256 = self._elsewhere(read_wheel, file, there or held, there is not None)
-        return MetadataRecord(file.hashes["sha256"], metadata, metadata_sha256)
+        if there is not None:
+            read = READING.call(read_wheel, there)
+        else:
+            keep = self.records.held_path(file.filename)
+            read = RECEIVING.call(read_remote_wheel, self._upstream.way, file, keep)
+        if read.content is None or isinstance(read.metadata, Unusable):
+            return MetadataRecord(file.hashes["sha256"], read.metadata, None)
+        return MetadataRecord(file.hashes["sha256"], read.metadata, sha256_of_bytes(read.content))
 
     def _sdist_record(self, file: File, there: Path | None) -> MetadataRecord:
         """Only the whole of an sdist tells; it is kept, so that its download does not fetch it again."""
-        sha256, path = file.hashes["sha256"], there or self.records.held_path(file.filename)
-        metadata = self._elsewhere(read_sdist, file, path, there is not None)
-        self.ledger.seal(path, sha256)
+        path = there or self._hold(file)
+        metadata = READING.call(read_sdist, path)
         if isinstance(metadata, CoreMetadata):
             metadata = self._with_what_it_asks(path, metadata)
-        return MetadataRecord(sha256, metadata, None, self.config.ask_backends)
+        return MetadataRecord(file.hashes["sha256"], metadata, None, self.config.ask_backends)
+
+    def _hold(self, file: File) -> Path:
+        """Fetch a file before it has its place in the mirror."""
+        path = self.records.held_path(file.filename)
+        self._fetch(file, path)
+        return path
+
+    def _fetch(self, file: File, path: Path) -> None:
+        RECEIVING.call(fetch, self._upstream.way, file, path, progress=self.tally.received)
+        self.ledger.seal(path, file.hashes["sha256"])
 
     def _local(self, project: str, file: File) -> Path | None:
         """Return where a file is already, whole: in the mirror, or held for it."""
@@ -115,10 +127,6 @@ class Actions:
             lock = self._locks.setdefault(filename, threading.Lock())
         with lock:
             yield
-
-    def _elsewhere(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Return what one of :mod:`mirror_tasks.fetching` returns, called in another process."""
-        return PROCESSES.call(function, self._upstream.way, *arguments, progress=self.tally.received)
 
     def _has_to_ask(self, file: File, record: MetadataRecord) -> bool:
         return self.config.ask_backends and not record.asked and not is_wheel(file.filename)
@@ -163,12 +171,10 @@ class Actions:
         if is_wheel(file.filename) or not self.config.build_requirements:
             self._ahead.begin(file.filename, project, file)
 
-    def _hold(self, project: str, file: File) -> None:
+    def _hold_if_missing(self, project: str, file: File) -> None:
         with self._alone_with(file.filename):
             if self._local(project, file) is None:
-                held = self.records.held_path(file.filename)
-                self._elsewhere(fetch, file, held)
-                self.ledger.seal(held, file.hashes["sha256"])
+                self._hold(file)
 
     def download(self, file: PlannedFile) -> None:
         """Bring a file and its core metadata into the mirror, unless they are there.
@@ -182,13 +188,13 @@ class Actions:
 
     def _bring(self, file: PlannedFile, path: Path) -> None:
         there = self._local(file.project, upstream_file(file))
-        if there is not None and there != path:
+        if there is None:
+            self._fetch(upstream_file(file), path)
+        elif there != path:
             path.parent.mkdir(parents=True, exist_ok=True)
             move(there, path)
-        if there is None or not self._metadata_is_published(file, path):
-            metadata = self._elsewhere(download, upstream_file(file), path, there is not None)
-            if metadata is not None:
-                self._publish_metadata(file, _beside(path), metadata)
+        if not self._metadata_is_published(file, path):
+            self._publish_metadata(file, _beside(path), READING.call(read_wheel, path))
         self.ledger.seal(path, file.sha256)
 
     def _is_right(self, path: Path, sha256: str, size: int | None) -> bool:
@@ -204,17 +210,17 @@ class Actions:
         record = self.records.metadata(file.filename, file.sha256)
         return bool(record and record.metadata_sha256 and self._is_right(_beside(path), record.metadata_sha256, None))
 
-    def _publish_metadata(self, file: PlannedFile, beside: Path, metadata: bytes | Unusable) -> None:
+    def _publish_metadata(self, file: PlannedFile, beside: Path, read: Wheel) -> None:
         """Write ``<filename>.metadata`` from the wheel itself: what is published beside it can't be anything else.
 
         A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
         """
-        if isinstance(metadata, Unusable):
-            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, metadata, None))
+        if read.content is None:
+            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
             beside.unlink(missing_ok=True)
             return
         record = self.records.metadata(file.filename, file.sha256)
-        found = sha256_of_bytes(metadata)
+        found = sha256_of_bytes(read.content)
         if record and record.metadata_sha256 and record.metadata_sha256 != found:
             raise IntegrityError(
                 "publishing",
@@ -222,7 +228,7 @@ class Actions:
                 "expected the core metadata that the index served for it, found other metadata in the wheel",
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
-        write_if_changed(beside, metadata, durable=False)
+        write_if_changed(beside, read.content, durable=False)
         self.ledger.seal(beside, found)
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:

@@ -6,14 +6,14 @@ Functions take all they need as arguments and return what was found; nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from mirror_tasks.closure import Unusable
 from mirror_tasks.errors import MetadataError, UpstreamError
-from mirror_tasks.files import sha256_of_bytes
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
-from mirror_tasks.pages import File, is_wheel, parse_page
+from mirror_tasks.pages import File, parse_page
 from mirror_tasks.records import Records
 from mirror_tasks.upstream import Upstream, Way
 
@@ -22,12 +22,23 @@ Progress = Callable[[int], None]
 _MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
 
 
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """What a wheel says of itself.
+
+    :param content: its METADATA; None where it has none that can be told from others.
+    """
+
+    metadata: CoreMetadata | Unusable
+    content: bytes | None
+
+
 @lru_cache(maxsize=8)
 def _upstream(way: Way) -> Upstream:
     return Upstream.along(way)
 
 
-def fetch_page(way: Way, name: str, folder: Path, _: Progress) -> bool:
+def fetch_page(way: Way, name: str, folder: Path) -> bool:
     """Bring the record of a project's page up to date; say if the index has such a project.
 
     :param folder: of the records.
@@ -49,52 +60,6 @@ def fetch_page(way: Way, name: str, folder: Path, _: Progress) -> bool:
     return True
 
 
-def read_wheel(
-    way: Way, file: File, path: Path, is_there: bool, _: Progress
-) -> tuple[CoreMetadata | Unusable, str | None]:
-    """Return a wheel's core metadata and the SHA-256 of its METADATA, having fetched little more than that.
-
-    It is read from the wheel if that is there, else from an announced sidecar, else from the end of the wheel, by ranges.
-
-    :param path: where the wheel is, or is kept if the server gives no ranges, so that all of it had to be fetched.
-    :raises UpstreamError: it can't be had.
-    :raises IntegrityError: it is not what the index announced.
-    """
-    try:
-        content = _metadata_at(path, file) if is_there else _read_metadata(_upstream(way), file, path)
-        return parse_metadata(content, file.filename), sha256_of_bytes(content)
-    except MetadataError as error:
-        return _unusable(error), None
-
-
-def _metadata_at(path: Path, file: File) -> bytes:
-    with path.open("rb") as archive:
-        return wheel_metadata(archive, file.filename)
-
-
-def _read_metadata(upstream: Upstream, file: File, keep: Path) -> bytes:
-    if file.core_metadata is not None:
-        return upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=file.core_metadata.get("sha256"))
-    with upstream.wheel(file, keep) as archive:
-        return wheel_metadata(archive, file.filename)
-
-
-def read_sdist(way: Way, file: File, path: Path, is_there: bool, progress: Progress) -> CoreMetadata | Unusable:
-    """Return an sdist's core metadata, which only the whole of it tells.
-
-    :param path: where it is, or where it is brought first.
-    :raises UpstreamError: it can't be had.
-    :raises IntegrityError: it is not what the index announced.
-    """
-    if not is_there:
-        _upstream(way).download(file, path, progress)
-    try:
-        with path.open("rb") as archive:
-            return sdist_metadata(archive, file.filename)
-    except MetadataError as error:
-        return _unusable(error)
-
-
 def fetch(way: Way, file: File, path: Path, progress: Progress) -> None:
     """Bring a file to its place.
 
@@ -104,18 +69,41 @@ def fetch(way: Way, file: File, path: Path, progress: Progress) -> None:
     _upstream(way).download(file, path, progress)
 
 
-def download(way: Way, file: File, path: Path, is_there: bool, progress: Progress) -> bytes | Unusable | None:
-    """Bring a file to its place; return the METADATA of a wheel.
+def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
+    """Return what a wheel says, having fetched little more than that: an announced sidecar, else its end, by ranges.
 
+    :param keep: where the wheel is kept if the server gives no ranges, so that all of it had to be fetched.
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    if not is_there:
-        _upstream(way).download(file, path, progress)
-    if not is_wheel(file.filename):
-        return None
+    upstream = _upstream(way)
+    if file.core_metadata is not None:
+        sha256 = file.core_metadata.get("sha256")
+        return _wheel(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
+    with upstream.wheel(file, keep) as archive:
+        return _wheel(lambda: wheel_metadata(archive, file.filename), file.filename)
+
+
+def read_wheel(path: Path) -> Wheel:
+    """Return what the wheel at ``path`` says."""
+    with path.open("rb") as archive:
+        return _wheel(lambda: wheel_metadata(archive, path.name), path.name)
+
+
+def _wheel(read: Callable[[], bytes], filename: str) -> Wheel:
+    content = None
     try:
-        return _metadata_at(path, file)
+        content = read()
+        return Wheel(parse_metadata(content, filename), content)
+    except MetadataError as error:
+        return Wheel(_unusable(error), content)
+
+
+def read_sdist(path: Path) -> CoreMetadata | Unusable:
+    """Return what the sdist at ``path`` says; only the whole of it tells."""
+    try:
+        with path.open("rb") as archive:
+            return sdist_metadata(archive, path.name)
     except MetadataError as error:
         return _unusable(error)
 

@@ -1,9 +1,9 @@
-"""Processes beside the one that doit runs in: they fetch and read files, for which one interpreter's lock is too narrow.
+"""Processes beside the one that doit runs in: they receive and read files, for which one interpreter's lock is too narrow.
 
 Sixteen threads hide the time that an index takes to answer. But once bytes arrive they all want the interpreter's lock,
-for every 16 KiB that TLS gives at a time: 482 files (705 MB) fetched, inflated and read by 16 threads took 20 s of
-processor time, by 4 threads 13.6 s, and the closure waited among them. Here each of a few processes has some of the
-threads, and what comes back to the first is small.
+for every 16 KiB that TLS gives at a time, and one that reads an archive gives it away only every 5 ms: 482 files (705 MB)
+fetched, inflated and read by 16 threads of one process took 20 s of processor time, by 4 threads 13.6 s, and the closure
+waited among them. So some processes do nothing but receive, and some nothing but read, a file at a time each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mirror_tasks.errors import MirrorError
 _T = TypeVar("_T")
 Progress = Callable[[int], None]
 
-_MOST_PROCESSES = 4  # that fetch; a link that is faster than four of them is rare
+_COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
 _MOST_THREADS = 256
 _TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
 
@@ -36,51 +36,58 @@ class ProcessError(MirrorError):
 
 
 class Processes:
-    """Calls functions in other processes; until :meth:`start` was called, in the caller's own."""
+    """Calls functions in other processes; until :meth:`start` was called, in the caller's own.
 
-    def __init__(self) -> None:
+    :param count: how many processes.
+    :param threads: how many calls each does at a time, at most.
+    """
+
+    def __init__(self, count: int, threads: int) -> None:
         # A fork costs a hundredth of what a new interpreter does; where it is not safe, a new one is begun.
         self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self._lock = threading.Lock()
-        self._count = 0
+        self._count = count
+        self._threads = threads
+        self._may_start = False
         self._hands: Sequence[_Hand] = ()
 
     def start(self) -> None:
         """Let there be processes; called before there are threads, for a fork copies what they hold locked."""
-        self._count = min(os.cpu_count() or 1, _MOST_PROCESSES)
+        self._may_start = True
         if self._context.get_start_method() == "fork":
             self._started()
 
-    def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress) -> _T:
-        """Return what ``function(*arguments, progress)`` returns in one of the processes, or raise what it raises.
+    def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress | None = None) -> _T:
+        """Return what ``function(*arguments)`` returns in one of the processes, or raise what it raises.
 
         :param function: of a module, as are the classes of its arguments, so that they can be sent.
-        :param progress: called here with the sums of what the function calls its own with.
+        :param progress: the function gets one as its last argument, too, and calls it with numbers, the sums of which
+            arrive here.
         :raises ProcessError: the process ended before the call did.
         """
         hands = self._started()
         if not hands:
-            return function(*arguments, progress)
+            return function(*arguments) if progress is None else function(*arguments, progress)
         return min(hands, key=_Hand.busy).call(function, arguments, progress)
 
     def _started(self) -> Sequence[_Hand]:
         with self._lock:
-            if len(self._hands) < self._count:
-                self._hands = [_Hand(self._context) for _ in range(self._count)]
+            if self._may_start and not self._hands:
+                self._hands = [_Hand(self._context, self._threads) for _ in range(self._count)]
             return self._hands
 
 
 class _Hand:
     """One process, as the first one sees it."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, threads: int) -> None:
         self._connection, theirs = context.Pipe()
         ours = self._connection if context.get_start_method() == "fork" else None
         # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
-        self._process = context.Process(target=_serve, args=(theirs, ours), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, ours, threads), daemon=True)
         self._process.start()
         theirs.close()
-        self._calls: dict[int, tuple[Future[Any], Progress]] = {}
+        self._calls: dict[int, tuple[Future[Any], Progress | None]] = {}
         self._number = 0
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
@@ -90,7 +97,7 @@ class _Hand:
         """Return how many calls are under way."""
         return len(self._calls)
 
-    def call(self, function: Callable[..., _T], arguments: Sequence[Any], progress: Progress) -> _T:
+    def call(self, function: Callable[..., _T], arguments: Sequence[Any], progress: Progress | None) -> _T:
         """As :meth:`Processes.call`."""
         future: Future[_T] = Future()
         with self._lock:
@@ -100,7 +107,7 @@ class _Hand:
             self._number += 1
             self._calls[self._number] = (future, progress)
             with contextlib.suppress(OSError):  # it has ended, which the listener sees as well
-                self._connection.send((self._number, function, arguments))
+                self._connection.send((self._number, function, arguments, progress is not None))
         return future.result()
 
     def _listening(self) -> None:
@@ -113,7 +120,8 @@ class _Hand:
             while True:
                 number, kind, value = self._connection.recv()
                 if kind == "progress":
-                    self._calls[number][1](value)
+                    if progress := self._calls[number][1]:
+                        progress(value)
                 elif kind == "done":
                     self._calls.pop(number)[0].set_result(value)
                 else:
@@ -130,18 +138,19 @@ def _ended() -> ProcessError:
     return ProcessError("fetching in", "a process beside this one", problem, advice)
 
 
-def _serve(connection: Connection, other_end: Connection | None) -> None:
+def _serve(connection: Connection, other_end: Connection | None, threads: int) -> None:
     """Do calls until the process that makes them ends, whichever way; what is half done then is left for its next run."""
     if other_end is not None:
         other_end.close()  # a fork has both ends, and would never see its own end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sending = threading.Lock()
-    pool = ThreadPoolExecutor(_MOST_THREADS)  # it has as many as there are calls under way
+    pool = ThreadPoolExecutor(threads)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            number, function, arguments = connection.recv()
-            pool.submit(_Call(connection, sending, number).do, function, arguments)
+            number, function, arguments, tells = connection.recv()
+            call = _Call(connection, sending, number)
+            pool.submit(call.do, function, (*arguments, call.progress) if tells else arguments)
     os._exit(0)
 
 
@@ -153,8 +162,9 @@ class _Call:
         self._untold = 0
 
     def do(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """Do it, and send what comes of it."""
         try:
-            kind, value = "done", function(*arguments, self._progress)
+            kind, value = "done", function(*arguments)
         except MirrorError as error:
             kind, value = "failed", error
         except Exception as error:
@@ -163,7 +173,8 @@ class _Call:
             self._tell("progress", self._untold)
         self._tell(kind, value)
 
-    def _progress(self, count: int) -> None:
+    def progress(self, count: int) -> None:
+        """Tell the first process, now and then."""
         self._untold += count
         if abs(self._untold) >= _TOLD_EVERY:
             told, self._untold = self._untold, 0
@@ -182,4 +193,5 @@ def _sendable(error: Exception) -> Exception:
     return RuntimeError("".join(traceback.format_exception(error)))
 
 
-PROCESSES = Processes()
+RECEIVING = Processes(_COUNT, _MOST_THREADS)
+READING = Processes(_COUNT, 1)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, TextIO
 
-from mirror_tasks.processes import PROCESSES
+from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Display, Tally
 
 _INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
@@ -38,7 +38,8 @@ class Reporter:
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task and the first thread: from here on Ctrl-C and SIGTERM end the run, its state kept."""
-        PROCESSES.start()
+        for processes in (RECEIVING, READING):
+            processes.start()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)

@@ -201,7 +201,7 @@ class MirrorTasks:
             "metadata": (self._known_metadata, None),
             "release": (self._releases, "_plan"),
             "download": (self._downloads, "_plan"),
-            "index": (self._index, "download"),
+            "index": (self._index, "_plan"),
         }
         found = {self.name(kind): _creator(make) for kind, make in plain.items()}
         for kind, (make, executed) in delayed.items():
@@ -440,7 +440,7 @@ class MirrorTasks:
             self.tally.start_downloads(len(due), sum(file.size or 0 for file in due if not self.actions.is_held(file)))
             self.tally.note(f"to download: {len(due)} files, {readable(sum(file.size or 0 for file in due))}")
         tasks = [self._download(file) for file in files]
-        yield from tasks
+        yield from self._not_made(tasks)
         size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
         yield self._group(
             "download",
@@ -464,6 +464,8 @@ class MirrorTasks:
     def _index(self) -> Iterator[Task]:
         """the pages of the simple index"""
         plan = self.plan
+        # A project's pages are written as soon as its files are there: doit has to know the tasks that bring them.
+        yield from self._not_made(self._download(file) for file in (plan.files if plan else ()))
         names = list(plan.by_project) if plan else []
         # A page links to what else is mirrored.
         shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()

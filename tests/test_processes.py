@@ -49,7 +49,7 @@ def outcome(processes: Processes, function: object, *arguments: object) -> str:
 
 def run(body: str) -> str:
     """Run code in a process without threads, as a run of doit is when it starts its processes."""
-    head = "from tests.test_processes import *\nprocesses = Processes()\nprocesses.start()\n"
+    head = "from tests.test_processes import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
     done = subprocess.run(
         [sys.executable, "-c", head + body],
         capture_output=True,
@@ -73,7 +73,7 @@ print(found, where != os.getpid(), sum(came), len(came) < 5)
 
 
 def test_before_the_start_this_process_does_it_itself() -> None:
-    assert Processes().call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
+    assert Processes(2, 8).call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
 
 
 def test_an_error_arrives_with_all_that_it_says() -> None:
@@ -120,7 +120,7 @@ def hang(progress: Progress) -> None:
 @needs_fork
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_first_even_in_the_middle_of_a_call(number: signal.Signals, tmp_path: Path) -> None:
-    head = "from tests.test_processes import *\nprocesses = Processes()\nprocesses.start()\n"
+    head = "from tests.test_processes import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
     with subprocess.Popen(
         [sys.executable, "-c", head + ENDING], stdout=subprocess.PIPE, env=run_environment({}), cwd=REPOSITORY
     ) as first:
