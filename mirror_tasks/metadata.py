@@ -332,6 +332,8 @@ def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[
 
 
 def _is_wanted(path: str) -> bool:
+    if not path.endswith(("PKG-INFO", "pyproject.toml", "requires.txt")):
+        return False  # nearly every one
     if path in {"PKG-INFO", "pyproject.toml"}:
         return True
     *folders, folder, name = ["", *path.split("/")]
