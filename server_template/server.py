@@ -1209,6 +1209,7 @@ class Wanted:
 
 # Connections.
 
+BACKLOG = 4096  # clients that the system lets wait until they are taken in; past them it loses their first packets
 PIECE = 4 * 1024 * 1024  # a file is sent in pieces of this many bytes, each with its own deadline
 TURN = 16  # pipelined requests answered before other clients have their turn
 
@@ -1559,7 +1560,7 @@ class Server:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what clients do wrong; faults come to _on_fault
         patience: Dict[str, Any] = {"ssl_handshake_timeout": self.limits.head_seconds} if tls else {}
         listeners = [
-            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=512, **patience)
+            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=BACKLOG, **patience)
             for sock in sockets
         ]
         announce()
@@ -2097,7 +2098,7 @@ def listening_socket(family: int, address: Tuple[Any, ...]) -> socket.socket:
             # "::" alone stands for both families; a host that has an address in each gets a socket for each.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         sock.bind(address)
-        sock.listen(512)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -218,6 +218,21 @@ def test_more_than_a_thousand_clients_are_served_at_once(root: Path, many_descri
     assert served.errors == []
 
 
+def test_clients_that_come_all_at_once_wait_their_turn_and_are_not_lost(root: Path, many_descriptors: None) -> None:
+    somaxconn = Path("/proc/sys/net/core/somaxconn")
+    if not somaxconn.exists() or int(somaxconn.read_text()) < 1500:
+        pytest.skip("the system lets fewer connections wait")
+    with running(root, "--log", "none") as served, contextlib.ExitStack() as stack:
+        served.process.send_signal(signal.SIGSTOP)  # as one that gets no processor time among hundreds of clients
+        try:
+            clients = [stack.enter_context(Client(served.port)) for _ in range(1400)]
+        finally:
+            served.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            client.send(f"GET /simple/alpha/ HTTP/1.1\r\n{HOST}\r\n")
+        assert {client.read_answer().status for client in clients} == {200}
+
+
 @pytest.mark.parametrize(
     ("asked", "open_files", "allowed", "said"),
     [
