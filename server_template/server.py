@@ -73,7 +73,7 @@ class Limits(NamedTuple):
     head: int = 16 * 1024
     fields: int = 100
     ranges: int = 32
-    connections: int = 1000
+    connections: int = 10_000  # 200 installers at once: each opens up to 50
     head_seconds: float = 10.0
     idle_seconds: float = 60.0
     stall_seconds: float = 30.0
@@ -1209,6 +1209,7 @@ class Wanted:
 
 # Connections.
 
+BACKLOG = 4096  # clients that the system lets wait until they are taken in; past them it loses their first packets
 PIECE = 4 * 1024 * 1024  # a file is sent in pieces of this many bytes, each with its own deadline
 TURN = 16  # pipelined requests answered before other clients have their turn
 
@@ -1559,7 +1560,7 @@ class Server:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what clients do wrong; faults come to _on_fault
         patience: Dict[str, Any] = {"ssl_handshake_timeout": self.limits.head_seconds} if tls else {}
         listeners = [
-            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=512, **patience)
+            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=BACKLOG, **patience)
             for sock in sockets
         ]
         announce()
@@ -1919,7 +1920,7 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--passwords", type=Path, metavar="FILE", help="ask for a user and password of this file (see add-user)")
     add("--passwords-over-plain-http", action="store_true", help="do so without TLS, readable on the way")
     add("--log", choices=("common", "json", "none"), default="common", help="one line a request on standard output")
-    add("--max-connections", type=positive, default=DEFAULTS.connections, metavar="N", help="default: %(default)s")
+    add("--max-connections", type=positive, metavar="N", help="default: what the system allows, up to 10000")
     add("--grace", type=seconds, default=30.0, metavar="SECONDS", help="for downloads under way when told to end")
     commands = parser.add_subparsers(dest="command", title="subcommands", metavar="")
     adding = commands.add_parser("add-user", help="write a user and a hashed password to a file, and end")
@@ -2028,28 +2029,40 @@ def open_passwords(options: argparse.Namespace) -> Optional[Passwords]:
     return Passwords(options.passwords)
 
 
-def allowed_connections(wanted: int) -> int:
-    """Return how many connections the system lets this process have, at most ``wanted``.
+FEW_CONNECTIONS = 1000  # fewer than these are worth a word to the operator, who has asked for no number
+
+
+def allowed_connections(asked: Optional[int]) -> int:
+    """Return how many connections the system lets this process have, at most those asked for, or the default.
 
     A connection may need two descriptors: its own and that of the file it is sent.
     """
+    wanted = asked or DEFAULTS.connections
+    needed = 2 * (wanted + spare_connections(wanted)) + 64
+    open_files = raise_open_files(needed)
+    if open_files is None or open_files >= needed:
+        return wanted
+    allowed = max(1, (open_files - 64) * 4 // 9 - 16)
+    if asked or allowed < FEW_CONNECTIONS:
+        report(f"the system allows {open_files} open files, so at most {allowed} connections are taken (see ulimit -n)")
+    return allowed
+
+
+def raise_open_files(needed: int) -> Optional[int]:
+    """Raise this process's own limit of open files towards what is needed; return it, None where there is none."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
-        return wanted
-    needed = 2 * (wanted + spare_connections(wanted)) + 64
+        return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    target = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    while soft != resource.RLIM_INFINITY and soft < target:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        except (ValueError, OSError):
-            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return wanted
-    allowed = max(1, (soft - 64) * 4 // 9 - 16)
-    report(f"the system allows {soft} open files, so at most {allowed} connections are taken (see ulimit -n)")
-    return allowed
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+            soft = target
+        except (ValueError, OSError):  # macOS has a further limit, below the one that it tells
+            target //= 2
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def listen(host: str, port: int) -> List[socket.socket]:
@@ -2085,7 +2098,7 @@ def listening_socket(family: int, address: Tuple[Any, ...]) -> socket.socket:
             # "::" alone stands for both families; a host that has an address in each gets a socket for each.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         sock.bind(address)
-        sock.listen(512)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -1,6 +1,7 @@
 """The pages for people in headless Chromium: search, keyboard, no JavaScript, a narrow screen, the dark, axe.
 
-Needs Debian's chromium, and npm's playwright-core and axe-core where ``NODE_PATH`` leads to.
+Needs Debian's chromium, and npm's playwright-core and axe-core where ``NODE_PATH`` leads to (``.ci/tools``
+installs them).
 """
 
 from __future__ import annotations

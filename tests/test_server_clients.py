@@ -1,4 +1,4 @@
-"""Real installers install from the served mirror, whichever Python runs the server, and from a static web server."""
+"""Real installers install from the served mirror, whichever Python runs the server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from tests.server_fixtures import (
     PATIENCE,
     SERVER,
     Client,
-    ask,
     basic,
     make_mirror,
     run_server,
     running,
-    sha256,
     write_certificate,
 )
 
@@ -164,69 +162,3 @@ def test_the_server_needs_nothing_newer_than_python_3_7() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-
-
-# A plain static web server over the same directory.
-
-NGINX = """\
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-{recipe}
-}}
-"""
-
-
-@pytest.mark.clients
-def test_installers_install_from_nginx_configured_as_documented(root: Path, tmp_path: Path) -> None:
-    import re
-    import socket
-
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
-    document = (SERVER.parent.parent / "docs" / "serving.md").read_text("utf-8")
-    recipe = re.findall(r"```nginx\n(.*?)```", document, re.DOTALL)[0]
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    recipe = recipe.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("/srv/mirror", str(root))
-    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, recipe=recipe))
-    os.chmod(root.parent.parent, 0o755)
-    process = subprocess.Popen([nginx, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path), "-g", "user root;"])
-    try:
-        from tests.server_fixtures import HTML, JSON, wait_until
-
-        assert wait_until(lambda: answers(port))
-        for accept, media_type in ((JSON, JSON), (HTML, HTML), (f"{JSON}, {HTML}; q=0.1, text/html; q=0.01", JSON)):
-            answer = ask(port, "/simple/alpha/", f"Accept: {accept}")
-            assert (answer.status, answer["Content-Type"], answer["Vary"][:6]) == (200, media_type, "Accept")
-        assert ask(port, "/simple/alpha/")["Content-Type"].startswith("text/html")
-        assert sha256(ask(port, LARGE).body) == sha256((root / LARGE[1:]).read_bytes())
-        python = make_environment(tmp_path)
-        index = f"http://127.0.0.1:{port}/simple/"
-        pip = (sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-cache-dir")
-        run(tmp_path, *pip, "--index-url", index, "alpha")
-        uv_pip = (
-            uv.find_uv_bin(),
-            "pip",
-            "install",
-            "--no-config",
-            "--no-python-downloads",
-            "--no-cache",
-            "--reinstall",
-        )
-        run(tmp_path, *uv_pip, "--python", python, "--default-index", index, "alpha")
-        assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1"}
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def answers(port: int) -> bool:
-    try:
-        return ask(port, "/simple/").status == 200
-    except OSError:
-        return False

@@ -195,6 +195,68 @@ def test_many_connections_beyond_the_limit_do_not_harm(server: ModuleType, root:
         assert wait_until(lambda: ask_or_none(port) == 200)
 
 
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Let this process open some thousands of files."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] < 8000:
+        pytest.skip("this machine allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 4000), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_more_than_a_thousand_clients_are_served_at_once(root: Path, many_descriptors: None) -> None:
+    # Where all the machines of an office install at the same moment: uv opens up to fifty connections for each.
+    with running(root, "--log", "none") as served, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(served.port)) for _ in range(1500)]
+        for _ in range(2):
+            for client in clients:
+                client.send(f"GET /simple/alpha/ HTTP/1.1\r\n{HOST}\r\n")
+            assert {client.read_answer().status for client in clients} == {200}
+    assert served.errors == []
+
+
+def test_clients_that_come_all_at_once_wait_their_turn_and_are_not_lost(root: Path, many_descriptors: None) -> None:
+    somaxconn = Path("/proc/sys/net/core/somaxconn")
+    if not somaxconn.exists() or int(somaxconn.read_text()) < 1500:
+        pytest.skip("the system lets fewer connections wait")
+    with running(root, "--log", "none") as served, contextlib.ExitStack() as stack:
+        served.process.send_signal(signal.SIGSTOP)  # as one that gets no processor time among hundreds of clients
+        try:
+            clients = [stack.enter_context(Client(served.port)) for _ in range(1400)]
+        finally:
+            served.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            client.send(f"GET /simple/alpha/ HTTP/1.1\r\n{HOST}\r\n")
+        assert {client.read_answer().status for client in clients} == {200}
+
+
+@pytest.mark.parametrize(
+    ("asked", "open_files", "allowed", "said"),
+    [
+        (None, 100_000, 10_000, False),
+        (None, 5000, 2177, False),  # enough for most, so not worth a word at every start
+        (None, 1024, 410, True),
+        (5000, 5000, 2177, True),
+        (20, 1024, 20, False),
+    ],
+)
+def test_the_server_takes_as_many_connections_as_the_system_allows(
+    server: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    asked: int | None,
+    open_files: int,
+    allowed: int,
+    said: bool,
+) -> None:
+    monkeypatch.setattr(server, "raise_open_files", lambda needed: min(needed, open_files))
+    assert server.allowed_connections(asked) == allowed
+    assert ("see ulimit -n" in capsys.readouterr().err) == said
+
+
 def ask_or_none(port: int) -> int | None:
     try:
         return ask(port, "/simple/alpha/").status
