@@ -56,6 +56,8 @@ class Actions:
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
         self._upstream = upstream
         self._lock = threading.Lock()
+        # What is computed gains nothing from a second thread, and loses a third of its time to the changes between them.
+        self._computing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
         self._pages: tuple[Plan, PeoplePages] | None = None
@@ -233,7 +235,8 @@ class Actions:
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
         """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
-        write_if_changed(self.records.release_path(release.name), release_record(plan, release), durable=False)
+        with self._computing:
+            write_if_changed(self.records.release_path(release.name), release_record(plan, release), durable=False)
 
     def keep_plan(self, plan: Plan) -> None:
         """Write ``plan.json``."""
@@ -251,6 +254,10 @@ class Actions:
 
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
+        with self._computing:
+            self._publish_project(plan, name)
+
+    def _publish_project(self, plan: Plan, name: str) -> None:
         published = [self._published(file) for file in plan.by_project[name]]
         pages = project_pages(name, published, (plan.statuses or {}).get(name))
         self._publish(self.config.output / "simple" / name, pages)

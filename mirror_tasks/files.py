@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -75,14 +75,30 @@ def sha256_of_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def to_json(value: object) -> bytes:
-    """Return ``value`` as JSON: the same value gives the same bytes, one key a line so that a change can be read in a diff."""
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=fields_of) + "\n").encode()
+def to_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """Return a value as JSON: the same value gives the same bytes, an item a line so that a change can be read in a diff.
+
+    Only the outermost levels have lines of their own: what is inside is left to the encoder that is written in C.
+    """
+    if not isinstance(value, Mapping):
+        return f"{_lines(value)}\n".encode()
+    return ("{\n" + ",\n".join(f" {_compact(key)}: {_lines(value[key])}" for key in sorted(value)) + "\n}\n").encode()
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value:
+        return "[\n  " + ",\n  ".join(map(_compact, value)) + "\n ]"
+    if isinstance(value, Mapping) and value:
+        return "{\n  " + ",\n  ".join(f"{_compact(key)}: {_compact(value[key])}" for key in sorted(value)) + "\n }"
+    return _compact(value)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
     """Return a dataclass as JSON can hold it; ``dataclasses.asdict`` copies deeply first, which takes five times as long."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+_compact = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=fields_of).encode
 
 
 def check_filename(filename: str) -> str:

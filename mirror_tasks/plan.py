@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from mirror_tasks.closure import Chosen, Closure, Unusable
 from mirror_tasks.completion import Completed, Completion, Unsolved
-from mirror_tasks.files import fields_of
+from mirror_tasks.files import to_json
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.selection import refusal
 
@@ -166,7 +166,7 @@ class Plan:
             "unsolved": list(self.unsolved),
             "statuses": dict(self.statuses or {}),
         }
-        return item_a_line(content)
+        return to_json(content)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Plan:
@@ -191,22 +191,6 @@ class Plan:
 
 def _release(data: Mapping[str, Any]) -> PlannedRelease:
     return PlannedRelease(**{**data, "required": tuple(Required(**one) for one in data["required"])})
-
-
-def item_a_line(content: Mapping[str, Any]) -> bytes:
-    """Return an object as JSON in which each item of its lists has a line of its own."""
-    parts = []
-    for key, value in content.items():
-        if isinstance(value, list) and value:
-            items = ",\n  ".join(_compact(item) for item in value)
-            parts.append(f" {_compact(key)}: [\n  {items}\n ]")
-        else:
-            parts.append(f" {_compact(key)}: {_compact(value)}")
-    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=fields_of)
 
 
 def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:

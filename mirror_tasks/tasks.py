@@ -10,7 +10,6 @@ delayed creator, which doit calls when the task it waits for ended, whichever wa
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import inspect
 import os
@@ -27,13 +26,15 @@ from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
 from mirror_tasks import people_pages, simple_index, verbs
-from mirror_tasks.actions import Actions, upstream_file
+from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config, load
 from mirror_tasks.errors import ConfigError, MirrorError, ResolutionError
+from mirror_tasks.files import to_json
 from mirror_tasks.pages import File, is_wheel
 from mirror_tasks.plan import Plan, PlannedFile, make_plan
+from mirror_tasks.processes import look_for_garbage_rarely
 from mirror_tasks.progress import readable
 from mirror_tasks.reporter import Reporter
 from mirror_tasks.selection import Rules
@@ -239,8 +240,7 @@ class MirrorTasks:
 
     def _set_running(self) -> None:
         self._running = True
-        # Nearly all that a run makes it keeps to its end: looking for garbage as often as by default took 8 % of its time.
-        gc.set_threshold(100_000, 50, 100)
+        look_for_garbage_rarely()
 
     def _ahead(self) -> Iterator[Task]:
         """Only where files are to be mirrored, some may come before the plan is made."""
@@ -420,7 +420,6 @@ class MirrorTasks:
 
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
-        made_from = repr((release, plan.by_release.get((release.project, release.version))))
         return self._task(
             self.name("release", release.name),
             self.actions.keep_release,
@@ -428,7 +427,7 @@ class MirrorTasks:
             release,
             clean=True,
             targets=[self.actions.records.release_path(release.name)],
-            uptodate=[_Unchanged(made_from.encode())],
+            uptodate=[_Unchanged(release_record(plan, release))],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
         )
@@ -493,7 +492,7 @@ class MirrorTasks:
 
     def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
         files = plan.by_project[name]
-        made_from = (files, plan.releases_of(name), (plan.statuses or {}).get(name))
+        made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
         return self._task(
             self.name("index", name),
             self.actions.publish_project,
@@ -503,7 +502,7 @@ class MirrorTasks:
             subtask_of=self.name("index"),
             targets=self.actions.project_targets(name),
             task_dep=[self.name("download", file.filename) for file in files],
-            uptodate=[_Unchanged(shared + repr(made_from).encode())],
+            uptodate=[_Unchanged(shared + to_json(made_from))],
             doc=f"{len(files)} files",
         )
 
