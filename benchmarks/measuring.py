@@ -24,7 +24,8 @@ class Cost:
 
     :param seconds: from start to end, by the wall clock.
     :param processor: seconds of processor time, user and system.
-    :param peak: bytes of memory, of the largest process.
+    :param peak: bytes of memory, of all its processes together, what they share counted once (Linux; elsewhere of the
+        largest one).
     """
 
     seconds: float
@@ -62,7 +63,8 @@ def run(
         watchdog = threading.Timer(timeout, process.kill)
         watchdog.start()
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            with watching_memory(process.pid) as sums:
+                _, status, usage = os.wait4(process.pid, 0)
         finally:
             watchdog.cancel()
         seconds = time.perf_counter() - begin
@@ -71,7 +73,46 @@ def run(
         tail = log.read_text("utf-8", "replace")[-3000:]
         raise SystemExit(f"{tail}\n{command[0]} ended with {process.returncode} after {seconds:.0f} s; see {log}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, max([usage.ru_maxrss * unit, *sums]))
+
+
+@contextlib.contextmanager
+def watching_memory(root: int) -> Iterator[list[int]]:
+    """Give a list that fills, four times a second, with the bytes that a process and its descendants have together.
+
+    PSS: of pages that several share, each has its part. What goes before it is looked at is passed over.
+    """
+    sums: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.25):
+            parents = {int(stat.parent.name): _parent(stat) for stat in Path("/proc").glob("[0-9]*/stat")}
+            family = {root}
+            while more := {child for child, parent in parents.items() if parent in family} - family:
+                family |= more
+            sums.append(sum(map(_pss, family)))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield sums
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _parent(stat: Path) -> int:
+    with contextlib.suppress(OSError):
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def _pss(process: int) -> int:
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return 0
 
 
 @contextlib.contextmanager

@@ -69,7 +69,9 @@ class Processes:
         hands = self._started()
         if not hands:
             return function(*arguments) if progress is None else function(*arguments, progress)
-        return min(hands, key=_Hand.busy).call(function, arguments, progress)
+        return min([hand for hand in hands if not hand.ended] or hands, key=_Hand.busy).call(
+            function, arguments, progress
+        )
 
     def _started(self) -> Sequence[_Hand]:
         with self._lock:
@@ -79,7 +81,10 @@ class Processes:
 
 
 class _Hand:
-    """One process, as the first one sees it."""
+    """One process, as the first one sees it.
+
+    :ivar ended: it was found to have ended; it is asked no more while another one is there.
+    """
 
     def __init__(self, context: Any, threads: int) -> None:
         self._connection, theirs = context.Pipe()
@@ -92,7 +97,7 @@ class _Hand:
         self._number = 0
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
-        self._ended = False
+        self.ended = False
 
     def busy(self) -> int:
         """Return how many calls are under way."""
@@ -103,7 +108,7 @@ class _Hand:
         future: Future[_T] = Future()
         with self._lock:
             self._listening()
-            if self._ended:
+            if self.ended:
                 raise _ended()
             self._number += 1
             self._calls[self._number] = (future, progress)
@@ -117,7 +122,7 @@ class _Hand:
             self._listener.start()
 
     def _listen(self) -> None:
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(Exception):  # whatever ends this, nobody may wait for what does not come any more
             while True:
                 number, kind, value = self._connection.recv()
                 if kind == "progress":
@@ -128,7 +133,7 @@ class _Hand:
                 else:
                     self._calls.pop(number)[0].set_exception(value)
         with self._lock:
-            self._ended = True
+            self.ended = True
         for future, _ in self._calls.values():
             future.set_exception(_ended())
 
@@ -172,14 +177,14 @@ class _Call:
     def do(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Do it, and send what comes of it."""
         try:
-            kind, value = "done", function(*arguments)
+            value = function(*arguments)
+            if self._untold:
+                self._tell("progress", self._untold)
+            self._tell("done", value)
         except MirrorError as error:
-            kind, value = "failed", error
-        except Exception as error:
-            kind, value = "failed", _sendable(error)
-        if self._untold:
-            self._tell("progress", self._untold)
-        self._tell(kind, value)
+            self._tell("failed", error)
+        except Exception as error:  # a bug, or a result that can't be sent: both have to be seen, and nobody may wait
+            self._tell("failed", _sendable(error))
 
     def progress(self, count: int) -> None:
         """Tell the first process, now and then."""

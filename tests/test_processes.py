@@ -32,6 +32,10 @@ def fail(kind: str, progress: Progress) -> None:
     raise ValueError(f"a bug: {kind}")
 
 
+def unsendable(progress: Progress) -> object:
+    return lambda: None
+
+
 def end(progress: Progress) -> None:
     os._exit(9)
 
@@ -87,6 +91,10 @@ def test_a_bug_arrives_with_the_place_it_is_at() -> None:
     assert "in fail" in shown
 
 
+def test_a_result_that_can_not_be_sent_is_a_bug_and_not_a_wait_for_ever() -> None:
+    assert "pickle" in run("print(outcome(processes, unsendable))")
+
+
 def test_many_calls_at_a_time_each_get_their_own_result() -> None:
     body = """
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +109,16 @@ def test_a_process_that_ends_fails_its_calls_and_says_what_to_do() -> None:
     shown = run("for _ in range(9): print(outcome(processes, end))").splitlines()
     assert len(shown) == 9
     assert all("found that it has ended" in line and "memory" in line for line in shown)
+
+
+def test_what_one_process_can_no_longer_do_another_does() -> None:
+    body = """
+print(outcome(processes, end))
+while not any(hand.ended for hand in processes._hands):
+    pass
+print(*[processes.call(add, n, n, progress=lambda count: None)[0] for n in range(9)])
+"""
+    assert run(body).splitlines()[1:] == ["0 2 4 6 8 10 12 14 16"]
 
 
 ENDING = """
