@@ -21,7 +21,7 @@ import urllib.request
 import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from measuring import DODO, PROJECT, Cost, machine, run, scratch, size_of, table
@@ -124,17 +124,26 @@ def measure_own(folder: Path, python: Path, given: argparse.Namespace) -> Measur
     """Mirror with this project, from nothing each time, then again with nothing changed."""
     firsts = []
     command: list[str | Path] = [python, "-m", "doit", "mirror"]
+    watched = own_folder(folder / "own-watched", given.settings)
+    peak = run(command, watched, watched / "log", timeout=given.timeout, whole_memory=True).peak
     for number in range(given.repeats):
-        place = empty(folder / f"own-{number}")
-        (place / "dodo.py").write_text(DODO, "utf-8")
-        roots = "".join(f"  - {one}\n" for one in REQUIREMENTS)
-        (place / "mirror.yaml").write_text(f"{given.settings}\n{CONFIGURATION}{roots}", "utf-8")
+        place = own_folder(folder / f"own-{number}", given.settings)
         firsts.append(run(command, place, place / "log", timeout=given.timeout))
         print(f"mirror-tasks, first mirror: {firsts[-1]}", flush=True)
     again = median([run(command, place, place / "log", timeout=given.timeout) for _ in range(3)])
     with mirror_server([python, "server.py", "--host", "127.0.0.1", "--port"], place / "mirror") as root:
         failing = {name: unresolved(python, f"{root}simple/", name) for name in CLIENTS}
-    return Measured(median(firsts), again, *size_of(place / "mirror"), failing)
+    first = replace(median(firsts), peak=peak)
+    return Measured(first, again, *size_of(place / "mirror"), failing)
+
+
+def own_folder(folder: Path, settings: str) -> Path:
+    """Make a folder with a mirror.yaml and a dodo.py."""
+    place = empty(folder)
+    (place / "dodo.py").write_text(DODO, "utf-8")
+    roots = "".join(f"  - {one}\n" for one in REQUIREMENTS)
+    (place / "mirror.yaml").write_text(f"{settings}\n{CONFIGURATION}{roots}", "utf-8")
+    return place
 
 
 def measure_reference(folder: Path, own: Path, given: argparse.Namespace) -> Measured:

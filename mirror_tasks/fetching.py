@@ -5,6 +5,7 @@ Functions take all they need as arguments and return what was found; nothing is 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,8 @@ from mirror_tasks.records import Records
 from mirror_tasks.upstream import Upstream, Way
 
 Progress = Callable[[int], None]
+
+_PARSING = threading.Lock()  # a page of 7 MB takes 46 MB to parse: one at a time in a process
 
 _MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
 
@@ -56,7 +59,8 @@ def fetch_page(way: Way, name: str, folder: Path) -> bool:
     if page is None:
         records.confirm_page(name)
     else:
-        records.keep_project(parse_page(page.body, page.content_type, page.url, name), page.seen)
+        with _PARSING:
+            records.keep_project(parse_page(page.body, page.content_type, page.url, name), page.seen)
     return True
 
 

@@ -150,7 +150,8 @@ def _serve(connection: Connection, other_end: Connection | None, threads: int) -
         other_end.close()  # a fork has both ends, and would never see its own end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    look_for_garbage_rarely()
+    gc.set_threshold(20_000, 20, 20)
+    gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
     sending = threading.Lock()
     pool = ThreadPoolExecutor(threads)
     with contextlib.suppress(EOFError, OSError):
@@ -207,4 +208,4 @@ def _sendable(error: Exception) -> Exception:
 
 
 RECEIVING = Processes(_COUNT, _MOST_THREADS)
-READING = Processes(_COUNT, 1)
+READING = Processes(max(1, _COUNT - 1), 1)

@@ -39,7 +39,7 @@ from urllib3.exceptions import (
 from urllib3.util.ssl_ import create_urllib3_context
 
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.files import replacing, sha256_of, sha256_of_bytes
+from mirror_tasks.files import replacing, sha256_of
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
 from mirror_tasks.pip_settings import PipSettings, default_index, pip_settings, without_credentials
 from mirror_tasks.transfers import IDENTITY, Answer, BrokenBodyError, Download, RemoteFile, wrong_hash, wrong_size
@@ -102,9 +102,11 @@ class Page:
     @property
     def seen(self) -> Seen:
         """What to remember of it."""
-        names_files = (b'"filename"' if self.content_type.startswith(JSON_TYPE) else b"<a") in self.body.lower()
-        sha256 = sha256_of_bytes(self.content_type.encode() + b"\n" + self.body)
-        return Seen(self.url, self.etag, self.last_modified, sha256, names_files)
+        file = rb'"filename"' if self.content_type.startswith(JSON_TYPE) else rb"<a"
+        names_files = re.search(file, self.body, re.IGNORECASE) is not None
+        digest = hashlib.sha256(self.content_type.encode() + b"\n")
+        digest.update(self.body)
+        return Seen(self.url, self.etag, self.last_modified, digest.hexdigest(), names_files)
 
 
 @dataclass(frozen=True, slots=True)
