@@ -17,7 +17,7 @@ from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
-from mirror_tasks.errors import IntegrityError, MetadataError
+from mirror_tasks.errors import IntegrityError, MetadataError, PageError
 from mirror_tasks.fetching import Wheel, fetch, fetch_page, read_remote_wheel, read_sdist, read_wheel
 from mirror_tasks.files import (
     Ledger,
@@ -37,6 +37,7 @@ from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Tally
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.transfers import part_of
 from mirror_tasks.upstream import Upstream
 
 _AHEAD = 4  # files that are fetched at a time before their turn
@@ -70,8 +71,14 @@ class Actions:
         """
         if self.records.page_age(name) < self.config.refresh and (known := self.records.project(name)):
             return known
-        has_it = RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state)
-        return self.records.project(name) if has_it else None
+        if not RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state):
+            return None
+        project = self.records.project(name)
+        if project is None:
+            path = self.records.page_path(name)
+            problem = "expected what was just written there, found something else"
+            raise PageError("reading", str(path), problem, "Check the disk, then run again.")
+        return project
 
     def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
         """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
@@ -82,11 +89,16 @@ class Actions:
         sha256 = file.hashes["sha256"]
         record = self.records.metadata(file.filename, sha256)
         if record is None or self._has_to_ask(file, record):
-            read = self._wheel_record if is_wheel(file.filename) else self._sdist_record
-            with self._alone_with(file.filename):
-                record = read(file, self._local(project, file))
+            record = self._read_record(project, file)
             self.records.keep_metadata(file.filename, record)
         return record.metadata
+
+    def _read_record(self, project: str, file: File) -> MetadataRecord:
+        if is_wheel(file.filename) and file.core_metadata is not None:
+            return self._wheel_record(file, None)  # from the sidecar: nobody has to wait for the wheel
+        read = self._wheel_record if is_wheel(file.filename) else self._sdist_record
+        with self._alone_with(file.filename):
+            return read(file, self._local(project, file))
 
     def _wheel_record(self, file: File, there: Path | None) -> MetadataRecord:
         if there is not None:
@@ -174,8 +186,10 @@ class Actions:
             self._ahead.begin(file.filename, project, file)
 
     def _hold_if_missing(self, project: str, file: File) -> None:
+        # What a run that was interrupted has of it beside its place in the mirror goes on there, in its turn.
+        begun = part_of(self.package_path(project, file.filename), file.hashes["sha256"])
         with self._alone_with(file.filename):
-            if self._local(project, file) is None:
+            if not begun.exists() and self._local(project, file) is None:
                 self._hold(file)
 
     def download(self, file: PlannedFile) -> None:
@@ -191,8 +205,10 @@ class Actions:
     def _bring(self, file: PlannedFile, path: Path) -> None:
         there = self._local(file.project, upstream_file(file))
         if there is None:
-            self._fetch(upstream_file(file), path)
-        elif there != path:
+            held = self.records.held_path(file.filename)
+            there = held if part_of(held, file.sha256).exists() else path  # what was begun goes on where it was
+            self._fetch(upstream_file(file), there)
+        if there != path:
             path.parent.mkdir(parents=True, exist_ok=True)
             move(there, path)
         if not self._metadata_is_published(file, path):

@@ -13,6 +13,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from mirror_tasks.errors import MetadataError
 
 if TYPE_CHECKING or importlib.util.find_spec("zlib_ng") is None:
-    import zlib
+    fast_zlib = zlib
 else:  # the same functions, in a third of the time
-    from zlib_ng import zlib_ng as zlib
+    from zlib_ng import zlib_ng as fast_zlib
 
 MEBIBYTE = 1 << 20
 MOST_MEMBERS = 200_000
@@ -48,7 +49,7 @@ _LOCATOR64 = struct.Struct("<4sLQL")
 
 # What the standard library's readers raise, at one place or another, when an archive is broken.
 _READING_ERRORS = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, fast_zlib.error, struct.error,
     EOFError, ValueError, NotImplementedError, OverflowError, RuntimeError, LookupError,
 )  # fmt: skip
 
@@ -410,4 +411,4 @@ class _Inflated:
 
 
 def _inflater() -> zlib._Decompress:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
+    return fast_zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum

@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mirror_tasks.errors import MirrorError
@@ -27,7 +28,7 @@ from mirror_tasks.errors import MirrorError
 _T = TypeVar("_T")
 Progress = Callable[[int], None]
 
-_COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
+_COUNT = min(os.cpu_count() or 1, 4)  # processes that receive
 _MOST_THREADS = 256
 _TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
 
@@ -41,21 +42,23 @@ class Processes:
 
     :param count: how many processes.
     :param threads: how many calls each does at a time, at most.
+    :param method: of :mod:`multiprocessing`. A fork costs a hundredth of what a new interpreter does; where it is not
+        safe, a new one is begun.
     """
 
-    def __init__(self, count: int, threads: int) -> None:
-        # A fork costs a hundredth of what a new interpreter does; where it is not safe, a new one is begun.
-        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    def __init__(self, count: int, threads: int, method: str = "fork" if sys.platform == "linux" else "spawn") -> None:
+        self._method = method
+        self._context = multiprocessing.get_context(method)
         self._lock = threading.Lock()
         self._count = count
         self._threads = threads
         self._may_start = False
-        self._hands: Sequence[_Hand] = ()
+        self._hands: list[_Hand] = []
 
     def start(self) -> None:
         """Let there be processes; called before there are threads, for a fork copies what they hold locked."""
         self._may_start = True
-        if self._context.get_start_method() == "fork":
+        if self._method == "fork":
             self._started()
 
     def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress | None = None) -> _T:
@@ -69,14 +72,25 @@ class Processes:
         hands = self._started()
         if not hands:
             return function(*arguments) if progress is None else function(*arguments, progress)
-        return min([hand for hand in hands if not hand.ended] or hands, key=_Hand.busy).call(
-            function, arguments, progress
-        )
+        try:
+            return self._least_busy(hands).call(function, arguments, progress)
+        except ProcessError:
+            # Nothing that is called here is the worse for being begun twice.
+            return self._least_busy(hands).call(function, arguments, progress)
+
+    @staticmethod
+    def _least_busy(hands: Sequence[_Hand]) -> _Hand:
+        return min([hand for hand in hands if not hand.ended] or hands, key=_Hand.busy)
 
     def _started(self) -> Sequence[_Hand]:
         with self._lock:
             if self._may_start and not self._hands:
-                self._hands = [_Hand(self._context, self._threads) for _ in range(self._count)]
+                self._may_start = False
+                with contextlib.suppress(
+                    OSError
+                ):  # no more processes are allowed: those that began, or none, do it all
+                    for _ in range(self._count):
+                        self._hands.append(_Hand(self._context, self._method, self._threads))
             return self._hands
 
 
@@ -86,14 +100,14 @@ class _Hand:
     :ivar ended: it was found to have ended; it is asked no more while another one is there.
     """
 
-    def __init__(self, context: Any, threads: int) -> None:
+    def __init__(self, context: Any, method: str, threads: int) -> None:
         self._connection, theirs = context.Pipe()
-        ours = self._connection if context.get_start_method() == "fork" else None
+        ours = self._connection if method == "fork" else None
         # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
         self._process = context.Process(target=_serve, args=(theirs, ours, threads), daemon=True)
         self._process.start()
         theirs.close()
-        self._calls: dict[int, tuple[Future[Any], Progress | None]] = {}
+        self._calls: dict[int, tuple[Future[Any], Progress | None, ProcessError]] = {}
         self._number = 0
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
@@ -109,9 +123,9 @@ class _Hand:
         with self._lock:
             self._listening()
             if self.ended:
-                raise _ended()
+                raise _ended(function, arguments)
             self._number += 1
-            self._calls[self._number] = (future, progress)
+            self._calls[self._number] = (future, progress, _ended(function, arguments))
             with contextlib.suppress(OSError):  # it has ended, which the listener sees as well
                 self._connection.send((self._number, function, arguments, progress is not None))
         return future.result()
@@ -132,16 +146,19 @@ class _Hand:
                     self._calls.pop(number)[0].set_result(value)
                 else:
                     self._calls.pop(number)[0].set_exception(value)
+        self._process.kill()  # if it goes on in spite of this, another would write the same files beside it
+        self._process.join()
         with self._lock:
             self.ended = True
-        for future, _ in self._calls.values():
-            future.set_exception(_ended())
+        for future, _, error in self._calls.values():
+            future.set_exception(error)
 
 
-def _ended() -> ProcessError:
-    problem = "expected it to be there as long as this one, found that it has ended"
-    advice = "See if memory is short, then run again: nothing finished is lost."
-    return ProcessError("fetching in", "a process beside this one", problem, advice)
+def _ended(function: Callable[..., object], arguments: Sequence[object]) -> ProcessError:
+    doing = f"{function.__name__.replace('_', ' ')}, in a process beside the first, of"
+    subject = " ".join(str(one) for one in arguments if isinstance(one, (str, Path)))
+    problem = "expected the process to be there to the end, found that it has ended"
+    return ProcessError(doing, subject, problem, "See if memory is short, then run again: nothing finished is lost.")
 
 
 def _serve(connection: Connection, other_end: Connection | None, threads: int) -> None:

@@ -88,7 +88,7 @@ class Tally:
         if self.planned_files:
             return (
                 f"downloading: {self.done_files} of {self.planned_files} files, "
-                f"{readable(self.received_bytes)} of {readable(self.planned_bytes)}"
+                f"{readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
             )
         return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"
 
@@ -162,7 +162,7 @@ class _Bars(Progress):
             tally = self._tally
             if tally.planned_files and len(self.columns) == 2:
                 self.columns = (*self.columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-            total, done = tally.planned_bytes or None, min(tally.received_bytes, tally.planned_bytes)
+            total, done = tally.planned_bytes or None, min(max(tally.received_bytes, 0), tally.planned_bytes)
             self.update(self._bar, description=tally.brief(), total=total, completed=done)
         yield from super().get_renderables()
 

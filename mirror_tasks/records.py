@@ -79,14 +79,20 @@ class Records:
             return None
 
     def seen(self, name: str) -> Seen | None:
-        """Return what is remembered of the page of a project, or None where its project could not be read back."""
+        """Return what is remembered of the page of a project, or None where none was ever kept.
+
+        Of a record that can't be read back it is remembered that there was a project, and where: that it vanished, or
+        lost its files, is an error still.
+        """
         content = read_or_none(self.page_path(name))
-        head, _, body = (content or b"").partition(b"\n")
+        if content is None:
+            return None
+        head, _, body = content.partition(b"\n")
         try:
             seen, sha256 = _page_head(head)
-            return seen if sha256_of_bytes(body) == sha256 else None
+            return seen if sha256_of_bytes(body) == sha256 else _unreadable(seen.url)
         except (ValueError, TypeError):
-            return None
+            return _unreadable(_old_url(head))
 
     def page_age(self, name: str) -> float:
         """Return the seconds since upstream last confirmed the page; infinite if it never did."""
@@ -141,6 +147,20 @@ class Records:
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_path(filename), to_json(content), durable=False)
+
+
+def _unreadable(url: str) -> Seen:
+    """What is remembered of a page whose record is of no use: no validators, so that it comes whole."""
+    return Seen(url, None, None, "", True)
+
+
+def _old_url(head: bytes) -> str:
+    """Return the URL from a record of the first format: a line with URL, type and validators, then the page itself."""
+    try:
+        url = json.loads(head)[0]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return url if isinstance(url, str) else ""
 
 
 def _page_head(line: bytes) -> tuple[Seen, str]:

@@ -38,8 +38,9 @@ class Reporter:
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task and the first thread: from here on Ctrl-C and SIGTERM end the run, its state kept."""
-        for processes in (RECEIVING, READING):
-            processes.start()
+        if any(_fetches(tasks.get(name)) for name in selected_tasks):
+            for processes in (RECEIVING, READING):
+                processes.start()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
@@ -124,6 +125,11 @@ class Reporter:
         shown = ", ".join(sorted(self._unmet)[:10]) + (" …" if len(self._unmet) > 10 else "")
         left = f"; not done because of it: {shown}" if self._unmet else ""
         return f"{what}{left}. Everything else is done and kept; run again to retry only what is missing."
+
+
+def _fetches(task: Any) -> bool:
+    """Say if a task may fetch something: those of a mirror that stand alone, as `serve` does, don't."""
+    return task is None or _kind(task) != "verb" or bool(task.task_dep)
 
 
 def _kind(task: Any) -> str | None:

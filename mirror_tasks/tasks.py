@@ -14,7 +14,7 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,7 @@ class MirrorTasks:
         self._made: set[str] = set()
         self._running = False
         self._mirroring = False
+        self._said = False
 
     def doit_config(self) -> dict[str, Any]:
         """Return the settings that doit runs these tasks with; in a file of somebody else's the database stays theirs."""
@@ -256,13 +257,16 @@ class MirrorTasks:
 
     def _grow(self, wants: Wants) -> Iterator[Task]:
         """Make the tasks that bring what the closure wants, each with the growth that follows it."""
-        if self._mirroring:
-            for project, file in wants.chosen:
-                self.actions.fetch_ahead(project, file)
+        self._fetch_ahead(wants)
         for name in wants.projects:
             yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
         for project, file in wants.files:
             yield from self._with_growth(self._metadata(project, file), lambda file=file: self._metadata_followed(file))  # type: ignore[misc]
+
+    def _fetch_ahead(self, wants: Wants) -> None:
+        if self._mirroring:
+            for project, file in wants.chosen:
+                self.actions.fetch_ahead(project, file)
 
     def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
         if task.name not in self._made:
@@ -331,6 +335,7 @@ class MirrorTasks:
         """One round of the completion: what it wants grows as for the closure, and when that is there the next begins."""
         wants = self.completion.step() if self._running else Wants()
         if not wants:
+            self._fetch_ahead(wants)
             yield Task(node, None, has_subtask=True)
             return
         children = list(self._grow(wants))
@@ -435,11 +440,8 @@ class MirrorTasks:
     def _downloads(self) -> Iterator[Task]:
         """the files"""
         files = self.plan.files if self.plan else ()
-        due = [file for file in files if not self.actions.is_downloaded(file)]
-        if due and self._running:
-            self.tally.start_downloads(len(due), sum(file.size or 0 for file in due if not self.actions.is_held(file)))
-            self.tally.note(f"to download: {len(due)} files, {readable(sum(file.size or 0 for file in due))}")
         yield from self._download_tasks(files)
+        due = self._due
         size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
         yield self._group(
             "download",
@@ -447,7 +449,22 @@ class MirrorTasks:
             f"fetches files: {len(due)} of {len(files)} pending, {size} of {whole}",
         )
 
+    @cached_property
+    def _due(self) -> Sequence[PlannedFile]:
+        """The files that are not in the mirror yet."""
+        return [file for file in (self.plan.files if self.plan else ()) if not self.actions.is_downloaded(file)]
+
+    def _say_what_is_due(self) -> None:
+        """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
+        if self._due and self._running and not self._said:
+            missing = [file for file in self._due if not self.actions.is_held(file)]
+            self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
+            size = readable(sum(file.size or 0 for file in self._due))
+            self.tally.note(f"to download: {len(self._due)} files, {size}")
+            self._said = True
+
     def _download_tasks(self, files: Iterable[PlannedFile]) -> Iterator[Task]:
+        self._say_what_is_due()
         for file in files:
             name = self.name("download", file.filename)
             if name not in self._made:

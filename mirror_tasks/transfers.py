@@ -125,6 +125,11 @@ def wrong_size(url: str, expected: int, found: int) -> IntegrityError:
     return IntegrityError("checking the size of", url, f"expected {expected:,} bytes, found {found:,} or more", _REPORT)
 
 
+def part_of(target: Path, sha256: str) -> Path:
+    """Where a file stands until it is whole, beside its place."""
+    return target.with_name(f".{target.name[:150]}.{sha256[:16]}.part")
+
+
 class Download:
     """One file on its way to its place.
 
@@ -140,7 +145,7 @@ class Download:
         self._file = file
         self._target = target
         self._progress = progress
-        self._part = target.with_name(f".{target.name[:150]}.{file.hashes['sha256'][:16]}.part")
+        self._part = part_of(target, file.hashes["sha256"])
         self._etag_path = self._part.with_name(f"{self._part.name}.etag")
         self._etag: str | None = None
         self._digest = hashlib.sha256()

@@ -436,6 +436,16 @@ def test_a_folder_of_old_times_is_told_by_the_name_in_its_own_header() -> None:
     assert [is_file for _, is_file, _ in as_tarfile_sees(gz(stream.getvalue()))] == [False, False]
 
 
+def test_a_damaged_deflate_stream_is_refused_in_a_wheel_and_in_an_sdist() -> None:
+    content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA * 20), compression=zipfile.ZIP_DEFLATED))
+    start = 30 + len(f"{INFO}/METADATA")
+    content[start : start + 8] = b"\xff" * 8
+    assert "damaged" in why_wheel(bytes(content))
+    damaged = bytearray(TAR)
+    damaged[12:20] = b"\xff" * 8
+    assert "damaged" in why_sdist(bytes(damaged))
+
+
 # Whatever the bytes
 
 

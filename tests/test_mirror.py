@@ -40,6 +40,7 @@ from tests.mirroring import (
     tree,
 )
 
+OLDER = "speed-2.0-cp312-cp312-manylinux_2_17_x86_64.whl"
 APP, ALONE, LIB = "app-1.0-py3-none-any.whl", "alone-3.0-py3-none-any.whl", "lib_core-1.1-py3-none-any.whl"
 
 
@@ -200,6 +201,10 @@ def test_mirror_json_says_what_is_there(first: Mirrored) -> None:
     assert summary["files"] == files
     assert summary["bytes"] == size
     assert summary["environments"] == ["server", "laptop"]
+
+
+def test_the_bill_is_told_before_the_files(first: Mirrored) -> None:
+    assert re.search(r"^to download: 8 files, [0-9.]+ kB$", first.done.stdout, re.MULTILINE)
 
 
 def test_on_a_pipe_there_are_plain_lines(first: Mirrored) -> None:
@@ -659,6 +664,7 @@ class WaitingIndex(FakeIndex):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self.came = threading.Event()
+        self.in_time = False
         super().__init__(*arguments, **settings)
 
     def record(self, request: Request) -> None:
@@ -666,7 +672,7 @@ class WaitingIndex(FakeIndex):
         if request.path == f"/files/alone/{ALONE}" and "range" not in request.headers:
             self.came.set()
         if request.path == "/simple/lib-core/":
-            self.came.wait(30)
+            self.in_time = self.came.wait(30)
 
 
 @pytest.mark.parametrize("settings", [{}, {"sidecars": "none"}, {"sidecars": "none", "ranges": False}])
@@ -677,11 +683,68 @@ def test_a_file_sure_to_be_mirrored_comes_while_the_plan_is_made_and_no_file_com
     with index:
         project = mirror_folder(tmp_path, index)
         project.mirrored()
-        assert index.came.is_set()
+        assert index.in_time
         wholes = Counter(request.path for request in index.log if "range" not in request.headers)
     assert {path: count for path, count in wholes.items() if count > 1} == {}
     assert tree(project.output) == tree(first.project.output)
     assert list((project.state / "held").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["packages", "held"])
+def test_a_transfer_that_was_interrupted_goes_on_wherever_it_was_begun(tmp_path: Path, place: str) -> None:
+    large = wheel("alone", "3.0", files={"alone_data.bin": bytes(range(256)) * 8000})
+    with FakeIndex({"alone": [large]}) as index:
+        index.fault(f"/files/alone/{ALONE}", "slow")
+        project = mirror_folder(tmp_path, index, requirements=["alone"])
+        process = project.start("mirror")
+        assert index.stalled.wait(60)
+        ends = time.monotonic() + 60
+        while not any(path.stat().st_size for path in project.folder.rglob(f".{ALONE}.*.part")):
+            assert time.monotonic() < ends, "what was sent arrives"
+        process.terminate()
+        process.communicate(timeout=30)
+        begun = [path for path in project.folder.rglob(f".{ALONE}.*.part*") if path.is_file()]
+        assert len(begun) == 2, "what came, and its ETag"
+        folder = project.output / "packages" / "alone" if place == "packages" else project.state / "held"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in begun:
+            path.replace(folder / path.name)
+        index.gate.set()
+        index.mend()
+        index.log.clear()
+        project.mirrored()
+        ranges = [one.headers.get("range", "") for one in index.log if one.path == f"/files/alone/{ALONE}"]
+    assert len(ranges) == 1
+    assert re.fullmatch(r"bytes=[1-9][0-9]*-", ranges[0])
+    assert (project.output / "packages" / "alone" / ALONE).read_bytes() == large[1]
+
+
+class SidecarIndex(FakeIndex):
+    """Gives the sidecar of a wheel only when the wheel itself was asked for, or after a while."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.came = threading.Event()
+        self.in_time = False
+        super().__init__(*arguments, **settings)
+
+    def record(self, request: Request) -> None:
+        super().record(request)
+        if request.path == f"/files/speed/{OLDER}":
+            self.came.set()
+        if request.path == f"/files/speed/{OLDER}.metadata":
+            self.in_time = self.came.wait(30)
+
+
+def test_a_wheel_and_its_sidecar_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    tags = ("cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_27_x86_64")
+    environments = {
+        name: {"python": "3.12", "platform": "linux-x86_64", "glibc": glibc}
+        for name, glibc in (("older", "2.17"), ("newer", "2.28"))
+    }
+    index = SidecarIndex({"speed": [wheel("speed", "2.0", tag) for tag in tags]})
+    with index:
+        mirror_folder(tmp_path, index, environments=environments, requirements=["speed"]).mirrored()
+    assert index.in_time
 
 
 def test_what_fails_ahead_of_its_turn_is_tried_again_in_its_turn(

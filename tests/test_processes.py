@@ -36,7 +36,7 @@ def unsendable(progress: Progress) -> object:
     return lambda: None
 
 
-def end(progress: Progress) -> None:
+def end(*arguments: object) -> None:
     os._exit(9)
 
 
@@ -105,20 +105,46 @@ print(found == [2 * n for n in range(200)])
     assert run(body) == "True"
 
 
-def test_a_process_that_ends_fails_its_calls_and_says_what_to_do() -> None:
-    shown = run("for _ in range(9): print(outcome(processes, end))").splitlines()
+def test_a_process_that_ends_fails_its_calls_and_says_what_it_did_and_what_to_do() -> None:
+    shown = run("for _ in range(9): print(outcome(processes, end, 'foo.whl'))").splitlines()
     assert len(shown) == 9
-    assert all("found that it has ended" in line and "memory" in line for line in shown)
+    assert all("foo.whl" in line and "found that it has ended" in line and "memory" in line for line in shown)
 
 
-def test_what_one_process_can_no_longer_do_another_does() -> None:
+def test_where_no_processes_are_allowed_the_first_does_it_all() -> None:
     body = """
-print(outcome(processes, end))
-while not any(hand.ended for hand in processes._hands):
-    pass
+def refused():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = refused
+processes = Processes(2, 8)
+processes.start()
+print(processes.call(add, 2, 3, progress=lambda count: None) == (5, os.getpid()))
+"""
+    assert run(body) == "True"
+
+
+def test_a_process_that_is_begun_anew_does_the_same_as_a_forked_one(tmp_path: Path) -> None:
+    script = tmp_path / "spawning.py"
+    script.write_text(
+        "import os\nfrom tests.test_processes import Processes, add, fail, outcome\n"
+        "if __name__ == '__main__':\n"
+        "    processes = Processes(1, 8, 'spawn')\n    processes.start()\n"
+        "    found, where = processes.call(add, 2, 3, progress=lambda count: None)\n"
+        "    print(found, where != os.getpid(), outcome(processes, fail, 'disk'))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False, env=run_environment({})
+    )
+    assert done.stdout.strip() == "5 True OSError 28 /disk", done.stderr
+
+
+def test_what_one_process_can_no_longer_do_another_does(tmp_path: Path) -> None:
+    body = f"""
+print(outcome(processes, end_once, {str(tmp_path / "marker")!r}))
 print(*[processes.call(add, n, n, progress=lambda count: None)[0] for n in range(9)])
 """
-    assert run(body).splitlines()[1:] == ["0 2 4 6 8 10 12 14 16"]
+    assert run(body).splitlines() == ["'done'", "0 2 4 6 8 10 12 14 16"]
 
 
 ENDING = """
@@ -128,6 +154,13 @@ from threading import Thread
 Thread(target=lambda: processes.call(hang, progress=lambda count: None), daemon=True).start()
 signal.pause()
 """
+
+
+def end_once(marker: str, progress: Progress) -> str:
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os._exit(9)
+    return "done"
 
 
 def hang(progress: Progress) -> None:

@@ -57,7 +57,10 @@ def test_a_page_that_a_loss_of_power_cut_short_is_asked_for_again(tmp_path: Path
     path = records.page_path("foo")
     path.write_bytes(path.read_bytes()[:length])
     assert records.project("foo") is None
-    assert records.seen("foo") is None
+    seen = records.seen("foo")
+    assert seen is not None, "that there was a project is not forgotten"
+    assert (seen.etag, seen.last_modified) == (None, None)
+    assert seen.names_files
 
 
 @pytest.mark.parametrize(
@@ -67,4 +70,15 @@ def test_what_is_not_a_kept_page_is_not_taken_for_one(tmp_path: Path, content: b
     records, _ = kept(tmp_path, page())
     records.page_path("foo").write_bytes(content)
     assert records.project("foo") is None
-    assert records.seen("foo") is None
+    seen = records.seen("foo")
+    assert seen is not None
+    assert seen.etag is None
+
+
+def test_of_a_page_that_an_earlier_version_kept_it_is_known_where_it_was(tmp_path: Path) -> None:
+    records, _ = kept(tmp_path, page())
+    records.page_path("foo").write_bytes(json.dumps([URL, JSON_TYPE, '"x"', None]).encode() + b"\n{}")
+    seen = records.seen("foo")
+    assert records.project("foo") is None
+    assert seen is not None
+    assert (seen.url, seen.etag) == (URL, None)
