@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
-
-from mirror_tasks.errors import MirrorError
 
 
 class Ahead:
@@ -44,9 +43,6 @@ class Ahead:
             future, arguments = self._queue.get()
             if not future.set_running_or_notify_cancel():
                 continue
-            try:
+            with contextlib.suppress(Exception):  # whoever needs it tries again, and tells of it
                 self._do(*arguments)
-            except (MirrorError, OSError):
-                pass  # whoever needs it tries again, and tells of it
-            finally:
-                future.set_result(None)
+            future.set_result(None)

@@ -119,7 +119,8 @@ class Project:
         """Return the project as it is kept, as it was read: a line for all of it, then a line for each version."""
         head = [self.name, self._url, self.status, self.status_reason, self.skipped]
         lines = (f"{version}\t{_compact_json(self._files[version])}" for version in self.versions)
-        return "\n".join([_compact_json(head), *lines]).encode()
+        # JSON lets half a character in, in more ways than one; here it becomes a question mark.
+        return "\n".join([_compact_json(head), *lines]).encode("utf-8", "replace")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Project:

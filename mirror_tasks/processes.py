@@ -146,8 +146,9 @@ class _Hand:
                     self._calls.pop(number)[0].set_result(value)
                 else:
                     self._calls.pop(number)[0].set_exception(value)
-        self._process.kill()  # if it goes on in spite of this, another would write the same files beside it
-        self._process.join()
+        with contextlib.suppress(OSError):
+            self._process.kill()  # if it went on, another would write the same files beside it
+            self._process.join()
         with self._lock:
             self.ended = True
         for future, _, error in self._calls.values():
@@ -201,7 +202,7 @@ class _Call:
             self._tell("done", value)
         except MirrorError as error:
             self._tell("failed", error)
-        except Exception as error:  # a bug, or a result that can't be sent: both have to be seen, and nobody may wait
+        except BaseException as error:  # a bug, or a result that can't be sent: both have to be seen, nobody may wait
             self._tell("failed", _sendable(error))
 
     def progress(self, count: int) -> None:
@@ -216,7 +217,7 @@ class _Call:
             self._connection.send((self._number, kind, value))
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: BaseException) -> Exception:
     """Return the error if it can be sent, as an OSError can, else one that shows what it was."""
     with contextlib.suppress(Exception):
         if isinstance(error, OSError) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):  # noqa: S301

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_project_is_read_back_as_it_was_read_from_its_page(tmp_path: Path) -> 
     records, project = kept(tmp_path, served)
     assert shown(records.project("foo")) == shown(project)
     assert records.seen("foo") == served.seen
+
+
+def test_half_a_character_in_a_page_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+    served = replace(page(), body=page().body.replace(b"w\\u00f6rse", b"\xed\xa0\x80"))
+    assert b"\xed\xa0\x80" in served.body
+    records, project = kept(tmp_path, served)
+    found = records.project("foo")
+    assert found is not None
+    assert found.versions == project.versions
 
 
 def test_a_project_without_files_is_read_back(tmp_path: Path) -> None:
