@@ -161,9 +161,7 @@ class Ledger:
                 self._seals[str(name)] = Seal(int(size), int(mtime_ns), str(sha256))
             except (ValueError, TypeError):
                 continue  # a line that a kill cut short: its file is hashed once more
-        # A torn last line must not swallow the next one; and a journal of many runs is shortened now and then.
-        if (lines and not _ends_line(self._path)) or len(lines) > 2 * len(self._seals) + 100:
-            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
+        self._is_worn = bool(lines and not _ends_line(self._path)) or len(lines) > 2 * len(self._seals) + 100
 
     @staticmethod
     def _line(name: str, seal: Seal) -> bytes:
@@ -177,11 +175,20 @@ class Ledger:
         with self._lock:
             if self._seals.get(name) == seal:
                 return
-            self._seals[name] = seal
             if self._journal is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._journal = self._path.open("ab", buffering=0)
+                self._journal = self._opened()
             self._journal.write(self._line(name, seal))
+            self._seals[name] = seal
+
+    def _opened(self) -> IO[bytes]:
+        """Open the journal to write: only now, since who just looks must not replace what a run writes to.
+
+        A torn last line must not swallow the next one, and a journal of many runs is shortened now and then.
+        """
+        if self._is_worn:
+            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self._path.open("ab", buffering=0)
 
     def known(self, path: Path) -> str | None:
         """Return the hash of ``path`` if it was hashed and has not been touched since, else None; reads no content."""

@@ -72,11 +72,11 @@ class Processes:
         hands = self._started()
         if not hands:
             return function(*arguments) if progress is None else function(*arguments, progress)
-        try:
-            return self._least_busy(hands).call(function, arguments, progress)
-        except ProcessError:
-            # Nothing that is called here is the worse for being begun twice.
-            return self._least_busy(hands).call(function, arguments, progress)
+        for _ in hands[1:]:
+            # Nothing that is called here is the worse for being begun again elsewhere.
+            with contextlib.suppress(ProcessError):
+                return self._least_busy(hands).call(function, arguments, progress)
+        return self._least_busy(hands).call(function, arguments, progress)
 
     @staticmethod
     def _least_busy(hands: Sequence[_Hand]) -> _Hand:
