@@ -86,9 +86,8 @@ class Processes:
         with self._lock:
             if self._may_start and not self._hands:
                 self._may_start = False
-                with contextlib.suppress(
-                    OSError
-                ):  # no more processes are allowed: those that began, or none, do it all
+                # Where no more processes are allowed, those that began do it all, or this one.
+                with contextlib.suppress(OSError):
                     for _ in range(self._count):
                         self._hands.append(_Hand(self._context, self._method, self._threads))
             return self._hands

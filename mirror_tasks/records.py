@@ -68,13 +68,9 @@ class Records:
 
     def project(self, name: str) -> Project | None:
         """Return a project as its page was last seen, or None."""
-        content = read_or_none(self.page_path(name))
-        if content is None:
-            return None
-        head, _, body = content.partition(b"\n")
+        _, body = self._page(name)
         try:
-            _, sha256 = _page_head(head)
-            return Project.from_bytes(body) if sha256_of_bytes(body) == sha256 else None
+            return None if body is None else Project.from_bytes(body)
         except (ValueError, TypeError):
             return None
 
@@ -84,15 +80,19 @@ class Records:
         Of a record that can't be read back it is remembered that there was a project, and where: that it vanished, or
         lost its files, is an error still.
         """
+        return self._page(name)[0]
+
+    def _page(self, name: str) -> tuple[Seen | None, bytes | None]:
+        """Return what is remembered of a page, and the project as bytes; None for what is not there or of no use."""
         content = read_or_none(self.page_path(name))
         if content is None:
-            return None
+            return None, None
         head, _, body = content.partition(b"\n")
         try:
             seen, sha256 = _page_head(head)
-            return seen if sha256_of_bytes(body) == sha256 else _unreadable(seen.url)
         except (ValueError, TypeError):
-            return _unreadable(_old_url(head))
+            return _unreadable(_old_url(head)), None
+        return (seen, body) if sha256_of_bytes(body) == sha256 else (_unreadable(seen.url), None)
 
     def page_age(self, name: str) -> float:
         """Return the seconds since upstream last confirmed the page; infinite if it never did."""

@@ -440,7 +440,7 @@ class MirrorTasks:
     def _downloads(self) -> Iterator[Task]:
         """the files"""
         files = self.plan.files if self.plan else ()
-        yield from self._download_tasks(files)
+        yield from self._download_tasks()
         due = self._due
         size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
         yield self._group(
@@ -463,9 +463,9 @@ class MirrorTasks:
             self.tally.note(f"to download: {len(self._due)} files, {size}")
             self._said = True
 
-    def _download_tasks(self, files: Iterable[PlannedFile]) -> Iterator[Task]:
+    def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
-        for file in files:
+        for file in self.plan.files if self.plan else ():
             name = self.name("download", file.filename)
             if name not in self._made:
                 self._made.add(name)
@@ -488,7 +488,7 @@ class MirrorTasks:
         """the pages of the simple index"""
         plan = self.plan
         # A project's pages are written as soon as its files are there: doit has to know the tasks that bring them.
-        yield from self._download_tasks(plan.files if plan else ())
+        yield from self._download_tasks()
         names = list(plan.by_project) if plan else []
         # A page links to what else is mirrored.
         shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()

@@ -40,7 +40,6 @@ from tests.mirroring import (
     tree,
 )
 
-OLDER = "speed-2.0-cp312-cp312-manylinux_2_17_x86_64.whl"
 APP, ALONE, LIB = "app-1.0-py3-none-any.whl", "alone-3.0-py3-none-any.whl", "lib_core-1.1-py3-none-any.whl"
 
 
@@ -660,18 +659,22 @@ def test_without_a_mirror_yaml_a_run_says_what_to_do(tmp_path: Path) -> None:
 
 
 class WaitingIndex(FakeIndex):
-    """Gives the page of a project only when a file of another was asked for, or after a while."""
+    """Answers for one path only when the whole of another was asked for, or after a while.
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    :ivar in_time: it was asked for within that while.
+    """
+
+    def __init__(self, projects: Any, *, held: str, until: str, **settings: Any) -> None:
+        self.held, self.until = held, until
         self.came = threading.Event()
         self.in_time = False
-        super().__init__(*arguments, **settings)
+        super().__init__(projects, **settings)
 
     def record(self, request: Request) -> None:
         super().record(request)
-        if request.path == f"/files/alone/{ALONE}" and "range" not in request.headers:
+        if request.path == self.until and "range" not in request.headers:
             self.came.set()
-        if request.path == "/simple/lib-core/":
+        if request.path == self.held:
             self.in_time = self.came.wait(30)
 
 
@@ -679,7 +682,7 @@ class WaitingIndex(FakeIndex):
 def test_a_file_sure_to_be_mirrored_comes_while_the_plan_is_made_and_no_file_comes_twice(
     first: Mirrored, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    index = WaitingIndex(small_world(), **settings)
+    index = WaitingIndex(small_world(), held="/simple/lib-core/", until=f"/files/alone/{ALONE}", **settings)
     with index:
         project = mirror_folder(tmp_path, index)
         project.mirrored()
@@ -719,29 +722,15 @@ def test_a_transfer_that_was_interrupted_goes_on_wherever_it_was_begun(tmp_path:
     assert (project.output / "packages" / "alone" / ALONE).read_bytes() == large[1]
 
 
-class SidecarIndex(FakeIndex):
-    """Gives the sidecar of a wheel only when the wheel itself was asked for, or after a while."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        self.came = threading.Event()
-        self.in_time = False
-        super().__init__(*arguments, **settings)
-
-    def record(self, request: Request) -> None:
-        super().record(request)
-        if request.path == f"/files/speed/{OLDER}":
-            self.came.set()
-        if request.path == f"/files/speed/{OLDER}.metadata":
-            self.in_time = self.came.wait(30)
-
-
 def test_a_wheel_and_its_sidecar_do_not_wait_for_each_other(tmp_path: Path) -> None:
     tags = ("cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_27_x86_64")
     environments = {
         name: {"python": "3.12", "platform": "linux-x86_64", "glibc": glibc}
         for name, glibc in (("older", "2.17"), ("newer", "2.28"))
     }
-    index = SidecarIndex({"speed": [wheel("speed", "2.0", tag) for tag in tags]})
+    older = f"/files/speed/speed-2.0-{tags[0]}.whl"
+    world = {"speed": [wheel("speed", "2.0", tag) for tag in tags]}
+    index = WaitingIndex(world, held=f"{older}.metadata", until=older)
     with index:
         mirror_folder(tmp_path, index, environments=environments, requirements=["speed"]).mirrored()
     assert index.in_time
