@@ -13,10 +13,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _log = logging.getLogger("mirror_tasks")
 
@@ -42,6 +43,23 @@ class PipSettings:
 def without_credentials(url: str) -> str:
     """Return ``url`` as it may be shown and stored."""
     return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
+
+
+def are_needed_for(indexes: Sequence[str]) -> bool:
+    """Say if pip's settings matter to reach the indexes; those on this machine need none."""
+    return not all(urlsplit(index).hostname in _LOCAL for index in indexes)
+
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", None})
+
+
+def begin_to_ask(indexes: Sequence[str] | None) -> None:
+    """Let pip begin to tell its settings, which takes it a third of a second, if they will be needed for the indexes.
+
+    :param indexes: None stands for pip's own.
+    """
+    if indexes is None or are_needed_for(indexes):
+        _pip()
 
 
 def default_index() -> str:
@@ -85,12 +103,26 @@ def _endpoint() -> str:
 
 
 @lru_cache(maxsize=1)
+def _pip() -> subprocess.Popen[str] | None:
+    """Ask pip once; None where there is none."""
+    asked = [sys.executable, "-m", "pip", "config", "list"]
+    none = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(asked, stdin=none, stdout=subprocess.PIPE, stderr=none, text=True)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=1)
 def _configuration() -> Mapping[str, str]:
     """Return what ``pip config list`` says, by key ("global.index-url"); nothing where there is no pip."""
-    asked = [sys.executable, "-m", "pip", "config", "list"]
+    pip = _pip()
+    if pip is None:
+        return {}
     try:
-        listed = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
-    except (OSError, subprocess.SubprocessError):
+        listed, _ = pip.communicate(timeout=60)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        pip.kill()
         return {}
     found: dict[str, str] = {}
     for line in listed.splitlines():

@@ -41,7 +41,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing, sha256_of
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
-from mirror_tasks.pip_settings import PipSettings, default_index, pip_settings, without_credentials
+from mirror_tasks.pip_settings import PipSettings, are_needed_for, default_index, pip_settings, without_credentials
 from mirror_tasks.transfers import IDENTITY, Answer, BrokenBodyError, Download, RemoteFile, wrong_hash, wrong_size
 
 _T = TypeVar("_T")
@@ -57,7 +57,6 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
 _LONGEST_WAIT = 60.0  # seconds; who asks for more is asked again earlier, and given up after the last attempt
 _MOST_PAGE = 256 << 20  # bytes; the largest page known has about 20 MiB
-_LOCAL = ("localhost", "127.0.0.1", "::1", "")
 _AGAIN = "Nothing finished is lost: run again when it is well."
 _ADVICE = {
     401: "Put the credentials into the index's URL or into netrc, as for pip.",
@@ -383,9 +382,7 @@ class _Roads:
     def __init__(
         self, indexes: Sequence[str], settings: PipSettings | None, connections: int, timeout: tuple[float, float]
     ) -> None:
-        # pip takes a third of a second to tell its settings, and an index on this machine needs none of them.
-        local = all(_origin(index)[1] in _LOCAL for index in indexes)
-        self.settings = settings or (PipSettings() if local else pip_settings())
+        self.settings = settings or (pip_settings() if are_needed_for(indexes) else PipSettings())
         self._indexes = indexes
         self._connections = connections
         self._timeout = urllib3.Timeout(connect=timeout[0], read=self.settings.timeout or timeout[1])

@@ -201,7 +201,7 @@ def assert_whole(output: Path) -> None:
 # Starting Python and importing takes most of a small run: one process has done it, and forks for each run.
 LAUNCHER = """
 import json, os, sys
-import doit.doit_cmd, mirror_tasks.tasks, requests.utils
+import doit.doit_cmd, mirror_tasks.tasks.graph, requests.utils
 
 for line in sys.stdin:
     order = json.loads(line)

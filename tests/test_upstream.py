@@ -893,11 +893,15 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     def write(**settings: str) -> None:
         lines = [f"{key.replace('_', '-')} = {value}" for key, value in settings.items()]
         path.write_text("\n".join(["[global]", *lines, ""]))
+        forget()
+
+    def forget() -> None:
         pip_settings._configuration.cache_clear()
+        pip_settings._pip.cache_clear()
 
     write()
     yield write
-    pip_settings._configuration.cache_clear()
+    forget()
 
 
 def has_pip() -> bool:

@@ -16,7 +16,7 @@ from mirror_tasks.closure import Closure, Failed, Unusable, Wants
 from mirror_tasks.config import Config, load
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import JSON_TYPE, Project, is_wheel, parse_page
-from mirror_tasks.tasks import rules
+from mirror_tasks.tasks.graph import rules
 
 FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"

@@ -1,4 +1,4 @@
-"""Every doit task, and the only module that knows doit.
+"""The tasks that make a mirror.
 
 The graph grows while it runs, because a closure is not known before it is walked: a page or metadata that arrives is
 told to the closure, and what that wants next becomes tasks, owned by the one that brought it (a tree, so that cycles
@@ -11,17 +11,12 @@ delayed creator, which doit calls when the task it waits for ended, whichever wa
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import doit.loader
-from doit.action import BaseAction
-from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
@@ -29,8 +24,8 @@ from mirror_tasks import people_pages, simple_index, verbs
 from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
-from mirror_tasks.config import Config, load
-from mirror_tasks.errors import ConfigError, MirrorError, ResolutionError
+from mirror_tasks.config import Config
+from mirror_tasks.errors import MirrorError, ResolutionError
 from mirror_tasks.files import to_json
 from mirror_tasks.pages import File, is_wheel
 from mirror_tasks.plan import Plan, PlannedFile, make_plan
@@ -38,110 +33,9 @@ from mirror_tasks.processes import look_for_garbage_rarely
 from mirror_tasks.progress import readable
 from mirror_tasks.reporter import Reporter
 from mirror_tasks.selection import Rules
+from mirror_tasks.tasks import verb_tasks
+from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, creator
 from mirror_tasks.upstream import Upstream
-
-Creator = Callable[[], Iterator[Task]]
-
-
-def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> dict[str, Any]:
-    """Return what a ``dodo.py`` needs to have all tasks of a mirror: ``globals().update(pipeline())``.
-
-    :param config: the path of ``mirror.yaml``; by default what ``MIRROR_CONFIG`` names, else ``mirror.yaml``.
-    :param prefix: put before the name of each task (``science`` gives ``science-mirror``), so that several mirrors and
-        other tasks can live in one file. Without one, the mirror is what a plain ``doit`` makes.
-    :raises doit.exceptions.InvalidDodoFile: the file can't be used; the message has all its faults.
-    """
-    path = _config_path(config)
-    dash = f"{prefix}-" if prefix else ""
-    found: dict[str, Any] = {f"task_{dash}{name}": creator for name, creator in verbs_without_config(dash).items()}
-    if not path.exists():
-        found[f"task_{dash}mirror"] = _creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
-        # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
-        found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
-        return found
-    try:
-        mirror = MirrorTasks(load(path), dash)
-    except ConfigError as error:
-        raise InvalidDodoFile(str(error)) from None
-    found.update({f"task_{name}": creator for name, creator in mirror.creators().items()})
-    found["DOIT_CONFIG"] = mirror.doit_config()
-    return found
-
-
-def _config_path(config: str | os.PathLike[str] | None) -> Path:
-    if config is not None:
-        return Path(config).resolve()
-    # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
-    return (
-        Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"]
-        if "MIRROR_CONFIG" in os.environ
-        else Path("mirror.yaml")
-    ).resolve()
-
-
-def _missing_config(name: str, path: Path) -> Task:
-    def fail() -> TaskFailed:
-        return TaskFailed(
-            f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
-        )
-
-    return Task(name, [fail], doc="no mirror.yaml here yet", meta={"mirror": "verb"}, io={"capture": False})
-
-
-def _creator(
-    make: Callable[[], Iterator[Task]], doc: str = "", executed: str | None = None, delayed: bool = False
-) -> Callable[[], Iterator[Task]]:
-    """Return a task creator as doit looks for them: a function, delayed or not."""
-
-    def create() -> Iterator[Task]:
-        yield from make()
-
-    create.__doc__ = doc
-    if delayed or executed:
-        create.doit_create_after = DelayedLoader(create, executed=executed)  # type: ignore[attr-defined]
-    return create
-
-
-def verbs_without_config(dash: str) -> dict[str, Creator]:
-    """The verbs that describe the machine they run on, and need no ``mirror.yaml``."""
-    pin = {
-        "name": "pin",
-        "long": "pin",
-        "short": "",
-        "type": str,
-        "default": "==",
-        "help": "==, >= or none (names only)",
-    }
-    python = {
-        "name": "python",
-        "long": "python",
-        "short": "",
-        "type": str,
-        "default": sys.executable,
-        "help": "the interpreter to describe",
-    }
-    environment = Task(
-        f"{dash}environment",
-        [verbs.print_environment],
-        params=[python],
-        verbosity=2,
-        io={"capture": False},
-        meta={"mirror": "verb"},
-        doc="print the mirror.yaml block of an interpreter (by default of this one)",
-    )
-    requirements = Task(
-        f"{dash}requirements",
-        [verbs.print_requirements],
-        params=[pin, python],
-        verbosity=2,
-        io={"capture": False},
-        meta={"mirror": "verb"},
-        doc="print what is installed in an environment, as requirement lines",
-    )
-    return {
-        "environment": _creator(lambda: iter([environment])),
-        "requirements": _creator(lambda: iter([requirements])),
-    }
 
 
 class MirrorTasks:
@@ -191,10 +85,12 @@ class MirrorTasks:
             "plan": self._plan_verb,
             "server": self._server,
             "mirror": self._mirror,
-            "serve": self._serve,
-            "prune": self._prune,
-            "prove": self._prove,
-            "explain": self._explain,
+        }
+        alone = {
+            "serve": lambda name: verb_tasks.serve(name, self.config.output),
+            "prune": lambda name: verb_tasks.prune(name, self.actions),
+            "prove": lambda name: verb_tasks.prove(name, self.actions),
+            "explain": lambda name: verb_tasks.explain(name, self.actions, rules(self.config)),
         }
         delayed = {
             "_closure": (self._closure, "_begin"),
@@ -206,10 +102,13 @@ class MirrorTasks:
             "download": (self._downloads, "_plan"),
             "index": (self._index, "_plan"),
         }
-        found = {self.name(kind): _creator(make) for kind, make in plain.items()}
+        found = {self.name(kind): creator(make) for kind, make in plain.items()}
+        for kind, verb in alone.items():
+            name = self.name(kind)
+            found[name] = creator(lambda verb=verb, name=name: iter([verb(name)]))  # type: ignore[misc]
         for kind, (make, executed) in delayed.items():
             waits_for = self.name(executed) if executed else None
-            found[self.name(kind)] = _creator(make, make.__doc__ or "", waits_for, delayed=True)
+            found[self.name(kind)] = creator(make, make.__doc__ or "", waits_for, delayed=True)
         return found
 
     @property
@@ -226,7 +125,7 @@ class MirrorTasks:
     def _task(
         self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any
     ) -> Task:
-        actions = None if action is None else [_Attempt(action, *arguments)]
+        actions = None if action is None else [Attempt(action, *arguments)]
         meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
         return Task(name, actions, meta=meta, io={"capture": False}, **settings)
 
@@ -432,7 +331,7 @@ class MirrorTasks:
             release,
             clean=True,
             targets=[self.actions.records.release_path(release.name)],
-            uptodate=[_Unchanged(release_record(plan, release))],
+            uptodate=[Unchanged(release_record(plan, release))],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
         )
@@ -479,7 +378,7 @@ class MirrorTasks:
             file,
             clean=True,
             targets=self.actions.download_targets(file),
-            uptodate=[_Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
+            uptodate=[Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
             subtask_of=self.name("download"),
             doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
         )
@@ -496,11 +395,11 @@ class MirrorTasks:
         yield from tasks
         yield Task(
             self.name("index"),
-            [_Attempt(self.actions.publish_root, plan)] if plan else None,
+            [Attempt(self.actions.publish_root, plan)] if plan else None,
             targets=self.actions.root_targets() if plan else [],
             task_dep=[task.name for task in tasks],
             has_subtask=True,
-            uptodate=[_Unchanged(self._written_by + (plan.content if plan else b""))],
+            uptodate=[Unchanged(self._written_by + (plan.content if plan else b""))],
             io={"capture": False},
             meta={"mirror": "group"},
             clean=True,
@@ -519,7 +418,7 @@ class MirrorTasks:
             subtask_of=self.name("index"),
             targets=self.actions.project_targets(name),
             task_dep=[self.name("download", file.filename) for file in files],
-            uptodate=[_Unchanged(shared + to_json(made_from))],
+            uptodate=[Unchanged(shared + to_json(made_from))],
             doc=f"{len(files)} files",
         )
 
@@ -558,99 +457,6 @@ class MirrorTasks:
             f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked"
         )
         self._check_roots(self.plan)
-
-    def _serve(self) -> Iterator[Task]:
-        host = {
-            "name": "host",
-            "long": "host",
-            "short": "",
-            "type": str,
-            "default": "127.0.0.1",
-            "help": "the address to listen on",
-        }
-        port = {
-            "name": "port",
-            "long": "port",
-            "short": "",
-            "type": int,
-            "default": 8080,
-            "help": "the port to listen on",
-        }
-        yield Task(
-            self.name("serve"),
-            [(verbs.serve, [self.config.output])],
-            params=[host, port],
-            verbosity=2,
-            io={"capture": False},
-            meta={"mirror": "verb"},
-            doc="serves the mirror as it is, with its own server.py",
-        )
-
-    def _prune(self) -> Iterator[Task]:
-        yield self._task(
-            self.name("prune"),
-            self._delete_leftovers,
-            verbosity=2,
-            kind="verb",
-            doc="deletes what the plan does not name; says what first",
-        )
-
-    def _delete_leftovers(self) -> None:
-        plan = self._last_plan
-        if plan is None:
-            raise ResolutionError(
-                "pruning", str(self.config.output), "expected a plan, found none", "Run `doit mirror` first."
-            )
-        verbs.prune(self.actions, plan)
-
-    def _prove(self) -> Iterator[Task]:
-        switches = {
-            "install": "also install each root for real, where this interpreter is of the environment",
-            "build": "also build the roots' sdists where a wheel fits (the others are built anyway)",
-            "own": "only by this project's own solver, not by uv",
-        }
-        params = [
-            {"name": name, "long": name, "short": "", "type": bool, "default": False, "help": text}
-            for name, text in switches.items()
-        ]
-        yield Task(
-            self.name("prove"),
-            [lambda install, build, own: _attempt(verbs.prove, self.actions, install, build, own)],
-            params=params,
-            targets=[verbs.proof_path(self.config)],
-            verbosity=2,
-            io={"capture": False},
-            meta={"mirror": "verb"},
-            clean=True,
-            doc="proves every requirement installable on every environment, from the mirror alone",
-        )
-
-    def _explain(self) -> Iterator[Task]:
-        size = {
-            "name": "size",
-            "long": "size",
-            "short": "",
-            "type": bool,
-            "default": False,
-            "help": "what each root costs",
-        }
-        yield Task(
-            self.name("explain"),
-            [lambda size, names: _attempt(self._answer, size, names)],
-            params=[size],
-            pos_arg="names",
-            verbosity=2,
-            io={"capture": False},
-            meta={"mirror": "verb"},
-            doc="says why a project, release or file is in the mirror, or why not",
-        )
-
-    def _answer(self, size: bool, names: list[str] | None) -> None:
-        if self._last_plan is None:
-            raise ResolutionError(
-                "explaining", str(self.config.path), "expected a plan, found none", "Run `doit plan` first."
-            )
-        verbs.explain(self.actions, self._last_plan, rules(self.config), names or [], size=size)
 
     # What is known from the last run, for list, info, forget and clean
 
@@ -720,57 +526,3 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
 
 def _growth(tasks: Iterable[Task]) -> list[str]:
     return [task.name for task in tasks if task.name.startswith("_")]
-
-
-def _attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
-    """Run an action; an error that is not a bug becomes doit's failure, in the words of the error."""
-    try:
-        action(*arguments)
-    except MirrorError as error:
-        return TaskFailed(str(error))
-    except OSError as error:
-        return TaskFailed(
-            f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again."
-        )
-    return None
-
-
-class _Attempt(BaseAction):  # type: ignore[misc]
-    """An action of doit: it calls a function with what it was given.
-
-    doit's own for functions looks at their signature at each call, which takes longer than most that is done here.
-    """
-
-    def __init__(self, action: Callable[..., None], *arguments: Any) -> None:
-        self._action = action
-        self._arguments = arguments
-        self.task: Task | None = None
-        self.result: object = None
-        self.values: dict[str, Any] = {}
-        self.out = self.err = None  # what doit shows of a failed action's output: there is none
-
-    def execute(self, out: object = None, err: object = None) -> TaskFailed | TaskError | None:
-        """Called by doit, in a worker thread."""
-        try:
-            return _attempt(self._action, *self._arguments)
-        except Exception as error:
-            return TaskError(
-                f"{self.task.name if self.task else 'a task'}: a bug of mirror-tasks; please report it", error
-            )
-
-
-class _Unchanged:
-    """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and its work still stands."""
-
-    # doit looks at the signature each time; found here, it need not be worked out, a tenth of what a task costs.
-    __signature__ = inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
-    )
-
-    def __init__(self, made_from: bytes, stands: Callable[[], bool] | None = None) -> None:
-        self._digest = hashlib.sha256(made_from).hexdigest()
-        self._stands = stands
-
-    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
-        task.value_savers.append(lambda: {"made_from": self._digest})
-        return values.get("made_from") == self._digest and (self._stands is None or self._stands())

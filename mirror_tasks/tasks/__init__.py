@@ -1,0 +1,83 @@
+"""Every doit task: the only part that knows doit.
+
+:func:`pipeline` is what a ``dodo.py`` calls, :mod:`~mirror_tasks.tasks.graph` has the tasks that make a mirror.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import doit.loader
+from doit.doit_cmd import DoitMain
+from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.task import Task
+
+from mirror_tasks import pip_settings
+from mirror_tasks.config import load
+from mirror_tasks.errors import ConfigError
+from mirror_tasks.tasks.parts import creator
+
+
+def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> dict[str, Any]:
+    """Return what a ``dodo.py`` needs to have all tasks of a mirror: ``globals().update(pipeline())``.
+
+    :param config: the path of ``mirror.yaml``; by default what ``MIRROR_CONFIG`` names, else ``mirror.yaml``.
+    :param prefix: put before the name of each task (``science`` gives ``science-mirror``), so that several mirrors and
+        other tasks can live in one file. Without one, the mirror is what a plain ``doit`` makes.
+    :raises doit.exceptions.InvalidDodoFile: the file can't be used; the message has all its faults.
+    """
+    path = _config_path(config)
+    dash = f"{prefix}-" if prefix else ""
+    try:
+        loaded = load(path) if path.exists() else None
+    except ConfigError as error:
+        raise InvalidDodoFile(str(error)) from None
+    if loaded and _runs_tasks(sys.argv[1:]):
+        pip_settings.begin_to_ask(loaded.indexes)
+    # Only now: pip takes as long to answer as all of this takes to be imported.
+    from mirror_tasks.reporter import Reporter
+    from mirror_tasks.tasks import graph, verb_tasks
+
+    found: dict[str, Any] = {
+        f"task_{dash}{verb.__name__}": creator(lambda verb=verb: iter([verb(f"{dash}{verb.__name__}")]))  # type: ignore[misc]
+        for verb in (verb_tasks.environment, verb_tasks.requirements)
+    }
+    if loaded is None:
+        found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
+        # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
+        found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
+        return found
+    mirror = graph.MirrorTasks(loaded, dash)
+    found.update({f"task_{name}": made for name, made in mirror.creators().items()})
+    found["DOIT_CONFIG"] = mirror.doit_config()
+    return found
+
+
+def _config_path(config: str | os.PathLike[str] | None) -> Path:
+    if config is not None:
+        return Path(config).resolve()
+    # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
+    return (
+        Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"]
+        if "MIRROR_CONFIG" in os.environ
+        else Path("mirror.yaml")
+    ).resolve()
+
+
+def _runs_tasks(arguments: Iterable[str]) -> bool:
+    """Say if this is `doit`, `doit run` or `doit TASK`, and not a command like `doit list`, which asks nobody."""
+    others = {command.get_name() for command in DoitMain.DOIT_CMDS} - {"run"}
+    return next(iter(arguments), "run") not in others
+
+
+def _missing_config(name: str, path: Path) -> Task:
+    def fail() -> TaskFailed:
+        return TaskFailed(
+            f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
+        )
+
+    return Task(name, [fail], doc="no mirror.yaml here yet", meta={"mirror": "verb"}, io={"capture": False})

@@ -1,0 +1,93 @@
+"""What doit's tasks are made of here: creators, actions, and what says that a task is not due."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from doit.action import BaseAction
+from doit.exceptions import TaskError, TaskFailed
+from doit.task import DelayedLoader, Task
+
+from mirror_tasks.errors import MirrorError
+
+Creator = Callable[[], Iterator[Task]]
+
+
+def creator(
+    make: Callable[[], Iterator[Task]], doc: str = "", executed: str | None = None, delayed: bool = False
+) -> Creator:
+    """Return a task creator as doit looks for them: a function, delayed or not.
+
+    :param executed: the task that has to have ended, whichever way, before doit calls a delayed one.
+    """
+
+    def create() -> Iterator[Task]:
+        yield from make()
+
+    create.__doc__ = doc
+    if delayed or executed:
+        create.doit_create_after = DelayedLoader(create, executed=executed)  # type: ignore[attr-defined]
+    return create
+
+
+def option(name: str, default: object, text: str) -> dict[str, Any]:
+    """Return the option ``--name`` of a verb, as doit wants it described."""
+    return {"name": name, "long": name, "short": "", "type": type(default), "default": default, "help": text}
+
+
+def attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
+    """Run an action; an error that is not a bug becomes doit's failure, in the words of the error."""
+    try:
+        action(*arguments)
+    except MirrorError as error:
+        return TaskFailed(str(error))
+    except OSError as error:
+        return TaskFailed(
+            f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again."
+        )
+    return None
+
+
+class Attempt(BaseAction):  # type: ignore[misc]
+    """An action of doit: it calls a function with what it was given.
+
+    doit's own for functions looks at their signature at each call, which takes longer than most that is done here.
+    """
+
+    def __init__(self, action: Callable[..., None], *arguments: Any) -> None:
+        self._action = action
+        self._arguments = arguments
+        self.task: Task | None = None
+        self.result: object = None
+        self.values: dict[str, Any] = {}
+        self.out = self.err = None  # what doit shows of a failed action's output: there is none
+
+    def execute(self, out: object = None, err: object = None) -> TaskFailed | TaskError | None:
+        """Called by doit, in a worker thread."""
+        try:
+            return attempt(self._action, *self._arguments)
+        except Exception as error:
+            return TaskError(
+                f"{self.task.name if self.task else 'a task'}: a bug of mirror-tasks; please report it", error
+            )
+
+
+class Unchanged:
+    """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and its work still stands."""
+
+    # doit looks at the signature each time; found here, it need not be worked out, a tenth of what a task costs.
+    __signature__ = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
+    )
+
+    def __init__(self, made_from: bytes, stands: Callable[[], bool] | None = None) -> None:
+        self._digest = hashlib.sha256(made_from).hexdigest()
+        self._stands = stands
+
+    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
+        """Called by doit, with what the task kept when it last ran."""
+        task.value_savers.append(lambda: {"made_from": self._digest})
+        return values.get("made_from") == self._digest and (self._stands is None or self._stands())

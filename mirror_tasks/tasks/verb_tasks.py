@@ -1,0 +1,102 @@
+"""The verbs that stand alone: each is one task, which nothing depends on and which is always due."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from doit.task import Task
+
+from mirror_tasks import verbs
+from mirror_tasks.actions import Actions
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.plan import Plan
+from mirror_tasks.selection import Rules
+from mirror_tasks.tasks.parts import attempt, option
+
+
+def environment(name: str) -> Task:
+    """Describe an interpreter; needs no ``mirror.yaml``."""
+    doc = "print the mirror.yaml block of an interpreter (by default of this one)"
+    return _verb(name, verbs.print_environment, doc, [_PYTHON])
+
+
+def requirements(name: str) -> Task:
+    """Describe what is installed; needs no ``mirror.yaml``."""
+    pin = option("pin", "==", "==, >= or none (names only)")
+    doc = "print what is installed in an environment, as requirement lines"
+    return _verb(name, verbs.print_requirements, doc, [pin, _PYTHON])
+
+
+_PYTHON = option("python", sys.executable, "the interpreter to describe")
+
+
+def serve(name: str, output: Path) -> Task:
+    """Serve the mirror, for this machine to try it."""
+    params = [
+        option("host", "127.0.0.1", "the address to listen on"),
+        option("port", 8080, "the port to listen on"),
+    ]
+    doc = "serves the mirror as it is, with its own server.py"
+    return _verb(name, lambda host, port: verbs.serve(output, host, port), doc, params)
+
+
+def prune(name: str, actions: Actions) -> Task:
+    """Delete what the plan does not name."""
+    doc = "deletes what the plan does not name; says what first"
+    advice = "Run `doit mirror` first."
+    return _verb(name, lambda: attempt(_with_plan, verbs.prune, actions, "pruning", advice), doc)
+
+
+def prove(name: str, actions: Actions) -> Task:
+    """Prove every root installable on every environment."""
+    params = [
+        option("install", False, "also install each root for real, where this interpreter is of the environment"),
+        option("build", False, "also build the roots' sdists where a wheel fits (the others are built anyway)"),
+        option("own", False, "only by this project's own solver, not by uv"),
+    ]
+    doc = "proves every requirement installable on every environment, from the mirror alone"
+    proven = _verb(
+        name, lambda install, build, own: attempt(verbs.prove, actions, install, build, own), doc, params, clean=True
+    )
+    proven.targets.append(str(verbs.proof_path(actions.config)))
+    return proven
+
+
+def explain(name: str, actions: Actions, rules: Rules) -> Task:
+    """Say why something is in the mirror, or why not."""
+
+    def answer(actions: Actions, plan: Plan, size: bool, names: list[str] | None) -> None:
+        verbs.explain(actions, plan, rules, names or [], size=size)
+
+    doc = "says why a project, release or file is in the mirror, or why not"
+    advice = "Run `doit plan` first."
+    return _verb(
+        name,
+        lambda size, names: attempt(_with_plan, answer, actions, "explaining", advice, size, names),
+        doc,
+        [option("size", False, "what each root costs")],
+        pos_arg="names",
+    )
+
+
+def _verb(name: str, action: Callable[..., object], doc: str, params: Any = (), **settings: Any) -> Task:
+    return Task(
+        name,
+        [action],
+        params=list(params),
+        doc=doc,
+        verbosity=2,
+        io={"capture": False},
+        meta={"mirror": "verb"},
+        **settings,
+    )
+
+
+def _with_plan(verb: Callable[..., None], actions: Actions, doing: str, advice: str, *arguments: Any) -> None:
+    plan = actions.known_plan()
+    if plan is None:
+        raise ResolutionError(doing, str(actions.config.path), "expected a plan, found none", advice)
+    verb(actions, plan, *arguments)
