@@ -14,10 +14,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mirror_tasks.errors import MetadataError
 
@@ -54,17 +53,22 @@ _READING_ERRORS = (
 )  # fmt: skip
 
 
-class Member(NamedTuple):
-    """One member of an archive.
+class Member(Protocol):
+    """One member of an archive."""
 
-    :param path: its name, checked to lead nowhere out of the archive, without ``./`` before it.
-    :param is_file: it is a regular file; links, folders and devices are not.
-    :param read: returns its bytes; for a member of a tar only until the next member is asked for.
-    """
+    @property
+    def path(self) -> str:
+        """Its name, checked to lead nowhere out of the archive, without ``./`` before it."""
 
-    path: str
-    is_file: bool
-    read: Callable[[], bytes]
+    @property
+    def is_file(self) -> bool:
+        """It is a regular file; links, folders and devices are not."""
+
+    def read(self) -> bytes:
+        """Return its bytes; for a member of a tar once, and before the next member is asked for.
+
+        :raises MetadataError: it has too many, or is damaged.
+        """
 
 
 def broken(filename: str, problem: str) -> MetadataError:
@@ -92,7 +96,7 @@ def _safe_path(name: str, filename: str) -> str:
 # Zip
 
 
-def zip_members(archive: BinaryIO, filename: str) -> list[Member]:
+def zip_members(archive: BinaryIO, filename: str) -> Sequence[Member]:
     """Return the members of a zip, as its central directory lists them.
 
     :param archive: the whole zip, or a reader that fetches what is asked of it by ``seek`` and ``read``.
@@ -104,12 +108,26 @@ def zip_members(archive: BinaryIO, filename: str) -> list[Member]:
         opened = zipfile.ZipFile(archive)
     entries = opened.infolist()
     _check_layout(entries, directory_start, filename)
-    return [
-        Member(
-            _safe_path(entry.orig_filename, filename), _is_regular(entry), partial(_read_entry, opened, entry, filename)
-        )
-        for entry in entries
-    ]
+    return [_ZipMember(_safe_path(entry.orig_filename, filename), opened, entry, filename) for entry in entries]
+
+
+class _ZipMember:
+    __slots__ = ("_entry", "_filename", "_opened", "path")
+
+    def __init__(self, path: str, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, filename: str) -> None:
+        self.path = path
+        self._opened, self._entry, self._filename = opened, entry, filename
+
+    @property
+    def is_file(self) -> bool:
+        entry = self._entry
+        kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
+        return kind in {0, stat.S_IFREG} and not entry.is_dir()
+
+    def read(self) -> bytes:
+        _check_entry(self._entry, self._filename)
+        with _reading(self._filename), self._opened.open(self._entry) as stream:
+            return stream.read()
 
 
 def _check_end(archive: BinaryIO, filename: str) -> int:
@@ -168,17 +186,6 @@ def _check_layout(entries: list[zipfile.ZipInfo], end: int, filename: str) -> No
             raise broken(filename, f"the member {entry.filename[:200]!r} overlaps another one")
 
 
-def _is_regular(entry: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
-    return kind in {0, stat.S_IFREG} and not entry.is_dir()
-
-
-def _read_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, filename: str) -> bytes:
-    _check_entry(entry, filename)
-    with _reading(filename), opened.open(entry) as stream:
-        return stream.read()
-
-
 def _check_entry(entry: zipfile.ZipInfo, filename: str) -> None:
     """Refuse to read what is encrypted, compressed in a way that wheels are not, or a bomb."""
     if entry.flag_bits & 0x1:
@@ -222,10 +229,12 @@ def tar_members(archive: BinaryIO, filename: str) -> Iterator[Member]:
             # Before POSIX, a folder was a file whose name, that in its own header, ends in a slash.
             is_file = kind in tarfile.REGULAR_TYPES and not (kind == tarfile.AREGTYPE and _name(header).endswith("/"))
             # What is no file has no content, whatever its header says; tarfile skips that of kinds it does not know.
-            content = _Content(stream, size if is_file or kind not in tarfile.SUPPORTED_TYPES else 0, name, filename)
-            yield Member(_safe_path(name, filename), is_file, content.read)
-            content.skip()
-            described.clear()
+            has_content = is_file or kind not in tarfile.SUPPORTED_TYPES
+            member = _TarMember(_safe_path(name, filename), is_file, stream, size if has_content else 0, filename)
+            yield member
+            member.skip()
+            if described:
+                described.clear()
 
 
 _DESCRIBE = frozenset(
@@ -309,28 +318,28 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-class _Content:
-    """What stands between a member's header and the next one."""
+class _TarMember:
+    """A member whose content stands next in the stream."""
 
-    __slots__ = ("_filename", "_left", "_path", "_size", "_stream")
+    __slots__ = ("_filename", "_left", "_size", "_stream", "is_file", "path")
 
-    def __init__(self, stream: _Inflated, size: int, path: str, filename: str) -> None:
-        self._stream, self._size, self._path, self._filename = stream, size, path, filename
-        self._left = size
+    def __init__(self, path: str, is_file: bool, stream: _Inflated, size: int, filename: str) -> None:
+        self.path, self.is_file = path, is_file
+        self._stream, self._filename = stream, filename
+        self._left = self._size = size
 
     def read(self) -> bytes:
-        """Return the member's bytes; once, and before the next member is asked for."""
         if self._size > LARGEST_MEMBER:
             raise broken(
-                self._filename, f"{self._path} has {self._size:,} bytes, more than the {LARGEST_MEMBER:,} that are read"
+                self._filename, f"{self.path} has {self._size:,} bytes, more than the {LARGEST_MEMBER:,} that are read"
             )
         with _reading(self._filename):
             content, self._left = self._stream.take(self._left), 0
         return content
 
     def skip(self) -> None:
-        """Pass over what was not read."""
-        self._stream.skip(self._left)
+        if self._left:
+            self._stream.skip(self._left)
 
 
 class _Inflated:
@@ -355,7 +364,8 @@ class _Inflated:
         at, end = self._at, self._at + count
         content = self._buffer[at:end]
         self._at = end
-        self._pass(-count % tarfile.BLOCKSIZE)
+        if count % tarfile.BLOCKSIZE:
+            self._pass(-count % tarfile.BLOCKSIZE)
         return content
 
     def skip(self, count: int) -> None:

@@ -315,11 +315,11 @@ def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[
     members = zip_members(archive, filename) if filename.endswith(".zip") else tar_members(archive, filename)
     for member in members:
         top, _, path = member.path.partition("/")
-        if not path:
+        if path and top not in tops:
+            tops[top] = {}
+        if not path.endswith(_ENDINGS) or not _is_wanted(path):  # nearly every one
             continue
-        files = tops.setdefault(top, {})
-        if not _is_wanted(path):
-            continue
+        files = tops[top]
         if not member.is_file:
             raise broken(filename, f"{member.path} is not a regular file")
         content = member.read()
@@ -331,9 +331,10 @@ def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[
     return tops[_top(list(tops), filename, problems)]
 
 
+_ENDINGS = ("PKG-INFO", "pyproject.toml", "requires.txt")
+
+
 def _is_wanted(path: str) -> bool:
-    if not path.endswith(("PKG-INFO", "pyproject.toml", "requires.txt")):
-        return False  # nearly every one
     if path in {"PKG-INFO", "pyproject.toml"}:
         return True
     *folders, folder, name = ["", *path.split("/")]

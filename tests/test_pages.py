@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
@@ -444,6 +444,7 @@ def test_whatever_a_json_page_says_every_entry_is_a_sound_file_or_skipped(listed
 
 
 @settings(max_examples=60, deadline=None)
+@example("<![0")
 @given(st.text(alphabet="<>a/ href=\"'#foo-1.0.tar.gz&;!-[]\n", max_size=200))
 def test_whatever_an_html_page_says_it_is_read_or_refused(text: str) -> None:
     with suppress(PageError):
