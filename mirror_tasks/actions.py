@@ -18,10 +18,11 @@ from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
 from mirror_tasks.errors import IntegrityError, MetadataError, PageError
-from mirror_tasks.fetching import Wheel, fetch, fetch_page, read_remote_wheel, read_sdist, read_wheel
+from mirror_tasks.fetching import Wheel, fetch, fetch_page, fetch_wheel, read_remote_wheel, read_sdist, read_wheel
 from mirror_tasks.files import (
     Ledger,
     fields_of,
+    have_folder,
     read_or_none,
     replacing,
     sha256_of_bytes,
@@ -29,18 +30,21 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
+from mirror_tasks.layout import beside, manifest_paths, package_path
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
-from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
+from mirror_tasks.people_pages import assets, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Tally
+from mirror_tasks.publishing import Site, publish, publish_project, publish_root
 from mirror_tasks.records import MetadataRecord, Records
-from mirror_tasks.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.simple_index import PublishedFile, root_pages
 from mirror_tasks.transfers import part_of
 from mirror_tasks.upstream import Upstream
 
 _AHEAD = 4  # files that are fetched at a time before their turn
+_LARGE = 32 << 20  # bytes; a wheel of so many has its metadata read by ranges before it is fetched
 
 
 class Actions:
@@ -61,7 +65,8 @@ class Actions:
         self._computing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
-        self._pages: tuple[Plan, PeoplePages] | None = None
+        self._said: dict[Path, str] = {}  # the hash of the METADATA of wheels that were read in this run, by path
+        self._site: tuple[Plan, Site] | None = None
 
     def fetch_page(self, name: str) -> Project | None:
         """Return the project, asking upstream if its page changed; None says that the index has no such project.
@@ -73,42 +78,59 @@ class Actions:
             return known
         if not RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state):
             return None
-        project = self.records.project(name)
+        with self._computing:
+            project = self.records.project(name)
         if project is None:
             path = self.records.page_path(name)
             problem = "expected what was just written there, found something else"
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
 
-    def read_metadata(self, project: str, file: File) -> CoreMetadata | Unusable:
+    def read_metadata(self, project: str, file: File, *, is_likely: bool = False) -> CoreMetadata | Unusable:
         """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
 
+        :param is_likely: unless its metadata breaks a rule, the file will be mirrored in this run, and is then
+            fetched whole at once, if it is not large.
         :raises UpstreamError: it can't be had.
         :raises IntegrityError: what arrived is not what the index announced.
         """
         sha256 = file.hashes["sha256"]
         record = self.records.metadata(file.filename, sha256)
         if record is None or self._has_to_ask(file, record):
-            record = self._read_record(project, file)
-            self.records.keep_metadata(file.filename, record)
+            record = self._read_record(project, file, whole=is_likely and (file.size or _LARGE) < _LARGE)
+            with self._computing:
+                self.records.keep_metadata(file.filename, record)
         return record.metadata
 
-    def _read_record(self, project: str, file: File) -> MetadataRecord:
+    def _read_record(self, project: str, file: File, *, whole: bool) -> MetadataRecord:
         if is_wheel(file.filename) and file.core_metadata is not None:
-            return self._wheel_record(file, None)  # from the sidecar: nobody has to wait for the wheel
-        read = self._wheel_record if is_wheel(file.filename) else self._sdist_record
+            return _record_of(file, self._read_remote(file))  # from the sidecar: nobody has to wait for the wheel
         with self._alone_with(file.filename):
-            return read(file, self._local(project, file))
+            there = self._local(project, file)
+            if is_wheel(file.filename):
+                return _record_of(file, self._read_wheel(file, there, whole=whole))
+            return self._sdist_record(file, there)
 
-    def _wheel_record(self, file: File, there: Path | None) -> MetadataRecord:
+    def _read_wheel(self, file: File, there: Path | None, *, whole: bool) -> Wheel:
         if there is not None:
-            read = READING.call(read_wheel, there)
-        else:
-            keep = self.records.held_path(file.filename)
-            read = RECEIVING.call(read_remote_wheel, self._upstream.way, file, keep)
-        if read.content is None or isinstance(read.metadata, Unusable):
-            return MetadataRecord(file.hashes["sha256"], read.metadata, None)
-        return MetadataRecord(file.hashes["sha256"], read.metadata, sha256_of_bytes(read.content))
+            return self._read_local(there)
+        if whole:
+            return self._fetch_wheel(file, self.records.held_path(file.filename))
+        return self._read_remote(file)
+
+    def _read_remote(self, file: File) -> Wheel:
+        keep = self.records.held_path(file.filename)
+        return RECEIVING.call(read_remote_wheel, self._upstream.way, file, keep)
+
+    def _read_local(self, path: Path) -> Wheel:
+        return self._sealed(path, READING.call(read_wheel, path))
+
+    def _sealed(self, path: Path, read: Wheel) -> Wheel:
+        """Remember that what stands beside a wheel was read from it."""
+        if read.metadata_sha256 is not None:
+            self.ledger.seal(beside(path), read.metadata_sha256)
+            self._said[path] = read.metadata_sha256
+        return read
 
     def _sdist_record(self, file: File, there: Path | None) -> MetadataRecord:
         """Only the whole of an sdist tells; it is kept, so that its download does not fetch it again."""
@@ -125,8 +147,16 @@ class Actions:
         return path
 
     def _fetch(self, file: File, path: Path) -> None:
-        RECEIVING.call(fetch, self._upstream.way, file, path, progress=self.tally.received)
+        if is_wheel(file.filename):
+            self._fetch_wheel(file, path)
+        else:
+            RECEIVING.call(fetch, self._upstream.way, file, path, progress=self.tally.received)
+            self.ledger.seal(path, file.hashes["sha256"])
+
+    def _fetch_wheel(self, file: File, path: Path) -> Wheel:
+        read = RECEIVING.call(fetch_wheel, self._upstream.way, file, path, progress=self.tally.received)
         self.ledger.seal(path, file.hashes["sha256"])
+        return self._sealed(path, read)
 
     def _local(self, project: str, file: File) -> Path | None:
         """Return where a file is already, whole: in the mirror, or held for it."""
@@ -158,7 +188,7 @@ class Actions:
 
     def package_path(self, project: str, filename: str) -> Path:
         """Where a file stands in the mirror."""
-        return self.config.output / "packages" / project / filename
+        return package_path(self.config.output, project, filename)
 
     def page_path(self, project: str, form: str = "index.html") -> Path:
         """Where a project's page stands in the mirror."""
@@ -167,11 +197,17 @@ class Actions:
     def download_targets(self, file: PlannedFile) -> list[Path]:
         """Return what a download writes: the file, and a wheel's core metadata beside it."""
         path = self.package_path(file.project, file.filename)
-        return [path, _beside(path)] if is_wheel(file.filename) else [path]
+        return [path, beside(path)] if is_wheel(file.filename) else [path]
 
     def is_downloaded(self, file: PlannedFile) -> bool:
-        """Say if a file stands in the mirror and was found right; reads no content, so that it costs next to nothing."""
-        return self.ledger.known(self.package_path(file.project, file.filename)) == file.sha256
+        """Say if a file stands in the mirror and was found right, and nobody touched its core metadata since.
+
+        No content is read, so that it costs next to nothing.
+        """
+        path = self.package_path(file.project, file.filename)
+        return self.ledger.known(path) == file.sha256 and (
+            not is_wheel(file.filename) or self.ledger.known(beside(path)) is not None or not beside(path).exists()
+        )
 
     def is_held(self, file: PlannedFile) -> bool:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
@@ -208,12 +244,14 @@ class Actions:
             held = self.records.held_path(file.filename)
             there = held if part_of(held, file.sha256).exists() else path  # what was begun goes on where it was
             self._fetch(upstream_file(file), there)
-        if there != path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            move(there, path)
-        if not self._metadata_is_published(file, path):
-            self._publish_metadata(file, _beside(path), READING.call(read_wheel, path))
-        self.ledger.seal(path, file.sha256)
+        said = self._metadata_beside(file, there) if is_wheel(file.filename) else None
+        with self._computing:
+            have_folder(path.parent)
+            if is_wheel(file.filename):
+                self._publish_metadata(file, said, there, path)
+            if there != path:
+                move(there, path)
+            self.ledger.seal(path, file.sha256)
 
     def _is_right(self, path: Path, sha256: str, size: int | None) -> bool:
         """Say if the file at ``path`` is the right one; it is hashed only if nobody did since it was written."""
@@ -222,37 +260,51 @@ class Actions:
         except OSError:
             return False
 
-    def _metadata_is_published(self, file: PlannedFile, path: Path) -> bool:
-        if not is_wheel(file.filename):
-            return True
-        record = self.records.metadata(file.filename, file.sha256)
-        return bool(record and record.metadata_sha256 and self._is_right(_beside(path), record.metadata_sha256, None))
+    def _metadata_beside(self, file: PlannedFile, there: Path) -> str | None:
+        """Have the METADATA of the wheel at ``there`` beside it, read from the wheel itself; return its hash.
 
-    def _publish_metadata(self, file: PlannedFile, beside: Path, read: Wheel) -> None:
-        """Write ``<filename>.metadata`` from the wheel itself: what is published beside it can't be anything else.
+        None where it has none that can be told from others, which is remembered.
+        """
+        record = self.records.metadata(file.filename, file.sha256)
+        # A seal alone says what stands there, not that it is the wheel's.
+        from_the_wheel = {self._said.get(there), record and record.metadata_sha256}
+        if (known := self.ledger.known(beside(there))) and known in from_the_wheel:
+            return known
+        read = self._read_local(there)
+        if read.metadata_sha256 is None:
+            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
+        return read.metadata_sha256
+
+    def _publish_metadata(self, file: PlannedFile, said: str | None, there: Path, path: Path) -> None:
+        """Bring ``<filename>.metadata`` to its place.
 
         A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
+
+        :param said: the hash of what the wheel says.
+        :param there: where the wheel is; ``path`` is its place.
         """
-        if read.content is None:
-            self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
-            beside.unlink(missing_ok=True)
+        if said is None:
+            beside(path).unlink(missing_ok=True)
             return
         record = self.records.metadata(file.filename, file.sha256)
-        found = sha256_of_bytes(read.content)
-        if record and record.metadata_sha256 and record.metadata_sha256 != found:
+        if record and record.metadata_sha256 and record.metadata_sha256 != said:
             raise IntegrityError(
                 "publishing",
                 file.filename,
                 "expected the core metadata that the index served for it, found other metadata in the wheel",
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
-        write_if_changed(beside, read.content, durable=False)
-        self.ledger.seal(beside, found)
+        if there != path:
+            move(beside(there), beside(path))
+            self.ledger.seal(beside(path), said)
 
-    def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
-        """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
+    def keep_release(self, release: PlannedRelease, record: bytes) -> None:
+        """Write the record of a release: which of its files are wanted, for which environments, required by whom.
+
+        :param record: as :func:`release_record` makes it.
+        """
         with self._computing:
-            write_if_changed(self.records.release_path(release.name), release_record(plan, release), durable=False)
+            write_if_changed(self.records.release_path(release.name), record, durable=False)
 
     def keep_plan(self, plan: Plan) -> None:
         """Write ``plan.json``."""
@@ -270,40 +322,29 @@ class Actions:
 
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
-        with self._computing:
-            self._publish_project(plan, name)
-
-    def _publish_project(self, plan: Plan, name: str) -> None:
         published = [self._published(file) for file in plan.by_project[name]]
-        pages = project_pages(name, published, (plan.statuses or {}).get(name))
-        self._publish(self.config.output / "simple" / name, pages)
-        self._publish(self.config.output, with_packed({project_path(name): self._people(plan).project_page(name)}))
+        self._seal(RECEIVING.call(publish_project, self._site_of(plan), name, published))
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
-        beside = _beside(path)
-        metadata = self.ledger.sha256(beside) if is_wheel(file.filename) and beside.exists() else None
+        has_metadata = is_wheel(file.filename) and beside(path).exists()
+        metadata = self.ledger.sha256(beside(path)) if has_metadata else None
         return PublishedFile(file, path.stat().st_size, metadata)
 
     def publish_root(self, plan: Plan) -> None:
         """Write the page that lists the projects, for clients and for people."""
-        self._publish(self.config.output / "simple", root_pages(plan.by_project))
-        self._publish(self.config.output, with_packed({"index.html": self._people(plan).front_page(), **assets()}))
+        self._seal(RECEIVING.call(publish_root, self._site_of(plan)))
 
-    def _people(self, plan: Plan) -> PeoplePages:
-        if self._pages is None or self._pages[0] is not plan:
-            roots = [root.name for root in self.config.roots]
-            self._pages = (plan, PeoplePages(plan, self._known_metadata, self._description, roots))
-        return self._pages[1]
+    def _site_of(self, plan: Plan) -> Site:
+        if self._site is None or self._site[0] is not plan:
+            roots = tuple(root.name for root in self.config.roots)
+            site = Site(self.config.state, self.config.output, roots, sha256_of_bytes(plan.content))
+            self._site = (plan, site)
+        return self._site[1]
 
-    def _known_metadata(self, file: PlannedFile) -> CoreMetadata | None:
-        record = self.records.metadata(file.filename, file.sha256)
-        return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
-
-    def _description(self, file: PlannedFile) -> str | None:
-        path = self.package_path(file.project, file.filename)
-        content = read_or_none(_beside(path))
-        return None if content is None else description_of(content)
+    def _seal(self, published: Mapping[Path, str]) -> None:
+        for path, sha256 in published.items():
+            self.ledger.seal(path, sha256)
 
     def root_targets(self) -> list[Path]:
         """Return what :meth:`publish_root` writes."""
@@ -319,32 +360,16 @@ class Actions:
 
     def publish_server(self) -> None:
         """Put ``server.py`` into the mirror."""
-        self._publish(self.config.output, {"server.py": server_template().read_bytes()})
+        content = {"server.py": server_template().read_bytes()}
+        self._seal(publish(self.config.output, self.config.output, content))
 
     def server_is_published(self) -> bool:
         """Say if the mirror has this version's ``server.py``."""
         return read_or_none(self.config.output / "server.py") == server_template().read_bytes()
 
-    def _publish(self, folder: Path, contents: Mapping[str, bytes]) -> None:
-        for name, content in contents.items():
-            path = folder / name
-            sha256 = sha256_of_bytes(content)
-            if self.ledger.known(path) == sha256 or read_or_none(path) == content:
-                self.ledger.seal(path, sha256)
-                continue
-            self._withdraw_manifest()
-            # The manifest, written last and durably, tells if a loss of power took one of these.
-            write_whole(path, content, durable=False)
-            self.ledger.seal(path, sha256)
-
-    def _withdraw_manifest(self) -> None:
-        """A manifest that no longer tells the truth goes before the first page changes, and comes back last of all."""
-        for name in ("SHA256SUMS", "mirror.json"):
-            (self.config.output / name).unlink(missing_ok=True)
-
     def manifest_paths(self) -> tuple[Path, Path]:
         """Where ``mirror.json`` and ``SHA256SUMS`` stand."""
-        return self.config.output / "mirror.json", self.config.output / "SHA256SUMS"
+        return manifest_paths(self.config.output)
 
     def write_manifest(self, plan: Plan) -> None:
         """Write ``mirror.json`` and ``SHA256SUMS``, last of all: a directory that has them is whole."""
@@ -373,9 +398,8 @@ class Actions:
         for file in plan.files:
             path = self.package_path(file.project, file.filename)
             yield path
-            beside = _beside(path)
-            if is_wheel(file.filename) and beside.exists():
-                yield beside
+            if is_wheel(file.filename) and beside(path).exists():
+                yield beside(path)
 
     def _summary(self, plan: Plan) -> Mapping[str, object]:
         """What the mirror holds; no clock: the newest upload says how old it is."""
@@ -402,7 +426,11 @@ class Actions:
         )
         releases = {self.records.release_path(release.name) for release in plan.releases}
         state = (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
-        held = (path for path in (self.config.state / "held").glob("*") if path.name not in plan.by_filename)
+        held = (
+            path
+            for path in (self.config.state / "held").glob("*")
+            if path.name.removesuffix(".metadata") not in plan.by_filename
+        )
         return sorted([*(path for path in output if path not in wanted), *state, *held])
 
     def delete(self, paths: Iterable[Path]) -> None:
@@ -415,9 +443,10 @@ class Actions:
                 folder.rmdir()
 
 
-def _beside(path: Path) -> Path:
-    """Where a file's core metadata stands."""
-    return path.with_name(f"{path.name}.metadata")
+def _record_of(file: File, read: Wheel) -> MetadataRecord:
+    """Return what is kept of a wheel; the hash of METADATA that can't be used is of no use."""
+    sha256 = None if isinstance(read.metadata, Unusable) else read.metadata_sha256
+    return MetadataRecord(file.hashes["sha256"], read.metadata, sha256)
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

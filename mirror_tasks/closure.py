@@ -94,11 +94,13 @@ class _Build:
 class Wants:
     """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice.
 
+    :param likely: the names of those of the files that belong in the mirror unless their metadata breaks a rule.
     :param chosen: files that belong in the mirror, whatever else will be wanted.
     """
 
     projects: tuple[NormalizedName, ...] = ()
     files: tuple[tuple[NormalizedName, File], ...] = ()
+    likely: frozenset[str] = frozenset()
     chosen: tuple[tuple[NormalizedName, File], ...] = ()
 
     def __bool__(self) -> bool:
@@ -106,7 +108,12 @@ class Wants:
 
     def and_also(self, other: Wants) -> Wants:
         """Return both together."""
-        return Wants(self.projects + other.projects, self.files + other.files, self.chosen + other.chosen)
+        return Wants(
+            self.projects + other.projects,
+            self.files + other.files,
+            self.likely | other.likely,
+            self.chosen + other.chosen,
+        )
 
 
 @dataclass(slots=True)
@@ -228,7 +235,8 @@ class Closure:
             if missing:
                 self._parked[item] = len(missing)
         chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
-        return Wants(tuple(projects), tuple(files.values()), chosen)
+        likely = frozenset(file.filename for _, file in files.values())
+        return Wants(tuple(projects), tuple(files.values()), likely, chosen)
 
     def _demand_all(
         self,

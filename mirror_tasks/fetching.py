@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mirror_tasks.closure import Unusable
 from mirror_tasks.errors import MetadataError, UpstreamError
+from mirror_tasks.files import sha256_of_bytes, write_if_changed
+from mirror_tasks.layout import beside
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.pages import File, parse_page
 from mirror_tasks.records import Records
@@ -29,11 +31,11 @@ _MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the
 class Wheel:
     """What a wheel says of itself.
 
-    :param content: its METADATA; None where it has none that can be told from others.
+    :param metadata_sha256: of its METADATA; None where it has none that can be told from others.
     """
 
     metadata: CoreMetadata | Unusable
-    content: bytes | None
+    metadata_sha256: str | None
 
 
 @lru_cache(maxsize=8)
@@ -73,6 +75,12 @@ def fetch(way: Way, file: File, path: Path, progress: Progress) -> None:
     _upstream(way).download(file, path, progress)
 
 
+def fetch_wheel(way: Way, file: File, path: Path, progress: Progress) -> Wheel:
+    """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of :func:`fetch`."""
+    fetch(way, file, path, progress)
+    return read_wheel(path)
+
+
 def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
     """Return what a wheel says, having fetched little more than that: an announced sidecar, else its end, by ranges.
 
@@ -89,18 +97,25 @@ def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
 
 
 def read_wheel(path: Path) -> Wheel:
-    """Return what the wheel at ``path`` says."""
-    with path.open("rb") as archive:
-        return _wheel(lambda: wheel_metadata(archive, path.name), path.name)
+    """Return what the wheel at ``path`` says, and have its METADATA beside it, where publishing finds it."""
+
+    def read() -> bytes:
+        with path.open("rb") as archive:
+            content = wheel_metadata(archive, path.name)
+        write_if_changed(beside(path), content, durable=False)
+        return content
+
+    return _wheel(read, path.name)
 
 
 def _wheel(read: Callable[[], bytes], filename: str) -> Wheel:
-    content = None
+    sha256 = None
     try:
         content = read()
-        return Wheel(parse_metadata(content, filename), content)
+        sha256 = sha256_of_bytes(content)
+        return Wheel(parse_metadata(content, filename), sha256)
     except MetadataError as error:
-        return Wheel(_unusable(error), content)
+        return Wheel(_unusable(error), sha256)
 
 
 def read_sdist(path: Path) -> CoreMetadata | Unusable:

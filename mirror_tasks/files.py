@@ -17,6 +17,15 @@ from mirror_tasks.errors import IntegrityError
 _CHUNK = 1 << 20
 
 
+def have_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Looking first is cheaper: the system locks the folder above to find that it can't make one.
+    """
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place only if the block ends well.
@@ -25,7 +34,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         half-written file under it; records that are read back with care can do without.
     :raises OSError: the file can't be written; ``path`` is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    have_folder(path.parent)
     # The same name each time: what a kill leaves behind, the next run writes over. A path has one writer only.
     temporary = path.with_name(f".{path.name[:150]}.part")
     try:
@@ -187,7 +196,7 @@ class Ledger:
         """
         if self._is_worn:
             write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        have_folder(self._path.parent)
         return self._path.open("ab", buffering=0)
 
     def known(self, path: Path) -> str | None:

@@ -3,7 +3,8 @@
 Sixteen threads hide the time that an index takes to answer. But once bytes arrive they all want the interpreter's lock,
 for every 16 KiB that TLS gives at a time, and one that reads an archive gives it away only every 5 ms: 482 files (705 MB)
 fetched, inflated and read by 16 threads of one process took 20 s of processor time, by 4 threads 13.6 s, and the closure
-waited among them. So some processes do nothing but receive, and some nothing but read, a file at a time each.
+waited among them. So some processes receive, and some do nothing but read, a file at a time each. Those that receive write
+the pages as well: when these are due, next to nothing is left to be received.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _serve(connection: Connection, other_end: Connection | None, threads: int) -
         other_end.close()  # a fork has both ends, and would never see its own end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
     gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
     sending = threading.Lock()
     pool = ThreadPoolExecutor(threads)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib3.response import BaseHTTPResponse
 
 from mirror_tasks.errors import IntegrityError, UpstreamError
+from mirror_tasks.files import have_folder
 from mirror_tasks.pages import File
 
 _T = TypeVar("_T")
@@ -158,7 +159,7 @@ class Download:
         :raises UpstreamError: it can't be had.
         :raises IntegrityError: it is not what was announced.
         """
-        self._target.parent.mkdir(parents=True, exist_ok=True)
+        have_folder(self._target.parent)
         try:
             with self._part.open("r+b" if self._part.exists() else "w+b") as stream:
                 self._take_up(stream)

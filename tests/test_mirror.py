@@ -430,6 +430,8 @@ def test_a_file_that_was_broken_on_disk_is_mended(project: MirrorFolder, index: 
     path = project.output / "packages" / "alone" / ALONE
     path.write_bytes(path.read_bytes()[:-1])
     (project.output / "packages" / "app" / f"{APP}.metadata").unlink()
+    touched = next(path for path in (project.output / "packages").glob("*/*.metadata") if "app" not in path.name)
+    touched.write_bytes(touched.read_bytes() + b"Altered\n")
     (project.output / "simple" / "app" / "index.html").unlink()
     (project.output / "server.py").write_text("")
     project.mirrored()

@@ -160,7 +160,8 @@ class MirrorTasks:
         for name in wants.projects:
             yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
         for project, file in wants.files:
-            yield from self._with_growth(self._metadata(project, file), lambda file=file: self._metadata_followed(file))  # type: ignore[misc]
+            task = self._metadata(project, file, is_likely=self._mirroring and file.filename in wants.likely)
+            yield from self._with_growth(task, lambda file=file: self._metadata_followed(file))  # type: ignore[misc]
 
     def _fetch_ahead(self, wants: Wants) -> None:
         if self._mirroring:
@@ -201,21 +202,22 @@ class MirrorTasks:
         """What the actions brought, by project or file name, until the growth that follows has told the closure."""
         return {}
 
-    def _metadata(self, project: str, file: File, **settings: Any) -> Task:
+    def _metadata(self, project: str, file: File, *, is_likely: bool = False, **settings: Any) -> Task:
         target = self.actions.records.metadata_path(file.filename)
         return self._task(
             self.name("metadata", file.filename),
             self._read_metadata,
             project,
             file,
+            is_likely,
             targets=[target],
             clean=True,
             **settings,
         )
 
-    def _read_metadata(self, project: str, file: File) -> None:
+    def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
         try:
-            self._arrived[file.filename] = self.actions.read_metadata(project, file)
+            self._arrived[file.filename] = self.actions.read_metadata(project, file, is_likely=is_likely)
         except MirrorError as error:
             self._arrived[file.filename] = Failed(str(error))
             raise
@@ -324,14 +326,15 @@ class MirrorTasks:
 
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
+        record = release_record(plan, release)
         return self._task(
             self.name("release", release.name),
             self.actions.keep_release,
-            plan,
             release,
+            record,
             clean=True,
             targets=[self.actions.records.release_path(release.name)],
-            uptodate=[Unchanged(release_record(plan, release))],
+            uptodate=[Unchanged(record)],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
         )
@@ -446,7 +449,7 @@ class MirrorTasks:
             self._finish,
             targets=_both_spellings(self.actions.manifest_paths()),
             clean=True,
-            task_dep=[self.name(kind) for kind in ("_ahead", "release", "index", "server")],
+            task_dep=[self.name(kind) for kind in ("_ahead", "index", "server", "release")],
             doc="makes the mirror, whole and checked",
         )
 
