@@ -42,12 +42,17 @@ def running_with(
     job = running_server.run(sockets, None, started.set)
     thread = threading.Thread(target=asyncio.run, args=(job,))
     thread.start()
+
+    def stop_at_once() -> None:
+        # In one call: after the first, the loop may be closed before a second one reaches it.
+        running_server.stop()
+        running_server.stop()
+
     try:
         assert started.wait(20)
         yield sockets[0].getsockname()[1], running_server
     finally:
-        running_server.loop.call_soon_threadsafe(running_server.stop)
-        running_server.loop.call_soon_threadsafe(running_server.stop)
+        running_server.loop.call_soon_threadsafe(stop_at_once)
         thread.join(20)
     assert not thread.is_alive()
     assert running_server._metrics.faults == 0
