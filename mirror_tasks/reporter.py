@@ -119,6 +119,12 @@ class Reporter:
             self._display.say("Interrupted. What was finished is kept; run the same command again to go on.")
         elif self._failures:
             self._display.say(self._what_is_incomplete())
+        self._leave()
+
+    def _leave(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) == self._interrupt:  # nothing is left to be ended well
+                signal.signal(number, signal.SIG_DFL)
         gc.freeze()  # the interpreter looks for garbage once more when it ends, a quarter of a second for nothing
 
     def _what_is_incomplete(self) -> str:
