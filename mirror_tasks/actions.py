@@ -244,11 +244,12 @@ class Actions:
             held = self.records.held_path(file.filename)
             there = held if part_of(held, file.sha256).exists() else path  # what was begun goes on where it was
             self._fetch(upstream_file(file), there)
-        said = self._metadata_beside(file, there) if is_wheel(file.filename) else None
+        record = self.records.metadata(file.filename, file.sha256) if is_wheel(file.filename) else None
+        said = self._metadata_beside(file, record, there) if is_wheel(file.filename) else None
         with self._computing:
             have_folder(path.parent)
             if is_wheel(file.filename):
-                self._publish_metadata(file, said, there, path)
+                self._publish_metadata(file, record, said, there, path)
             if there != path:
                 move(there, path)
             self.ledger.seal(path, file.sha256)
@@ -260,12 +261,11 @@ class Actions:
         except OSError:
             return False
 
-    def _metadata_beside(self, file: PlannedFile, there: Path) -> str | None:
+    def _metadata_beside(self, file: PlannedFile, record: MetadataRecord | None, there: Path) -> str | None:
         """Have the METADATA of the wheel at ``there`` beside it, read from the wheel itself; return its hash.
 
         None where it has none that can be told from others, which is remembered.
         """
-        record = self.records.metadata(file.filename, file.sha256)
         # A seal alone says what stands there, not that it is the wheel's.
         from_the_wheel = {self._said.get(there), record and record.metadata_sha256}
         if (known := self.ledger.known(beside(there))) and known in from_the_wheel:
@@ -275,18 +275,20 @@ class Actions:
             self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
         return read.metadata_sha256
 
-    def _publish_metadata(self, file: PlannedFile, said: str | None, there: Path, path: Path) -> None:
+    def _publish_metadata(
+        self, file: PlannedFile, record: MetadataRecord | None, said: str | None, there: Path, path: Path
+    ) -> None:
         """Bring ``<filename>.metadata`` to its place.
 
         A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
 
+        :param record: what the plan was made from.
         :param said: the hash of what the wheel says.
         :param there: where the wheel is; ``path`` is its place.
         """
         if said is None:
             beside(path).unlink(missing_ok=True)
             return
-        record = self.records.metadata(file.filename, file.sha256)
         if record and record.metadata_sha256 and record.metadata_sha256 != said:
             raise IntegrityError(
                 "publishing",
@@ -323,7 +325,7 @@ class Actions:
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
         published = [self._published(file) for file in plan.by_project[name]]
-        self._seal(RECEIVING.call(publish_project, self._site_of(plan), name, published))
+        self.ledger.seal_all(RECEIVING.call(publish_project, self._site_of(plan), name, published))
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
@@ -333,7 +335,7 @@ class Actions:
 
     def publish_root(self, plan: Plan) -> None:
         """Write the page that lists the projects, for clients and for people."""
-        self._seal(RECEIVING.call(publish_root, self._site_of(plan)))
+        self.ledger.seal_all(RECEIVING.call(publish_root, self._site_of(plan)))
 
     def _site_of(self, plan: Plan) -> Site:
         if self._site is None or self._site[0] is not plan:
@@ -341,10 +343,6 @@ class Actions:
             site = Site(self.config.state, self.config.output, roots, sha256_of_bytes(plan.content))
             self._site = (plan, site)
         return self._site[1]
-
-    def _seal(self, published: Mapping[Path, str]) -> None:
-        for path, sha256 in published.items():
-            self.ledger.seal(path, sha256)
 
     def root_targets(self) -> list[Path]:
         """Return what :meth:`publish_root` writes."""
@@ -361,7 +359,7 @@ class Actions:
     def publish_server(self) -> None:
         """Put ``server.py`` into the mirror."""
         content = {"server.py": server_template().read_bytes()}
-        self._seal(publish(self.config.output, self.config.output, content))
+        self.ledger.seal_all(publish(self.config.output, self.config.output, content))
 
     def server_is_published(self) -> bool:
         """Say if the mirror has this version's ``server.py``."""

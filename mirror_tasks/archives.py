@@ -39,8 +39,9 @@ BOMB_RATIO = 50
 # Below this much it doesn't matter how well something was compressed.
 _HARMLESS_MEMBER = MEBIBYTE
 _HARMLESS_TAR = 64 * MEBIBYTE
-_CHUNK = 1 << 17
-_MOST_AT_ONCE = 1 << 20
+# Pieces that the allocator keeps and gives again: of four times the size, each cost a page fault for every 4 KiB.
+_CHUNK = 1 << 15
+_MOST_AT_ONCE = 1 << 18
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")

@@ -15,15 +15,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import tomli
 from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller, quiet_subprocess_runner
 
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.metadata import CoreMetadata
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 # Backends that ask for nothing but what is declared, or for what metadata.py knows.
 _KNOWN = frozenset({"flit_core", "hatchling", "maturin", "mesonpy", "pdm", "poetry", "scikit_build_core", "uv_build"})
@@ -79,7 +75,7 @@ def _unpack(sdist: Path, folder: Path) -> Path:
 
 def _backend_path(source: Path) -> list[str] | None:
     try:
-        system: Any = tomllib.loads((source / "pyproject.toml").read_text("utf-8")).get("build-system", {})
+        system: Any = tomli.loads((source / "pyproject.toml").read_text("utf-8")).get("build-system", {})
     except FileNotFoundError:
         return None
     paths = system.get("backend-path")

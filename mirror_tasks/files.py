@@ -178,16 +178,22 @@ class Ledger:
 
     def seal(self, path: Path, sha256: str) -> None:
         """Remember that ``path``, as it is now, was seen to have this hash."""
-        status = path.stat()
-        name = str(path).removeprefix(self._root)
-        seal = Seal(status.st_size, status.st_mtime_ns, sha256)
+        self.seal_all({path: sha256})
+
+    def seal_all(self, seen: Mapping[Path, str]) -> None:
+        """Remember that these files, as they are now, were seen to have these hashes."""
+        seals = {}
+        for path, sha256 in seen.items():
+            status = path.stat()
+            seals[str(path).removeprefix(self._root)] = Seal(status.st_size, status.st_mtime_ns, sha256)
         with self._lock:
-            if self._seals.get(name) == seal:
+            new = {name: seal for name, seal in seals.items() if self._seals.get(name) != seal}
+            if not new:
                 return
             if self._journal is None:
                 self._journal = self._opened()
-            self._journal.write(self._line(name, seal))
-            self._seals[name] = seal
+            self._journal.write(b"".join(self._line(name, seal) for name, seal in new.items()))
+            self._seals |= new
 
     def _opened(self) -> IO[bytes]:
         """Open the journal to write: only now, since who just looks must not replace what a run writes to.

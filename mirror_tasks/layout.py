@@ -7,7 +7,7 @@ from pathlib import Path
 
 def package_path(output: Path, project: str, filename: str) -> Path:
     """Where a file stands in a mirror."""
-    return output / "packages" / project / filename
+    return output.joinpath("packages", project, filename)
 
 
 def beside(path: Path) -> Path:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from email.errors import MessageDefect
 from email.message import Message
 from typing import Any, BinaryIO
 
+import tomli
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -25,11 +25,6 @@ from packaging.version import InvalidVersion, Version
 from mirror_tasks.archives import LARGEST_MEMBER, Member, broken, tar_members, zip_members
 from mirror_tasks.pages import is_wheel
 from mirror_tasks.selection import parse_requirement
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 # PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
 # this specification, and tools should revert to the legacy behaviour of running setup.py".
@@ -500,8 +495,8 @@ def _from_nothing(egg_info: Mapping[str, bytes] | None, problems: list[str]) -> 
 
 def _pyproject(files: Mapping[str, bytes], filename: str) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = tomllib.loads(_utf8(files.get("pyproject.toml", b""), "pyproject.toml", filename))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        parsed: dict[str, Any] = tomli.loads(_utf8(files.get("pyproject.toml", b""), "pyproject.toml", filename))
+    except (tomli.TOMLDecodeError, RecursionError) as error:
         raise broken(filename, f"pyproject.toml is not valid TOML: {error}") from error
     return parsed
 

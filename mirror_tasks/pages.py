@@ -10,6 +10,7 @@ version, and only those that are asked for are read.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections import Counter
@@ -19,7 +20,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from packaging.utils import canonicalize_name
@@ -27,6 +28,17 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.errors import IntegrityError, PageError
 from mirror_tasks.files import check_filename
+
+if TYPE_CHECKING or importlib.util.find_spec("orjson") is None:
+    _loads = json.loads
+    _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+    def _dumps(value: object) -> bytes:
+        return _encode(value).encode()
+
+else:  # the same bytes, in a third of the time
+    from orjson import dumps as _dumps
+    from orjson import loads as _loads
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPES = frozenset({"text/html", "application/vnd.pypi.simple.v1+html"})
@@ -110,7 +122,7 @@ class Project:
         found = self._files.get(version, ())
         if not isinstance(found, tuple):
             # Two threads may both come here: they build equal tuples, and either may stay.
-            rows = json.loads(found) if isinstance(found, bytes) else found
+            rows = _loads(found) if isinstance(found, bytes) else found
             found = tuple(_file(row, self._url) for row in sorted(rows, key=_FILENAME))
             self._files[version] = found
         return found
@@ -118,9 +130,8 @@ class Project:
     def to_bytes(self) -> bytes:
         """Return the project as it is kept, as it was read: a line for all of it, then a line for each version."""
         head = [self.name, self._url, self.status, self.status_reason, self.skipped]
-        lines = (f"{version}\t{_compact_json(self._files[version])}" for version in self.versions)
-        # JSON lets half a character in, in more ways than one; here it becomes a question mark.
-        return "\n".join([_compact_json(head), *lines]).encode("utf-8", "replace")
+        lines = (b"%b\t%b" % (str(version).encode(), _dumps(self._files[version])) for version in self.versions)
+        return b"\n".join([_dumps(head), *lines])
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Project:
@@ -129,7 +140,7 @@ class Project:
         :raises ValueError: it did not make these bytes.
         """
         head, *lines = content.split(b"\n")
-        name, url, status, reason, skipped = json.loads(head)
+        name, url, status, reason, skipped = _loads(head)
         versions = (line.partition(b"\t") for line in lines)
         files = {Version(version.decode()): rows for version, _, rows in versions}
         return cls(name, url, files, map(tuple, skipped), (status, reason))
@@ -140,9 +151,6 @@ class Project:
         project.versions = tuple(sorted(files, reverse=True))
         project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
         return project
-
-
-_compact_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def parse_page(body: bytes, content_type: str, url: str, name: str) -> Project:
@@ -289,13 +297,15 @@ def _row(entry: _Entry) -> _Row:
     )
 
 
-def _compact(hashes: dict[str, object]) -> str | dict[str, object]:
-    """Return a sole sha256 as such."""
+def _compact(hashes: dict[str, object]) -> str | dict[str, str]:
+    """Return a sole sha256 as such; a digest that is no text is none."""
     sha256 = hashes.get("sha256")
-    return sha256 if type(sha256) is str and len(hashes) == 1 else hashes
+    if type(sha256) is str and len(hashes) == 1:
+        return sha256
+    return {algorithm: digest for algorithm, digest in hashes.items() if type(digest) is str}
 
 
-def _compact_metadata(announced: object, by_old_name: object) -> bool | str | dict[str, object]:
+def _compact_metadata(announced: object, by_old_name: object) -> bool | str | dict[str, str]:
     """PEP 714: the old name counts only where the new one is not there."""
     found = by_old_name if announced is None else announced
     return _compact(found) if type(found) is dict else found is True
@@ -316,7 +326,7 @@ def _by_version(by_text: Mapping[str, list[_Row]], skipped: list[tuple[str, str]
 
 
 _PLAIN_NAMES = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}\n)*").fullmatch
-_HOST = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/").match
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/").fullmatch
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
 _INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
 
@@ -362,7 +372,11 @@ def _column(entries: list[_Entry], key: str) -> list[Any]:
 def _plain_urls(urls: list[str]) -> bool:
     """Say if all are absolute and without fragment, credentials, or anything that needs quoting."""
     text = "".join(urls)
-    return text.isascii() and text.isprintable() and not any(odd in text for odd in "#@ ") and all(map(_HOST, urls))
+    # What goes up to the first slash behind "https://" is the same for nearly all of a page.
+    origins = {url[: url.find("/", 8) + 1] for url in urls}
+    return (
+        text.isascii() and text.isprintable() and not any(odd in text for odd in "#@ ") and all(map(_ORIGIN, origins))
+    )
 
 
 def _plain_digests(digests: list[str]) -> bool:
@@ -442,10 +456,10 @@ def _file(row: _Row, base: str) -> File:
     )
 
 
-def _digests(announced: str | Mapping[str, object]) -> dict[str, str]:
+def _digests(announced: str | Mapping[str, str]) -> dict[str, str]:
     if isinstance(announced, str):
         return {"sha256": announced.lower()}
-    return {algorithm.lower(): digest.lower() for algorithm, digest in announced.items() if isinstance(digest, str)}
+    return {algorithm.lower(): digest.lower() for algorithm, digest in announced.items()}
 
 
 def _absolute(base: str, link: str) -> str:
@@ -469,7 +483,8 @@ def _absolute(base: str, link: str) -> str:
 # --- JSON
 
 
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]").search
+# Half a character, escaped or as it is; two patterns, for each begins with bytes that are looked for fast.
+_HALVES = (re.compile(rb"\\u[dD][89a-fA-F]").search, re.compile(rb"\xed[\xa0-\xbf]").search)
 
 
 def _from_json(body: bytes, url: str, name: str) -> Project:
@@ -488,10 +503,11 @@ def _from_json(body: bytes, url: str, name: str) -> Project:
 
 def _load(body: bytes, url: str) -> _Entry:
     try:
-        page = json.loads(body)
-        if _LONE_SURROGATE(body):
-            # Half a character can't be written to any file: it becomes a question mark here, once.
-            page = json.loads(json.dumps(page, ensure_ascii=False).encode("utf-8", "replace"))
+        if any(half(body) for half in _HALVES):
+            # It can't be written to any file: it becomes a question mark here, once.
+            page = _loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+        else:
+            page = _loads(body)
     except (ValueError, RecursionError) as error:
         raise _refused(url, f"expected JSON, found something else ({error})") from error
     if not isinstance(page, dict):

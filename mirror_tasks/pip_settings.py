@@ -53,13 +53,15 @@ def are_needed_for(indexes: Sequence[str]) -> bool:
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", None})
 
 
-def begin_to_ask(indexes: Sequence[str] | None) -> None:
-    """Let pip begin to tell its settings, which takes it a third of a second, if they will be needed for the indexes.
+def begin_to_ask(indexes: Sequence[str] | None) -> bool:
+    """Let pip begin to tell its settings, which takes it half a second, if they will be needed; say if they will be.
 
     :param indexes: None stands for pip's own.
     """
-    if indexes is None or are_needed_for(indexes):
+    are_needed = indexes is None or are_needed_for(indexes)
+    if are_needed:
         _pip()
+    return are_needed
 
 
 def default_index() -> str:

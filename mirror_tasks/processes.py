@@ -226,4 +226,4 @@ def _sendable(error: BaseException) -> Exception:
 
 
 RECEIVING = Processes(_COUNT, _MOST_THREADS)
-READING = Processes(max(1, _COUNT - 1), 1)
+READING = Processes(_COUNT, 1)

@@ -100,7 +100,7 @@ class Display:
     """
 
     def __init__(self, stream: TextIO, tally: Tally) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+        self.console = Console(file=stream, highlight=False, emoji=False, soft_wrap=not stream.isatty())
         self._tally = tally
         self._is_terminal = self.console.is_terminal
         self._live: Progress | None = None

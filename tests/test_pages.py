@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -399,6 +401,28 @@ def test_half_a_character_can_still_be_written_to_a_file() -> None:
     body = json_page(entry("foo-1.0.tar.gz", yanked="x")).replace(b'"x"', rb'"bad \ud800 \ud83d\ude00"')
     yanked = only_file(parse_page(body, JSON, URL, "foo")).yanked
     assert yanked == "bad ? \N{GRINNING FACE}"
+
+
+def test_a_page_is_kept_as_the_same_bytes_where_orjson_is_not_installed() -> None:
+    odd = 'é \N{GRINNING FACE} \x7f \x1f \u2028 \\ " /'
+    page = json_page(
+        entry("foo-1.0.tar.gz", yanked=odd, size=1 << 40, **{"upload-time": odd, "requires-python": odd}),
+        entry(
+            "foo-1.0-py3-none-any.whl", hashes={"sha256": SHA, "md5": 7, "sha1": "ab"}, **{"core-metadata": {"x": [1]}}
+        ),
+        entry("foo-2.1.tar.gz", yanked="half"),
+        **{"project-status": {"status": "archived", "reason": odd}},
+    ).replace(b'"half"', rb'"half \ud800"')
+    without = (
+        "import importlib.util, sys; find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'orjson' else find(name, *more)\n"
+        "from mirror_tasks import pages; assert 'orjson' not in sys.modules\n"
+        f"page = pages.parse_page(sys.stdin.buffer.read(), {JSON!r}, {URL!r}, 'foo')\n"
+        "sys.stdout.buffer.write(page.to_bytes())"
+    )
+    kept = subprocess.run([sys.executable, "-c", without], input=page, stdout=subprocess.PIPE, check=True).stdout
+    assert kept == parse_page(page, JSON, URL, "foo").to_bytes()
+    assert odd in {only.yanked for only in Project.from_bytes(kept).files(Version("1.0"))}
 
 
 def test_kinds_are_told_by_name() -> None:

@@ -36,11 +36,13 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         loaded = load(path) if path.exists() else None
     except ConfigError as error:
         raise InvalidDodoFile(str(error)) from None
-    if loaded and _runs_tasks(sys.argv[1:]):
-        pip_settings.begin_to_ask(loaded.indexes)
+    asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(loaded.indexes)
     # Only now: pip takes as long to answer as all of this takes to be imported.
     from mirror_tasks.reporter import Reporter
     from mirror_tasks.tasks import graph, verb_tasks
+
+    if asked:
+        import requests.utils  # noqa: F401 - here it is imported once, and not by each process that begins to receive
 
     found: dict[str, Any] = {
         f"task_{dash}{verb.__name__}": creator(lambda verb=verb: iter([verb(f"{dash}{verb.__name__}")]))  # type: ignore[misc]
