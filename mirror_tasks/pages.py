@@ -30,15 +30,13 @@ from mirror_tasks.errors import IntegrityError, PageError
 from mirror_tasks.files import check_filename
 
 if TYPE_CHECKING or importlib.util.find_spec("orjson") is None:
-    _loads = json.loads
     _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
     def _dumps(value: object) -> bytes:
         return _encode(value).encode()
 
-else:  # the same bytes, in a third of the time
+else:  # The same bytes, in a fifth of the time. Its reader is faster too, but takes 20 MB more for a large page.
     from orjson import dumps as _dumps
-    from orjson import loads as _loads
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPES = frozenset({"text/html", "application/vnd.pypi.simple.v1+html"})
@@ -122,7 +120,7 @@ class Project:
         found = self._files.get(version, ())
         if not isinstance(found, tuple):
             # Two threads may both come here: they build equal tuples, and either may stay.
-            rows = _loads(found) if isinstance(found, bytes) else found
+            rows = json.loads(found) if isinstance(found, bytes) else found
             found = tuple(_file(row, self._url) for row in sorted(rows, key=_FILENAME))
             self._files[version] = found
         return found
@@ -140,7 +138,7 @@ class Project:
         :raises ValueError: it did not make these bytes.
         """
         head, *lines = content.split(b"\n")
-        name, url, status, reason, skipped = _loads(head)
+        name, url, status, reason, skipped = json.loads(head)
         versions = (line.partition(b"\t") for line in lines)
         files = {Version(version.decode()): rows for version, _, rows in versions}
         return cls(name, url, files, map(tuple, skipped), (status, reason))
@@ -328,6 +326,7 @@ def _by_version(by_text: Mapping[str, list[_Row]], skipped: list[tuple[str, str]
 _PLAIN_NAMES = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,249}\n)*").fullmatch
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/").fullmatch
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
+_TOO_LARGE = 1 << 63  # bytes; RFC 8259, 6: what fits into no machine's number is not read alike everywhere
 _INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
 
 
@@ -349,6 +348,7 @@ def _plain_rows(entries: list[_Entry]) -> list[_Row] | None:
             and _plain_digests(sha256)
             and set(map(type, sizes)) <= _INT
             and min(filter(None, sizes), default=0) >= 0
+            and max(filter(None, sizes), default=0) < _TOO_LARGE
             and set(map(type, requires)) <= _TEXT
             and set(map(type, times)) <= _TEXT
             and set(map(type, yanked)) <= _TEXT_OR_BOOL
@@ -432,7 +432,7 @@ def _entry_fault(entry: _Entry, base: str) -> str | None:
         return "no sha256 is announced that its bytes could be checked against"
     if not isinstance(link, str) or not _absolute(base, link):
         return "its URL is not one of http or https"
-    if type(size) not in _INT or (size or 0) < 0:
+    if type(size) not in _INT or not 0 <= (size or 0) < _TOO_LARGE:
         return f"its size is {size!r:.40}, not a number of bytes"
     if type(entry.get("requires-python")) not in _TEXT or type(entry.get("upload-time")) not in _TEXT:
         return "its requires-python or upload-time is not text"
@@ -505,9 +505,9 @@ def _load(body: bytes, url: str) -> _Entry:
     try:
         if any(half(body) for half in _HALVES):
             # It can't be written to any file: it becomes a question mark here, once.
-            page = _loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+            page = json.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
         else:
-            page = _loads(body)
+            page = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _refused(url, f"expected JSON, found something else ({error})") from error
     if not isinstance(page, dict):

@@ -410,6 +410,7 @@ def test_a_page_is_kept_as_the_same_bytes_where_orjson_is_not_installed() -> Non
         entry(
             "foo-1.0-py3-none-any.whl", hashes={"sha256": SHA, "md5": 7, "sha1": "ab"}, **{"core-metadata": {"x": [1]}}
         ),
+        entry("foo-2.0.tar.gz", size=1 << 70),
         entry("foo-2.1.tar.gz", yanked="half"),
         **{"project-status": {"status": "archived", "reason": odd}},
     ).replace(b'"half"', rb'"half \ud800"')
