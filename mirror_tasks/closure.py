@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -372,11 +373,9 @@ class Closure:
         environment = self.environments[demand.environment]
         required = [
             requirement
-            for line in metadata.requires_dist
-            if (requirement := parse_requirement(line)) is not None
-            and applies(requirement, environment, extras)
+            for name, requirement in _requirements(metadata.requires_dist)
             # An extra that names its own project is followed by _all_extras, on this very release.
-            and (requirement.url or canonicalize_name(requirement.name) != demand.project)
+            if (name != demand.project or requirement.url) and applies(requirement, environment, extras)
         ]
         self._demand_all(required, demand.environment, demand.scope, Asker("release", demand.project, str(version)))
 
@@ -390,10 +389,8 @@ class Closure:
         while True:
             more = {
                 canonicalize_name(extra)
-                for line in metadata.requires_dist
-                if (requirement := parse_requirement(line)) is not None
-                and canonicalize_name(requirement.name) == demand.project
-                and applies(requirement, environment, extras)
+                for name, requirement in _requirements(metadata.requires_dist)
+                if name == demand.project and applies(requirement, environment, extras)
                 for extra in requirement.extras
             }
             if more <= extras:
@@ -410,11 +407,18 @@ class Closure:
         environment = self.environments[build.environment]
         required = [
             requirement
-            for line in metadata.build_requires
-            if (requirement := parse_requirement(line)) is not None and applies(requirement, environment)
+            for _, requirement in _requirements(metadata.build_requires)
+            if applies(requirement, environment)
         ]
         self._demand_all(required, build.environment, build.scope, Asker("build", build.project, str(build.version)))
         return {}
+
+
+@lru_cache(maxsize=4096)
+def _requirements(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requirement]]:
+    """Return the requirements that PEP 508 allows, each with the name of its project; asked for in each environment."""
+    parsed = (requirement for line in lines if (requirement := parse_requirement(line)) is not None)
+    return tuple((canonicalize_name(requirement.name), requirement) for requirement in parsed)
 
 
 def _specifier(demand: Demand) -> SpecifierSet:

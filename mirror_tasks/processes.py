@@ -29,7 +29,7 @@ from mirror_tasks.errors import MirrorError
 _T = TypeVar("_T")
 Progress = Callable[[int], None]
 
-_COUNT = min(os.cpu_count() or 1, 4)  # processes that receive
+_COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
 _MOST_THREADS = 256
 _TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
 
@@ -226,4 +226,5 @@ def _sendable(error: BaseException) -> Exception:
 
 
 RECEIVING = Processes(_COUNT, _MOST_THREADS)
+# Not fewer: while one read a large sdist, all sixteen threads waited behind it with small ones, and nothing was received.
 READING = Processes(_COUNT, 1)
