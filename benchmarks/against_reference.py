@@ -2,7 +2,8 @@
 
 Makes two virtual environments, installs morgan from the package index that pip uses here and this project from its
 checkout, and mirrors the same requirements for the same environments from the same index with each: this project
-first, so that what a cache on the way has kept is to the reference's good. Then each runs again with nothing changed.
+first, so that what a cache on the way has kept is to the reference's good, and once more after it. Then each runs
+again with nothing changed.
 Last, uv is asked which requirements it can install from each mirror alone.
 """
 
@@ -93,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skip-reference", action="store_true", help="measure this project only")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="first mirrors of this project, of which the median counts"
+        "--repeats", type=int, default=4, help="first mirrors of this project, of which the median counts"
     )
     parser.add_argument("--settings", default="", help="further lines of mirror.yaml, such as 'wheels: best'")
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for one run")
@@ -102,13 +103,17 @@ def main() -> None:
     print(machine())
     with scratch(given.folder) as folder:
         python = install(folder / "venv", f"{PROJECT}[prove]", given.timeout)
-        own = measure_own(folder, python, given)
+        # The machine's speed drifts within minutes: half of this project's runs come before the reference's, half after.
+        places = [folder / f"own-{number}" for number in range(given.repeats)]
+        half = (given.repeats + 1) // 2
+        firsts = [first_mirror(place, python, given) for place in places[:half]]
+        reference = None if given.skip_reference else measure_reference(folder, python, given)
+        firsts += [first_mirror(place, python, given) for place in places[half:]]
+        own = measure_own(folder, python, given, places[-1], firsts)
         report("mirror-tasks", own)
-        if given.skip_reference:
-            return
-        reference = measure_reference(folder, python, given)
-        report("morgan", reference)
-        print(comparison(own, reference))
+        if reference:
+            report("morgan", reference)
+            print(comparison(own, reference))
 
 
 def install(folder: Path, requirement: str, timeout: float) -> Path:
@@ -120,17 +125,20 @@ def install(folder: Path, requirement: str, timeout: float) -> Path:
     return python
 
 
-def measure_own(folder: Path, python: Path, given: argparse.Namespace) -> Measured:
-    """Mirror with this project, from nothing each time, then again with nothing changed."""
-    firsts = []
+def first_mirror(place: Path, python: Path, given: argparse.Namespace) -> Cost:
+    """Mirror with this project, from nothing."""
+    own_folder(place, given.settings)
+    cost = run([python, "-m", "doit", "mirror"], place, place / "log", timeout=given.timeout)
+    print(f"mirror-tasks, first mirror: {cost}", flush=True)
+    return cost
+
+
+def measure_own(folder: Path, python: Path, given: argparse.Namespace, place: Path, firsts: Sequence[Cost]) -> Measured:
+    """Mirror again with nothing changed, and see what it takes of memory and what installs."""
     command: list[str | Path] = [python, "-m", "doit", "mirror"]
+    again = median([run(command, place, place / "log", timeout=given.timeout) for _ in range(3)])
     watched = own_folder(folder / "own-watched", given.settings)
     peak = run(command, watched, watched / "log", timeout=given.timeout, whole_memory=True).peak
-    for number in range(given.repeats):
-        place = own_folder(folder / f"own-{number}", given.settings)
-        firsts.append(run(command, place, place / "log", timeout=given.timeout))
-        print(f"mirror-tasks, first mirror: {firsts[-1]}", flush=True)
-    again = median([run(command, place, place / "log", timeout=given.timeout) for _ in range(3)])
     with mirror_server([python, "server.py", "--host", "127.0.0.1", "--port"], place / "mirror") as root:
         failing = {name: unresolved(python, f"{root}simple/", name) for name in CLIENTS}
     first = replace(median(firsts), peak=peak)
