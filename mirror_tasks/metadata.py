@@ -307,7 +307,7 @@ def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[
     """Return the files that say something, by path below the sdist's own folder."""
     tops: dict[str, dict[str, bytes]] = {}
     total = 0
-    members = zip_members(archive, filename) if filename.endswith(".zip") else tar_members(archive, filename)
+    members = zip_members(archive, filename) if filename.endswith(".zip") else tar_members(archive, filename, _ENDINGS)
     for member in members:
         top, _, path = member.path.partition("/")
         if path and top not in tops:

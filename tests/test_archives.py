@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -382,8 +383,8 @@ def read_by_tarfile(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return stream.read() if stream else b""
 
 
-def as_seen_here(content: bytes) -> list[tuple[str, bool, bytes]]:
-    members = tar_members(io.BytesIO(content), TAR_NAME)
+def as_seen_here(content: bytes, endings: tuple[str, ...] = ("",)) -> list[tuple[str, bool, bytes]]:
+    members = tar_members(io.BytesIO(content), TAR_NAME, endings)
     return [(one.path, one.is_file, one.read() if one.is_file else b"") for one in members]
 
 
@@ -397,7 +398,8 @@ def tars(draw: st.DrawFn) -> bytes:
     kind = draw(st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
     with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
         for number, parts in enumerate(draw(st.lists(PATHS, max_size=6))):
-            path = "/".join([f"m{number}", *(part for part in parts if part not in {".", ".."})])
+            top, name = draw(st.sampled_from(["m", "n"])), draw(st.sampled_from(["PKG-INFO", "x"]))
+            path = "/".join([top, str(number), *(part for part in parts if part not in {".", ".."}), name])
             if kind == tarfile.USTAR_FORMAT:
                 path = path.encode("ascii", "replace").decode()[:90].rstrip("/")
             entry, content = tar_entry(path, draw(st.binary(max_size=1500)), type=draw(KINDS), linkname="a" * 150)
@@ -414,6 +416,37 @@ def tars(draw: st.DrawFn) -> bytes:
 @given(tars())
 def test_a_tar_is_seen_as_tarfile_sees_it(content: bytes) -> None:
     assert as_seen_here(content) == as_tarfile_sees(content)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tars(), st.sampled_from([600, 2000, 1 << 18]))
+def test_nothing_that_is_asked_for_is_passed_over_wherever_the_pieces_end(content: bytes, piece: int) -> None:
+    everything = as_seen_here(content)
+    with mock.patch.object(archives, "_MOST_AT_ONCE", piece):
+        found = as_seen_here(content, ("PKG-INFO",))
+    assert [one for one in found if one[0].endswith("PKG-INFO")] == [
+        one for one in everything if one[0].endswith("PKG-INFO")
+    ]
+    assert {path.partition("/")[0] for path, _, _ in found} == {path.partition("/")[0] for path, _, _ in everything}
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_plain_files_that_nobody_asks_for_are_passed_over(kind: int) -> None:
+    paths = ["foo-1.0/a", "foo-1.0/b", "foo-1.0/PKG-INFO", "foo-1.0/c/PKG-INFO/", "foo-1.0/d", "bar/e", "bar/f"]
+    entries = [tar_entry(path, b"x" * 700, mtime=1.5) for path in paths]
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
+        for entry, content in entries:
+            archive.addfile(entry, io.BytesIO(content))
+    found = [path for path, _, _ in as_seen_here(gz(stream.getvalue()), ("PKG-INFO",))]
+    # One more of each folder: its name has to be seen once; what follows a member that is read is looked at again.
+    assert found == ["foo-1.0/a", "foo-1.0/PKG-INFO", "foo-1.0/c/PKG-INFO", "bar/e"]
+
+
+@pytest.mark.parametrize("path", ["foo-1.0/../evil", "foo-1.0/a/..", "/foo-1.0/evil"])
+def test_a_path_that_leads_out_is_refused_also_where_nobody_asks_for_it(path: str) -> None:
+    members = {"foo-1.0/a": b"", path: b"", "foo-1.0/PKG-INFO": PKG_INFO}
+    assert "expected paths inside the archive" in why_sdist(tar_gz_of(members))
 
 
 @pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
