@@ -308,6 +308,29 @@ def _describe(kind: bytes, content: bytes, described: dict[str, bytes], filename
     described |= said
 
 
+def _plain_member(buffer: bytes, at: int, folder: bytes, endings: tuple[bytes, ...]) -> tuple[int, int, int] | None:
+    """Return where the content of the member at ``at`` begins, its size and how many headers it has, or None.
+
+    It is None unless the headers are whole and plain, as :meth:`_Inflated.pass_plain` has it.
+    """
+    last, headers = len(buffer) - tarfile.BLOCKSIZE, 1
+    if at > last:
+        return None
+    name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
+    if kind == tarfile.XHDTYPE and magic == b"ustar" and size.isdigit():
+        start, length = at + tarfile.BLOCKSIZE, int(size, 8)
+        at, headers = start + length + -length % tarfile.BLOCKSIZE, 2
+        if at > last or _says_of_content(buffer[start : start + length]):
+            return None
+        name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
+    name = name.partition(b"\0")[0]
+    is_plain = kind == tarfile.REGTYPE and magic == b"ustar" and prefix == b"\0" and size.isdigit() and blank in b"\0 "
+    is_odd = name.endswith(endings) or b".." in name or b"./" in name or b"//" in name
+    if not is_plain or is_odd or not name.startswith(folder):
+        return None
+    return at + tarfile.BLOCKSIZE, int(size, 8), headers
+
+
 def _says_of_content(pax: bytes) -> bool:
     """Say if a pax header may say where a member's content goes or ends; nearly every one has times and owners only."""
     return b"path=" in pax or b"size=" in pax or b"sparse" in pax
@@ -376,28 +399,10 @@ class _Inflated:
         that says times and owners. What is not plain in each of these ways, or goes over the end of the buffer, is left
         to be read header by header, which takes four times as long; a large sdist has ten thousand members.
         """
-        while self.headers <= 2 * MOST_MEMBERS:
-            buffer, at, headers = self._buffer, self._at, 1
-            last = len(buffer) - tarfile.BLOCKSIZE
-            if at > last:
-                return
-            name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
-            if kind == tarfile.XHDTYPE and size.isdigit():
-                start, length = at + tarfile.BLOCKSIZE, int(size, 8)
-                at = start + length + -length % tarfile.BLOCKSIZE
-                if at > last or _says_of_content(buffer[start : start + length]):
-                    return
-                headers = 2
-                name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
-            name = name.partition(b"\0")[0]
-            is_plain = kind == tarfile.REGTYPE and magic == b"ustar" and prefix == b"\0" and blank in b"\0 "
-            if not is_plain or not size.isdigit() or not name.startswith(folder) or name.endswith(endings):
-                return
-            if b".." in name or b"./" in name or b"//" in name:
-                return
+        while self.headers <= 2 * MOST_MEMBERS and (found := _plain_member(self._buffer, self._at, folder, endings)):
+            self._at, size, headers = found
             self.headers += headers
-            self._at = at + tarfile.BLOCKSIZE
-            self.skip(int(size, 8))
+            self.skip(size)
 
     def take(self, count: int) -> bytes:
         """Return the next ``count`` bytes and pass over what fills up their last block; none at the end."""
