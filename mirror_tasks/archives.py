@@ -242,7 +242,8 @@ def tar_members(archive: BinaryIO, filename: str, endings: tuple[str, ...] = (""
             member.skip()
             if described:
                 described.clear()
-            stream.pass_plain(name.partition("/")[0].encode("utf-8", "surrogateescape") + b"/", asked_for)
+            if folder := name.partition("/")[0]:
+                stream.pass_plain(f"{folder}/".encode("utf-8", "surrogateescape"), asked_for)
 
 
 _DESCRIBE = frozenset(

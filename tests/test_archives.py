@@ -439,7 +439,7 @@ def test_plain_files_that_nobody_asks_for_are_passed_over(kind: int) -> None:
         for entry, content in entries:
             archive.addfile(entry, io.BytesIO(content))
     found = [path for path, _, _ in as_seen_here(gz(stream.getvalue()), ("PKG-INFO",))]
-    # One more of each folder: its name has to be seen once; what follows a member that is read is looked at again.
+    # The first file of each folder is looked at, so that the folder is known.
     assert found == ["foo-1.0/a", "foo-1.0/PKG-INFO", "foo-1.0/c/PKG-INFO", "bar/e"]
 
 
@@ -447,6 +447,12 @@ def test_plain_files_that_nobody_asks_for_are_passed_over(kind: int) -> None:
 def test_a_path_that_leads_out_is_refused_also_where_nobody_asks_for_it(path: str) -> None:
     members = {"foo-1.0/a": b"", path: b"", "foo-1.0/PKG-INFO": PKG_INFO}
     assert "expected paths inside the archive" in why_sdist(tar_gz_of(members))
+
+
+def test_a_member_without_a_name_does_not_let_absolute_paths_pass() -> None:
+    nameless, absolute = (tar_entry(path)[0].tobuf(tarfile.USTAR_FORMAT) for path in ("", "/etc/passwd"))
+    content = nameless + absolute + tar_of({f"{ROOT}/PKG-INFO": PKG_INFO})
+    assert "expected paths inside the archive" in why_sdist(gz(content))
 
 
 @pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
