@@ -149,7 +149,7 @@ def _true_at_any_end(ends: tuple[Mapping[str, str], ...], marker: str, extra: st
     try:
         # Marker.evaluate fills keys that are not given from the machine it runs on: all of them are given
         return any(parsed.evaluate({**end, "extra": extra}) for end in ends)
-    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, InvalidSpecifier) as error:
+    except (KeyError, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, InvalidSpecifier) as error:
         raise MetadataError(
             "evaluating the marker",
             repr(marker),

@@ -35,6 +35,11 @@ def _version(command: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def python_of(folder: Path) -> str:
+    """Return the interpreter of a virtual environment; sysconfig knows where it is only from Python 3.11 on."""
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
 def interpreter(version: str) -> str:
     """Return the command of an interpreter, or skip the test by name where this machine has none."""
     if version not in interpreters():

@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import uv
 
 from mirror_tasks.describe_environment import environment_block
 from tests.fake_index import FakeIndex
+from tests.interpreters import python_of
 from tests.making import sdist, wheel
 from tests.mirroring import clean_environment, mirror_folder
 
@@ -59,10 +59,6 @@ def call(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def interpreter(folder: Path) -> str:
-    return str(Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)}), "python"))
-
-
 PIP = (sys.executable, "-m", "pip", "--isolated")
 
 
@@ -103,7 +99,7 @@ WAYS = ("server.py", "file", "a static web server")
 def fresh(tmp_path: Path) -> str:
     """The interpreter of a new, empty virtual environment."""
     call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")])
-    return interpreter(tmp_path / "env")
+    return python_of(tmp_path / "env")
 
 
 def installed(python: str) -> dict[str, str]:

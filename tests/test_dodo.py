@@ -13,6 +13,7 @@ import pytest
 import uv
 
 from tests.fake_index import FakeIndex
+from tests.interpreters import python_of
 from tests.making import wheel
 from tests.mirroring import (
     DODO,
@@ -146,7 +147,7 @@ def test_installed_from_its_wheel_it_works_in_any_folder(tmp_path: Path, index: 
     call(sys.executable, *build)
     (built,) = (tmp_path / "dist").glob("*.whl")
     call(uv.find_uv_bin(), "venv", *own, "--python", sys.executable, "env")
-    python = str(Path(sysconfig.get_path("scripts", "venv", {"base": str(tmp_path / "env")}), "python"))
+    python = python_of(tmp_path / "env")
     call(uv.find_uv_bin(), "pip", "install", *own, "--no-deps", "--no-index", "--python", python, str(built))
     site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")

@@ -7,13 +7,12 @@ import shutil
 import ssl
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 import uv
 
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import VERSIONS, interpreter, python_of
 from tests.server_fixtures import (
     PATIENCE,
     SERVER,
@@ -63,8 +62,7 @@ def make_environment(folder: Path) -> str:
         sys.executable,
         "env",
     )
-    scripts = sysconfig.get_path("scripts", "venv", {"base": str(folder / "env")})
-    return str(Path(scripts) / "python")
+    return python_of(folder / "env")
 
 
 def installed(folder: Path, python: str) -> dict[str, str]:
@@ -100,8 +98,7 @@ def test_uv_locks_and_syncs_and_can_leave_out_what_is_newer(root: Path, tmp_path
             index = ("--default-index", f"{served.url}simple/", "--exclude-newer", older_than)
             run(tmp_path, uv.find_uv_bin(), "lock", *own, *index)
             run(tmp_path, uv.find_uv_bin(), "sync", "--locked", *own, *index)
-            python = tmp_path / ".venv" / Path(sysconfig.get_path("scripts", "venv", {"base": ""})).name / "python"
-            versions.append(installed(tmp_path, str(python))["beta.two"])
+            versions.append(installed(tmp_path, python_of(tmp_path / ".venv"))["beta.two"])
     assert versions == ["2.1", "2.0"]
 
 

@@ -1,0 +1,104 @@
+"""The checks of this project, a session each: `nox` runs those that a change has to pass, `nox -l` lists all.
+
+`.ci/run` calls the same sessions. Python interpreters are those of this machine; none is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+OLDEST_LINE = (3, 10)
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "types", "tests", "lowest"]
+
+
+def candidates() -> Iterator[Path]:
+    """Yield what may be an interpreter: Debian's own, those on the path, and pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob("versions/*/bin/python"))
+    for folder in ["/usr/bin", *os.environ.get("PATH", "").split(os.pathsep)]:
+        names = sorted(Path(folder).glob("python3*")) if folder else []
+        yield from (path for path in names if re.fullmatch(r"python3(\.\d+)?", path.name))
+
+
+def version_of(path: Path) -> tuple[int, int, int] | None:
+    """Return an interpreter's version; None for what does not answer, as a shim that leads nowhere."""
+    code = "import sys; print(*sys.version_info[:3], sys.version_info.releaselevel)"
+    try:
+        done = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, timeout=20, check=False)
+        major, minor, micro, level = done.stdout.split()
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    return (int(major), int(minor), int(micro)) if level == "final" else None
+
+
+def interpreters() -> list[nox.param]:
+    """Return the oldest and the newest patch release of every supported line that this machine has, oldest first.
+
+    Both ends, since the standard library changes between them: `TarFile.extractall` has `filter` from 3.11.4 on only.
+    """
+    found: dict[tuple[int, int, int], str] = {}
+    for path in candidates():
+        version = version_of(path)
+        if version is not None and version[:2] >= OLDEST_LINE:
+            found.setdefault(version, str(path))
+    lines: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    for version in sorted(found):
+        lines.setdefault(version[:2], []).append(version)
+    ends = dict.fromkeys(end for versions in lines.values() for end in (versions[0], versions[-1]))
+    return [nox.param(found[version], id=".".join(map(str, version))) for version in ends]
+
+
+PYTHONS = interpreters()
+
+
+def with_tests(session: nox.Session, *arguments: str) -> None:
+    """Install this project with all that its tests use; pip too, which is what they ask for its settings."""
+    session.install("--quiet", *arguments, "pip", "-e", ".[test]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style."""
+    with_tests(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    with_tests(session)
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("python", PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests, on the oldest and the newest patch release of every supported line of Python."""
+    with_tests(session)
+    session.run("python", "-m", "pytest", "-q", *session.posargs)
+
+
+@nox.session(venv_backend="uv")
+@nox.parametrize("python", PYTHONS[:1])
+def lowest(session: nox.Session) -> None:
+    """The tests, with the lowest versions of the dependencies that pyproject.toml allows."""
+    with_tests(session, "--resolution", "lowest-direct")
+    session.run("python", "-m", "pytest", "-q", *session.posargs)
+
+
+@nox.session
+def real_index(session: nox.Session) -> None:
+    """The tests on the real index: whatever pip uses on this machine."""
+    with_tests(session)
+    session.run("python", "-m", "pytest", "-q", "-m", "real_index", *session.posargs)
