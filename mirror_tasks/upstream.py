@@ -13,17 +13,19 @@ import base64
 import email.utils
 import hashlib
 import os
+import posixpath
 import re
 import shutil
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 import urllib3
@@ -41,7 +43,14 @@ from urllib3.util.ssl_ import create_urllib3_context
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing, sha256_of
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
-from mirror_tasks.pip_settings import PipSettings, are_needed_for, default_index, pip_settings, without_credentials
+from mirror_tasks.pip_settings import (
+    PipSettings,
+    are_needed_for,
+    default_index,
+    is_near,
+    pip_settings,
+    without_credentials,
+)
 from mirror_tasks.transfers import IDENTITY, Answer, BrokenBodyError, Download, RemoteFile, wrong_hash, wrong_size
 
 _T = TypeVar("_T")
@@ -113,11 +122,11 @@ class Way:
     """What another process has to know to go the same way to the same indexes, their credentials among it.
 
     :param indexes: base URLs, as given.
-    :param settings: pip's, found out once.
+    :param settings: pip's, found out once; None where all indexes are on this machine and need none.
     """
 
     indexes: tuple[str, ...]
-    settings: PipSettings
+    settings: PipSettings | None
     connections: int
     timeout: tuple[float, float]
     retries: int
@@ -177,7 +186,9 @@ class Upstream:
         :raises UpstreamError: there is no index, or it is none.
         """
         connections, timeout = self._road_settings
-        return Way(self._indexes(), self._open_roads().settings, connections, timeout, self._retries)
+        indexes = self._indexes()
+        settings = self._open_roads().settings if are_needed_for(indexes) else self._settings
+        return Way(indexes, settings, connections, timeout, self._retries)
 
     def __enter__(self) -> Upstream:
         return self
@@ -382,18 +393,24 @@ class _Roads:
     def __init__(
         self, indexes: Sequence[str], settings: PipSettings | None, connections: int, timeout: tuple[float, float]
     ) -> None:
-        self.settings = settings or (pip_settings() if are_needed_for(indexes) else PipSettings())
+        self._given = settings
         self._indexes = indexes
         self._connections = connections
-        self._timeout = urllib3.Timeout(connect=timeout[0], read=self.settings.timeout or timeout[1])
+        self._timeout = timeout
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
-        self._by_origin: dict[_Origin, tuple[urllib3.PoolManager, Mapping[str, str]]] = {}
+        self._pools: dict[tuple[str | None, bool, bool], urllib3.PoolManager] = {}
+        self._by_origin: dict[_Origin, tuple[urllib3.PoolManager, Sequence[_Login]]] = {}
+
+    @cached_property
+    def settings(self) -> PipSettings:
+        """How pip reaches what is not on this machine."""
+        return self._given or pip_settings()
 
     def send(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """Ask for ``url``: one request, no redirect, no retry."""
-        pool, own = self._road(url)
+        pool, logins = self._road(url)
+        own = {"User-Agent": "mirror-tasks", **_authorization(url, logins)}
         # A redirect's or a page's URL may hold credentials: they are not sent, as they are not the user's.
         return pool.request(
             "GET", url, headers={**own, **headers}, preload_content=False, redirect=False, retries=False
@@ -404,48 +421,51 @@ class _Roads:
             for pool in self._pools.values():
                 pool.clear()
 
-    def _road(self, url: str) -> tuple[urllib3.PoolManager, Mapping[str, str]]:
+    def _road(self, url: str) -> tuple[urllib3.PoolManager, Sequence[_Login]]:
         origin = _origin(url)
         road = self._by_origin.get(origin)
         if road is None:
             with self._lock:
-                road = self._by_origin[origin] = (self._pool(url, origin), self._own_headers(origin))
+                road = self._by_origin[origin] = (self._pool(url, origin), self._logins(origin))
         return road
 
-    def _own_headers(self, origin: _Origin) -> Mapping[str, str]:
-        """Return the headers that this origin gets; the credentials of an index go to its own alone."""
+    def _logins(self, origin: _Origin) -> Sequence[_Login]:
+        """Return what each index of this origin is logged in to with; no other origin gets any of it."""
         from requests.utils import get_auth_from_url, get_netrc_auth
 
-        headers = {"User-Agent": "mirror-tasks"}
+        logins = []
         for index in self._indexes:
-            if _origin(index) != origin:
-                continue
-            user, password = get_auth_from_url(index)
-            if not user and not password:
-                user, password = get_netrc_auth(index) or ("", "")
-            if user or password:
-                return {**headers, "Authorization": _basic(user, password)}
-        return headers
+            if _origin(index) == origin:
+                user, password = get_auth_from_url(index)
+                if not user and not password:
+                    user, password = get_netrc_auth(index) or ("", "")
+                logins.append(_Login(_segments(index), _basic(user, password) if user or password else None))
+        return logins
 
     def _pool(self, url: str, origin: _Origin) -> urllib3.PoolManager:
-        proxy = self._proxy(url)
-        trusted = bool({origin[1], f"{origin[1]}:{origin[2]}"} & self.settings.trusted_hosts)
-        if (proxy, trusted) not in self._pools:
-            self._pools[proxy, trusted] = self._new_pool(proxy, trusted=trusted)
-        return self._pools[proxy, trusted]
+        near = is_near(url)
+        settings = PipSettings() if near else self.settings
+        proxy = self._proxy(url, settings)
+        trusted = bool({origin[1], f"{origin[1]}:{origin[2]}"} & settings.trusted_hosts)
+        if (proxy, trusted, near) not in self._pools:
+            self._pools[proxy, trusted, near] = self._new_pool(proxy, settings, trusted=trusted, near=near)
+        return self._pools[proxy, trusted, near]
 
-    def _proxy(self, url: str) -> str | None:
+    @staticmethod
+    def _proxy(url: str, settings: PipSettings) -> str | None:
         from requests.utils import get_environ_proxies, select_proxy
 
-        found = self.settings.proxy or select_proxy(url, get_environ_proxies(url))
+        found = settings.proxy or select_proxy(url, get_environ_proxies(url))
         return None if not found else str(found) if "://" in found else f"http://{found}"
 
-    def _new_pool(self, proxy: str | None, *, trusted: bool) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"num_pools": 64, "maxsize": self._connections, "timeout": self._timeout}
+    def _new_pool(self, proxy: str | None, settings: PipSettings, *, trusted: bool, near: bool) -> urllib3.PoolManager:
+        connect, read = self._timeout
+        timeout = urllib3.Timeout(connect=connect, read=settings.timeout or read)
+        options: dict[str, Any] = {"num_pools": 64, "maxsize": self._connections, "timeout": timeout}
         if trusted:  # as for pip, whose setting it is
             urllib3.disable_warnings(InsecureRequestWarning)
             options["cert_reqs"] = "CERT_NONE"
-        else:
+        elif not near:
             options["ssl_context"] = self._tls()
         if proxy is None:
             return urllib3.PoolManager(**options)
@@ -493,6 +513,44 @@ def _origin(url: str) -> _Origin:
             "looking at the index", without_credentials(url), problem, "Check the index setting."
         ) from error
     return parts.scheme, (parts.hostname or "").lower(), port
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """What the requests below an index are sent with.
+
+    :param path: the segments of the index's path.
+    :param authorization: the header, or None where there are no credentials; never shown.
+    """
+
+    path: tuple[str, ...]
+    authorization: str | None = field(repr=False)
+
+
+def _segments(url: str) -> tuple[str, ...]:
+    """Return the segments of a URL's path as a server understands them: decoded, without ``.`` and ``..``."""
+    return tuple(filter(None, posixpath.normpath(unquote(urlsplit(url).path)).split("/")))
+
+
+def _authorization(url: str, logins: Sequence[_Login]) -> dict[str, str]:
+    """Return the header with the credentials of the index that ``url`` belongs to: the one with the longest path above it.
+
+    What lies below no index (``/packages/`` beside ``/simple/``) belongs to the index that it has the longest way in
+    common with, as for pip. If two are alike in that and differ in their credentials, it gets none: it may be either's.
+    """
+    asked = _segments(url)
+    above = [login for login in logins if login.path == asked[: len(login.path)]]
+    shared = {login: _common(login.path, asked) for login in above or logins}
+    longest = max(shared.values(), default=0)
+    found = [login.authorization for login, count in shared.items() if count == longest]
+    if above:
+        del found[1:]  # the same URL twice: the first counts, as it serves every project of both
+    return {"Authorization": found[0]} if len(set(found)) == 1 and found[0] else {}
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many segments two paths begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _basic(user: str, password: str) -> str:

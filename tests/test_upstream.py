@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -37,10 +38,12 @@ SDIST_PATH = f"/files/foo/{SDIST}"
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pip_settings.forget()
     for name in list(os.environ):
         if name.upper().startswith("PIP_") or name.lower().endswith("_proxy") or name.endswith("_CA_BUNDLE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 @pytest.fixture
@@ -492,6 +495,55 @@ def test_of_two_indexes_each_gets_its_own_credentials() -> None:
         assert one.log[-1].headers["authorization"] != two.log[-1].headers["authorization"]
 
 
+def sent_to(index: FakeIndex, indexes: list[str], *paths: str) -> list[str | None]:
+    """Return who is logged in, and how, at each of the paths of an index's host that has several indexes."""
+    with Upstream(indexes, retries=0) as upstream:
+        for path in paths:
+            with pytest.raises(UpstreamError):
+                upstream.read(f"{index.origin}{path}", limit=1)
+    sent = [request.headers.get("authorization") for request in index.log]
+    return [None if one is None else base64.b64decode(one.removeprefix("Basic ")).decode() for one in sent]
+
+
+def at(index: FakeIndex, login: str, path: str) -> str:
+    return index.origin.replace("//", f"//{login}@" if login else "//") + path
+
+
+def test_each_index_of_one_host_gets_its_own_credentials_and_never_anothers(index: FakeIndex) -> None:
+    indexes = [at(index, "", "/team-a"), at(index, "b:2", "/team-b"), at(index, "c:3", "/team-b/inner/")]
+    with Upstream(indexes, retries=0) as upstream, pytest.raises(UpstreamError, match="no such project"):
+        upstream.page("zzz", None)
+    sent = [(request.path, request.headers.get("authorization")) for request in index.log]
+    assert [path for path, _ in sent] == ["/team-a/zzz/", "/team-b/zzz/", "/team-b/inner/zzz/"]
+    assert [None if one is None else base64.b64decode(one[6:]).decode() for _, one in sent] == [None, "b:2", "c:3"]
+
+
+@pytest.mark.parametrize(
+    ("path", "login"),
+    [
+        ("/team-a/simple/foo/", "a:1"),
+        ("/team-b/simple/foo/", "b:2"),
+        ("/team-b/packages/foo-1.0.whl", "b:2"),  # below no index: nearest to team-b's
+        ("/packages/foo-1.0.whl", None),  # may be either's
+        ("/team-bb/simple/foo/", None),  # begins alike, and is another folder
+        ("/team-b/../team-a/simple/foo/", "a:1"),  # as it will be sent, and as a server reads it
+        ("/team-b/simple/%2e%2e/%2E%2E/team-a/simple/", "a:1"),
+    ],
+)
+def test_a_url_gets_the_credentials_of_the_index_that_it_belongs_to(
+    index: FakeIndex, path: str, login: str | None
+) -> None:
+    indexes = [at(index, "a:1", "/team-a/simple/"), at(index, "b:2", "/team-b/simple/")]
+    assert sent_to(index, indexes, path) == [login]
+
+
+def test_files_beside_the_only_index_of_a_host_get_its_credentials(index: FakeIndex) -> None:
+    assert sent_to(index, [at(index, "a:1", "/team-a/simple/")], "/packages/foo-1.0.whl") == ["a:1"]
+    index.log.clear()
+    alike = [at(index, "a:1", "/one/"), at(index, "a:1", "/two/")]
+    assert sent_to(index, alike, "/packages/foo-1.0.whl") == ["a:1"]
+
+
 def test_credentials_that_a_page_or_redirect_brings_are_not_used(index: FakeIndex, upstream: Upstream) -> None:
     index.fault("/simple/foo/", "redirect", to=index.url_with("evil", "x") + "bar/")
     page = page_of(upstream)
@@ -893,15 +945,11 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     def write(**settings: str) -> None:
         lines = [f"{key.replace('_', '-')} = {value}" for key, value in settings.items()]
         path.write_text("\n".join(["[global]", *lines, ""]))
-        forget()
-
-    def forget() -> None:
-        pip_settings._configuration.cache_clear()
-        pip_settings._pip.cache_clear()
+        pip_settings.forget()
 
     write()
     yield write
-    forget()
+    pip_settings.forget()
 
 
 def has_pip() -> bool:
@@ -967,7 +1015,7 @@ def test_a_proxy_is_used_and_gets_no_credentials_of_the_index(monkeypatch: pytes
 
 def test_certificates_that_can_not_be_read_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
-    with Upstream(["http://127.0.0.1:9/simple/"]) as upstream, pytest.raises(UpstreamError, match="PIP_CERT"):
+    with Upstream(["https://127.0.0.1:9/simple/"]) as upstream, pytest.raises(UpstreamError, match="PIP_CERT"):
         upstream.page("foo", None)
 
 
