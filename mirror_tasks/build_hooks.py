@@ -68,9 +68,20 @@ def _unpack(sdist: Path, folder: Path) -> Path:
             archive.extractall(folder)  # noqa: S202 - zipfile keeps every path below the folder
     else:
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
+            _extract(archive, folder)
     tops = [path for path in folder.iterdir() if path.is_dir()]
     return tops[0] if len(tops) == 1 else folder
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack a tar; filters are there from Python 3.10.12, 3.11.4 and 3.12 on."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    members = archive.getmembers()
+    for member in members:
+        member.mode |= 0o700 if member.isdir() else 0o600
+    archive.extractall(folder, members)  # noqa: S202 - as said above, they were checked
 
 
 def _backend_path(source: Path) -> list[str] | None:

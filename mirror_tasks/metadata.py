@@ -235,7 +235,7 @@ def wheel_metadata(archive: BinaryIO, filename: str) -> bytes:
     """Return the bytes of a wheel's METADATA.
 
     :param archive: the wheel, or a reader that fetches what is asked of it by ``seek`` and ``read``.
-    :raises MetadataError: the wheel has not exactly one ``.dist-info`` folder of its own release with one METADATA
+    :raises MetadataError: the wheel has not exactly one ``.dist-info`` folder of its own project with one METADATA
         in it, or is an archive that could be read in more than one way.
     """
     members = zip_members(archive, filename)
@@ -251,11 +251,11 @@ def wheel_metadata(archive: BinaryIO, filename: str) -> bytes:
 def _dist_info(members: Sequence[Member], filename: str) -> str:
     tops = dict.fromkeys(member.path.partition("/")[0] for member in members)
     folders = [top for top in tops if top.lower().endswith(".dist-info")]
-    if len(folders) != 1:
+    if len(folders) != 1 or not folders[0].endswith(".dist-info"):  # installers find it in lower case only
         raise broken(filename, f"expected one .dist-info folder, found {', '.join(folders[:3]) or 'none'}")
-    name, _, version = _stem(filename).partition("-")
-    if not _is_release(folders[0][: -len(".dist-info")], name, version, filename):
-        raise broken(filename, f"its .dist-info folder is of another release: {folders[0]}")
+    # The rule of pip and uv. Which release it is, METADATA says: the folder may spell the version otherwise.
+    if not canonicalize_name(folders[0]).startswith(canonicalize_name(filename.partition("-")[0])):
+        raise broken(filename, f"its .dist-info folder is of another project: {folders[0]}")
     return folders[0]
 
 

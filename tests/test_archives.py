@@ -182,9 +182,19 @@ def test_a_wheel_without_metadata_is_refused() -> None:
     assert "expected one .dist-info folder, found none" in why_wheel(wheel_of((f"deeper/{INFO}/METADATA", METADATA)))
 
 
-@pytest.mark.parametrize("folder", ["evil-1.0.dist-info", "foo_bar-2.0.dist-info", "foo_bar.dist-info", ".dist-info"])
-def test_a_wheel_whose_folder_is_of_another_release_is_refused(folder: str) -> None:
-    assert f"another release: {folder}" in why_wheel(wheel_of((f"{folder}/METADATA", METADATA)))
+@pytest.mark.parametrize("folder", ["evil-1.0.dist-info", "foo-1.0.dist-info", ".dist-info"])
+def test_a_wheel_whose_folder_is_of_another_project_is_refused(folder: str) -> None:
+    assert f"another project: {folder}" in why_wheel(wheel_of((f"{folder}/METADATA", METADATA)))
+
+
+def test_a_folder_in_capitals_is_refused_as_installers_refuse_it() -> None:
+    assert "expected one .dist-info folder" in why_wheel(wheel_of((f"{INFO.upper()}/METADATA", METADATA)))
+
+
+# What pip and uv install; which release it is, METADATA says.
+@pytest.mark.parametrize("folder", ["foo_bar-0.9.dist-info", "foo_bar-one.dist-info", "foo_bar.dist-info"])
+def test_a_folder_of_the_wheel_may_spell_its_version_otherwise(folder: str) -> None:
+    assert metadata_of(wheel_of((f"{folder}/METADATA", METADATA))) == METADATA
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../evil.py", "foo_bar/../../evil.py", "foo_bar/.."])

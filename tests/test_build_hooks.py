@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def read(path: Path) -> CoreMetadata:
 
 
 def test_a_backend_is_asked_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    filename, content = asking_sdist(ASKING.format(trace=str(tmp_path / "trace")))
+    path = tmp_path / filename
+    path.write_bytes(content)
+    assert ask_backend(path, read(path), None) == ("tool>=2",)
+
+
+@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
+def test_a_backend_is_asked_also_by_a_python_whose_tarfile_has_no_filters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
     filename, content = asking_sdist(ASKING.format(trace=str(tmp_path / "trace")))
     path = tmp_path / filename
     path.write_bytes(content)
