@@ -65,12 +65,8 @@ class Explainer:
         yield f"{release.name} is in the mirror ({readable(size)})."
         told = {environment: tuple(self._presence(release, environment)) for environment in release.installs}
         yield from _grouped(told)
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for filename, reason in release.left_out.items():
-            by_reason[reason].append(filename)
-        for reason, filenames in sorted(by_reason.items()):
-            more = f" and {len(filenames) - 1} more" if len(filenames) > 1 else ""
-            yield f"  left out: {filenames[0]}{more}: {reason}"
+        yield from _by_reason("warning", release.warnings)
+        yield from _by_reason("left out", release.left_out)
 
     def _presence(self, release: PlannedRelease, environment: str) -> Iterator[str]:
         yield f"an installer takes {release.installs[environment]}"
@@ -231,6 +227,16 @@ class Explainer:
             for required in release.required:
                 needs[required.by].add(release.name)
         return needs
+
+
+def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each reason, with the first of the files that have it and how many more there are."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for filename, reason in reasons.items():
+        by_reason[reason].append(filename)
+    for reason, filenames in sorted(by_reason.items()):
+        more = f" and {len(filenames) - 1} more" if len(filenames) > 1 else ""
+        yield f"  {what}: {filenames[0]}{more}: {reason}"
 
 
 def _grouped(told: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -19,8 +19,9 @@ from packaging.version import Version
 from mirror_tasks.closure import Chosen, Closure, Unusable
 from mirror_tasks.completion import Completed, Completion, Unsolved
 from mirror_tasks.files import to_json
+from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
-from mirror_tasks.selection import refusal
+from mirror_tasks.selection import python_warning, refusal
 
 FORMAT = 2
 
@@ -60,6 +61,7 @@ class PlannedRelease:
 
     :param installs: the file that an installer would take, by environment.
     :param left_out: the rule that left a file of the release out, by file name.
+    :param warnings: what is wrong with a file that is taken all the same, by file name.
     """
 
     project: str
@@ -67,6 +69,7 @@ class PlannedRelease:
     installs: Mapping[str, str]
     required: tuple[Required, ...]
     left_out: Mapping[str, str]
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -257,7 +260,7 @@ def _planned_release(
 ) -> PlannedRelease:
     project = closure.projects[name]
     assert isinstance(project, Project), "a release was chosen from its project's page"
-    included = {filename for chosen in chosen_by.values() for filename in chosen.files}
+    included = {filename: file for chosen in chosen_by.values() for filename, file in chosen.files.items()}
     left_out = {
         file.filename: _why_left_out(closure, file, chosen_by)
         for file in project.files(version)
@@ -266,7 +269,15 @@ def _planned_release(
     prefixes = (f"{name}-{version}", f"{name.replace('-', '_')}-{version}")
     left_out.update((filename, reason) for filename, reason in project.skipped if filename.lower().startswith(prefixes))
     installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}
-    return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())))
+    warnings = {filename: text for filename, file in sorted(included.items()) if (text := _warning(closure, file))}
+    return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())), warnings)
+
+
+def _warning(closure: Closure, file: File) -> str | None:
+    metadata = closure.metadata.get(file.filename)
+    return python_warning(
+        file.requires_python, metadata.requires_python if isinstance(metadata, CoreMetadata) else None
+    )
 
 
 def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen]) -> str:

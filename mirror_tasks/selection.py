@@ -81,10 +81,17 @@ def check_python(requires_python: str | None, python: Version) -> str | None:
     if not requires_python:
         return None
     specifier = parse_specifier(requires_python)
-    if specifier is None:
-        return f"Requires-Python {requires_python!r} is not a valid specifier"
-    if not specifier.contains(python, prereleases=True):
-        return f"Requires-Python {requires_python} leaves out {python}"
+    # pip takes a file whose Requires-Python it can't parse, with a warning; uv repairs it, or refuses the file
+    if specifier is None or specifier.contains(python, prereleases=True):
+        return None
+    return f"Requires-Python {requires_python} leaves out {python}"
+
+
+def python_warning(*requires_python: str | None) -> str | None:
+    """Return what is to be said of a file whose Requires-Python, by its page or by its metadata, keeps no Python out."""
+    for text in requires_python:
+        if text and parse_specifier(text) is None:
+            return f"Requires-Python {text!r} is no valid specifier: taken as pip takes it, with a warning; uv may refuse it"
     return None
 
 

@@ -33,6 +33,10 @@ def test_the_plan_names_the_files_and_what_was_left_out(name: str, tmp_path: Pat
     left_out = {filename: reason for release in plan.releases for filename, reason in release.left_out.items()}
     for filename, reason in described.get("left_out", {}).items():
         assert reason in left_out[filename]
+    warnings = {filename: text for release in plan.releases for filename, text in release.warnings.items()}
+    assert set(described.get("warnings", {})) <= set(warnings)
+    for filename, text in warnings.items():
+        assert described["warnings"][filename] in text
 
 
 @pytest.mark.parametrize("name", worlds.names("closure"))

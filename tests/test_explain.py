@@ -16,13 +16,14 @@ WORLD = {
         "linux": {"python": "3.12.1", "platform": "linux-x86_64"},
         "windows": {"python": "3.10.1", "platform": "windows-amd64"},
     },
-    "requirements": ["app", "litellm", "tool[x]"],
+    "requirements": ["app", "litellm", "tool[x]", "old"],
     "index": {
         "app": {"2": {"requires": ["lib>=1"], "files": ["py3-none-any", "cp39-cp39-win32", "sdist"]}, "1": {}},
         "lib": {"3": {"requires_python": ">=3.11"}, "2": {}, "1": {"yanked": "broken"}},
         "litellm": {"2": {"requires": ["lib>9"]}, "1": {}},
         "tool": {"1": {"extras": ["x"], "requires": ["app; extra == 'x'"]}},
         "unneeded": {"1": {}},
+        "old": {"1": {"requires_python": ">=3.6.*"}},
     },
 }
 
@@ -56,6 +57,7 @@ QUESTIONS = {
     "lib-7": ["The index has no usable file of it; nearest: 3."],
     "litellm-1": ["to complete it (lacking: lib>9 required by litellm-2)"],
     "unneeded": ["nothing that mirror.yaml requires needs it", "The index has it, newest 1", "- unneeded"],
+    "old": ["warning: old-1-py3-none-any.whl and 1 more: Requires-Python '>=3.6.*' is no valid specifier"],
     "nowhere": ["nowhere is not in the mirror"],
     "app-2-cp39-cp39-win32.whl": ["was left out of app-2: no tag in common", "add an environment"],
     "app-2-py3-none-any.whl": ["is in the mirror, for linux, windows"],
