@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from mirror_tasks.requirement_files import (
     relative,
 )
 
-__all__ = ["KEYS", "REQUIREMENT_KEYS", "Config", "RequestedRequirement", "Root", "load"]
+__all__ = ["INDEX_KEYS", "KEYS", "REQUIREMENT_KEYS", "Config", "Index", "RequestedRequirement", "Root", "load"]
 
 KEYS = (
     "output",
@@ -46,12 +46,32 @@ KEYS = (
 REQUIREMENT_KEYS = ("require", "file", "wanted", "versions")
 """The keys of an entry under ``requirements:`` that is not just text."""
 
+INDEX_KEYS = ("url", "hashes", "missing")
+"""The keys of an entry under ``index:`` that is not just a URL."""
+
+# Statuses that say what has to change before the same request is answered: none of them can mean "not here".
+_NEVER_MISSING = frozenset({407, 408, 421, 425, 426, 429, 431})
+
 _LARGEST = 1 << 20  # bytes
 _MOST_NODES = 1 << 20  # scalars, lists and mappings, with every alias written out
 
 _EXAMPLE = """
     environments:
       server: {python: "3.12", platform: linux-x86_64, glibc: "2.28"}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One entry under ``index:``.
+
+    :param url: as the user wrote it. Never shown: it may carry credentials.
+    :param hashes_required: files for which its pages give no sha256 are left out.
+    :param missing: statuses, besides 404 and 410, with which it says that it does not have a project.
+    """
+
+    url: str = field(repr=False)
+    hashes_required: bool = False
+    missing: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +95,7 @@ class Config:
     """What ``mirror.yaml`` says; paths are absolute.
 
     :param state: the folder of pages, records and doit's database.
-    :param indexes: URLs, the first that has a project serves it; None: what pip uses here. Never shown: they may
-        carry credentials.
+    :param indexes: the first that has a project serves it; None: what pip uses here.
     :param environments: in the order of the file.
     :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
     :param workers: tasks at once, 1 to 64.
@@ -87,7 +106,7 @@ class Config:
     path: Path
     output: Path
     state: Path
-    indexes: tuple[str, ...] | None = field(repr=False)
+    indexes: tuple[Index, ...] | None
     environments: tuple[Environment, ...]
     roots: tuple[Root, ...]
     versions: str | int
@@ -250,18 +269,45 @@ class _Reader:
             self.block.fault("output", f"expected a folder, found the file {output}")
         return output
 
-    def _indexes(self) -> tuple[str, ...] | None:
+    def _indexes(self) -> tuple[Index, ...] | None:
         value = self.block.get("index")
         if value is None:
             return None
-        urls = value if isinstance(value, list) else [value]
-        if not urls:
+        entries = value if isinstance(value, list) else [value]
+        if not entries:
             self.block.fault("index", "expected a URL, or a list of URLs, found an empty list")
-        for position, url in enumerate(urls):
-            if not _is_index_url(url):  # what it is is not shown: a misspelt URL may carry a password all the same
-                key = f"index[{position}]" if isinstance(value, list) else "index"
-                self.block.fault(key, "expected a URL such as https://index.example.com/simple/")
-        return tuple(dict.fromkeys(url.strip() for url in urls if isinstance(url, str)))
+        found: dict[str, Index] = {}
+        for position, entry in enumerate(entries):
+            key_path = f"index[{position}]" if isinstance(value, list) else "index"
+            index = self._index(entry, key_path)
+            if index and found.setdefault(index.url, index) != index:
+                self._fault(key_path, "this URL is listed already, with other keys; keep one of them")
+        return tuple(found.values())
+
+    def _index(self, entry: object, key_path: str) -> Index | None:
+        """Return one entry; None for one without a URL."""
+        if not isinstance(entry, dict):
+            return self._index_at(entry, key_path, Index(""))
+        block = Block(entry, key_path, self.faults)
+        block.only(INDEX_KEYS)
+        required = block.choice("hashes", None, ("required",)) == "required"
+        return self._index_at(entry.get("url"), block.path("url"), Index("", required, self._missing(block)))
+
+    def _index_at(self, url: object, key_path: str, index: Index) -> Index | None:
+        if _is_index_url(url):
+            return replace(index, url=str(url).strip())
+        # What it is is not shown: a misspelt URL may carry a password all the same.
+        self._fault(key_path, "expected a URL such as https://index.example.com/simple/")
+        return None
+
+    def _missing(self, block: Block) -> frozenset[int]:
+        value = block.get("missing")
+        statuses = [] if value is None else value
+        if not isinstance(statuses, list) or not all(map(_may_mean_missing, statuses)):
+            problem = "expected a list of statuses from 400 to 499 that mean that a project is not there, such as [403]"
+            block.fault("missing", f"{problem}, found {show(value)}")
+            return frozenset()
+        return frozenset(statuses)
 
     def _environments(self) -> Iterator[Environment]:
         if not self.block.get("environments"):
@@ -381,6 +427,10 @@ class _Reader:
             self.block.fault("refresh", f"expected 0 or a time such as 30m, 12h or 7d, found {show(value)}")
             return 0.0
         return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _may_mean_missing(status: object) -> bool:
+    return type(status) is int and 400 <= status < 500 and status not in _NEVER_MISSING
 
 
 def _is_index_url(value: object) -> bool:

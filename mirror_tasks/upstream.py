@@ -20,7 +20,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -40,6 +40,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util.ssl_ import create_urllib3_context
 
+from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing, sha256_of
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
@@ -67,12 +68,17 @@ _MOST_REDIRECTS = 10
 _LONGEST_WAIT = 60.0  # seconds; who asks for more is asked again earlier, and given up after the last attempt
 _MOST_PAGE = 256 << 20  # bytes; the largest page known has about 20 MiB
 _AGAIN = "Nothing finished is lost: run again when it is well."
+_GONE = "It may have been removed upstream: run again to read its project's page anew."
 _ADVICE = {
     401: "Put the credentials into the index's URL or into netrc, as for pip.",
     403: "Check that the credentials in the index's URL or in netrc may read it.",
-    404: "It may have been removed upstream: run again to read its project's page anew.",
+    404: _GONE,
     407: "Check the proxy's credentials.",
+    410: _GONE,
+    451: "It may not be had from here for legal reasons: leave it out, or name another index.",
 }
+_REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
+_NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
 _CERTIFICATES = "Check the certificate settings (PIP_CERT, PIP_CLIENT_CERT, REQUESTS_CA_BUNDLE)."
 
 
@@ -121,11 +127,11 @@ class Page:
 class Way:
     """What another process has to know to go the same way to the same indexes, their credentials among it.
 
-    :param indexes: base URLs, as given.
+    :param indexes: as given.
     :param settings: pip's, found out once; None where all indexes are on this machine and need none.
     """
 
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
     settings: PipSettings | None
     connections: int
     timeout: tuple[float, float]
@@ -137,8 +143,9 @@ class Upstream:
 
     Nothing is opened or asked before the first request.
 
-    :param indexes: base URLs, in order: the first that has a project serves it, never a merge. None stands for
-        :func:`mirror_tasks.pip_settings.default_index`. ``file:`` URLs are read as pip reads them.
+    :param indexes: in order, each a base URL or that with what is said of it: the first that has a project serves it,
+        never a merge. None stands for :func:`mirror_tasks.pip_settings.default_index`. ``file:`` URLs are read as pip
+        reads them.
     :param connections: how many to keep open to one host: the number of threads.
     :param timeout: seconds to connect, and seconds without a byte.
     :param retries: how often a request is repeated after a failure that may pass.
@@ -148,7 +155,7 @@ class Upstream:
 
     def __init__(
         self,
-        indexes: Sequence[str] | None,
+        indexes: Sequence[str | Index] | None,
         *,
         connections: int = 32,
         timeout: tuple[float, float] = (10, 60),
@@ -162,7 +169,7 @@ class Upstream:
         self._closed = threading.Event()
         self._sleep = self._closed.wait if sleep is None else sleep
         self._lock = threading.Lock()
-        self._known_indexes: tuple[str, ...] = ()
+        self._known_indexes: tuple[Index, ...] = ()
         self._roads: _Roads | None = None
         self._road_settings = (connections, timeout)
         self._unreachable: set[_Origin] = set()
@@ -187,7 +194,7 @@ class Upstream:
         """
         connections, timeout = self._road_settings
         indexes = self._indexes()
-        settings = self._open_roads().settings if are_needed_for(indexes) else self._settings
+        settings = self._open_roads().settings if are_needed_for(self.indexes) else self._settings
         return Way(indexes, settings, connections, timeout, self._retries)
 
     def __enter__(self) -> Upstream:
@@ -206,9 +213,9 @@ class Upstream:
     @property
     def indexes(self) -> tuple[str, ...]:
         """The base URLs, each ending in a slash, without their credentials."""
-        return tuple(map(without_credentials, self._indexes()))
+        return tuple(without_credentials(index.url) for index in self._indexes())
 
-    def _indexes(self) -> tuple[str, ...]:
+    def _indexes(self) -> tuple[Index, ...]:
         with self._lock:
             if not self._known_indexes:
                 given = [default_index()] if self._given is None else self._given
@@ -221,15 +228,16 @@ class Upstream:
         :raises UpstreamError: it can't be had; its status is 404 if no index has the project, or if the index that had
             it has not: the next one's may be somebody else's project.
         """
-        for index in self.indexes:
-            url = f"{index}{name}/"
-            page = self._local_page(url) if self._is_file(url) else self._page(url, known)
+        for index in self._indexes():
+            base = without_credentials(index.url)
+            url = f"{base}{name}/"
+            page = self._local_page(url) if self._is_file(url) else self._page(url, known, index.missing)
             if isinstance(page, Page):
                 return _unless_unchanged(page, known)
             if page is not None:
                 return None
-            if known is not None and known.url.startswith(index):
-                raise _vanished(name, index)
+            if known is not None and known.url.startswith(base):
+                raise _vanished(name, base)
         problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
         advice = "Check the spelling."
         raise UpstreamError("fetching the page of", name, problem, advice, status=404)
@@ -275,17 +283,24 @@ class Upstream:
 
     # --- Pages and small files
 
-    def _page(self, url: str, known: Seen | None) -> Page | Seen | None:
-        """Return the page, what is known of it if it did not change, or None where there is none."""
+    def _page(self, url: str, known: Seen | None, missing: frozenset[int]) -> Page | Seen | None:
+        """Return the page, what is known of it if it did not change, or None where there is none.
+
+        :param missing: statuses that say so, besides those which always do.
+        """
         doing = "fetching the project page"
+        not_here = _NOT_HERE | missing
 
         def attempt() -> Page | Seen | None:
-            with self.ask(url, _PAGE_HEADERS, doing, (200, 304, 404), known) as answer:
+            with self.ask(url, _PAGE_HEADERS, doing, (200, 304, *not_here), known) as answer:
                 if answer.status == 304 and known is not None:
                     return known
-                return None if answer.status == 404 else _read_page(answer)
+                return None if answer.status in not_here else _read_page(answer)
 
-        return self.persist(attempt, doing, url)
+        try:
+            return self.persist(attempt, doing, url)
+        except UpstreamError as error:
+            raise _with_missing_named(error) from error
 
     @staticmethod
     def _local_page(url: str) -> Page | None:
@@ -376,10 +391,10 @@ class Upstream:
 
     def _open_roads(self) -> _Roads:
         if self._roads is None:
-            indexes = self._indexes()
+            urls = [index.url for index in self._indexes()]
             with self._lock:
                 if self._roads is None:
-                    self._roads = _Roads(indexes, self._settings, *self._road_settings)
+                    self._roads = _Roads(urls, self._settings, *self._road_settings)
         return self._roads
 
 
@@ -495,11 +510,12 @@ class _Roads:
         return self._context
 
 
-def _checked_index(index: str) -> str:
-    scheme, host, _ = _origin(index)
+def _checked_index(given: str | Index) -> Index:
+    index = Index(given) if isinstance(given, str) else given
+    scheme, host, _ = _origin(index.url)
     if scheme == "file" or (scheme in ("http", "https") and host):
-        return index.rstrip("/") + "/"
-    shown, problem = without_credentials(index), "expected a URL with http, https or file, found another"
+        return replace(index, url=index.url.rstrip("/") + "/")
+    shown, problem = without_credentials(index.url), "expected a URL with http, https or file, found another"
     raise UpstreamError("looking at the index", shown, problem, "Check the index setting.")
 
 
@@ -642,8 +658,20 @@ class _ComeBack(Exception):  # noqa: N818 -- an answer, which becomes an error o
 
 def _refusal(answer: Answer, doing: str) -> Exception:
     problem = f"expected an answer, found status {answer.status}"
-    error = UpstreamError(doing, answer.url, problem, _ADVICE.get(answer.status, _AGAIN), status=answer.status)
+    advice = _ADVICE.get(answer.status, _REFUSED if 400 <= answer.status < 500 and answer.status != 429 else _AGAIN)
+    error = UpstreamError(doing, answer.url, problem, advice, status=answer.status)
     return _ComeBack(error, answer.headers.get("Retry-After")) if answer.status in _COME_BACK else error
+
+
+def _with_missing_named(error: UpstreamError) -> UpstreamError:
+    """Some servers answer 403 or 401 for what they do not have, too; only the user knows if this one does."""
+    if error.status not in (401, 403):
+        return error
+    advice = (
+        f"{error.advice} If this index answers {error.status} for projects that it does not have, as object stores do, "
+        f"write in mirror.yaml: index: [{{url: …, missing: [{error.status}]}}, …]."
+    )
+    return UpstreamError(error.doing, error.subject, error.problem, advice, status=error.status)
 
 
 def _redirected(url: str, location: str, doing: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.config import KEYS, REQUIREMENT_KEYS, Config, load
+from mirror_tasks.config import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
 from mirror_tasks.environments import KEYS as ENVIRONMENT_KEYS
 from mirror_tasks.environments import PLATFORMS
 from mirror_tasks.errors import ConfigError
@@ -96,7 +96,7 @@ refresh: 12h
 """
     one = config(tmp_path, text, requirements_txt="flask\n-c c.txt", c_txt="flask<3", wanted_txt="rich\nblack")
     assert one.output == tmp_path / "out" / "here"
-    assert one.indexes == ("https://index.example.com/simple/", "file:///srv/simple/")
+    assert one.indexes == (Index("https://index.example.com/simple/"), Index("file:///srv/simple/"))
     assert [environment.name for environment in one.environments] == ["server", "laptop"]
     assert [root.name for root in one.roots] == [
         "requests>=2.24.0",
@@ -262,6 +262,17 @@ def test_the_message_has_the_file_the_number_of_faults_and_what_to_do(tmp_path: 
         (f"{WHOLE}\nindex: https://", "index: expected a URL such as"),
         (f"{WHOLE}\nindex: 'https://[bad'", "index: expected a URL such as"),
         (f"{WHOLE}\nindex: ['https://index.example.com/', 3]", "index[1]: expected a URL such as"),
+        (f"{WHOLE}\nindex: {{hashes: required}}", "index.url: expected a URL such as"),
+        (f"{WHOLE}\nindex: [{{url: 'https://index.example.com/', hashes: no}}]", "index[0].hashes: unknown value"),
+        (f"{WHOLE}\nindex: [{{url: 'https://index.example.com/', mising: [403]}}]", "index[0].mising: unknown key"),
+        *(
+            (f"{WHOLE}\nindex: [{{url: 'https://index.example.com/', missing: {wrong}}}]", "index[0].missing: expected")
+            for wrong in ("403", "['403']", "[200]", "[500]", "[429]", "[true]", "[[403]]", "{a: 403}")
+        ),
+        (
+            f"{WHOLE}\nindex: ['https://index.example.com/', {{url: 'https://index.example.com/', missing: [403]}}]",
+            "index[1]: this URL is listed already",
+        ),
         (f"{WHOLE}\n1: a", "1: unknown key 1"),
     ],
 )
@@ -270,6 +281,15 @@ def test_a_wrong_file_is_refused_with_its_key_path_and_what_was_expected(
 ) -> None:
     said = faults(tmp_path, text)
     assert any(line.startswith(expected) for line in said), said
+
+
+def test_what_is_said_of_an_index_stands_beside_its_url(tmp_path: Path) -> None:
+    entries = "[{url: 'https://a.example.com/', hashes: required, missing: [403, 401]}, 'https://b.example.com/']"
+    one = config(tmp_path, f"{WHOLE}\nindex: {entries}")
+    assert one.indexes == (
+        Index("https://a.example.com/", hashes_required=True, missing=frozenset({401, 403})),
+        Index("https://b.example.com/"),
+    )
 
 
 def test_without_environments_an_example_is_shown_that_can_be_pasted(tmp_path: Path) -> None:
@@ -376,7 +396,8 @@ SECRET = "hunter2"
     "text",
     [
         f"{WHOLE}\nindex: htps://user:{SECRET}@index.example.com/",
-        f"{WHOLE}\nindex: {{url: 'https://user:{SECRET}@index.example.com/'}}",
+        f"{WHOLE}\nindex: {{url: 'htps://user:{SECRET}@index.example.com/'}}",
+        f"{WHOLE}\nindex: {{url: 'https://user:{SECRET}@index.example.com/', hashes: no}}",
         f"{WHOLE}\nindex: https://user:{SECRET}@index.example.com/\nworkers: https://user:{SECRET}@index.example.com/",
         f"{WHOLE}\nworkers: [{{a: 'https://user:{SECRET}@index.example.com/'}}]",
         f"{WHOLE}\nrefresh: https://{'u' * 60}:{SECRET}@index.example.com/",
@@ -399,7 +420,7 @@ def test_no_fault_shows_a_password(tmp_path: Path, text: str) -> None:
 
 def test_a_configuration_does_not_show_the_password_of_its_index(tmp_path: Path) -> None:
     one = config(tmp_path, f"{WHOLE}\nindex: https://user:{SECRET}@index.example.com/simple/")
-    assert one.indexes == (f"https://user:{SECRET}@index.example.com/simple/",)
+    assert one.indexes == (Index(f"https://user:{SECRET}@index.example.com/simple/"),)
     assert SECRET not in repr(one)
     assert SECRET not in str(one)
 
@@ -598,7 +619,7 @@ def documented(level: str) -> list[str]:
 
 def test_every_key_is_documented_and_nothing_else() -> None:
     assert documented("##") == list(KEYS)
-    assert documented("###") == [*ENVIRONMENT_KEYS, *REQUIREMENT_KEYS]
+    assert documented("###") == [*INDEX_KEYS, *ENVIRONMENT_KEYS, *REQUIREMENT_KEYS]
 
 
 def test_every_key_is_documented_with_its_type_default_and_an_example() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from mirror_tasks import pip_settings
+from mirror_tasks.config import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.pages import File, parse_page
 from mirror_tasks.pip_settings import default_index
@@ -238,6 +239,54 @@ def test_an_index_in_trouble_does_not_hand_its_projects_to_the_next(status: int,
         assert theirs.log == []
 
 
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_index_that_has_no_such_project_lets_the_next_be_asked(status: int) -> None:
+    ours, theirs = FakeIndex({"foo": []}), FakeIndex({"foo": [("foo-1.0.tar.gz", b"theirs")]})
+    with ours, theirs, Upstream([ours.url, theirs.url]) as upstream:
+        ours.fault("/simple/foo/", "status", status=status)
+        assert set(files_of(upstream)) == {"foo-1.0.tar.gz"}
+
+
+def test_a_status_that_means_not_here_on_one_index_means_so_there_alone(waits: Waits) -> None:
+    ours, theirs = FakeIndex({"foo": []}), FakeIndex({"foo": [("foo-1.0.tar.gz", b"theirs")]})
+    with ours, theirs, Upstream([Index(ours.url, missing=frozenset({403})), theirs.url]) as upstream:
+        ours.fault("/simple/foo/", "status", status=403)
+        assert set(files_of(upstream)) == {"foo-1.0.tar.gz"}
+        theirs.fault("/simple/foo/", "status", status=403)
+        with pytest.raises(UpstreamError) as failed:
+            upstream.page("foo", None)
+    assert failed.value.status == 403
+    assert waits == []
+
+
+def test_an_index_that_answers_so_for_what_it_had_is_not_taken_to_lack_it() -> None:
+    ours, theirs = FakeIndex({"foo": [("foo-1.0.tar.gz", b"ours")]}), FakeIndex({"foo": []})
+    with ours, theirs, Upstream([Index(ours.url, missing=frozenset({403})), theirs.url]) as upstream:
+        page = page_of(upstream)
+        ours.fault("/simple/foo/", "status", status=403)
+        with pytest.raises(UpstreamError, match="as when it was last seen"):
+            upstream.page("foo", page.seen)
+        assert theirs.log == []
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, r"missing: \[401\]"),
+        (403, r"missing: \[403\]"),
+        (400, "refused again"),
+        (451, "legal reasons"),
+        (500, "run again"),
+    ],
+)
+def test_the_advice_fits_the_status_of_a_page(
+    status: int, advice: str, index: FakeIndex, upstream: Upstream, waits: Waits
+) -> None:
+    index.fault("/simple/foo/", "status", status=status)
+    with pytest.raises(UpstreamError, match=advice):
+        upstream.page("foo", None)
+
+
 def test_a_page_of_another_index_is_not_asked_for_as_if_it_were_known(index: FakeIndex, upstream: Upstream) -> None:
     elsewhere = Page("https://index.example.com/simple/foo/", JSON, '"x"', None, b"{}")
     upstream.page("foo", elsewhere.seen)
@@ -311,7 +360,7 @@ def test_what_may_pass_is_tried_again(status: int, index: FakeIndex, upstream: U
     assert waits == [0.5, 1.0]
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 410, 451, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 451, 501])
 def test_what_will_not_pass_is_not_tried_again(status: int, index: FakeIndex, upstream: Upstream, waits: Waits) -> None:
     index.fault("/simple/foo/", "status", status=status)
     with pytest.raises(UpstreamError) as failed:

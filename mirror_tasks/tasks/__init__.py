@@ -17,7 +17,7 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 from doit.task import Task
 
 from mirror_tasks import pip_settings
-from mirror_tasks.config import load
+from mirror_tasks.config import Config, load
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.tasks.parts import creator
 
@@ -36,7 +36,7 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         loaded = load(path) if path.exists() else None
     except ConfigError as error:
         raise InvalidDodoFile(str(error)) from None
-    asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(loaded.indexes)
+    asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(_urls(loaded))
     # Only now: pip takes as long to answer as all of this takes to be imported.
     from mirror_tasks.reporter import Reporter
     from mirror_tasks.tasks import graph, verb_tasks
@@ -57,6 +57,10 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
     found.update({f"task_{name}": made for name, made in mirror.creators().items()})
     found["DOIT_CONFIG"] = mirror.doit_config()
     return found
+
+
+def _urls(config: Config) -> tuple[str, ...] | None:
+    return None if config.indexes is None else tuple(index.url for index in config.indexes)
 
 
 def _config_path(config: str | os.PathLike[str] | None) -> Path:
