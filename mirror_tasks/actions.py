@@ -23,6 +23,7 @@ from mirror_tasks.files import (
     Ledger,
     fields_of,
     have_folder,
+    holds,
     read_or_none,
     replacing,
     sha256_of_bytes,
@@ -30,7 +31,7 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
-from mirror_tasks.layout import beside, manifest_paths, package_path
+from mirror_tasks.layout import beside, manifest_paths, package_path, withdraw
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.people_pages import assets, project_path, with_packed
@@ -123,7 +124,7 @@ class Actions:
         return RECEIVING.call(read_remote_wheel, self._upstream.way, file, keep)
 
     def _read_local(self, path: Path) -> Wheel:
-        return self._sealed(path, READING.call(read_wheel, path))
+        return self._sealed(path, READING.call(read_wheel, path, self.config.output))
 
     def _sealed(self, path: Path, read: Wheel) -> Wheel:
         """Remember that what stands beside a wheel was read from it."""
@@ -154,7 +155,8 @@ class Actions:
             self.ledger.seal(path, file.hashes["sha256"])
 
     def _fetch_wheel(self, file: File, path: Path) -> Wheel:
-        read = RECEIVING.call(fetch_wheel, self._upstream.way, file, path, progress=self.tally.received)
+        way, output = self._upstream.way, self.config.output
+        read = RECEIVING.call(fetch_wheel, way, file, path, output, progress=self.tally.received)
         self.ledger.seal(path, file.hashes["sha256"])
         return self._sealed(path, read)
 
@@ -206,7 +208,7 @@ class Actions:
         """
         path = self.package_path(file.project, file.filename)
         return self.ledger.known(path) == file.sha256 and (
-            not is_wheel(file.filename) or self.ledger.known(beside(path)) is not None or not beside(path).exists()
+            not is_wheel(file.filename) or self.ledger.known(beside(path)) is not None or not _stands(beside(path))
         )
 
     def is_held(self, file: PlannedFile) -> bool:
@@ -239,25 +241,35 @@ class Actions:
             self._bring(file, self.package_path(file.project, file.filename))
 
     def _bring(self, file: PlannedFile, path: Path) -> None:
+        self._tell_altered([path, beside(path)])
         there = self._local(file.project, upstream_file(file))
         if there is None:
-            held = self.records.held_path(file.filename)
-            there = held if part_of(held, file.sha256).exists() else path  # what was begun goes on where it was
+            there = self._where_to_fetch(file, path)
             self._fetch(upstream_file(file), there)
         record = self.records.metadata(file.filename, file.sha256) if is_wheel(file.filename) else None
         said = self._metadata_beside(file, record, there) if is_wheel(file.filename) else None
         with self._computing:
             have_folder(path.parent)
+            if there != path and _stands(path):
+                withdraw(self.config.output)
             if is_wheel(file.filename):
                 self._publish_metadata(file, record, said, there, path)
             if there != path:
                 move(there, path)
             self.ledger.seal(path, file.sha256)
 
+    def _where_to_fetch(self, file: PlannedFile, path: Path) -> Path:
+        """Return where a file is fetched: at its place, unless it was begun elsewhere, or something stands there.
+
+        What stands there, and what says that the mirror is whole, then stay until all of the new file is there.
+        """
+        held = self.records.held_path(file.filename)
+        return held if _stands(path) or part_of(held, file.sha256).exists() else path
+
     def _is_right(self, path: Path, sha256: str, size: int | None) -> bool:
         """Say if the file at ``path`` is the right one; it is hashed only if nobody did since it was written."""
         try:
-            return (size is None or path.stat().st_size == size) and self.ledger.sha256(path) == sha256
+            return (size is None or path.stat().st_size == size) and self.ledger.is_right(path, sha256)
         except OSError:
             return False
 
@@ -287,7 +299,9 @@ class Actions:
         :param there: where the wheel is; ``path`` is its place.
         """
         if said is None:
-            beside(path).unlink(missing_ok=True)
+            if _stands(beside(path)):
+                withdraw(self.config.output)
+                beside(path).unlink()
             return
         if record and record.metadata_sha256 and record.metadata_sha256 != said:
             raise IntegrityError(
@@ -297,6 +311,8 @@ class Actions:
                 f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
             )
         if there != path:
+            if _stands(beside(path)):
+                withdraw(self.config.output)
             move(beside(there), beside(path))
             self.ledger.seal(beside(path), said)
 
@@ -325,16 +341,43 @@ class Actions:
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
         published = [self._published(file) for file in plan.by_project[name]]
+        self._tell_altered(self.project_targets(name))
         self.ledger.seal_all(RECEIVING.call(publish_project, self._site_of(plan), name, published))
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self.package_path(file.project, file.filename)
-        has_metadata = is_wheel(file.filename) and beside(path).exists()
-        metadata = self.ledger.sha256(beside(path)) if has_metadata else None
-        return PublishedFile(file, path.stat().st_size, metadata)
+        has_metadata = is_wheel(file.filename) and _stands(beside(path))
+        return PublishedFile(file, path.stat().st_size, self._made(beside(path)) if has_metadata else None)
+
+    def _tell_altered(self, paths: Iterable[Path]) -> None:
+        """Tell of published files that were altered since they were made, or replaced by links; they are made anew."""
+        altered = [self._relative(path) for path in paths if _stands(path) and self._is_altered(path)]
+        if altered:
+            self.tally.note(f"repaired, since it was altered after it was made: {', '.join(altered)}")
+
+    def _is_altered(self, path: Path) -> bool:
+        made = self.ledger.made(path)
+        return made is not None and not self.ledger.is_right(path, made)
+
+    def _made(self, path: Path) -> str:
+        """Return the hash that a published file was made with.
+
+        What is found is never taken for what was made: it would be published as right from then on.
+
+        :raises IntegrityError: something else stands there.
+        """
+        made = self.ledger.made(path)
+        if made and self.ledger.is_right(path, made):
+            return made
+        withdraw(self.config.output)
+        problem = f"expected what was made there in this run (sha256 {made}), found something else"
+        raise IntegrityError(
+            "finishing", str(path), problem, "Run again: it is made anew. Let nothing else write there."
+        )
 
     def publish_root(self, plan: Plan) -> None:
         """Write the page that lists the projects, for clients and for people."""
+        self._tell_altered(self.root_targets())
         self.ledger.seal_all(RECEIVING.call(publish_root, self._site_of(plan)))
 
     def _site_of(self, plan: Plan) -> Site:
@@ -359,11 +402,20 @@ class Actions:
     def publish_server(self) -> None:
         """Put ``server.py`` into the mirror."""
         content = {"server.py": server_template().read_bytes()}
+        self._tell_altered([self.config.output / "server.py"])
         self.ledger.seal_all(publish(self.config.output, self.config.output, content))
 
     def server_is_published(self) -> bool:
         """Say if the mirror has this version's ``server.py``."""
-        return read_or_none(self.config.output / "server.py") == server_template().read_bytes()
+        return holds(self.config.output / "server.py", server_template().read_bytes())
+
+    def as_made(self, paths: Iterable[Path]) -> str | None:
+        """Return a digest of published files as they were made, or None if one of them is not as it was made any more.
+
+        No content is read, so that it costs next to nothing.
+        """
+        known = [self.ledger.known(path) for path in paths]
+        return None if None in known else sha256_of_bytes(" ".join(map(str, known)).encode())
 
     def manifest_paths(self) -> tuple[Path, Path]:
         """Where ``mirror.json`` and ``SHA256SUMS`` stand."""
@@ -371,14 +423,36 @@ class Actions:
 
     def write_manifest(self, plan: Plan) -> None:
         """Write ``mirror.json`` and ``SHA256SUMS``, last of all: a directory that has them is whole."""
+        self._check_folders(plan)
         summary, sums = self.manifest_paths()
-        write_if_changed(summary, to_json(self._summary(plan)))
-        paths = (summary, *self._published_paths(plan))
-        lines = sorted((self._relative(path), self.ledger.sha256(path)) for path in paths)
+        made = {path: self._made(path) for path in self._published_paths(plan)}
+        about = to_json(self._summary(plan))
+        made[summary] = sha256_of_bytes(about)
+        lines = sorted((self._relative(path), sha256) for path, sha256 in made.items())
         content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
-        if read_or_none(sums) != content:
-            self._sweep()
-            write_whole(sums, content)
+        if holds(sums, content) and holds(summary, about):
+            return
+        withdraw(self.config.output)
+        self._sweep()
+        write_whole(summary, about)
+        write_whole(sums, content)
+
+    def _check_folders(self, plan: Plan) -> None:
+        """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
+
+        :raises IntegrityError: a folder is a link.
+        """
+        folders = {path.parent for path in self._published_paths(plan)}
+        folders |= {folder.parent for folder in folders}
+        for folder in sorted(folders - {self.config.output, self.config.output.parent}):
+            if folder.is_symlink():
+                withdraw(self.config.output)
+                raise IntegrityError(
+                    "finishing",
+                    str(folder),
+                    f"expected a folder, found a link to {folder.readlink()}, which the mirror's server does not follow",
+                    "Put the folder itself in its place (a bind mount may be one), then run again.",
+                )
 
     def _sweep(self) -> None:
         """Delete what a killed run left half-written; all that is wanted is there when this is called."""
@@ -396,7 +470,7 @@ class Actions:
         for file in plan.files:
             path = self.package_path(file.project, file.filename)
             yield path
-            if is_wheel(file.filename) and beside(path).exists():
+            if is_wheel(file.filename) and _stands(beside(path)):
                 yield beside(path)
 
     def _summary(self, plan: Plan) -> Mapping[str, object]:
@@ -439,6 +513,11 @@ class Actions:
                 if folder in (self.config.output, self.config.state) or any(folder.iterdir()):
                     break
                 folder.rmdir()
+
+
+def _stands(path: Path) -> bool:
+    """Say if there is anything at ``path``: a file, or a link to whatever."""
+    return os.path.lexists(path)
 
 
 def _record_of(file: File, read: Wheel) -> MetadataRecord:

@@ -5,6 +5,7 @@ Functions take all they need as arguments and return what was found; nothing is 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from mirror_tasks.closure import Unusable
 from mirror_tasks.errors import MetadataError, UpstreamError
-from mirror_tasks.files import sha256_of_bytes, write_if_changed
-from mirror_tasks.layout import beside
+from mirror_tasks.files import holds, sha256_of_bytes, write_whole
+from mirror_tasks.layout import beside, withdraw
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.pages import File, parse_page
 from mirror_tasks.records import Records
@@ -75,10 +76,10 @@ def fetch(way: Way, file: File, path: Path, progress: Progress) -> None:
     _upstream(way).download(file, path, progress)
 
 
-def fetch_wheel(way: Way, file: File, path: Path, progress: Progress) -> Wheel:
+def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
     """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of :func:`fetch`."""
     fetch(way, file, path, progress)
-    return read_wheel(path)
+    return read_wheel(path, output)
 
 
 def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
@@ -96,13 +97,19 @@ def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
         return _wheel(lambda: wheel_metadata(archive, file.filename), file.filename)
 
 
-def read_wheel(path: Path) -> Wheel:
-    """Return what the wheel at ``path`` says, and have its METADATA beside it, where publishing finds it."""
+def read_wheel(path: Path, output: Path) -> Wheel:
+    """Return what the wheel at ``path`` says, and have its METADATA beside it, where publishing finds it.
+
+    :param output: the mirror, which ceases to say that it is whole before a file of it is changed.
+    """
 
     def read() -> bytes:
         with path.open("rb") as archive:
             content = wheel_metadata(archive, path.name)
-        write_if_changed(beside(path), content, durable=False)
+        if not holds(beside(path), content):
+            if path.is_relative_to(output) and os.path.lexists(beside(path)):
+                withdraw(output)
+            write_whole(beside(path), content, durable=False)
         return content
 
     return _wheel(read, path.name)

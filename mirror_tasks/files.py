@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,9 +64,25 @@ def read_or_none(path: Path) -> bytes | None:
         return None
 
 
+def is_file(path: Path) -> bool:
+    """Say if ``path`` is a regular file itself; a link is none, wherever it leads."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Say if ``path`` is a regular file with this content."""
+    return is_file(path) and read_or_none(path) == content
+
+
 def write_if_changed(path: Path, content: bytes, *, durable: bool = True) -> bool:
-    """Write ``content`` unless the file already holds it, so that an unchanged file keeps its time; say if it was written."""
-    if read_or_none(path) == content:
+    """Write ``content`` unless the file already holds it, so that an unchanged file keeps its time; say if it was written.
+
+    A link is replaced by a file.
+    """
+    if holds(path, content):
         return False
     write_whole(path, content, durable=durable)
     return True
@@ -145,7 +162,7 @@ class Seal:
 
 
 class Ledger:
-    """Remembers which files were hashed and what they were then, so that no file is hashed twice.
+    """Remembers which files were made or found right, and what they were then, so that no file is hashed twice.
 
     It is a journal: one line a file, added when the hash was checked; the last line of a path counts. A kill can
     cost the last line, after which one file is hashed once more; nothing is fetched again for it.
@@ -184,7 +201,7 @@ class Ledger:
         """Remember that these files, as they are now, were seen to have these hashes."""
         seals = {}
         for path, sha256 in seen.items():
-            status = path.stat()
+            status = path.lstat()
             seals[str(path).removeprefix(self._root)] = Seal(status.st_size, status.st_mtime_ns, sha256)
         with self._lock:
             new = {name: seal for name, seal in seals.items() if self._seals.get(name) != seal}
@@ -205,28 +222,43 @@ class Ledger:
         have_folder(self._path.parent)
         return self._path.open("ab", buffering=0)
 
+    def made(self, path: Path) -> str | None:
+        """Return the hash that ``path`` had when it was made or last found right, whatever stands there now."""
+        seal = self._seals.get(str(path).removeprefix(self._root))
+        return seal.sha256 if seal else None
+
     def known(self, path: Path) -> str | None:
-        """Return the hash of ``path`` if it was hashed and has not been touched since, else None; reads no content."""
+        """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
+
+        A link is not what was made, wherever it leads.
+        """
         seal = self._seals.get(str(path).removeprefix(self._root))
         if seal is None:
             return None
         try:
-            status = path.stat()
+            status = path.lstat()
         except OSError:
             return None
-        return seal.sha256 if (status.st_size, status.st_mtime_ns) == (seal.size, seal.mtime_ns) else None
+        is_same = (status.st_size, status.st_mtime_ns) == (seal.size, seal.mtime_ns) and stat.S_ISREG(status.st_mode)
+        return seal.sha256 if is_same else None
 
-    def sha256(self, path: Path) -> str:
-        """Return the hash of ``path``, reading the file only if it was touched since it was last hashed.
+    def is_right(self, path: Path, sha256: str) -> bool:
+        """Say if ``path`` is a file with this hash; it is read only if it was touched since it was last found right.
 
-        :raises OSError: the file can't be read.
+        What is found wrong is not remembered: a seal says what a file was made as, never what became of it.
         """
-        known = self.known(path)
-        if known is None:
+        if (known := self.known(path)) is not None:
+            return known == sha256
+        if not is_file(path):
+            return False
+        try:
             with path.open("rb") as stream:
-                known = sha256_of(stream)
-            self.seal(path, known)
-        return known
+                found = sha256_of(stream)
+        except OSError:
+            return False
+        if found == sha256:
+            self.seal(path, sha256)
+        return found == sha256
 
 
 def _ends_line(path: Path) -> bool:

@@ -1,7 +1,9 @@
-"""Where things stand in a mirror."""
+"""Where things stand in a mirror, and how it ceases to say that it is whole."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 
@@ -18,3 +20,26 @@ def beside(path: Path) -> Path:
 def manifest_paths(output: Path) -> tuple[Path, Path]:
     """Where ``mirror.json`` and ``SHA256SUMS`` stand."""
     return output / "mirror.json", output / "SHA256SUMS"
+
+
+def withdraw(output: Path) -> None:
+    """Take ``SHA256SUMS`` and ``mirror.json`` away, before any published file is changed: a directory that has them is whole.
+
+    The sums go first, for they name ``mirror.json`` too.
+    """
+    summary, sums = manifest_paths(output)
+    there = [path for path in (sums, summary) if os.path.lexists(path)]
+    for path in there:
+        path.unlink(missing_ok=True)
+    if there:
+        _have_on_disk(output)
+
+
+def _have_on_disk(folder: Path) -> None:
+    """Have what was removed from a folder gone after a loss of power, too, where a system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

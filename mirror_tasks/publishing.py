@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from mirror_tasks.errors import MirrorError
-from mirror_tasks.files import read_or_none, sha256_of_bytes, write_whole
-from mirror_tasks.layout import beside, manifest_paths, package_path
+from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, write_whole
+from mirror_tasks.layout import beside, package_path, withdraw
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile
@@ -77,9 +77,8 @@ def publish(output: Path, folder: Path, contents: Mapping[str, bytes]) -> Mappin
     """Write files below a folder of the mirror, where they are not there as they should be; return their SHA-256."""
     for name, content in contents.items():
         path = folder / name
-        if read_or_none(path) != content:
-            for manifest in manifest_paths(output):
-                manifest.unlink(missing_ok=True)
+        if not holds(path, content):
+            withdraw(output)
             # The manifest, written last and durably, tells if a loss of power took one of these.
             write_whole(path, content, durable=False)
     return {folder / name: sha256_of_bytes(content) for name, content in contents.items()}

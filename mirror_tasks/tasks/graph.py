@@ -381,7 +381,9 @@ class MirrorTasks:
             file,
             clean=True,
             targets=self.actions.download_targets(file),
-            uptodate=[Unchanged(file.sha256.encode(), lambda: self.actions.is_downloaded(file))],
+            uptodate=[
+                Unchanged(file.sha256.encode(), lambda: file.sha256 if self.actions.is_downloaded(file) else None)
+            ],
             subtask_of=self.name("download"),
             doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
         )
@@ -395,14 +397,17 @@ class MirrorTasks:
         # A page links to what else is mirrored.
         shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()
         tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
+        targets = self.actions.root_targets() if plan else []
         yield from tasks
         yield Task(
             self.name("index"),
             [Attempt(self.actions.publish_root, plan)] if plan else None,
-            targets=self.actions.root_targets() if plan else [],
+            targets=targets,
             task_dep=[task.name for task in tasks],
             has_subtask=True,
-            uptodate=[Unchanged(self._written_by + (plan.content if plan else b""))],
+            uptodate=[
+                Unchanged(self._written_by + (plan.content if plan else b""), lambda: self.actions.as_made(targets))
+            ],
             io={"capture": False},
             meta={"mirror": "group"},
             clean=True,
@@ -412,6 +417,7 @@ class MirrorTasks:
     def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
         files = plan.by_project[name]
         made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
+        targets = self.actions.project_targets(name)
         return self._task(
             self.name("index", name),
             self.actions.publish_project,
@@ -419,9 +425,9 @@ class MirrorTasks:
             name,
             clean=True,
             subtask_of=self.name("index"),
-            targets=self.actions.project_targets(name),
+            targets=targets,
             task_dep=[self.name("download", file.filename) for file in files],
-            uptodate=[Unchanged(shared + to_json(made_from))],
+            uptodate=[Unchanged(shared + to_json(made_from), lambda: self.actions.as_made(targets))],
             doc=f"{len(files)} files",
         )
 

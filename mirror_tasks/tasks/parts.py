@@ -76,18 +76,26 @@ class Attempt(BaseAction):  # type: ignore[misc]
 
 
 class Unchanged:
-    """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and its work still stands."""
+    """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and what it made still stands.
+
+    :param stands: gives a digest of what stands where the task wrote, or None where that is not what the task made. It
+        has to be the one that was kept with what the task was made from: another run, of which doit remembers nothing
+        since it was killed, may have made other things there.
+    """
 
     # doit looks at the signature each time; found here, it need not be worked out, a tenth of what a task costs.
     __signature__ = inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
     )
 
-    def __init__(self, made_from: bytes, stands: Callable[[], bool] | None = None) -> None:
+    def __init__(self, made_from: bytes, stands: Callable[[], str | None] = lambda: "") -> None:
         self._digest = hashlib.sha256(made_from).hexdigest()
         self._stands = stands
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Called by doit, with what the task kept when it last ran."""
-        task.value_savers.append(lambda: {"made_from": self._digest})
-        return values.get("made_from") == self._digest and (self._stands is None or self._stands())
+        task.value_savers.append(lambda: {"made_from": self._digest, "stands": self._stands()})
+        if values.get("made_from") != self._digest:
+            return False
+        stands = self._stands()
+        return stands is not None and stands == values.get("stands")

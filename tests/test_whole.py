@@ -1,0 +1,194 @@
+"""What stands as whole is whole: the output is compared with what was made, whatever happened to it since."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fake_index import FakeIndex
+from tests.making import wheel
+from tests.mirroring import MirrorFolder, asked, assert_valid, assert_whole, mirror_folder, small_world, times, tree
+
+ALONE, APP = "alone-3.0-py3-none-any.whl", "app-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex(small_world()) as index:
+        yield index
+
+
+@pytest.fixture
+def project(tmp_path: Path, index: FakeIndex) -> MirrorFolder:
+    """A mirror that has been made, and an index that has not been asked for anything yet."""
+    made = mirror_folder(tmp_path / "project", index)
+    made.mirrored()
+    index.requests.clear()
+    return made
+
+
+def checked(output: Path) -> subprocess.CompletedProcess[str]:
+    """Run the mirror's own check."""
+    return subprocess.run(
+        [sys.executable, str(output / "server.py"), "--check"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+# --- What was published is altered
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def altered(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def a_link_to_the_same(path: Path) -> None:
+    folder = next(folder for folder in path.parents if (folder / "dodo.py").exists())
+    copy = folder / "elsewhere" / str(path).replace("/", "_")
+    copy.parent.mkdir(exist_ok=True)
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+def a_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+DAMAGES: tuple[Callable[[Path], None], ...] = (
+    emptied,
+    altered,
+    a_link_to_the_same,
+    a_dangling_link,
+    removed,
+)
+# One of each kind of file that is published.
+KINDS = (
+    f"packages/alone/{ALONE}",
+    f"packages/alone/{ALONE}.metadata",
+    "packages/app/app-1.0.tar.gz",
+    "simple/app/index.html",
+    "simple/app/index.v1_html",
+    "simple/app/index.v1_json",
+    "simple/app/index.v1_json.gz",
+    "simple/index.html",
+    "simple/index.v1_json",
+    "project/app/index.html",
+    "project/app/index.html.gz",
+    "index.html",
+    "site/style.css",
+    "site/search.js.gz",
+    "server.py",
+    "mirror.json",
+    "SHA256SUMS",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: str(damage.__name__))
+def test_whatever_happened_to_a_published_file_the_next_run_repairs_it(
+    project: MirrorFolder, index: FakeIndex, damage: Callable[[Path], None]
+) -> None:
+    before, stamps = tree(project.output), times(project.output)
+    for path in KINDS:
+        damage(project.output / path)
+    project.mirrored()
+    assert tree(project.output) == before
+    assert not [path for path in project.output.rglob("*") if path.is_symlink()]
+    assert_whole(project.output)
+    assert checked(project.output).returncode == 0
+    assert set(asked(index)) <= {f"/files/alone/{ALONE}", "/files/app/app-1.0.tar.gz"}
+    untouched = {path for path, stamp in times(project.output).items() if stamps[path] == stamp}
+    assert set(before) - untouched <= set(KINDS), "what was right is not written again"
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_one_damaged_file_is_repaired_though_no_task_knows_of_it(project: MirrorFolder, path: str) -> None:
+    before = tree(project.output)
+    altered(project.output / path)
+    assert checked(project.output).returncode != 0
+    project.mirrored()
+    assert tree(project.output) == before
+    assert checked(project.output).returncode == 0
+
+
+def test_the_sums_are_never_taken_from_what_is_found(project: MirrorFolder) -> None:
+    before = tree(project.output)
+    shutil.rmtree(project.state)
+    for path in KINDS:
+        altered(project.output / path)
+    project.mirrored()
+    assert tree(project.output) == before
+
+
+def test_a_repair_is_told(project: MirrorFolder) -> None:
+    altered(project.output / f"packages/alone/{ALONE}")
+    emptied(project.output / "simple/app/index.v1_json")
+    lines = said(project.mirrored())
+    assert f"packages/alone/{ALONE}" in lines
+    assert "simple/app/index.v1_json" in lines
+    assert "whole and checked" in lines
+
+
+def test_a_folder_that_was_replaced_by_a_link_is_told(project: MirrorFolder) -> None:
+    (project.output / "packages").rename(project.folder / "elsewhere")
+    (project.output / "packages").symlink_to(project.folder / "elsewhere")
+    done = project.doit("mirror")
+    assert done.returncode not in (0, 130)
+    assert "packages: expected a folder, found a link" in said(done)
+    assert "whole and checked" not in said(done)
+
+
+# --- What stands in the output decides
+
+
+def test_a_copy_that_was_put_back_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Pages are compared with the plan, not with what a task remembers."""
+    with FakeIndex({"idna": [wheel("idna", "3.4"), wheel("idna", "3.20")]}) as index:
+        project = mirror_folder(tmp_path, index, requirements=["idna<3.5"])
+        project.mirrored()
+        shutil.copytree(project.output, tmp_path / "copy")
+        project.configure(index.url, requirements=["idna"])
+        project.mirrored()
+        newer = {path: content for path, content in tree(project.output).items() if "3.4" not in path}
+        shutil.rmtree(project.output)
+        shutil.copytree(tmp_path / "copy", project.output)
+        project.mirrored()
+    assert {path: content for path, content in tree(project.output).items() if "3.4" not in path} == newer
+    assert b"idna-3.20" in (project.output / "simple" / "idna" / "index.html").read_bytes()
+    assert project.doit("prune").returncode == 0
+    assert_valid(project.output)
+    assert_whole(project.output)
+
+
+def test_a_run_that_was_killed_before_doit_wrote_its_state_leaves_no_page_of_another_plan(tmp_path: Path) -> None:
+    with FakeIndex({"idna": [wheel("idna", "3.4"), wheel("idna", "3.20")]}) as index:
+        project = mirror_folder(tmp_path, index, requirements=["idna<3.5"])
+        project.mirrored()
+        older = (project.output / "simple" / "idna" / "index.html").read_bytes()
+        database = (project.state / "doit.db").read_bytes()
+        project.configure(index.url, requirements=["idna"])
+        project.mirrored()
+        (project.state / "doit.db").write_bytes(database)  # as a kill leaves it
+        project.configure(index.url, requirements=["idna<3.5"])
+        project.mirrored()
+    assert (project.output / "simple" / "idna" / "index.html").read_bytes() == older
+    assert_valid(project.output)
