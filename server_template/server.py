@@ -60,6 +60,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    Set,
     TextIO,
     Tuple,
     Union,
@@ -852,48 +853,79 @@ def wanted_release(filename: str) -> str:
 # Passwords.
 
 
+class Login(NamedTuple):
+    """What a request says who sent it, and ``line``, that user's line of the password file at that moment.
+
+    ``seal`` is a keyed hash that stands for the three, so that no password has to be kept.
+    """
+
+    user: str
+    password: str
+    line: str
+    seal: bytes
+
+
 class Passwords:
     """Users and hashed passwords: a file with one line a user, ``name:method$cost$salt$hash``.
 
+    All but :meth:`check` is called in the thread of the event loop, and :meth:`check` touches nothing that changes: so
+    what is remembered was always checked against the line that stands in the file now.
+
     :raises SetupError: the file can't be read or used.
     """
+
+    WRONG = 4096  # wrong logins that are remembered
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._key = secrets.token_bytes(32)
         self._signature: Optional[Signature] = None
         self._lines: Dict[str, str] = {}
-        self._accepted: Dict[str, bytes] = {}
+        self._right: Dict[str, bytes] = {}
+        self._wrong: "OrderedDict[bytes, None]" = OrderedDict()
         self._nobody = PasswordHash.make(secrets.token_hex()).write()
         self._load()
 
-    def remembered(self, authorization: str) -> Optional[str]:
-        """Return the user whom these credentials were found to be before, else None. Takes microseconds."""
+    def login(self, authorization: str) -> Login:
+        """Return what an Authorization field says, with the line to compare it with."""
         self._load()
         user, password = parse_basic(authorization)
-        seal = self._accepted.get(user)
-        return user if seal and hmac.compare_digest(seal, self._seal(user, password)) else None
+        line = self._lines.get(user, "")
+        message = "\0".join((user, password, line)).encode("utf-8")
+        return Login(user, password, line, hmac.new(self._key, message, "sha256").digest())
 
-    def verify(self, authorization: str) -> Optional[str]:
-        """Return the user whom these credentials prove, else None.
+    def known(self, login: Login) -> Optional[bool]:
+        """Say whether a login was found right or wrong before; None where it was not checked. Takes microseconds."""
+        right = self._right.get(login.user)
+        if right and hmac.compare_digest(right, login.seal):
+            return True
+        return False if login.seal in self._wrong else None
+
+    def check(self, login: Login) -> bool:
+        """Say whether a login is right.
 
         Takes a good part of a second, an unknown user as long as a known one, so it is called in another thread.
         """
-        user, password = parse_basic(authorization)
-        line = self._lines.get(user)
-        right = PasswordHash.read(line or self._nobody).fits(password)
-        if line is None or not right:
-            return None
-        self._accepted[user] = self._seal(user, password)
-        return user
+        return PasswordHash.read(login.line or self._nobody).fits(login.password) and bool(login.line)
 
-    def _seal(self, user: str, password: str) -> bytes:
-        """Return a keyed hash that stands for a password while this process lives, so that none is kept."""
-        message = "\0".join((user, password, self._lines.get(user, "")))
-        return hmac.new(self._key, message.encode("utf-8", "replace"), "sha256").digest()
+    def conclude(self, login: Login, right: bool) -> bool:
+        """Remember what :meth:`check` found; say whether the user may come in.
+
+        He may not where his line was changed or deleted meanwhile, and then nothing is remembered.
+        """
+        self._load()
+        if self._lines.get(login.user, "") != login.line:
+            return False
+        if right:
+            self._right[login.user] = login.seal
+        else:
+            self._wrong[login.seal] = None
+            if len(self._wrong) > self.WRONG:
+                self._wrong.popitem(last=False)
+        return right
 
     def _load(self) -> None:
-        """Read the file again if it changed; a user who is no longer in it is out at once."""
+        """Read the file again if it changed. Where a user's line did, what was remembered fits it no more."""
         try:
             status = os.stat(self._path)
             if signature_of(status) == self._signature:
@@ -902,11 +934,87 @@ class Passwords:
         except (OSError, ValueError) as error:
             raise SetupError(f"can't read the password file {self._path}: {error}") from None
         pairs = (line.partition(":") for line in lines if line.strip() and not line.startswith("#"))
-        self._lines = {name: rest for name, _, rest in pairs}
-        for name, line in self._lines.items():
+        found = {name: rest for name, _, rest in pairs}
+        for name, line in found.items():
             check_password_line(self._path, name, line)
-        self._accepted.clear()
+        self._lines = found
+        self._right = {user: seal for user, seal in self._right.items() if user in found}
         self._signature = signature_of(status)
+
+
+class Checks:
+    """The logins that wait to be checked.
+
+    Addresses take turns, and of one address the newest login comes first: whoever guesses passwords by the thousand, be
+    it behind the same proxy, holds up nobody who knows his. Equal logins, as one installer sends them over all its
+    connections, are checked once. Where too many wait, the address that has the most loses its oldest.
+
+    :param check: says in a thread whether a login is right.
+    """
+
+    LIMIT = 64
+    THREADS = 2
+
+    def __init__(self, check: Callable[[Login], bool]) -> None:
+        self._check = check
+        self._threads = concurrent.futures.ThreadPoolExecutor(self.THREADS, thread_name_prefix="password")
+        self._jobs: "Set[asyncio.Future[bool]]" = set()
+        self._waiting: "OrderedDict[str, OrderedDict[bytes, Login]]" = OrderedDict()
+        self._answers: "Dict[bytes, asyncio.Future[Union[bool, BaseException]]]" = {}
+
+    async def verdict(self, login: Login, address: str) -> bool:
+        """Have a login checked when its turn comes.
+
+        :raises Refusal: 503, too many wait.
+        """
+        if login.seal not in self._answers:
+            self._answers[login.seal] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(address, OrderedDict())[login.seal] = login
+            self._make_room()
+            self._begin()
+        answer = await asyncio.shield(self._answers[login.seal])  # which others may wait for, too
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Begin no further check; what those under way find is of no use any more."""
+        self._waiting.clear()
+        for job in self._jobs:
+            job.cancel()
+        self._threads.shutdown(wait=False)
+
+    def _make_room(self) -> None:
+        if sum(map(len, self._waiting.values())) > self.LIMIT:
+            address = max(self._waiting, key=lambda address: len(self._waiting[address]))
+            login = self._take(address, last=False)
+            self._answer(login, Refusal(503, "too many passwords to check; try again", [("Retry-After", "1")]))
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and len(self._jobs) < self.THREADS:
+            login = self._take(next(iter(self._waiting)), last=True)
+            job = loop.run_in_executor(self._threads, self._check, login)
+            self._jobs.add(job)
+            job.add_done_callback(functools.partial(self._end, login))
+
+    def _take(self, address: str, last: bool) -> Login:
+        """Take the newest (``last``) or oldest login of an address out, and let the other addresses have their turn."""
+        logins = self._waiting.pop(address)
+        login = logins.popitem(last=last)[1]
+        if logins:
+            self._waiting[address] = logins
+        return login
+
+    def _end(self, login: Login, job: "asyncio.Future[bool]") -> None:
+        self._jobs.discard(job)
+        if not job.cancelled():  # else the server ends
+            self._answer(login, job.exception() or job.result())
+            self._begin()
+
+    def _answer(self, login: Login, answer: Union[bool, BaseException]) -> None:
+        """Tell all that wait for it. An error is told as a result, since perhaps nobody waits any more."""
+        self._answers.pop(login.seal).set_result(answer)
 
 
 def check_password_line(path: Path, name: str, line: str) -> None:
@@ -1377,8 +1485,8 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self._reply(request, "", refused(refusal))
             return
-        if user is None:
-            self._run(self._authenticate(request))
+        if isinstance(user, Login):
+            self._run(self._authenticate(request, user))
         else:
             self._reply(request, user, self._server.respond(request))
 
@@ -1392,11 +1500,11 @@ class Connection(asyncio.Protocol):
         self.transport.pause_reading()
         self._task = self._server.loop.create_task(job)
 
-    async def _authenticate(self, request: Request) -> None:
+    async def _authenticate(self, request: Request, login: Login) -> None:
         """Have a password checked by a thread, since that takes long by design."""
         self._allow_time(0)
         try:
-            user = await self._server.authenticate(request)
+            user = await self._server.authenticate(login, self._client)
             response = self._server.respond(request)
         except Refusal as refusal:
             user, response = "", refused(refusal)
@@ -1545,8 +1653,7 @@ class Server:
         self._wanted = wanted
         self._metrics = Metrics()
         self._connections: "Dict[Connection, None]" = {}
-        self._checkers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="password")
-        self._checks = 0
+        self._checks = Checks(passwords.check) if passwords else None
 
     # Running.
 
@@ -1599,7 +1706,8 @@ class Server:
         for connection in list(self._connections):
             connection.expire()
             connection.abandon()
-        self._checkers.shutdown(wait=False)
+        if self._checks:
+            self._checks.close()
         self._log.flush()
         if self._wanted:
             self._wanted.flush(float("inf"))
@@ -1647,10 +1755,10 @@ class Server:
 
     # Requests.
 
-    def recognise(self, request: Request, admitted: bool) -> Optional[str]:
-        """Return the user of a request: "" where none is needed, None where a password has to be checked.
+    def recognise(self, request: Request, admitted: bool) -> Union[str, Login]:
+        """Return the user of a request, "" where none is needed; a login where it has to be checked first.
 
-        :raises Refusal: 401 where there is none, 503 where the connection is one too many.
+        :raises Refusal: 401 where there is none or a wrong one, 503 where the connection is one too many.
         """
         if not admitted:
             raise Refusal(503, "too many connections; try again", [("Retry-After", "1")])
@@ -1660,29 +1768,36 @@ class Server:
         if not authorization:
             raise unauthorised()
         try:
-            return self._passwords.remembered(authorization)
+            login = self._passwords.login(authorization)
         except SetupError as error:
-            report(str(error))
-            raise Refusal(500, "the server can't check passwords") from None
+            raise self._without_passwords(error) from None
+        known = self._passwords.known(login)
+        if known is False:
+            raise unauthorised()
+        return login.user if known else login
 
-    async def authenticate(self, request: Request) -> str:
-        """Check a password in another thread.
+    async def authenticate(self, login: Login, address: str) -> str:
+        """Have a login checked in another thread; return the user.
 
         :raises Refusal: 401 where it is wrong, 503 where too many wait for this already.
         """
-        assert self._passwords is not None  # noqa: S101 - for the type checker
-        if self._checks >= 64:
-            raise Refusal(503, "too many passwords to check; try again", [("Retry-After", "1")])
-        self._checks += 1
+        assert self._passwords is not None and self._checks is not None  # noqa: S101, PT018 - for the type checker
         try:
-            user = await self.loop.run_in_executor(
-                self._checkers, self._passwords.verify, request.fields["authorization"]
-            )
-        finally:
-            self._checks -= 1
-        if user is None:
+            right = self._passwords.conclude(login, await self._checks.verdict(login, address))
+        except (Refusal, asyncio.CancelledError):
+            raise
+        except SetupError as error:
+            raise self._without_passwords(error) from None
+        except Exception as error:  # a line of the file that can't be computed with
+            self._fault("checking a password", error)
+            raise Refusal(500, "the server can't check passwords") from None
+        if not right:
             raise unauthorised()
-        return user
+        return login.user
+
+    def _without_passwords(self, error: SetupError) -> Refusal:
+        report(str(error))
+        return Refusal(500, "the server can't check passwords")
 
     def respond(self, request: Request) -> Response:
         """Answer a request. A fault of this program costs one answer, not the server."""

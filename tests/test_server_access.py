@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,13 +145,53 @@ def test_a_user_who_is_added_again_has_the_new_password_only(tmp_path: Path) -> 
     path = tmp_path / "users.txt"
     for password in ("old", "new"):
         server.add_user(path, "alice", password)
-    credentials = {password: basic("alice", password).partition(": ")[2] for password in ("old", "new")}
     known = server.Passwords(path)
-    assert known.verify(credentials["old"]) is None
-    assert known.remembered(credentials["new"]) is None
-    assert known.verify(credentials["new"]) == "alice"
-    assert known.remembered(credentials["new"]) == "alice"
-    assert known.remembered(credentials["old"]) is None
+    logins = {password: login_of(known, password) for password in ("old", "new")}
+    assert not known.conclude(logins["old"], known.check(logins["old"]))
+    assert known.known(logins["new"]) is None
+    assert known.conclude(logins["new"], known.check(logins["new"]))
+    assert (known.known(logins["new"]), known.known(logins["old"])) == (True, False)
+
+
+def login_of(passwords: Any, password: str) -> Any:
+    return passwords.login(basic("alice", password).partition(": ")[2])
+
+
+@pytest.mark.parametrize("change", ["deleted", "another password", "a file that can't be read"])
+def test_a_user_who_is_taken_out_while_his_password_is_checked_is_out(tmp_path: Path, change: str) -> None:
+    server = load_server()
+    path = tmp_path / "users.txt"
+    for user in ("alice", "bob"):
+        server.add_user(path, user, "secret")
+    known = server.Passwords(path)
+    login = login_of(known, "secret")
+    right = known.check(login)  # in the thread, while this happens:
+    text = path.read_text("utf-8")
+    if change == "another password":
+        server.add_user(path, "alice", "other")
+    else:
+        path.write_text("".join(line for line in text.splitlines(True) if not line.startswith("alice")))
+    if change == "a file that can't be read":
+        path.unlink()
+        with pytest.raises(server.SetupError):
+            known.conclude(login, right)
+        return
+    assert right
+    assert not known.conclude(login, right)
+    assert known.known(login_of(known, "secret")) is None
+    path.write_text(text)  # back again, as it was: what he says now has to be checked
+    assert known.known(login_of(known, "secret")) is None
+
+
+def test_one_users_change_does_not_have_all_others_checked_again(tmp_path: Path) -> None:
+    server = load_server()
+    path = tmp_path / "users.txt"
+    server.add_user(path, "alice", "secret")
+    known = server.Passwords(path)
+    login = login_of(known, "secret")
+    assert known.conclude(login, known.check(login))
+    server.add_user(path, "bob", "other")
+    assert known.known(login_of(known, "secret")) is True
 
 
 def test_a_python_without_scrypt_uses_pbkdf2_and_reads_no_scrypt(
@@ -164,7 +205,8 @@ def test_a_python_without_scrypt_uses_pbkdf2_and_reads_no_scrypt(
         server.Passwords(path)
     server.add_user(path, "alice", "by pbkdf2")
     assert path.read_text("utf-8").startswith("alice:pbkdf2$600000$")
-    assert server.Passwords(path).verify(basic("alice", "by pbkdf2").partition(": ")[2]) == "alice"
+    known = server.Passwords(path)
+    assert known.check(login_of(known, "by pbkdf2"))
 
 
 @pytest.mark.parametrize("user", ["a:b", "", "#x", "a\nb"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.server_fixtures import HOST, Client, ask, basic, load_server, make_mirror, running, wait_until
+from tests.server_fixtures import HOST, PATIENCE, Client, ask, basic, load_server, make_mirror, running, wait_until
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
@@ -144,30 +144,133 @@ def test_clients_that_dawdle_hold_nobody_up(server: ModuleType, root: Path) -> N
         assert len(ask(port, LARGE).body) == LARGE_SIZE
 
 
-class SlowPasswords:
-    """Knows alice, and takes its time over everybody else."""
+@contextlib.contextmanager
+def slow_passwords(server: ModuleType, folder: Path) -> Iterator[tuple[Any, threading.Event, list[str]]]:
+    """Yield passwords that know alice, what lets a check of them end, and the passwords checked, in their order."""
+    server.add_user(folder / "users.txt", "alice", "known")
+    passwords, released, checked = server.Passwords(folder / "users.txt"), threading.Event(), list[str]()
+    check = passwords.check
 
-    def __init__(self) -> None:
-        self.released = threading.Event()
+    def wait_and_check(login: Any) -> bool:
+        checked.append(login.password)
+        assert released.wait(PATIENCE)
+        return login.password == "known" and bool(check(login))
 
-    def remembered(self, authorization: str) -> str | None:
-        return "alice" if authorization == basic("alice", "known").partition(": ")[2] else None
+    passwords.check = wait_and_check
+    try:
+        yield passwords, released, checked
+    finally:
+        released.set()
 
-    def verify(self, authorization: str) -> str | None:
-        self.released.wait(20)
-        return None
+
+def log_in(stack: contextlib.ExitStack, port: int, password: str) -> Client:
+    client = stack.enter_context(Client(port))
+    client.send(f"GET /simple/ HTTP/1.1\r\n{HOST}{basic('alice', password)}\r\n\r\n")
+    return client
 
 
-def test_who_guesses_passwords_holds_up_nobody_who_has_one(server: ModuleType, root: Path) -> None:
-    passwords = SlowPasswords()
-    with running_with(server, root, passwords) as (port, _), contextlib.ExitStack() as stack:
-        guessers = [stack.enter_context(Client(port)) for _ in range(70)]
-        for guesser in guessers:
-            guesser.send(f"GET /simple/ HTTP/1.1\r\n{HOST}{basic('alice', 'guess')}\r\n\r\n")
+def test_who_guesses_passwords_holds_up_nobody_who_has_one(server: ModuleType, root: Path, tmp_path: Path) -> None:
+    with (
+        slow_passwords(server, tmp_path) as (passwords, released, _),
+        running_with(server, root, passwords) as (port, _),
+        contextlib.ExitStack() as stack,
+    ):
+        login = passwords.login(basic("alice", "known").partition(": ")[2])
+        assert passwords.conclude(login, True)
+        guessers = [log_in(stack, port, f"guess {number}") for number in range(70)]
         assert ask(port, "/simple/", basic("alice", "known")).status == 200
-        assert guessers[-1].read_answer().status == 503  # so many wait already
-        passwords.released.set()
-        assert guessers[0].read_answer().status == 401
+        assert wait_until(lambda: b'status="503"} 4' in ask(port, "/metrics", basic("alice", "known")).body)
+        released.set()  # so many wait at most, and two are checked: the oldest lost their places
+        answers = [guesser.read_answer() for guesser in guessers]
+        assert [answer.status for answer in answers].count(503) == 4
+        assert {answer["Retry-After"] for answer in answers if answer.status == 503} == {"1"}
+        assert {answer.status for answer in answers} == {401, 503}
+
+
+def test_a_user_whose_line_is_deleted_while_his_password_is_checked_is_out_at_once(
+    server: ModuleType, root: Path, tmp_path: Path
+) -> None:
+    with (
+        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        running_with(server, root, passwords) as (port, _),
+        contextlib.ExitStack() as stack,
+    ):
+        client = log_in(stack, port, "known")
+        assert wait_until(lambda: checked == ["known"])
+        (tmp_path / "users.txt").write_text("")
+        released.set()
+        assert client.read_answer().status == 401
+        assert log_in(stack, port, "known").read_answer().status == 401
+
+
+def test_the_first_login_of_one_who_knows_his_password_is_not_lost_among_guesses(
+    server: ModuleType, root: Path, tmp_path: Path
+) -> None:
+    with (
+        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        running_with(server, root, passwords) as (port, running_server),
+        contextlib.ExitStack() as stack,
+    ):
+        guessers = [log_in(stack, port, f"guess {number}") for number in range(80)]
+        assert wait_until(lambda: running_server._metrics._requests["GET", 503] == 14)
+        known = log_in(stack, port, "known")
+        assert wait_until(lambda: running_server._metrics._requests["GET", 503] == 15)
+        released.set()
+        assert known.read_answer().status == 200
+        assert {guesser.read_answer().status for guesser in guessers} == {401, 503}
+    assert checked.index("known") == 2  # the first after the two that were under way
+
+
+def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleType) -> None:
+    checked, gate = list[str](), threading.Event()
+
+    def check(login: Any) -> bool:
+        checked.append(login.user)
+        return gate.wait(PATIENCE)
+
+    async def ask_all() -> list[bool]:
+        checks = server.Checks(check)
+        checks.THREADS = 1  # so that the order can be seen
+        asked = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("a4", "a")]
+        jobs = [
+            asyncio.ensure_future(checks.verdict(server.Login(user, "", "", user.encode()), address))
+            for user, address in asked
+        ]
+        await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(*jobs)
+        checks.close()
+        return answers
+
+    assert all(asyncio.run(ask_all()))
+    assert checked == ["a1", "a4", "b1", "c1", "a3", "a2"]
+
+
+def test_equal_logins_are_checked_once_and_wrong_ones_not_again(server: ModuleType, root: Path, tmp_path: Path) -> None:
+    # As uv sends them, over fifty connections at once.
+    with (
+        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        running_with(server, root, passwords) as (port, running_server),
+        contextlib.ExitStack() as stack,
+    ):
+        right = [log_in(stack, port, "known") for _ in range(50)]
+        wrong = [log_in(stack, port, "wrong") for _ in range(50)]
+        assert wait_until(lambda: len([one for one in running_server._connections if one._task]) == 100)
+        released.set()
+        assert {client.read_answer().status for client in right} == {200}
+        assert {client.read_answer().status for client in wrong} == {401}
+        assert log_in(stack, port, "wrong").read_answer().status == 401
+    assert sorted(checked) == ["known", "wrong"]
+
+
+def test_a_line_that_can_not_be_computed_with_costs_one_answer(
+    server: ModuleType, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "users.txt").write_text("alice:scrypt$3,8,1$eA==$eA==\n")  # n is no power of two
+    with running_with(server, root, server.Passwords(tmp_path / "users.txt")) as (port, running_server):
+        for _ in range(3):
+            assert ask(port, "/simple/", basic("alice", "known")).status == 500
+        running_server._metrics.faults = 0
 
 
 def test_beyond_the_number_of_connections_the_answer_is_503(server: ModuleType, root: Path) -> None:
