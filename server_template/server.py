@@ -1334,6 +1334,7 @@ class Connection(asyncio.Protocol):
         self._limits = server.limits
         self._buffer = bytearray()
         self._task: "Optional[asyncio.Task[None]]" = None
+        self._handshake = False  # under way
         self._blocked = False  # the client reads slower than we write
         self._hanging_up = False
         self._last_request = False  # the client has said all it wants to say
@@ -1351,6 +1352,10 @@ class Connection(asyncio.Protocol):
         self._client = str(peer[0]) if peer else "-"
         self._await_request()
         self._server.admit(self)
+        if self._server.tls and not self._hanging_up:
+            self._handshake = True
+            self.deadline = min(self.deadline, self._server.now() + self._limits.head_seconds)
+            self._task = self._server.loop.create_task(self._secure(self._server.tls))
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that arrived."""
@@ -1396,6 +1401,11 @@ class Connection(asyncio.Protocol):
         """Whether the client has been promised nothing: no answer is under way."""
         return self._task is None and not self._blocked and not self._hanging_up
 
+    @property
+    def may_be_dropped(self) -> bool:
+        """Whether it can make room for another one: it waits for a request, or for the client's part of a handshake."""
+        return self.is_waiting or (self._handshake and not self._hanging_up)
+
     def expire(self) -> None:
         """Give up on a client that is too slow, whatever it is slow at."""
         if self._task:
@@ -1427,6 +1437,26 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     # From bytes to requests.
+
+    async def _secure(self, tls: ssl.SSLContext) -> None:
+        """Shake hands. The connection counts from its first packet on, and what arrives meanwhile waits."""
+        assert isinstance(self.transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        plain, secured = self.transport, None
+        try:
+            secured = await self._server.loop.start_tls(plain, self, tls, server_side=True)
+        except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
+            pass  # what the client does wrong, or too slowly, is not worth a line
+        self._task, self._handshake = None, False
+        if secured is None:  # as some versions of asyncio have it where the client went away
+            plain.abort()
+            self.abandon()
+            return
+        self.transport = secured
+        if self._last_request:  # the server was told to end
+            self.drop()
+        elif self.admitted:
+            self._await_request()
+        self._advance()
 
     def _await_request(self) -> None:
         self.waiting_since = self._server.now()
@@ -1663,12 +1693,11 @@ class Server:
         """Serve until :meth:`stop` is called, then let answers under way finish."""
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
+        self.tls = tls
         self.loop.set_exception_handler(self._on_fault)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what clients do wrong; faults come to _on_fault
-        patience: Dict[str, Any] = {"ssl_handshake_timeout": self.limits.head_seconds} if tls else {}
         listeners = [
-            await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=tls, backlog=BACKLOG, **patience)
-            for sock in sockets
+            await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG) for sock in sockets
         ]
         announce()
         while not self.stopping:
@@ -1740,8 +1769,8 @@ class Server:
                 connection.abandon()
 
     def _make_room(self) -> bool:
-        """Close the connection that has waited longest for a request; none that has just come."""
-        waiting = [connection for connection in self._connections if connection.is_waiting]
+        """Close the connection that has waited longest for its client; none that has just come."""
+        waiting = [connection for connection in self._connections if connection.may_be_dropped]
         idle = min(waiting, key=lambda connection: connection.waiting_since, default=None)
         if idle is None or self.now() - idle.waiting_since < 1.0:
             return False

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,18 @@ from typing import Any
 
 import pytest
 
-from tests.server_fixtures import HOST, PATIENCE, Client, ask, basic, load_server, make_mirror, running, wait_until
+from tests.server_fixtures import (
+    HOST,
+    PATIENCE,
+    Client,
+    ask,
+    basic,
+    load_server,
+    make_mirror,
+    running,
+    wait_until,
+    write_certificate,
+)
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
@@ -33,13 +45,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def running_with(
-    server: ModuleType, root: Path, passwords: object = None, **limits: float
+    server: ModuleType, root: Path, passwords: object = None, tls: ssl.SSLContext | None = None, **limits: float
 ) -> Iterator[tuple[int, Any]]:
     """Run a server in a thread of this process, with limits that are not on the command line; yield its port and it."""
     sockets = server.listen("127.0.0.1", 0)
     started = threading.Event()
     running_server = server.Server(server.Tree(root), server.DEFAULTS._replace(**limits), passwords)
-    job = running_server.run(sockets, None, started.set)
+    job = running_server.run(sockets, tls, started.set)
     thread = threading.Thread(target=asyncio.run, args=(job,))
     thread.start()
 
@@ -301,6 +313,53 @@ def test_many_connections_beyond_the_limit_do_not_harm(server: ModuleType, root:
             stack.enter_context(Client(port))
         assert wait_until(lambda: len(running_server._connections) <= 2 + server.spare_connections(2))
         assert wait_until(lambda: ask_or_none(port) == 200)
+
+
+@pytest.fixture
+def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a server and its clients need for TLS."""
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, ssl.create_default_context(cafile=certificate)
+
+
+def test_handshakes_that_are_not_finished_count_as_connections_and_make_room(
+    server: ModuleType, root: Path, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    with running_with(server, root, tls=contexts[0], connections=50) as (port, running_server):
+        with contextlib.ExitStack() as stack:
+            silent = [stack.enter_context(Client(port)) for _ in range(600)]
+            for client in silent[::2]:
+                with contextlib.suppress(ConnectionError):
+                    client.send(b"\x16\x03\x01\x02\x00\x01")  # a handshake begins so
+            most = 50 + server.spare_connections(50)
+            assert wait_until(lambda: len(running_server._connections) == most)
+            assert wait_until(lambda: all(client.is_closed() for client in silent[most:]))
+
+            def is_served() -> bool:
+                assert len(running_server._connections) <= most
+                with contextlib.suppress(OSError, AssertionError), Client(port, contexts[1]) as client:
+                    return client.ask("/simple/alpha/").status == 200
+                return False
+
+            assert wait_until(is_served)
+        assert wait_until(lambda: not running_server._connections)
+
+
+def test_a_handshake_that_takes_too_long_is_given_up(
+    server: ModuleType, root: Path, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    with (
+        running_with(server, root, tls=contexts[0], head_seconds=0.2) as (port, running_server),
+        Client(port) as client,
+    ):
+        client.send(b"\x16\x03\x01\x02\x00\x01")
+        assert client.is_closed()
+        assert wait_until(lambda: not running_server._connections)
+        with Client(port, contexts[1]) as other:
+            other.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n" * 3)
+            assert [len(other.read_answer().body) for _ in range(3)] == [LARGE_SIZE] * 3
 
 
 @pytest.fixture
