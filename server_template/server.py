@@ -28,6 +28,7 @@ import getpass
 import hashlib
 import hmac
 import http
+import io
 import itertools
 import json
 import logging
@@ -427,7 +428,8 @@ class Tree:
         if code in (errno.EMFILE, errno.ENFILE):
             raise Refusal(503, "the server has too many files open", [("Retry-After", "1")]) from None
         if code in (errno.EACCES, errno.EPERM, errno.EIO):
-            report(f"can't read {relative}: {error}; check the permissions of the mirror's files")
+            detail = f"can't read {relative}: {error}; check the permissions of the mirror's files"
+            report_now_and_then("reading", detail)
             raise Refusal(500, "the server can't read this file") from None
 
 
@@ -1115,12 +1117,42 @@ def add_user(path: Path, name: str, password: str) -> None:
 # What is said about requests.
 
 
+def printable(text: str) -> str:
+    """Escape all but printable characters, as Unicode has it.
+
+    What comes from a request or a file name may hold what steers a terminal (C0 and C1 controls), ends a line, or
+    turns the order of what is read (bidirectional controls). So whatever is printed passes through here,
+    :func:`escape` or JSON.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
 def report(message: str) -> None:
     """Tell the operator, on the standard error stream."""
     try:
-        print(f"server.py: {message}", file=sys.stderr, flush=True)
+        print(printable(f"server.py: {message}"), file=sys.stderr, flush=True)
     except (OSError, ValueError):
         pass  # nobody listens any more; the mirror is served all the same
+
+
+REPORT_EVERY = 10.0  # seconds
+_reported: Dict[str, Tuple[float, int]] = {}  # by kind: when it was told last, and how often it was not told since
+
+
+def report_now_and_then(kind: str, message: str, clock: Callable[[], float] = time.monotonic) -> None:
+    """Tell the operator what any request can bring about, but not at every request; ``kind`` is one of a few."""
+    now = clock()
+    told, untold = _reported.get(kind, (-REPORT_EVERY, 0))
+    if now - told < REPORT_EVERY:
+        _reported[kind] = (told, untold + 1)
+        return
+    _reported[kind] = (now, 0)
+    report(f"{message} (and {untold} more like this before)" if untold else message)
 
 
 class Exchange(NamedTuple):
@@ -1176,7 +1208,11 @@ def escape(text: str) -> str:
     """Escape what is not printable ASCII, the quote and the backslash."""
     if text.isprintable() and text.isascii() and '"' not in text and "\\" not in text:
         return text
-    return re.sub(r"[^ !#-\[\]-~]", lambda match: "".join(f"\\x{b:02x}" for b in match.group().encode()), text)
+    return re.sub(
+        r"[^ !#-\[\]-~]",
+        lambda match: "".join(f"\\x{b:02x}" for b in match.group().encode("utf-8", "surrogatepass")),
+        text,
+    )
 
 
 @functools.lru_cache(maxsize=2)
@@ -1195,7 +1231,7 @@ def json_line(exchange: Exchange) -> str:
     """Format a line as JSON; ``seconds`` go from the request's last byte to the answer's."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime())
     record = {"time": moment, **exchange._asdict(), "seconds": round(exchange.seconds, 6)}
-    return json.dumps(record) + "\n"
+    return json.dumps(record).replace("\x7f", "\\u007f") + "\n"  # the one control that JSON may leave as it is
 
 
 class Metrics:
@@ -1745,13 +1781,14 @@ class Server:
         """Report what went wrong in one line; what clients do wrong is not worth one."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            report("out of file descriptors: connections wait; raise the limit (ulimit -n) or lower --max-connections")
+            detail = "connections wait; raise the limit (ulimit -n) or lower --max-connections"
+            report_now_and_then("descriptors", f"out of file descriptors: {detail}")
         elif not isinstance(error, (OSError, asyncio.TimeoutError)):
             self._fault(str(context.get("message")), error)
 
     def _fault(self, doing: str, error: Optional[BaseException]) -> None:
         self._metrics.faults += 1
-        report(f"internal fault: {doing}: {describe(error)}")
+        report_now_and_then(type(error).__name__, f"internal fault: {doing}: {describe(error)}")
 
     # Connections.
 
@@ -1825,7 +1862,7 @@ class Server:
         return login.user
 
     def _without_passwords(self, error: SetupError) -> Refusal:
-        report(str(error))
+        report_now_and_then("passwords", str(error))
         return Refusal(500, "the server can't check passwords")
 
     def respond(self, request: Request) -> Response:
@@ -1953,7 +1990,7 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
     missing = expected.keys() - sizes.keys()
     extra = found.keys() - expected.keys() - {"SHA256SUMS"}
     for kind, paths in (("altered", altered), ("missing", missing), ("extra", extra)):
-        out.writelines(f"{kind}: {path}\n" for path in sorted(paths))
+        out.writelines(printable(f"{kind}: {path}") + "\n" for path in sorted(paths))
     out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra\n")
     return ALTERED * bool(altered) + MISSING * bool(missing) + EXTRA * bool(extra)
 
@@ -2030,6 +2067,9 @@ def walk(root: Path, folder: str = "") -> Iterator[Tuple[str, Optional[int]]]:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the program; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding has not is told all the same
+            stream.reconfigure(errors="backslashreplace")
     options = parse_arguments(arguments)
     try:
         if options.command == "add-user":
@@ -2269,14 +2309,13 @@ def welcome(root: Path, options: argparse.Namespace, port: int, tls: bool) -> st
     login = url.replace("://", "://USER:PASSWORD@") if options.passwords else url
     trust = "" if tls or local else f" --trusted-host {host}"
     reach = " (this machine only; --host 0.0.0.0 for all)" if local else ""
-    return "\n".join(
-        [
-            f"Serving {contents(root)} at {url}/{reach}",
-            f"  pip install --index-url {login}/simple/{trust} NAME",
-            f"  uv pip install --default-index {login}/simple/ NAME",
-            "Ctrl-C ends.",
-        ]
+    lines = (
+        f"Serving {contents(root)} at {url}/{reach}",
+        f"  pip install --index-url {login}/simple/{trust} NAME",
+        f"  uv pip install --default-index {login}/simple/ NAME",
+        "Ctrl-C ends.",
     )
+    return "\n".join(map(printable, lines))
 
 
 def contents(root: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -13,7 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.server_fixtures import HOST, Client, Running, ask, load_server, make_mirror, running, wait_until, write
+from tests.server_fixtures import (
+    HOST,
+    Client,
+    Running,
+    ask,
+    load_server,
+    make_mirror,
+    run_server,
+    running,
+    wait_until,
+    write,
+)
 
 SECRET = b"never to be seen"
 
@@ -183,6 +195,71 @@ def test_what_upstream_wrote_is_never_sent_as_a_page(root: Path, served: Running
     write(root / "packages" / "alpha" / "evil.svg", b"<svg/>")
     for name in ("evil.html", "evil.svg"):
         assert ask(served.port, f"/packages/alpha/{name}")["Content-Type"] == "application/octet-stream"
+
+
+# What is printed.
+
+HOSTILE = "a\x1b[2Jb\x7fc\x9b1md\u202ee\u2066f\u2028g\udc80h\nforged\u200bj"
+
+
+def hidden(text: str) -> set[str]:
+    """Return what of a text would steer a terminal, or can't be seen on it."""
+    return {character for character in text if not character.isprintable() and character != "\n"}
+
+
+def test_nothing_raw_reaches_the_terminal_of_the_operator(
+    server: ModuleType, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.os, "stat", refuse)
+        with pytest.raises(server.Refusal):
+            server.Tree(root).get(
+                ("packages", "alpha", HOSTILE.replace("\x1b", "").replace("\n", "").replace("\x7f", ""))
+            )
+    server.report(HOSTILE)
+    server.report_now_and_then("fault", HOSTILE)
+    errors = capsys.readouterr().err
+    assert hidden(errors) == set()
+    assert len(errors.splitlines()) == 3
+    assert r"c\x9b1md\u202ee\u2066f\u2028g\udc80h" in errors
+
+
+def test_nothing_raw_reaches_the_log(server: ModuleType) -> None:
+    exchange = server.Exchange("::1", HOSTILE, HOSTILE, "GET", 400, 0, 0.1, HOSTILE)
+    for line in (server.common_line(exchange), server.json_line(exchange)):
+        assert line.isascii()
+        assert hidden(line) == set()
+        assert line.count("\n") == 1
+
+
+def test_nothing_raw_of_the_names_on_a_disk_is_printed(tmp_path: Path) -> None:
+    root = make_mirror(tmp_path / "m\x9b\u202eirror")
+    name = "x\x1b[2J\x9b\u202e\udc80\nforged: y"
+    write(root / "packages" / "alpha" / name, b"")
+    about = {"projects": "\x1b[2J", "files": "\u202e", "bytes": 1}
+    write(root / "mirror.json", json.dumps(about).encode())
+    done = run_server("--root", str(root), "--check")
+    assert hidden(done.stdout + done.stderr) == set()
+    assert r"extra: packages/alpha/x\x1b[2J\x9b\u202e\udc80\nforged: y" in done.stdout.splitlines()
+    with running(root) as served:
+        assert ask(served.port, "/simple/").status == 200
+    assert hidden("".join(served.welcome)) == set()
+    assert r"\x9b\u202eirror" in served.welcome[0]
+
+
+def test_what_any_request_can_bring_about_is_not_told_at_each(
+    server: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for second in range(25):
+        server.report_now_and_then("made up", f"at {second}", lambda second=second: second)
+    assert capsys.readouterr().err.splitlines() == [
+        "server.py: at 0",
+        "server.py: at 10 (and 9 more like this before)",
+        "server.py: at 20 (and 9 more like this before)",
+    ]
 
 
 # Fuzz: of the functions first, where a thousand cases take a second, then of the server over a socket.
