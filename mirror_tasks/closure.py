@@ -21,6 +21,7 @@ from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.reasons import Refusals
 from mirror_tasks.selection import (
     Candidate,
     Rules,
@@ -30,7 +31,6 @@ from mirror_tasks.selection import (
     parse_requirement,
     parse_specifier,
     wanted,
-    why_unsatisfied,
 )
 
 
@@ -146,6 +146,7 @@ class Closure:
     def __init__(self, environments: Sequence[Environment], roots: Sequence[Root], rules: Rules) -> None:
         self.environments = {one.name: one for one in environments}
         self.rules = rules
+        self.refusals = Refusals(rules, self._against)
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
@@ -291,11 +292,8 @@ class Closure:
         self.releases[demand] = tuple(one.version for one, _ in chosen)
         if not chosen and not self._undecided(demand, project):
             environment = self.environments[demand.environment]
-            specifier = _specifier(demand)
-            reason = why_unsatisfied(project, specifier, environment, self.rules, demand.hashes)
-            bad = (self.metadata.get(file.filename) for version in project.versions for file in project.files(version))
-            reason += "".join(f"; {one.reason}" for one in list(bad)[:5] if isinstance(one, Unusable))
-            self._not_satisfied(demand, reason)
+            specifier = specifier_of(demand)
+            self._not_satisfied(demand, self.refusals.why_unsatisfied(project, specifier, environment, demand.hashes))
         return {}
 
     def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
@@ -304,7 +302,7 @@ class Closure:
         chosen: list[tuple[Candidate, File]] = []
         missing: dict[str, File | None] = {}
         environment = self.environments[demand.environment]
-        for one in fitting(project, _specifier(demand), environment, self.rules, demand.hashes):
+        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
             if limit is not None and len(chosen) + len(missing) >= int(limit):
                 break
             installs = self._installs(one, environment)
@@ -330,10 +328,17 @@ class Closure:
             return file
         return None
 
+    def _against(self, file: File, environment: Environment) -> str | None:
+        """Return what the core metadata of a file, if it arrived, says against using it in an environment."""
+        metadata = self.metadata.get(file.filename)
+        if isinstance(metadata, CoreMetadata):
+            return check_python(metadata.requires_python, environment.python)
+        return metadata.reason if isinstance(metadata, Unusable) else None
+
     def _undecided(self, demand: Demand, project: Project) -> bool:
         """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
         environment = self.environments[demand.environment]
-        for one in fitting(project, _specifier(demand), environment, self.rules, demand.hashes):
+        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
             installs = self._installs(one, environment)
             metadata = self.metadata.get(installs.filename) if installs else None
             if isinstance(metadata, Failed):
@@ -421,7 +426,8 @@ def _requirements(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requ
     return tuple((canonicalize_name(requirement.name), requirement) for requirement in parsed)
 
 
-def _specifier(demand: Demand) -> SpecifierSet:
+def specifier_of(demand: Demand) -> SpecifierSet:
+    """Return what the version of a demand has to satisfy."""
     specifier = parse_specifier(demand.specifier)
     assert specifier is not None, "a demand is made of a parsed specifier"
     return specifier

@@ -15,9 +15,11 @@ from mirror_tasks.environments import Environment
 from mirror_tasks.pages import Project
 from mirror_tasks.plan import Plan, PlannedRelease
 from mirror_tasks.progress import readable
-from mirror_tasks.selection import Rules, fitting, refusal
+from mirror_tasks.reasons import Refusals, those_that_count, versions_of
+from mirror_tasks.selection import fitting, parse_requirement
 
 _MOST_CHAINS = 5
+_MOST_FILES = 20
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,11 @@ class Explainer:
     """Answers questions on a plan.
 
     :param page: gives a project as its page was last seen upstream, or None.
+    :param refusals: what keeps a file out, by the rules and by what is known of its metadata.
     """
 
     config: Config
-    rules: Rules
+    refusals: Refusals
     plan: Plan
     page: Callable[[str], Project | None]
 
@@ -59,6 +62,17 @@ class Explainer:
             return
         for release in releases:
             yield from self._present(release)
+        yield from self._passed_over(name)
+
+    def _passed_over(self, name: str) -> Iterator[str]:
+        """Tell of the releases that are newer than those taken; of equal reasons once, with the newest and the oldest."""
+        alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for one in self.plan.passed_over:
+            if one.project == name:
+                alike[(", ".join(one.environments), one.reason)].append(one.version)
+        for (environments, reason), versions in alike.items():
+            told = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]} ({len(versions)} releases)"
+            yield f"  left out of {environments}: {name} {told}: {reason}"
 
     def _present(self, release: PlannedRelease) -> Iterator[str]:
         size = sum(file.size or 0 for file in self.plan.by_release.get((release.project, release.version), ()))
@@ -74,16 +88,26 @@ class Explainer:
             yield f"  because {chain}"
 
     def _absent_project(self, name: str) -> Iterator[str]:
-        for gap in self.plan.gaps:
-            if canonicalize_name(
-                gap.requirement.split("[")[0].split("=")[0].strip("<>!~ ")
-            ) == name or gap.requirement.startswith(name):
-                yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(gap.by)}, but {gap.reason}."
         known = self.page(name)
-        yield f"{name} is not in the mirror: nothing that mirror.yaml requires needs it on any environment."
-        if known is not None and known.versions:
-            yield f"  The index has it, newest {known.versions[0]}."
-        yield f"  To have it, add under requirements:  - {name}"
+        gaps = [gap for gap in self.plan.gaps if _project_of(gap.requirement) == name]
+        for gap in gaps:
+            yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(gap.by)}, but {gap.reason}."
+        if gaps:
+            yield f"{name} is not in the mirror."
+        else:
+            yield f"{name} is not in the mirror: nothing that mirror.yaml requires needs it on any environment."
+        if known is not None:
+            yield from self._on_the_index(known)
+        if not gaps:
+            yield f"  To have it, add under requirements:  - {name}"
+
+    def _on_the_index(self, project: Project) -> Iterator[str]:
+        if project.versions:
+            yield f"  The index has it, newest {project.versions[0]}."
+        for filename, reason in project.skipped[:_MOST_FILES]:
+            yield f"  It lists {filename}, which can't be used: {reason}"
+        if more := project.skipped[_MOST_FILES:]:
+            yield f"  and {len(more)} more such files."
 
     def _release(self, name: str, version: Version) -> Iterator[str]:
         present = [one for one in self.plan.releases if one.project == name and Version(one.version) == version]
@@ -96,8 +120,8 @@ class Explainer:
             yield from self._absent_project(name)
             return
         yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
-        if version not in project.versions:
-            yield f"  The index has no usable file of it; nearest: {self._nearest(project, version)}."
+        if version not in versions_of(project):
+            yield f"  The index has no file of it; nearest: {self._nearest(project, version)}."
             return
         told = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
         yield from _grouped(told)
@@ -110,9 +134,9 @@ class Explainer:
     def _why_not(
         self, project: Project, version: Version, environment: Environment, chosen: list[PlannedRelease]
     ) -> Iterator[str]:
-        reasons = [refusal(file, environment, self.rules) for file in project.files(version)]
-        if reasons and all(reasons):
-            yield f"none of its files can be used: {'; '.join(dict.fromkeys(str(one) for one in reasons))}"
+        reasons = self.refusals.of_release(project, version, environment)
+        if all(file.filename in reasons for file in project.files(version)):
+            yield f"none of its files can be used: {those_that_count(reasons)}"
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [
@@ -125,7 +149,13 @@ class Explainer:
         yield f"  to have it too, add under requirements:  - {project.name}=={version}"
 
     def _newest_usable(self, project: Project, environment: Environment) -> str:
-        return next((str(one.version) for one in fitting(project, SpecifierSet(), environment, self.rules)), "none")
+        candidates = fitting(project, SpecifierSet(), environment, self.refusals.rules)
+        usable = (
+            str(one.version)
+            for one in candidates
+            if any(self.refusals.of_file(file, environment) is None for file in one.files)
+        )
+        return next(usable, "none")
 
     def _file(self, filename: str) -> Iterator[str]:
         planned = self.plan.by_filename.get(filename)
@@ -144,7 +174,7 @@ class Explainer:
     def _hints(self, reason: str) -> Iterator[str]:
         hints = {
             "no tag in common": "add an environment whose platform and Python it is for",
-            "Requires-Python": "add an environment with such a Python",
+            "leaves out": "add an environment with such a Python",
             "yanked": "pin it with == to have it all the same",
             "sdists:": "set sdists: always",
             "wheels:": "set wheels: compatible",
@@ -227,6 +257,11 @@ class Explainer:
             for required in release.required:
                 needs[required.by].add(release.name)
         return needs
+
+
+def _project_of(text: str) -> str | None:
+    requirement = parse_requirement(text)
+    return canonicalize_name(requirement.name) if requirement else None
 
 
 def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterator[str]:

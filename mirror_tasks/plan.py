@@ -16,12 +16,13 @@ from typing import Any
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from mirror_tasks.closure import Chosen, Closure, Unusable
+from mirror_tasks.closure import Chosen, Closure, specifier_of
 from mirror_tasks.completion import Completed, Completion, Unsolved
 from mirror_tasks.files import to_json
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
-from mirror_tasks.selection import python_warning, refusal
+from mirror_tasks.reasons import skipped_of
+from mirror_tasks.selection import python_warning
 
 FORMAT = 2
 
@@ -88,6 +89,16 @@ class Gap:
     undecided: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A release that satisfies a requirement and is newer than one that was taken, and why it was not."""
+
+    project: str
+    version: str
+    environments: tuple[str, ...]
+    reason: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """All of it, sorted; the same input gives the same plan."""
@@ -100,6 +111,7 @@ class Plan:
     completed: tuple[Completed, ...] = ()
     unsolved: tuple[Unsolved, ...] = ()
     statuses: Mapping[str, tuple[str, str]] | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
     @cached_property
     def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
@@ -168,6 +180,7 @@ class Plan:
             "completed": list(self.completed),
             "unsolved": list(self.unsolved),
             "statuses": dict(self.statuses or {}),
+            "passed_over": list(self.passed_over),
         }
         return to_json(content)
 
@@ -189,6 +202,9 @@ class Plan:
             completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
             unsolved=tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data["unsolved"]),
             statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
+            passed_over=tuple(
+                PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data.get("passed_over", ())
+            ),
         )
 
 
@@ -220,6 +236,7 @@ def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:
         if completion
         else (),
         statuses=_statuses(closure, {name for name, _ in by_release}),
+        passed_over=_passed_over(closure),
     )
 
 
@@ -266,8 +283,7 @@ def _planned_release(
         for file in project.files(version)
         if file.filename not in included
     }
-    prefixes = (f"{name}-{version}", f"{name.replace('-', '_')}-{version}")
-    left_out.update((filename, reason) for filename, reason in project.skipped if filename.lower().startswith(prefixes))
+    left_out.update(skipped_of(project).get(version, {}))
     installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}
     warnings = {filename: text for filename, file in sorted(included.items()) if (text := _warning(closure, file))}
     return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())), warnings)
@@ -290,10 +306,7 @@ def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen])
 
 
 def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Chosen) -> str:
-    metadata = closure.metadata.get(file.filename)
-    if isinstance(metadata, Unusable):
-        return metadata.reason
-    if reason := refusal(file, closure.environments[environment], closure.rules):
+    if reason := closure.refusals.of_file(file, closure.environments[environment]):
         return reason
     if is_wheel(file.filename):
         return f"wheels: best takes {chosen.installs.filename}"
@@ -308,6 +321,23 @@ def _gaps(closure: Closure) -> tuple[Gap, ...]:
         for one, askers in closure.unsatisfied.items()
     ]
     return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))
+
+
+def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
+    found: dict[tuple[str, Version, str], set[str]] = defaultdict(set)
+    for demand, taken in closure.releases.items():
+        project = closure.projects[demand.project]
+        environment = closure.environments[demand.environment]
+        if not taken or not isinstance(project, Project):
+            continue
+        specifier = specifier_of(demand)
+        for version, reason in closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes):
+            if (demand.project, version, environment.name) not in closure.chosen:
+                found[(demand.project, version, reason)].add(environment.name)
+    return tuple(
+        PassedOver(name, str(version), tuple(sorted(names)), reason)
+        for (name, version, reason), names in sorted(found.items())
+    )
 
 
 def _statuses(closure: Closure, names: Iterable[str]) -> Mapping[str, tuple[str, str]]:

@@ -19,6 +19,8 @@ from mirror_tasks.environments import Environment
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.pages import File, Project, is_wheel
 
+NO_TAG = "no tag in common"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -98,7 +100,7 @@ def python_warning(*requires_python: str | None) -> str | None:
 def check_tags(file: File, environment: Environment) -> str | None:
     """Refuse a wheel that has no tag in common with the environment."""
     if environment.tag_rank(tags_of(file.filename)) is None:
-        return "no tag in common"
+        return NO_TAG
     return None
 
 
@@ -253,29 +255,3 @@ def wanted(one: Candidate, rules: Rules) -> tuple[File, ...]:
     """
     wheels = one.wheels[:1] if rules.wheels == "best" else one.wheels
     return wheels if one.sdist is None else (*wheels, one.sdist)
-
-
-def why_unsatisfied(
-    project: Project,
-    specifier: SpecifierSet,
-    environment: Environment,
-    rules: Rules,
-    hashes: frozenset[str] = frozenset(),
-) -> str:
-    """Say in one phrase why no release of the project fits; for the user to read, so it names the newest that nearly does."""
-    if reason := check_status(project):
-        return reason
-    if not project.versions:
-        return "the index lists no file that can be used"
-    matching = [version for version in project.versions if specifier.contains(version, prereleases=True)]
-    if not matching:
-        return f"no release satisfies it; the newest is {project.versions[0]}"
-    newest = matching[0]
-    reasons = dict.fromkeys(
-        refusal(file, environment, rules, pinned=is_pin(specifier))
-        or ("its hash is not among those asked for" if hashes else "")
-        for file in project.files(newest)
-    )
-    return f"{len(matching)} releases satisfy it, none has a file for {environment.name}; {newest}: " + "; ".join(
-        reason for reason in reasons if reason
-    )

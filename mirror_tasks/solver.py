@@ -21,6 +21,7 @@ from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project
+from mirror_tasks.reasons import Refusals
 from mirror_tasks.selection import (
     Candidate,
     Rules,
@@ -29,7 +30,6 @@ from mirror_tasks.selection import (
     fitting,
     is_pin,
     parse_requirement,
-    why_unsatisfied,
 )
 
 MOST_ROUNDS = 20_000
@@ -414,7 +414,8 @@ def _explain(
         for one in causes:
             if one.requirement.name == name:
                 specifier &= one.requirement.specifier
-        yield f"{name}{specifier}: {_why(name, specifier, solver)}"
+        hashes = frozenset[str]().union(*(one.requirement.hashes for one in causes if one.requirement.name == name))
+        yield f"{name}{specifier}: {_why(name, specifier, hashes, solver)}"
 
 
 def _chain(need: Need, parent: Pick | None, askers: Mapping[NormalizedName, tuple[Need, Pick | None]]) -> str:
@@ -429,14 +430,14 @@ def _chain(need: Need, parent: Pick | None, askers: Mapping[NormalizedName, tupl
     return " required by ".join(links) + (", asked for in mirror.yaml" if parent is None else "")
 
 
-def _why(name: NormalizedName, specifier: SpecifierSet, solver: Solver) -> str:
+def _why(name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str], solver: Solver) -> str:
     project = solver.universe.project(name)
     if project is None:
         return "there is no project of this name"
-    tried = [str(one.version) for one in _some(solver.matches(name, specifier, frozenset()), 4)]
+    tried = [str(one.version) for one in _some(solver.matches(name, specifier, hashes), 4)]
     if tried:
         return f"tried {', '.join(tried[:3])}{' and older ones' if len(tried) > 3 else ''}, each in conflict with something above"
-    return why_unsatisfied(project, specifier, solver.environment, solver.rules)
+    return Refusals(solver.rules).why_unsatisfied(project, specifier, solver.environment, hashes)
 
 
 def _some(releases: Iterable[Release], count: int) -> Iterator[Release]:

@@ -15,14 +15,18 @@ from rich.table import Table
 
 from mirror_tasks import describe_environment
 from mirror_tasks.actions import Actions
+from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config, Root
+from mirror_tasks.environments import Environment
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.explain import Explainer
 from mirror_tasks.files import to_json, write_if_changed
+from mirror_tasks.pages import File
 from mirror_tasks.plan import Plan, PlannedFile
 from mirror_tasks.progress import readable
 from mirror_tasks.prove import Proof, Verdict, as_json, check, find_client
-from mirror_tasks.selection import Rules
+from mirror_tasks.reasons import Refusals
+from mirror_tasks.selection import Rules, check_python
 
 
 def projects_of(root: Root) -> set[str]:
@@ -55,6 +59,17 @@ def print_bill(plan: Plan, actions: Actions) -> None:
         )
     for extra in plan.unknown_extras:
         console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def newer_left_out(plan: Plan) -> str | None:
+    """Return the line that says what was passed over and is newer than what was taken; None where nothing was."""
+    releases = {(one.project, one.version) for one in plan.passed_over}
+    if not releases:
+        return None
+    projects = sorted({project for project, _ in releases})
+    count = "1 release" if len(releases) == 1 else f"{len(releases)} releases"
+    shown = ", ".join(projects[:5]) + (f" and {len(projects) - 5} more projects" if projects[5:] else "")
+    return f"left out: {count} newer than those taken, of {shown}; `doit explain {projects[0]}` says why"
 
 
 def _counts(files: Iterable[PlannedFile], due: Collection[str]) -> tuple[str, ...]:
@@ -164,13 +179,24 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
     return " ".join(f"[green]{one.judge}[/]" if one.proven else f"[red]NOT {one.judge}[/]" for one in verdicts) or "-"
 
 
+def _against(actions: Actions, file: File, environment: Environment) -> str | None:
+    """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
+    record = actions.records.metadata(file.filename, file.hashes.get("sha256", ""))
+    if record is None:
+        return None
+    if isinstance(record.metadata, Unusable):
+        return record.metadata.reason
+    return check_python(record.metadata.requires_python, environment.python)
+
+
 def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
     """Print why each name is in the mirror or not; with ``size``, what each root costs.
 
     :raises ResolutionError: nothing was asked.
     """
     console = Console(highlight=False)
-    explainer = Explainer(actions.config, rules, plan, actions.records.project)
+    refusals = Refusals(rules, lambda file, environment: _against(actions, file, environment))
+    explainer = Explainer(actions.config, refusals, plan, actions.records.project)
     if not names and not size:
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."

@@ -211,6 +211,7 @@ for line in sys.stdin:
         os.environ.update(order["settings"])
         for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = ["doit", *order["arguments"]]
         code = 1
         try:
             code = doit.doit_cmd.DoitMain().run(order["arguments"]) or 0

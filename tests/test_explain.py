@@ -37,7 +37,7 @@ def explainer(tmp_path: Path) -> Explainer:
         found = one.project(name)
         return found if isinstance(found, worlds.Project) else None
 
-    return Explainer(one.config, closure.rules, make_plan(closure, completion), page)
+    return Explainer(one.config, closure.refusals, make_plan(closure, completion), page)
 
 
 QUESTIONS = {
@@ -54,7 +54,7 @@ QUESTIONS = {
     ],
     "lib==3": ["lib-3 is in the mirror", "linux: an installer takes"],
     "app-1": ["app (app) is met by 2, the newest that fits", "- app==1"],
-    "lib-7": ["The index has no usable file of it; nearest: 3."],
+    "lib-7": ["The index has no file of it; nearest: 3."],
     "litellm-1": ["to complete it (lacking: lib>9 required by litellm-2)"],
     "unneeded": ["nothing that mirror.yaml requires needs it", "The index has it, newest 1", "- unneeded"],
     "old": ["warning: old-1-py3-none-any.whl and 1 more: Requires-Python '>=3.6.*' is no valid specifier"],
@@ -83,7 +83,7 @@ def test_every_release_of_every_world_can_be_explained(tmp_path: Path) -> None:
         one = worlds.world(worlds.read("closure", name), tmp_path)
         closure, completion = complete(one)
         plan = make_plan(closure, completion)
-        asked = Explainer(one.config, closure.rules, plan, lambda _: None)
+        asked = Explainer(one.config, closure.refusals, plan, lambda _: None)
         for release in plan.releases:
             assert f"{release.name} is in the mirror" in "\n".join(
                 asked.explain(f"{release.project}=={release.version}")

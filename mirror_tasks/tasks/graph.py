@@ -296,6 +296,7 @@ class MirrorTasks:
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
         verbs.print_bill(self.plan, self.actions)
+        self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
 
     def _check_roots(self, plan: Plan) -> None:
@@ -465,7 +466,12 @@ class MirrorTasks:
         self.tally.note(
             f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked"
         )
+        self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
+
+    def _say_what_was_left_out(self, plan: Plan) -> None:
+        if line := verbs.newer_left_out(plan):
+            self.tally.note(line)
 
     # What is known from the last run, for list, info, forget and clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ def explain(name: str, actions: Actions, rules: Rules) -> Task:
     """Say why something is in the mirror, or why not."""
 
     def answer(actions: Actions, plan: Plan, size: bool, names: list[str] | None) -> None:
-        verbs.explain(actions, plan, rules, names or [], size=size)
+        verbs.explain(actions, plan, rules, [*(names or []), *_words_with_a_sign()], size=size)
 
     doc = "says why a project, release or file is in the mirror, or why not"
     advice = "Run `doit plan` first."
@@ -80,6 +81,11 @@ def explain(name: str, actions: Actions, rules: Rules) -> Task:
         [option("size", False, "what each root costs")],
         pos_arg="names",
     )
+
+
+def _words_with_a_sign() -> list[str]:
+    """Return the words of the command line such as ``numpy==2.1.0``: doit takes them for variables, and hands them to no task."""
+    return [word for word in sys.argv[1:] if re.match(r"[A-Za-z0-9][A-Za-z0-9._\[\],-]*\s*[=<>~!]=", word)]
 
 
 def _verb(name: str, action: Callable[..., object], doc: str, params: Any = (), **settings: Any) -> Task:
