@@ -182,7 +182,7 @@ class Actions:
         if not self.config.ask_backends or is_known(metadata):
             return metadata
         try:
-            asked = ask_backend(path, metadata, self.config.indexes[0].url if self.config.indexes else None)
+            asked = ask_backend(path, metadata, self._upstream.way.indexes[0].url)
         except MetadataError as error:
             self.tally.note(str(error))
             return replace(metadata, problems=(*metadata.problems, error.problem))

@@ -6,24 +6,29 @@ backends of which :mod:`mirror_tasks.metadata` can't know without: setuptools wi
 
 from __future__ import annotations
 
+import netrc
 import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import tomli
-from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller, quiet_subprocess_runner
+from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
+from mirror_tasks.blocks import redact
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.metadata import CoreMetadata
+from mirror_tasks.pip_settings import without_credentials
 
 # Backends that ask for nothing but what is declared, or for what metadata.py knows.
 _KNOWN = frozenset({"flit_core", "hatchling", "maturin", "mesonpy", "pdm", "poetry", "scikit_build_core", "uv_build"})
-_PATIENCE = 600  # seconds for installing what the backend itself needs
+_PATIENCE = 600  # seconds for installing what the backend itself needs, and for its answer
 
 
 def is_known(metadata: CoreMetadata) -> bool:
@@ -45,7 +50,7 @@ def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None) -> tuple
                 str(source),
                 str(metadata.build_backend),
                 _backend_path(source),
-                runner=quiet_subprocess_runner,
+                runner=_run_hook,
                 python_executable=str(python),
             )
             return tuple(str(one) for one in caller.get_requires_for_build_wheel())
@@ -55,7 +60,7 @@ def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None) -> tuple
             raise MetadataError(
                 "asking the build backend of",
                 sdist.name,
-                f"expected a list of requirements, found: {text.strip()[-500:] or type(error).__name__}",
+                f"expected a list of requirements, found: {redact(text).strip()[-500:] or type(error).__name__}",
                 "What it declares is mirrored; what else it needs has to be listed under requirements.",
             ) from error
 
@@ -93,21 +98,84 @@ def _backend_path(source: Path) -> list[str] | None:
     return [str(path) for path in paths] if isinstance(paths, list) else None
 
 
+def _run_hook(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    _run(cmd, cwd=cwd, environ=extra_environ or {})
+
+
+def _run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str, str]) -> None:
+    """Run a command that asks nothing of the terminal, and keep what it says.
+
+    :raises subprocess.SubprocessError: it failed, or took too long.
+    """
+    subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **environ},
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=_PATIENCE,
+    )
+
+
 def _environment(folder: Path, requirements: tuple[str, ...], index: str | None) -> Path:
     """Make a virtual environment with what the backend declares that it needs; return its interpreter."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
+    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environ={})
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if requirements:
         pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            str(python),
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
+            *(sys.executable, "-m", "pip", "--python", str(python)),
+            *("--disable-pip-version-check", "--no-input", "install", "--quiet"),
         ]
-        chosen = ["--index-url", index] if index else []
-        subprocess.run([*pip, *chosen, *requirements], check=True, capture_output=True, timeout=_PATIENCE)
+        chosen = ["--index-url", without_credentials(index)] if index else []
+        with tempfile.TemporaryDirectory(prefix="mirror-build-") as private:
+            _run([*pip, *chosen, *requirements], environ=_login(index, Path(private)) if index else {})
     return python
+
+
+def _login(index: str, folder: Path) -> dict[str, str]:
+    """Return the variable that lets pip log in to ``index``: a netrc file that only this user can read.
+
+    What is on a command line can be read by every user of the machine, and pip itself hands the index's URL on to the
+    commands that it starts; so it gets the URL without the credentials.
+
+    :raises ValueError: no such file can hold them.
+    """
+    parts = urlsplit(index)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not user and not password:
+        return {}
+    path = folder / "netrc"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    for others in dict.fromkeys((_users_netrc(), "")):  # a file that can't be read counts for nobody: then ours alone
+        for shown in (str, _quoted):
+            line = f"machine {parts.hostname} login {shown(user)} password {shown(password)}"
+            path.write_text(f"{others}\n\n{line}\n", "utf-8")
+            if _reads(path, str(parts.hostname)) == (user, password):
+                return {"NETRC": str(path)}
+    raise ValueError("the index's user name or password has characters that a netrc file can't hold")
+
+
+def _reads(path: Path, host: str) -> tuple[str, str] | None:
+    try:
+        found = netrc.netrc(path).authenticators(host)
+    except (OSError, ValueError, netrc.NetrcParseError):
+        return None
+    return (found[0] or "", found[2] or "") if found else None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _users_netrc() -> str:
+    """Return what the user's own netrc says, which counts for other hosts still."""
+    named = os.environ.get("NETRC")
+    for path in [named] if named is not None else ["~/.netrc", "~/_netrc"]:
+        try:
+            return Path(os.path.expanduser(path)).read_text("utf-8")  # noqa: PTH111 (Path raises without a home)
+        except (OSError, ValueError):
+            continue
+    return ""
