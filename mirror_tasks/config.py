@@ -18,6 +18,7 @@ from mirror_tasks.environments import BlockError, Environment, environment
 from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.requirement_files import (
     RequestedRequirement,
+    expand,
     logical_lines,
     parse_requirement,
     read_requirements,
@@ -294,6 +295,11 @@ class _Reader:
         return self._index_at(entry.get("url"), block.path("url"), Index("", required, self._missing(block)))
 
     def _index_at(self, url: object, key_path: str, index: Index) -> Index | None:
+        try:
+            url = expand(url) if isinstance(url, str) else url
+        except ValueError as error:
+            self._fault(key_path, str(error))
+            return None
         if _is_index_url(url):
             return replace(index, url=str(url).strip())
         # What it is is not shown: a misspelt URL may carry a password all the same.
@@ -438,6 +444,7 @@ def _is_index_url(value: object) -> bool:
         return False
     try:
         parts = urlsplit(value.strip())
-        return (parts.scheme in {"http", "https"} and bool(parts.hostname)) or parts.scheme == "file"
+        port = parts.port  # raises for one that is no number, as where a password has a slash that is not encoded
+        return (parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0) or parts.scheme == "file"
     except ValueError:
         return False

@@ -48,7 +48,7 @@ class PipSettings:
 
 
 def without_credentials(url: str) -> str:
-    """Return ``url`` as it may be shown and stored."""
+    """Return ``url`` as it may be stored and asked for; what may be no URL is shown by :func:`~mirror_tasks.blocks.redact`."""
     return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
 
 
@@ -92,7 +92,7 @@ def default_index() -> str:
     if (_setting("no-index") or "").lower() in _ON:
         raise _unreadable("they say no-index, so that pip uses no index here")
     if extra := _setting("extra-index-url"):
-        shown = ", ".join(map(without_credentials, extra.split()))
+        shown = ", ".join(map(redact, extra.split()))
         _log.warning("pip's extra-index-url is not used; to use it, list it under index in mirror.yaml: %s", shown)
     named = _setting("index-url") or _setting("pypi-url")
     if named is None and not _has_pip():

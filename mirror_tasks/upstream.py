@@ -40,6 +40,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util.ssl_ import create_urllib3_context
 
+from mirror_tasks.blocks import redact
 from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing, sha256_of
@@ -525,9 +526,7 @@ def _origin(url: str) -> _Origin:
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     except ValueError as error:
         problem = f"expected a URL, found something else ({error})"
-        raise UpstreamError(
-            "looking at the index", without_credentials(url), problem, "Check the index setting."
-        ) from error
+        raise UpstreamError("looking at the index", redact(url), problem, "Check the index setting.") from error
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
@@ -682,7 +681,7 @@ def _redirected(url: str, location: str, doing: str) -> str:
         if _origin(target)[0] in allowed and _origin(target)[1]:
             return target
     except (ValueError, UpstreamError):
-        target = location
+        target = redact(location)
     problem = f"expected a redirect to {' or '.join(allowed)}, found one to {target!r:.200}"
     raise UpstreamError(doing, url, problem, "Report it to whoever runs the index.")
 
@@ -712,7 +711,7 @@ def _in_words(error: Exception) -> str:
     text = str(error.args[0]) if len(error.args) == 2 and isinstance(error.args[0], str) else str(error)
     text = text or type(error).__name__
     plain = re.sub(r"^(<[^>]*>|HTTPS?Connection(Pool)?\([^)]*\)):\s*", "", text)
-    return re.sub(r"//[^/\s@]*@", "//", plain)
+    return redact(plain)
 
 
 def _wait(count: int, error: Exception) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from mirror_tasks.blocks import redact
 from mirror_tasks.config import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
 from mirror_tasks.environments import KEYS as ENVIRONMENT_KEYS
 from mirror_tasks.environments import PLATFORMS
@@ -423,6 +424,77 @@ def test_a_configuration_does_not_show_the_password_of_its_index(tmp_path: Path)
     assert one.indexes == (Index(f"https://user:{SECRET}@index.example.com/simple/"),)
     assert SECRET not in repr(one)
     assert SECRET not in str(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:hunter2@index.example.com/simple/", "https://me:***@index.example.com/simple/"),
+        (
+            "see https://me@work.example.com:hunter2@index.example.com/",
+            "see https://me@work.example.com:***@index.example.com/",
+        ),
+        ("https://me:hun@ter2@index.example.com/a@b", "https://me:***@index.example.com/a@b"),
+        ("https://hunter2@index.example.com/simple/", "https://***@index.example.com/simple/"),
+        ("https://:hunter2@index.example.com/", "https://***@index.example.com/"),
+        (
+            "git+https://me:hunter2@code.example.com/a.git@v1.0#egg=a",
+            "git+https://me:***@code.example.com/a.git@v1.0#egg=a",
+        ),
+        ("git+file:///srv/a@v1.0", "git+file:///srv/a@v1.0"),
+        ("git+https://code.example.com:8443/a@v1.0", "git+https://code.example.com:8443/a@v1.0"),
+        ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
+        ("https://index.example.com/?mail=me@example.com", "https://index.example.com/?mail=me@example.com"),
+        ("https://index.example.com, ask me@example.com", "https://index.example.com, ask me@example.com"),
+        ("https://me:hun/ter2@index.example.com/", "https://me:***@index.example.com/"),
+        ("https://me:hun#ter2@index.example.com/", "https://me:***@index.example.com/"),
+        ("http://a.example.com,http://me:hunter2@b.example.com", "http://a.example.com,http://me:***@b.example.com"),
+    ],
+)
+def test_only_the_password_of_a_url_is_hidden(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+def test_a_requirement_that_names_a_tag_of_a_repository_is_shown_whole(tmp_path: Path) -> None:
+    (said,) = line_faults(tmp_path, "git+file:///srv/tool@v1.0\n")
+    assert "git+file:///srv/tool@v1.0" in said
+
+
+def test_variables_in_the_index_are_expanded_as_in_requirements_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INDEX_TOKEN", "p%40ss")
+    monkeypatch.setenv("TEAM", "a/b")
+    text = f"{WHOLE}\nindex: ['https://me:${{INDEX_TOKEN}}@index.example.com/${{TEAM}}/', {{url: 'https://${{INDEX_TOKEN}}@b.example.com'}}]"
+    assert [index.url for index in config(tmp_path, text).indexes or ()] == [
+        "https://me:p%40ss@index.example.com/a/b/",
+        "https://p%40ss@b.example.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://me:${UNSET}@index.example.com/", "the environment variable UNSET is not set"),
+        ("https://me:${EMPTY}@index.example.com/", "the environment variable EMPTY is not set"),
+        ("https://me:${token}@index.example.com/", "${token} names no variable"),
+        ("https://me:${TOKEN@index.example.com/", "names no variable"),
+        ("https://me:${SLASH}@index.example.com/", "the value of SLASH has"),
+    ],
+)
+def test_a_variable_in_the_index_that_can_not_be_used_is_refused_and_never_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, reason: str
+) -> None:
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.setenv("SLASH", f"12/{SECRET}")
+    monkeypatch.delenv("UNSET", raising=False)
+    (said,) = faults(tmp_path, f"{WHOLE}\nindex: '{url}'")
+    assert said.startswith("index: ")
+    assert reason in said
+    assert SECRET not in said
+    (said,) = faults(tmp_path, f"{WHOLE}\nindex: ['https://index.example.com/', {{url: '{url}'}}]")
+    assert said.startswith("index[1].url: ")
 
 
 def test_values_of_variables_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1025,7 +1025,7 @@ def test_pips_configuration_names_the_index_and_no_extra_one_is_used(
     upstream = Upstream(None)
     assert upstream.indexes == ("https://index.example.com/simple/",)
     (warning,) = caplog.messages
-    assert "https://extra.example.com/simple" in warning
+    assert "https://me:***@extra.example.com/simple" in warning
     assert "secret" not in warning
 
 
