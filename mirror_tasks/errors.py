@@ -5,9 +5,11 @@ Only :mod:`mirror_tasks.tasks` turns them into what the user sees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class MirrorError(Exception):
@@ -29,6 +31,16 @@ class MirrorError(Exception):
     def __str__(self) -> str:
         ending = "\n" if "\n" in self.problem else ". "
         return f"{self.doing} {self.subject}: {self.problem}{ending}{self.advice}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process whole: an exception's own way calls ``__init__`` with what that of a base was given."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[MirrorError], arguments: tuple[object, ...], attributes: Mapping[str, object]) -> MirrorError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UpstreamError(MirrorError):
@@ -52,6 +64,10 @@ class PageError(MirrorError):
 
 class MetadataError(MirrorError):
     """An archive, or the metadata in it, breaks a rule; its file can't be used."""
+
+
+class StorageError(MirrorError):
+    """A file or folder of this machine can't be read or written, or there is no room for it."""
 
 
 class ResolutionError(MirrorError):
@@ -79,3 +95,21 @@ class ConfigError(MirrorError):
         lines = "".join(f"\n  {fault}" for fault in self.faults)
         advice = "Nothing was fetched; correct the file and run again."
         super().__init__("reading", str(path), f"{count} found:{lines}", advice)
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def in_words(error: OSError, doing: str = "using", subject: object = "the disk") -> StorageError:
+    """Return what the system said of a file or folder as an error of this project.
+
+    :param doing: what was being done, and ``subject`` on what, where the system does not say.
+    """
+    if error.errno in _NO_ROOM:
+        advice = "Make room, then run again: what is finished is kept, and nothing of it is fetched again."
+    elif error.errno in _TOO_MANY:
+        advice = "Allow more open files (`ulimit -n`), or set fewer `workers`, then run again."
+    else:
+        advice = "Check the path and its permissions, then run again."
+    return StorageError(doing, str(error.filename or subject), error.strerror or str(error), advice)

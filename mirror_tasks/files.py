@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,8 @@ from typing import IO, Any, BinaryIO
 from mirror_tasks.errors import IntegrityError
 
 _CHUNK = 1 << 20
+# What this process lacks says nothing of the file that it could not read.
+_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def have_folder(path: Path) -> None:
@@ -38,16 +42,31 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     have_folder(path.parent)
     # The same name each time: what a kill leaves behind, the next run writes over. A path has one writer only.
     temporary = path.with_name(f".{path.name[:150]}.part")
+    clear_of_folders(temporary)
     try:
         with temporary.open("wb") as stream:
             yield stream
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
+        clear_of_folders(path)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def clear_of_folders(path: Path) -> None:
+    """Move a folder out of the way that stands where a file belongs: what is no file is as good as none.
+
+    It stays beside, as ``.<name>.folder``, for it may hold what somebody wants.
+    """
+    if path.is_dir() and not path.is_symlink():
+        number, aside = 0, path.with_name(f".{path.name[:150]}.folder")
+        while aside.exists():
+            number += 1
+            aside = path.with_name(f".{path.name[:150]}.folder{number}")
+        path.rename(aside)
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -57,10 +76,12 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def read_or_none(path: Path) -> bytes | None:
-    """Return the bytes of ``path``, or None where there is no such file."""
+    """Return the bytes of ``path``, or None where there is no file, or none that can be read: that is as good as gone."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno in _LACKS:
+            raise
         return None
 
 
@@ -96,7 +117,7 @@ def sha256_of(stream: BinaryIO | IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_bytes(content: bytes) -> str:
+def sha256_of_bytes(content: bytes | memoryview) -> str:
     """Return the SHA-256 of ``content``, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
@@ -117,6 +138,31 @@ def _lines(value: Any) -> str:
     if isinstance(value, Mapping) and value:
         return "{\n  " + ",\n  ".join(f"{_compact(key)}: {_compact(value[key])}" for key in sorted(value)) + "\n }"
     return _compact(value)
+
+
+_SEAL = re.compile(rb'\{\n "\.sha256": "([0-9a-f]{64})",?\n')
+
+
+def sealed(value: Mapping[str, Any]) -> bytes:
+    """Return a mapping as :func:`to_json` does, with the hash of all the rest in its second line.
+
+    What a fault of the disk or a foreign hand made of it is then told from what was written, whatever it is.
+    """
+    rest = to_json(value).removeprefix(b"{\n")
+    return b'{\n ".sha256": "%s"%s\n%s' % (sha256_of_bytes(rest).encode(), b"," if value else b"", rest)
+
+
+def unsealed(content: bytes) -> dict[str, Any]:
+    """Return the mapping that :func:`sealed` was called on.
+
+    :raises ValueError: it did not make these bytes.
+    """
+    seal = _SEAL.match(content)
+    if seal is None or sha256_of_bytes(content[seal.end() :]) != seal[1].decode():
+        raise ValueError("expected what was written there once, found something else")
+    value: dict[str, Any] = json.loads(content)
+    del value[".sha256"]
+    return value
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -180,14 +226,14 @@ class Ledger:
         self._load()
 
     def _load(self) -> None:
-        lines = (read_or_none(self._path) or b"").splitlines()
+        content = read_or_none(self._path)
+        lines = (content or b"").splitlines()
         for line in lines:
-            try:
-                name, size, mtime_ns, sha256 = json.loads(line)
-                self._seals[str(name)] = Seal(int(size), int(mtime_ns), str(sha256))
-            except (ValueError, TypeError):
-                continue  # a line that a kill cut short: its file is hashed once more
-        self._is_worn = bool(lines and not _ends_line(self._path)) or len(lines) > 2 * len(self._seals) + 100
+            if seal := _seal_in(line):
+                self._seals[seal[0]] = seal[1]
+        is_torn = bool(content) and not (content or b"").endswith(b"\n")
+        is_no_file = content is None and os.path.lexists(self._path)
+        self._is_worn = is_torn or is_no_file or len(lines) > 2 * len(self._seals) + 100
 
     @staticmethod
     def _line(name: str, seal: Seal) -> bytes:
@@ -261,7 +307,15 @@ class Ledger:
         return found == sha256
 
 
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read() == b"\n"
+def _seal_in(line: bytes) -> tuple[str, Seal] | None:
+    """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
+    try:
+        name, size, mtime_ns, sha256 = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if type(size) is not int or type(mtime_ns) is not int or not isinstance(name, str) or not isinstance(sha256, str):
+        return None
+    return (name, Seal(size, mtime_ns, sha256)) if _SHA256.fullmatch(sha256) else None
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")

@@ -5,7 +5,6 @@ It is made of a whole closure, and it is the only thing that the steps after it 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from packaging.version import Version
 
 from mirror_tasks.closure import Chosen, Closure, specifier_of
 from mirror_tasks.completion import Completed, Completion, Unsolved
-from mirror_tasks.files import to_json
+from mirror_tasks.files import sealed, unsealed
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Project, is_wheel
 from mirror_tasks.reasons import skipped_of
@@ -182,7 +181,7 @@ class Plan:
             "statuses": dict(self.statuses or {}),
             "passed_over": list(self.passed_over),
         }
-        return to_json(content)
+        return sealed(content)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Plan:
@@ -190,7 +189,7 @@ class Plan:
 
         :raises ValueError: it is not a plan of this format.
         """
-        data = json.loads(content)
+        data = unsealed(content)
         if data.get("format") != FORMAT:
             raise ValueError(f"expected a plan of format {FORMAT}, found {data.get('format')!r}")
         return cls(

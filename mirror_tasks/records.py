@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mirror_tasks.closure import Unusable
-from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json, write_if_changed, write_whole
+from mirror_tasks.files import read_or_none, sealed, sha256_of_bytes, unsealed, write_if_changed, write_whole
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import Project
 from mirror_tasks.upstream import Seen
 
-FORMAT = 2  # of records: those of another format are asked for anew
-PAGE_FORMAT = 3  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
+_SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
+FORMAT = 3  # of records: those of another format are asked for anew
+PAGE_FORMAT = 4  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +88,26 @@ class Records:
         content = read_or_none(self.page_path(name))
         if content is None:
             return None, None
-        head, _, body = content.partition(b"\n")
-        try:
-            seen, sha256 = _page_head(head)
-        except (ValueError, TypeError):
-            return _unreadable(_old_url(head)), None
-        return (seen, body) if sha256_of_bytes(body) == sha256 else (_unreadable(seen.url), None)
+        if sha256_of_bytes(memoryview(content)[_SEAL:]) != content[: _SEAL - 1].decode("ascii", "replace"):
+            return _unreadable(_lost_url(content)), None
+        head, _, body = content[_SEAL:].partition(b"\n")
+        page_format, *seen = json.loads(head)
+        return (Seen(*seen), body) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None)
 
     def page_age(self, name: str) -> float:
-        """Return the seconds since upstream last confirmed the page; infinite if it never did."""
+        """Return the seconds since upstream last confirmed the page; infinite if it never did, or after now."""
         try:
-            return time.time() - self.page_path(name).stat().st_mtime
+            age = time.time() - self.page_path(name).stat().st_mtime
         except OSError:
             return float("inf")
+        return age if age >= 0 else float("inf")  # a clock that was ahead: when that was, nobody knows
 
     def keep_project(self, project: Project, seen: Seen) -> None:
         """Keep a project, and what is to be remembered of its page."""
         body = project.to_bytes()
-        head = json.dumps([PAGE_FORMAT, sha256_of_bytes(body), *astuple(seen)])
-        write_whole(self.page_path(project.name), head.encode() + b"\n" + body, durable=False)
+        rest = json.dumps([PAGE_FORMAT, *astuple(seen)]).encode() + b"\n" + body
+        # What a loss of power or a fault of the disk makes of it is no record of a page any more.
+        write_whole(self.page_path(project.name), sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
 
     def confirm_page(self, name: str) -> None:
         """Mark a page that did not change as confirmed now: its file's time says when."""
@@ -114,14 +116,13 @@ class Records:
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return the solutions of the last run: versions by project, by root, by environment and end."""
         try:
-            found = json.loads(read_or_none(self.solutions) or b"{}")
+            return unsealed(read_or_none(self.solutions) or b"")
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
 
     def keep_solutions(self, solutions: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
         """Keep the solutions of all roots, so that an environment where nothing changed is not solved again."""
-        write_if_changed(self.solutions, to_json(solutions), durable=False)
+        write_if_changed(self.solutions, sealed(solutions), durable=False)
 
     def metadata(self, filename: str, file_sha256: str) -> MetadataRecord | None:
         """Return what is known of a file's core metadata, if it is of the file with this hash."""
@@ -129,8 +130,8 @@ class Records:
         if content is None:
             return None
         try:
-            record = _record(json.loads(content))
-        except (ValueError, TypeError, KeyError):
+            record = _record(unsealed(content))
+        except ValueError:
             return None
         return record if record and record.file_sha256 == file_sha256 else None
 
@@ -146,7 +147,7 @@ class Records:
             content["unusable"] = record.metadata.reason
         else:
             content["metadata"] = record.metadata.to_json()
-        write_if_changed(self.metadata_path(filename), to_json(content), durable=False)
+        write_if_changed(self.metadata_path(filename), sealed(content), durable=False)
 
 
 def _unreadable(url: str) -> Seen:
@@ -154,24 +155,16 @@ def _unreadable(url: str) -> Seen:
     return Seen(url, None, None, "", True)
 
 
-def _old_url(head: bytes) -> str:
-    """Return the URL from a record of the first format: a line with URL, type and validators, then the page itself."""
-    try:
-        url = json.loads(head)[0]
-    except (ValueError, LookupError, TypeError):
-        return ""
-    return url if isinstance(url, str) else ""
-
-
-def _page_head(line: bytes) -> tuple[Seen, str]:
-    """Return what is remembered of a page, and the SHA-256 of what follows, which a loss of power may have taken.
-
-    :raises ValueError: it is no such line, or of another format.
-    """
-    page_format, sha256, *seen = json.loads(line)
-    if page_format != PAGE_FORMAT:
-        raise ValueError(f"expected a page of format {PAGE_FORMAT}, found {page_format!r}")
-    return Seen(*seen), sha256
+def _lost_url(content: bytes) -> str:
+    """Return the URL from a record that is damaged, or of an earlier format: in all of them a list of strings begins it."""
+    for line in content.split(b"\n", 2)[:2]:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, list):
+            return next((one for one in found if isinstance(one, str) and "://" in one), "")
+    return ""
 
 
 def _record(data: dict[str, Any]) -> MetadataRecord | None:

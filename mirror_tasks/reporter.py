@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Display, Tally
@@ -24,10 +24,13 @@ class Reporter:
     Tasks of a mirror carry ``meta={"mirror": kind}``.
 
     :cvar tally: what the display shows.
+    :cvar is_running: there is one, which tells at the end what is in ``problems``.
     """
 
     desc = "one live display; plain lines where there is no terminal"
     tally = Tally()
+    is_running = False
+    problems: ClassVar[list[str]] = []
 
     def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
         self._display = Display(outstream, self.tally)
@@ -36,6 +39,7 @@ class Reporter:
         self._errors: list[str] = []
         self._loud = True
         self._interrupted = False
+        Reporter.is_running = True
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task and the first thread: from here on Ctrl-C and SIGTERM end the run, its state kept."""
@@ -113,7 +117,7 @@ class Reporter:
             self._display.say(f"FAILED {name}\n  {message}")
         for line in self.tally.incomplete:
             self._display.say(line)
-        for message in self._errors:
+        for message in [*self._errors, *self.problems]:
             self._display.say(f"ERROR {message}")
         if self._interrupted:
             self._display.say("Interrupted. What was finished is kept; run the same command again to go on.")

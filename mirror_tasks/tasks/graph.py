@@ -34,6 +34,7 @@ from mirror_tasks.progress import readable
 from mirror_tasks.reporter import Reporter
 from mirror_tasks.selection import Rules
 from mirror_tasks.tasks import verb_tasks
+from mirror_tasks.tasks.database import Codec, have_database
 from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, creator
 from mirror_tasks.upstream import Upstream
 
@@ -68,8 +69,9 @@ class MirrorTasks:
         }
         if not self.dash:
             # A database that a kill can't leave half-written. Its folder has to exist before doit opens it.
-            self.config.state.mkdir(parents=True, exist_ok=True)
-            settings |= {"dep_file": str(self.config.state / "doit.db"), "backend": "sqlite3"}
+            path = self.config.state / "doit.db"
+            have_database(path)
+            settings |= {"dep_file": str(path), "backend": "sqlite3", "codec_cls": Codec}
         return settings
 
     def name(self, kind: str, of: str | None = None) -> str:

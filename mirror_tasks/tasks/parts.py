@@ -11,7 +11,8 @@ from doit.action import BaseAction
 from doit.exceptions import TaskError, TaskFailed
 from doit.task import DelayedLoader, Task
 
-from mirror_tasks.errors import MirrorError
+from mirror_tasks.errors import MirrorError, in_words
+from mirror_tasks.tasks import database
 
 Creator = Callable[[], Iterator[Task]]
 
@@ -25,6 +26,7 @@ def creator(
     """
 
     def create() -> Iterator[Task]:
+        database.guard()
         yield from make()
 
     create.__doc__ = doc
@@ -45,9 +47,7 @@ def attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
     except MirrorError as error:
         return TaskFailed(str(error))
     except OSError as error:
-        return TaskFailed(
-            f"{error.filename or 'the disk'}: {error.strerror or error}. Check space and permissions, then run again."
-        )
+        return TaskFailed(str(in_words(error)))
     return None
 
 

@@ -1,0 +1,157 @@
+"""What doit remembers of tasks: what can't be read of it is as good as gone, and what can't be kept is said in a sentence.
+
+doit opens its database before a task is made, and writes it after the last one; an error there is a traceback, and the
+report of the run is lost with it. So the file is looked at before doit opens it, and a guard stands before it then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from doit.dependency import JSONCodec
+from doit.exceptions import InvalidDodoFile
+from doit.globals import Globals
+
+from mirror_tasks.errors import MirrorError, in_words
+from mirror_tasks.files import clear_of_folders
+from mirror_tasks.reporter import Reporter
+
+_COLUMNS = ["task_id", "task_data"]
+
+
+def have_database(path: Path) -> None:
+    """Delete the database at ``path`` if it can't be read, so that doit begins a new one.
+
+    :raises doit.exceptions.InvalidDodoFile: its folder can't be had.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for one in _files(path):
+            clear_of_folders(one)
+        if not _is_sound(path):
+            for one in _files(path):
+                one.unlink(missing_ok=True)
+    except OSError as error:
+        what = "having the folder and the database for what doit remembers,"
+        raise InvalidDodoFile(str(in_words(error, what, path))) from None
+
+
+def _files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("", "-journal", "-wal", "-shm")]
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            columns = [row[1] for row in database.execute("pragma table_info(doit)")]
+            (found,) = database.execute("pragma quick_check(1)").fetchone()
+            return found == "ok" and columns in ([], _COLUMNS)
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)  # another process writes to it just now
+    except sqlite3.Error:
+        return False
+
+
+class Codec(JSONCodec):  # type: ignore[misc]
+    """doit's own codec; what is read back has the shapes that doit expects, or is left out."""
+
+    def decode(self, data: str) -> dict[str, Any]:
+        """Called by doit, with what it kept of one task, or (in its backend ``json``) of all of them."""
+        try:
+            found = super().decode(data)
+        except (ValueError, RecursionError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        if any(isinstance(value, dict) and not name.endswith(":") for name, value in found.items()):
+            return {name: value for name, value in found.items() if isinstance(value, dict) and _is_of_a_task(value)}
+        return found if _is_of_a_task(found) else {}
+
+
+def _is_of_a_task(kept: Mapping[str, Any]) -> bool:
+    """Say if this is what doit keeps of a task: its values, what it came to, its checker, and the state of each file."""
+    shapes = {"_values_:": dict, "result:": (str, dict), "checker:": str, "ignore:": str}
+    for name, value in kept.items():
+        if name == "deps:":
+            is_right = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        elif name in shapes:
+            is_right = isinstance(value, shapes[name])  # type: ignore[arg-type]
+        else:
+            is_right = _is_state_of_a_file(value)
+        if not is_right:
+            return False
+    return True
+
+
+def _is_state_of_a_file(value: object) -> bool:
+    """doit's checkers keep the time of a file, or its time, size and MD5."""
+    if isinstance(value, list):
+        return len(value) == 3 and isinstance(value[2], str) and all(isinstance(one, (int, float)) for one in value[:2])
+    return isinstance(value, (int, float))
+
+
+def guard() -> None:
+    """Put a guard before the database that doit has opened, whichever it is; called when tasks are made."""
+    manager = Globals.dep_manager
+    if manager is None or isinstance(manager.backend, _Guard):
+        return
+    manager.backend = guarded = _Guard(manager.backend)
+    # doit asks for what it keeps through these, which it took from its backend; it has no other place to come between.
+    manager._set, manager._get, manager._in = guarded.set, guarded.get, guarded.in_  # noqa: SLF001
+    manager.remove, manager.remove_all = guarded.remove, guarded.remove_all
+
+
+class _Guard:
+    """A backend of doit before another one."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.name = backend.name
+        self.set = backend.set  # this goes to memory, and is written by `dump`
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        """Return what was kept; None also where that can't be read."""
+        try:
+            return self._backend.get(task_id, dependency)
+        except Exception:
+            self.remove(task_id)  # a value of it that is kept in memory is no better
+            return None
+
+    def in_(self, task_id: str) -> bool:
+        """Say if something was kept."""
+        try:
+            return bool(self._backend.in_(task_id))
+        except Exception:
+            return False
+
+    def remove(self, task_id: str) -> None:
+        """Forget what was kept of a task; where that fails, `dump` does as well, and tells."""
+        with contextlib.suppress(Exception):
+            self._backend.remove(task_id)
+
+    def remove_all(self) -> None:
+        """Forget all."""
+        with _told(self.name):
+            self._backend.remove_all()
+
+    def dump(self) -> None:
+        """Write all that changed."""
+        with _told(self.name):
+            self._backend.dump()
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Any:
+    """Let an error be told at the end of the run with all others; where no run is under way, by doit."""
+    try:
+        yield
+    except Exception as error:
+        advice = "Every task looks at its files first, so nothing is fetched twice for it. Make room, then run again."
+        found = MirrorError("keeping what doit remembers of this run, in", name, str(error), advice)
+        if not Reporter.is_running:
+            raise InvalidDodoFile(str(found)) from None
+        Reporter.problems.append(str(found))
