@@ -406,8 +406,10 @@ class Actions:
         self.ledger.seal_all(publish(self.config.output, self.config.output, content))
 
     def server_is_published(self) -> bool:
-        """Say if the mirror has this version's ``server.py``."""
-        return holds(self.config.output / "server.py", server_template().read_bytes())
+        """Say if the mirror has this version's ``server.py``, and it is known that it was put there."""
+        path = self.config.output / "server.py"
+        made, template = self.ledger.known(path), server_template().read_bytes()
+        return made == sha256_of_bytes(template) and holds(path, template)
 
     def as_made(self, paths: Iterable[Path]) -> str | None:
         """Return a digest of published files as they were made, or None if one of them is not as it was made any more.
