@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,31 @@ def real_index(session: nox.Session) -> None:
     """The tests on the real index: whatever pip uses on this machine."""
     with_tests(session)
     session.run("python", "-m", "pytest", "-q", "-m", "real_index", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """How much of the code the tests run, branch by branch, in all the processes that they start."""
+    with_tests(session)
+    session.install("--quiet", "coverage[toml]>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--skip-covered")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build wheel and sdist, check them, and try the wheel in an empty environment; upload nothing."""
+    session.install("--quiet", "build>=1.2", "twine>=6")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    (wheel,) = (path.resolve() for path in Path("dist").glob("*.whl"))
+    example = Path(session.create_tmp())
+    for name in ("dodo.py", "mirror.yaml"):
+        shutil.copy(name, example)
+    session.install("--quiet", "--force-reinstall", str(wheel), "pip")
+    session.chdir(example)
+    session.run("doit", "mirror")
+    session.run("python", "mirror/server.py", "--check")
