@@ -6,18 +6,20 @@ Nothing here knows the graph of tasks or doit; each action can be called by itse
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
-from mirror_tasks.errors import IntegrityError, MetadataError, PageError
+from mirror_tasks.errors import IntegrityError, MetadataError, PageError, ResolutionError
 from mirror_tasks.fetching import Wheel, fetch, fetch_page, fetch_wheel, read_remote_wheel, read_sdist, read_wheel
 from mirror_tasks.files import (
     Ledger,
@@ -237,6 +239,7 @@ class Actions:
         :raises IntegrityError: it is not what the index announced.
         """
         self._ahead.cancel(file.filename)
+        self._check_unchanged(file)
         with self._alone_with(file.filename):
             self._bring(file, self.package_path(file.project, file.filename))
 
@@ -257,6 +260,37 @@ class Actions:
             if there != path:
                 move(there, path)
             self.ledger.seal(path, file.sha256)
+
+    def _check_unchanged(self, file: PlannedFile) -> None:
+        """Look if the index still offers the bytes that are mirrored under a file's name.
+
+        Servers and caches hand files on as immutable: who has a file would keep the old bytes, or distrust the new.
+
+        :raises IntegrityError: it offers others, and ``accept-changed`` does not name the project.
+        """
+        mirrored = self._mirrored_sha256(self.package_path(file.project, file.filename))
+        if mirrored is None or mirrored == file.sha256:
+            return
+        if file.project not in self.config.accept_changed:
+            raise IntegrityError(
+                "downloading",
+                file.filename,
+                f"expected the bytes that are mirrored under this name already (sha256 {mirrored}), "
+                f"found that the index now offers others (sha256 {file.sha256})",
+                f"Find out why; if the new ones are right, write  accept-changed: [{file.project}]  in mirror.yaml.",
+            )
+        self.tally.note(f"changed, as accept-changed permits: {file.filename}: {mirrored} is now {file.sha256}")
+
+    def _mirrored_sha256(self, path: Path) -> str | None:
+        """Return the hash of what was mirrored at a path; where the state was deleted, what is published tells."""
+        return self.ledger.made(path) or self._published_sums.get(self._relative(path))
+
+    @cached_property
+    def _published_sums(self) -> Mapping[str, str]:
+        """The SHA-256 by path of what is published, whoever published it; nothing where nothing is."""
+        content = read_or_none(self.manifest_paths()[1]) or b""
+        lines = content.decode("utf-8", "replace").splitlines()
+        return {line[66:]: line[:64] for line in lines if re.fullmatch("[0-9a-f]{64}  .+", line)}
 
     def _where_to_fetch(self, file: PlannedFile, path: Path) -> Path:
         """Return where a file is fetched: at its place, unless it was begun elsewhere, or something stands there.
@@ -330,13 +364,11 @@ class Actions:
 
     def known_plan(self) -> Plan | None:
         """Return the plan of the last run, or None."""
-        content = read_or_none(self.records.plan)
-        if content is None:
-            return None
-        try:
-            return Plan.from_bytes(content)
-        except (ValueError, KeyError, TypeError):
-            return None
+        return _plan_in(self.records.plan)
+
+    def published_plan(self) -> Plan | None:
+        """Return the plan that the mirror was last made whole by, or None."""
+        return _plan_in(self.records.published)
 
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
@@ -432,12 +464,15 @@ class Actions:
         made[summary] = sha256_of_bytes(about)
         lines = sorted((self._relative(path), sha256) for path, sha256 in made.items())
         content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
+        write_if_changed(self.records.published, plan.content)
         if holds(sums, content) and holds(summary, about):
+            self.ledger.seal_all({summary: made[summary], sums: sha256_of_bytes(content)})
             return
         withdraw(self.config.output)
         self._sweep()
         write_whole(summary, about)
         write_whole(sums, content)
+        self.ledger.seal_all({summary: made[summary], sums: sha256_of_bytes(content)})
 
     def _check_folders(self, plan: Plan) -> None:
         """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
@@ -489,23 +524,48 @@ class Actions:
             "newest_upload": max((file.upload_time for file in plan.files if file.upload_time), default=None),
         }
 
-    def leftovers(self, plan: Plan) -> list[Path]:
-        """Return the files in the output and in the state that the plan does not name, sorted: what ``prune`` deletes."""
-        wanted = {*self._published_paths(plan), *self.manifest_paths()}
+    def manifest(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each published file by its path with slashes, as ``SHA256SUMS`` was written.
+
+        :raises ResolutionError: the mirror is not whole, or ``SHA256SUMS`` is not what this configuration wrote.
+        """
+        _, sums = self.manifest_paths()
+        advice = "Run `doit mirror` first."
+        for path in self.manifest_paths():
+            if not _stands(path):
+                problem = f"expected a whole mirror, found no {path.name}"
+                raise ResolutionError("pruning", str(self.config.output), problem, advice)
+            if self.ledger.known(path) is None:
+                problem = "expected what the last run of this configuration wrote there, found something else"
+                raise ResolutionError("pruning", str(path), problem, advice)
+        return {line[66:]: line[:64] for line in sums.read_text(encoding="utf-8").splitlines()}
+
+    def leftovers(self, manifest: Iterable[str], plans: Sequence[Plan]) -> list[Path]:
+        """Return what ``prune`` deletes, sorted: files in the output that are not published, and records of no use.
+
+        :param manifest: the paths that are published.
+        :param plans: the one that was published and the newest: what these name is kept, for it may be published next.
+        """
+        wanted = {*manifest, *(path.name for path in self.manifest_paths())}
+        wanted |= {self._relative(path) for plan in plans for path in self._planned_paths(plan)}
         output = (
             path
             for folder in ("packages", "project", "simple", "site")
             for path in (self.config.output / folder).rglob("*")
-            if not path.is_dir()
+            if path.is_symlink() or not path.is_dir()
         )
-        releases = {self.records.release_path(release.name) for release in plan.releases}
-        state = (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
-        held = (
-            path
-            for path in (self.config.state / "held").glob("*")
-            if path.name.removesuffix(".metadata") not in plan.by_filename
-        )
-        return sorted([*(path for path in output if path not in wanted), *state, *held])
+        return sorted([*(path for path in output if self._relative(path) not in wanted), *self._old_records(plans)])
+
+    def _planned_paths(self, plan: Plan) -> Iterable[Path]:
+        for file in plan.files:
+            yield from self.download_targets(file)
+
+    def _old_records(self, plans: Sequence[Plan]) -> Iterable[Path]:
+        releases = {self.records.release_path(release.name) for plan in plans for release in plan.releases}
+        yield from (path for path in (self.config.state / "releases").glob("*.json") if path not in releases)
+        for path in (self.config.state / "held").glob("*"):
+            if not any(path.name.removesuffix(".metadata") in plan.by_filename for plan in plans):
+                yield path
 
     def delete(self, paths: Iterable[Path]) -> None:
         """Delete files, and folders that are empty then."""
@@ -515,6 +575,16 @@ class Actions:
                 if folder in (self.config.output, self.config.state) or any(folder.iterdir()):
                     break
                 folder.rmdir()
+
+
+def _plan_in(path: Path) -> Plan | None:
+    content = read_or_none(path)
+    if content is None:
+        return None
+    try:
+        return Plan.from_bytes(content)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _stands(path: Path) -> bool:

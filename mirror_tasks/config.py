@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from mirror_tasks.blocks import Block, redact, show
 from mirror_tasks.environments import BlockError, Environment, environment
@@ -39,6 +40,7 @@ KEYS = (
     "build-requirements",
     "prereleases",
     "prefer-binary",
+    "accept-changed",
     "workers",
     "refresh",
 )
@@ -99,6 +101,7 @@ class Config:
     :param indexes: the first that has a project serves it; None: what pip uses here.
     :param environments: in the order of the file.
     :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
+    :param accept_changed: projects (normalised) of which the index may serve other content under a name it had before.
     :param workers: tasks at once, 1 to 64.
     :param refresh: seconds that a project page is trusted without asking again.
     :param inputs: every file that was read.
@@ -117,6 +120,7 @@ class Config:
     ask_backends: bool
     prereleases: bool
     prefer_binary: bool
+    accept_changed: frozenset[str]
     workers: int
     refresh: float
     inputs: tuple[Path, ...]
@@ -251,6 +255,7 @@ class _Reader:
             ask_backends=asked,
             prereleases=self.block.boolean("prereleases", False),
             prefer_binary=self.block.boolean("prefer-binary", False),
+            accept_changed=self._accept_changed(),
             workers=self.block.integer("workers", 16, 1, 64),
             refresh=self._refresh(),
             inputs=tuple(dict.fromkeys(self.inputs)),
@@ -423,6 +428,16 @@ class _Reader:
             return value
         block.fault("versions", f"expected latest, all or a number of newest releases, found {show(value)}")
         return default
+
+    def _accept_changed(self) -> frozenset[str]:
+        value = self.block.get("accept-changed")
+        names = [] if value is None else value
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and is_normalized_name(canonicalize_name(name)) for name in names
+        ):
+            self.block.fault("accept-changed", f"expected a list of projects such as [foo], found {show(value)}")
+            return frozenset()
+        return frozenset(map(canonicalize_name, names))
 
     def _refresh(self) -> float:
         value = self.block.get("refresh")

@@ -140,6 +140,18 @@ class Plan:
             grouped[release.project].append(release)
         return {name: tuple(releases) for name, releases in grouped.items()}
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything could be asked, and every requirement of ``mirror.yaml`` has a solution."""
+        return not self.unsolved and not any(gap.undecided for gap in self.gaps)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What keeps the plan from being complete: requirements without a solution, and what could not be decided."""
+        unsolved = {f"{one.root} on {one.environment}" for one in self.unsolved}
+        undecided = {f"{gap.requirement} on {gap.environment}, undecided" for gap in self.gaps if gap.undecided}
+        return tuple(sorted(unsolved | undecided))
+
     def releases_of(self, name: str) -> tuple[PlannedRelease, ...]:
         """Return the releases of a project, oldest first."""
         return self._releases_by_project.get(name, ())

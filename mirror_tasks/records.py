@@ -49,6 +49,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plan = folder / "plan.json"
+        self.published = folder / "published.json"
         self.solutions = folder / "solutions.json"
 
     def page_path(self, name: str) -> Path:

@@ -84,18 +84,48 @@ def _size(files: Iterable[PlannedFile]) -> str:
     return readable(sum(size or 0 for size in sizes)) + (" and more" if None in sizes else "")
 
 
-def prune(actions: Actions, plan: Plan) -> None:
-    """Delete what the plan does not name; say what before."""
+def prune(actions: Actions, *, dry_run: bool) -> None:
+    """Delete what is not published; say before what that is, and how much of the mirror.
+
+    :raises ResolutionError: the mirror is not whole, or a plan is incomplete: what it lacks may still be needed.
+    """
     console = Console(highlight=False)
-    paths = actions.leftovers(plan)
+    manifest = actions.manifest()
+    plans = [plan for plan in (actions.published_plan(), actions.known_plan()) if plan]
+    _check_complete(actions.config, plans)
+    paths = actions.leftovers(manifest, plans)
     if not paths:
-        console.print("Nothing to delete: all that is there is in the plan.")
+        console.print("Nothing to delete: all that is there is published.")
         return
-    size = sum(path.stat().st_size for path in paths)
-    console.print(f"Deleting {len(paths)} files ({readable(size)}) that the plan does not name:")
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
-    actions.delete(paths)
+    size, whole = sum(path.lstat().st_size for path in paths), _published_size(actions.config, manifest)
+    share = f"{100 * size / max(1, size + whole):.0f} % of what is there, beside {readable(whole)} that are published"
+    doing = "Would delete" if dry_run else "Deleting"
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    console.print(f"{doing} {count} ({readable(size)}), {share}.", soft_wrap=True)
+    if not dry_run:
+        actions.delete(paths)
+
+
+def _published_size(config: Config, manifest: Iterable[str]) -> int:
+    return sum((config.output / path).stat().st_size for path in manifest)
+
+
+def _check_complete(config: Config, plans: Sequence[Plan]) -> None:
+    for plan in plans:
+        if not plan.is_complete:
+            lines = "".join(f"\n  {one}" for one in plan.lacking)
+            raise ResolutionError(
+                "pruning",
+                str(config.output),
+                f"expected a complete plan, found one that lacks:{lines}",
+                "Nothing was deleted, for it may still be needed. Change the requirement or run `doit mirror` again.",
+            )
+        if not plan.files:
+            problem = "expected a plan with files, found an empty one: all that was mirrored would go"
+            advice = "Nothing was deleted. If nothing is wanted, delete the folder itself."
+            raise ResolutionError("pruning", str(config.output), problem, advice)
 
 
 def serve(output: Path, host: str, port: int) -> bool:

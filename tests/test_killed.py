@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from tests.fake_index import FakeIndex, Request
 from tests.making import wheel
 from tests.mirroring import (
+    LINUX,
     MIRRORED,
     MirrorFolder,
     asked,
@@ -103,8 +106,23 @@ def finished(project: MirrorFolder) -> set[str]:
     return {f"/files/{projects[filename]}/{filename}" for filename in there if filename in projects}
 
 
+def assert_not_whole_in_vain(project: MirrorFolder) -> None:
+    """Assert that a directory which says that it is whole is so: what SHA256SUMS names is there, unaltered."""
+    sums = project.output / "SHA256SUMS"
+    if sums.exists():
+        done = subprocess.run(
+            ["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"],
+            cwd=project.output,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def run_again(project: MirrorFolder, port: int, whole: dict[str, bytes]) -> None:
     """Run to the end, and assert what is promised of it."""
+    assert_not_whole_in_vain(project)
     kept = finished(project)
     for path in kept:
         name, filename = path.split("/")[2:]
@@ -152,3 +170,55 @@ def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
         launcher().start(tmp_path, "mirror", KILL_AT=str(moment), KILLER=killer)
         assert launcher().wait().returncode == -signal.SIGKILL
     run_again(project, port, whole[0])
+
+
+def newer_world() -> dict[str, list[tuple[str, bytes]]]:
+    """The world a month later: a new release, and a file with other bytes."""
+    changed = wheel("speed", "2.0", LINUX, files={"speed_data.bin": b"other bytes under the same name"})
+    newer = {**world(), "speed": [changed, *world()["speed"][1:]]}
+    return {**newer, "lib-core": [*newer["lib-core"], wheel("lib.core", "1.2")]}
+
+
+@pytest.fixture(scope="module")
+def update(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], int]:
+    """A whole mirror that is due for an update, what the update makes of it, and the port of the index."""
+    folder = tmp_path_factory.mktemp("update")
+    with FakeIndex(world()) as index:
+        port = int(index.origin.rpartition(":")[2])
+        mirror_folder(folder / "before", index, accept_changed=["speed"]).mirrored()
+    shutil.copytree(folder / "before", folder / "after")
+    with FakeIndex(newer_world(), port=port):
+        after = MirrorFolder(folder / "after")
+        after.mirrored()
+        assert_whole_but_for(after, "lib_core-1.1")
+    return folder / "before", tree(after.output), port
+
+
+def assert_whole_but_for(project: MirrorFolder, old: str) -> None:
+    """Assert that it is whole, but for the files of an old release, which stay until they are pruned."""
+    lines = (project.output / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    assert {path for path in tree(project.output) if old not in path} == {line[66:] for line in lines} | {"SHA256SUMS"}
+    assert_not_whole_in_vain(project)
+
+
+# The first process puts some 15 files into place, those beside it more than 30.
+UPDATING = [("first", number) for number in range(1, 14, 2)] + [("beside", number) for number in range(1, 5)]
+
+
+@pytest.mark.parametrize(("killer", "moment"), UPDATING)
+def test_killed_while_it_brings_a_mirror_up_to_date_nothing_says_that_it_is_whole_that_is_not(
+    tmp_path: Path, update: tuple[Path, dict[str, bytes], int], killer: str, moment: int
+) -> None:
+    before, after, port = update
+    shutil.copytree(before, tmp_path / "project")
+    project = MirrorFolder(tmp_path / "project")
+    dodo = project.folder / "dodo.py"
+    plain = dodo.read_text()
+    dodo.write_text(KILLING_ITSELF + plain)
+    with FakeIndex(newer_world(), port=port):
+        launcher().start(project.folder, "mirror", KILL_AT=str(moment), KILLER=killer)
+        assert launcher().wait().returncode == -signal.SIGKILL
+        assert_not_whole_in_vain(project)
+        dodo.write_text(plain)
+        project.mirrored()
+    assert tree(project.output) == after

@@ -395,7 +395,7 @@ def test_an_index_that_forgets_drops_nothing(project: MirrorFolder, index: FakeI
         file["filename"] for file in json.loads(plan)["files"]
     }
     pruned = project.doit("prune")
-    assert pruned.returncode == 0
+    assert pruned.returncode not in (0, 130), "prune refuses after an incomplete plan"
     assert tree(project.output) == before, "not even prune takes away what an index forgot"
     index.mend()
     project.mirrored()
@@ -494,7 +494,8 @@ def test_clean_deletes_what_a_task_made_and_a_run_brings_it_back(project: Mirror
     before = tree(project.output)
     done = project.doit("clean", f"download:{ALONE}")
     assert done.returncode == 0
-    assert set(before) - set(tree(project.output)) == {f"packages/alone/{ALONE}", f"packages/alone/{ALONE}.metadata"}
+    gone = {f"packages/alone/{ALONE}", f"packages/alone/{ALONE}.metadata", "mirror.json", "SHA256SUMS"}
+    assert set(before) - set(tree(project.output)) == gone, "what is not whole does not say that it is"
     project.mirrored()
     assert asked(index) == {f"/files/alone/{ALONE}": 1}
     assert tree(project.output) == before
@@ -502,35 +503,6 @@ def test_clean_deletes_what_a_task_made_and_a_run_brings_it_back(project: Mirror
     assert tree(project.output) == {}
     project.mirrored()
     assert tree(project.output) == before
-
-
-def test_prune_deletes_what_the_plan_does_not_name_and_says_it(project: MirrorFolder, index: FakeIndex) -> None:
-    before = tree(project.output)
-    strays = ["packages/alone/alone-0.1.tar.gz", "packages/old/old-1.0-py3-none-any.whl", "simple/old/index.html"]
-    for stray in strays:
-        path = project.output / stray
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    own = project.output / "notes.txt"
-    own.write_text("not the mirror's")
-    done = project.doit("prune")
-    assert done.returncode == 0
-    assert all(stray in done.stdout for stray in strays)
-    own.unlink()
-    assert tree(project.output) == before
-    assert not (project.output / "packages" / "old").exists()
-    assert dict(index.requests) == {}
-
-
-def test_prune_without_a_plan_deletes_nothing(tmp_path: Path, index: FakeIndex) -> None:
-    project = mirror_folder(tmp_path, index)
-    stray = project.output / "packages" / "x" / "x-1.0.tar.gz"
-    stray.parent.mkdir(parents=True)
-    stray.write_bytes(b"x")
-    done = project.doit("prune")
-    assert done.returncode != 0
-    assert_no_traceback(done)
-    assert stray.exists()
 
 
 def test_plan_prints_the_bill_and_downloads_nothing_into_the_output(tmp_path: Path, index: FakeIndex) -> None:

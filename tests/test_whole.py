@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,16 @@ def test_the_sums_are_never_taken_from_what_is_found(project: MirrorFolder) -> N
     assert tree(project.output) == before
 
 
+def test_a_state_that_was_deleted_changes_nothing_and_fetches_nothing(project: MirrorFolder, index: FakeIndex) -> None:
+    before, stamps = tree(project.output), times(project.output)
+    shutil.rmtree(project.state)
+    project.mirrored()
+    assert tree(project.output) == before
+    assert times(project.output) == stamps
+    wholes = {path for path in asked(index) if path.endswith((".whl", ".zip", ".gz"))}
+    assert not wholes
+
+
 def test_a_repair_is_told(project: MirrorFolder) -> None:
     altered(project.output / f"packages/alone/{ALONE}")
     emptied(project.output / "simple/app/index.v1_json")
@@ -192,3 +203,63 @@ def test_a_run_that_was_killed_before_doit_wrote_its_state_leaves_no_page_of_ano
         project.mirrored()
     assert (project.output / "simple" / "idna" / "index.html").read_bytes() == older
     assert_valid(project.output)
+
+
+# --- The index serves other bytes under a name that is mirrored
+
+
+def redeployed(index: FakeIndex) -> bytes:
+    content = wheel("alone", "3.0", files={"alone_data.bin": b"other"})[1]
+    index.add("alone", ALONE, content)
+    return content
+
+
+@pytest.mark.parametrize("state", ["kept", "deleted"])
+def test_other_bytes_under_a_mirrored_name_are_a_fault_until_they_are_accepted(
+    project: MirrorFolder, index: FakeIndex, state: str
+) -> None:
+    path = project.output / "packages" / "alone" / ALONE
+    before, first = tree(project.output), path.read_bytes()
+    content = redeployed(index)
+    if state == "deleted":
+        shutil.rmtree(project.state)
+    done = project.doit("mirror")
+    assert done.returncode not in (0, 130)
+    assert f"FAILED download:{ALONE}" in said(done)
+    for one in (first, content):
+        assert hashlib.sha256(one).hexdigest() in said(done)
+    assert "accept-changed: [alone]" in said(done)
+    assert path.read_bytes() == first
+    kept = tree(project.output)
+    assert {name: kept[name] for name in before if name.startswith(("packages", "simple/alone"))} == {
+        name: content for name, content in before.items() if name.startswith(("packages", "simple/alone"))
+    }
+    project.configure(index.url, accept_changed=["Alone"])
+    assert "changed, as accept-changed permits" in said(project.mirrored())
+    assert path.read_bytes() == content
+    assert_whole(project.output)
+    assert_valid(project.output)
+    project.configure(index.url)
+    project.mirrored()
+
+
+def test_the_manifest_is_withdrawn_before_a_changed_file_takes_its_place_and_not_while_it_comes(
+    project: MirrorFolder, index: FakeIndex
+) -> None:
+    redeployed(index)
+    index.fault(f"/files/alone/{ALONE}", "status", status=500)
+    project.configure(index.url, accept_changed=["alone"])
+    assert project.doit("mirror").returncode not in (0, 130)
+    assert checked(project.output).returncode == 0, "what could not be fetched has taken nothing away"
+
+
+def test_cleaning_a_published_file_withdraws_the_manifest(project: MirrorFolder) -> None:
+    before = tree(project.output)
+    dry = project.doit("clean", "-n", f"download:{ALONE}")
+    assert dry.returncode == 0
+    assert tree(project.output) == before
+    assert project.doit("clean", f"download:{ALONE}").returncode == 0
+    gone = {f"packages/alone/{ALONE}", f"packages/alone/{ALONE}.metadata", "mirror.json", "SHA256SUMS"}
+    assert set(before) - set(tree(project.output)) == gone
+    project.mirrored()
+    assert tree(project.output) == before

@@ -27,6 +27,7 @@ from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config
 from mirror_tasks.errors import MirrorError, ResolutionError
 from mirror_tasks.files import to_json
+from mirror_tasks.layout import withdraw
 from mirror_tasks.pages import File, is_wheel
 from mirror_tasks.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.processes import look_for_garbage_rarely
@@ -35,7 +36,7 @@ from mirror_tasks.reporter import Reporter
 from mirror_tasks.selection import Rules
 from mirror_tasks.tasks import verb_tasks
 from mirror_tasks.tasks.database import Codec, have_database
-from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, creator
+from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
 from mirror_tasks.upstream import Upstream
 
 
@@ -268,9 +269,10 @@ class MirrorTasks:
     def _write_plan(self) -> None:
         plan = make_plan(self.closure, self.completion)
         self.actions.records.keep_solutions(self.completion.solutions)
-        if any(gap.undecided for gap in plan.gaps) and self._last_plan:
-            # Something could not be asked. What the last run published stays, for what it published may need it.
-            plan = plan.with_what_was(self._last_plan)
+        before = self.actions.published_plan() or self._last_plan
+        if any(gap.undecided for gap in plan.gaps) and before:
+            # Something could not be asked. What is published stays, for what is published may need it.
+            plan = plan.with_what_was(before)
         self.actions.keep_plan(plan)
         self._plan = plan
         for gap in plan.gaps:
@@ -278,6 +280,8 @@ class MirrorTasks:
                 self.tally.incomplete.append(
                     f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
                 )
+        for one in plan.unsolved:
+            self.tally.note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
         size = readable(plan.size)
         self.tally.note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
@@ -382,7 +386,7 @@ class MirrorTasks:
             name,
             self.actions.download,
             file,
-            clean=True,
+            clean=cleaning(self._withdraw),
             targets=self.actions.download_targets(file),
             uptodate=[
                 Unchanged(file.sha256.encode(), lambda: file.sha256 if self.actions.is_downloaded(file) else None)
@@ -413,7 +417,7 @@ class MirrorTasks:
             ],
             io={"capture": False},
             meta={"mirror": "group"},
-            clean=True,
+            clean=cleaning(self._withdraw),
             doc=f"writes the pages of {len(tasks)} projects, for clients and for people",
         )
 
@@ -426,7 +430,7 @@ class MirrorTasks:
             self.actions.publish_project,
             plan,
             name,
-            clean=True,
+            clean=cleaning(self._withdraw),
             subtask_of=self.name("index"),
             targets=targets,
             task_dep=[self.name("download", file.filename) for file in files],
@@ -444,10 +448,13 @@ class MirrorTasks:
             self.name("server"),
             self.actions.publish_server,
             targets=[self.config.output / "server.py"],
-            clean=True,
+            clean=cleaning(self._withdraw),
             uptodate=[self._server_is_published],
             doc="puts server.py into the mirror",
         )
+
+    def _withdraw(self) -> None:
+        withdraw(self.config.output)
 
     def _server_is_published(self) -> bool:
         return self.actions.server_is_published()
@@ -457,7 +464,7 @@ class MirrorTasks:
             self.name("mirror"),
             self._finish,
             targets=_both_spellings(self.actions.manifest_paths()),
-            clean=True,
+            clean=cleaning(self._withdraw),
             task_dep=[self.name(kind) for kind in ("_ahead", "index", "server", "release")],
             doc="makes the mirror, whole and checked",
         )
@@ -465,15 +472,21 @@ class MirrorTasks:
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
         self.actions.write_manifest(self.plan)
-        self.tally.note(
-            f"{self.config.output.name}: {len(self.plan.by_project)} projects, {len(self.plan.files)} files, whole and checked"
-        )
+        self.tally.note(self._outcome(self.plan))
         self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
 
     def _say_what_was_left_out(self, plan: Plan) -> None:
         if line := verbs.newer_left_out(plan):
             self.tally.note(line)
+
+    def _outcome(self, plan: Plan) -> str:
+        what = f"{self.config.output.name}: {len(plan.by_project)} projects, {len(plan.files)} files"
+        if not plan.is_complete:
+            return f"{what}, checked, BUT NOT ALL that {self.config.path.name} requires: {'; '.join(plan.lacking)}"
+        if not plan.files:
+            return f"{what}: EMPTY, since no requirement applies to any environment"
+        return f"{what}, whole and checked"
 
     # What is known from the last run, for list, info, forget and clean
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import TaskError, TaskFailed
-from doit.task import DelayedLoader, Task
+from doit.task import DelayedLoader, Task, clean_targets
 
 from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.tasks import database
@@ -99,3 +99,14 @@ class Unchanged:
             return False
         stands = self._stands()
         return stands is not None and stands == values.get("stands")
+
+
+def cleaning(before: Callable[[], None]) -> list[Callable[..., None]]:
+    """Return the ``clean`` of a task that deletes its targets, with something to be done before the first is deleted."""
+
+    def clean(task: Task, dryrun: bool) -> None:
+        if not dryrun:
+            before()
+        clean_targets(task, dryrun)
+
+    return [clean]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def serve(name: str, output: Path) -> Task:
 
 
 def prune(name: str, actions: Actions) -> Task:
-    """Delete what the plan does not name."""
-    doc = "deletes what the plan does not name; says what first"
-    advice = "Run `doit mirror` first."
-    return _verb(name, lambda: attempt(_with_plan, verbs.prune, actions, "pruning", advice), doc)
+    """Delete what is not published."""
+    params = [{**option("dry_run", False, "only say what would be deleted"), "long": "dry-run"}]
+    doc = "deletes what is not published any more; says what first"
+    return _verb(name, lambda dry_run: attempt(partial(verbs.prune, dry_run=dry_run), actions), doc, params)
 
 
 def prove(name: str, actions: Actions) -> Task:
