@@ -67,6 +67,8 @@ from typing import (
     Union,
 )
 
+VERSION = "0.1.0"  # that of mirror-tasks, which put this file here
+
 
 class Limits(NamedTuple):
     """What one client may use. Sizes are in bytes, times in seconds."""
@@ -369,12 +371,28 @@ class Tree:
             self._explain(relative, error)
             return None
 
+    def fault(self) -> str:
+        """Say what keeps this from being a whole mirror, as far as a look at its top tells; "" where nothing does."""
+        for path in ("simple/index.html", "SHA256SUMS", "mirror.json"):
+            if not self.is_file(path.split("/")):
+                return f"no whole mirror: {path} is missing"
+        return "" if self.is_folder(("packages",)) else "no whole mirror: the folder packages is missing"
+
     def is_folder(self, segments: Sequence[str]) -> bool:
         """Say whether these segments name a folder in the tree."""
         if not all(is_plain(segment) for segment in segments):
             return False
         try:
             return self._inside("/".join(segments)).is_dir()
+        except (OSError, ValueError, RuntimeError):
+            return False
+
+    def is_file(self, segments: Sequence[str]) -> bool:
+        """Say whether these segments name a file in the tree."""
+        if not all(is_plain(segment) for segment in segments):
+            return False
+        try:
+            return self._inside("/".join(segments)).is_file()
         except (OSError, ValueError, RuntimeError):
             return False
 
@@ -487,10 +505,17 @@ def media_type_of(relative: str) -> str:
 Span = Tuple[int, int]  # the first byte, and the one after the last
 
 
+class Missing(NamedTuple):
+    """A requirement that this mirror could not meet, and the file that was asked for, "" where it was a project."""
+
+    requirement: str
+    file: str = ""
+
+
 class Response(NamedTuple):
     """An answer. ``length`` is that of its content, which is ``data``, or else ``parts`` of ``file``.
 
-    A part is either bytes or a span of the file. ``missing`` is the requirement that this mirror could not meet.
+    A part is either bytes or a span of the file. ``missing`` is what the client asked for in vain.
     """
 
     status: int
@@ -500,7 +525,7 @@ class Response(NamedTuple):
     parts: Sequence[Union[bytes, Span]] = ()
     file: Optional[BinaryIO] = None
     close: bool = False
-    missing: str = ""
+    missing: Optional[Missing] = None
 
 
 def text_response(
@@ -509,7 +534,7 @@ def text_response(
     fields: Sequence[Tuple[str, str]] = (),
     media_type: str = "text/plain; charset=utf-8",
     close: bool = False,
-    missing: str = "",
+    missing: Optional[Missing] = None,
 ) -> Response:
     """Answer with a short text of the server's own."""
     data = text.encode("utf-8")
@@ -517,7 +542,7 @@ def text_response(
     return Response(status, head, len(data), data, close=close, missing=missing)
 
 
-def refused(refusal: Refusal, close: bool = False, missing: str = "") -> Response:
+def refused(refusal: Refusal, close: bool = False, missing: Optional[Missing] = None) -> Response:
     """Answer with an error."""
     text = f"{refusal.status} {reason_of(refusal.status)}: {refusal.detail}\n"
     return text_response(refusal.status, text, refusal.fields, close=close, missing=missing)
@@ -669,7 +694,7 @@ def multipart(content: Representation, spans: List[Span], boundary: str) -> List
 
 # The routes.
 
-_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 
 # Pages link to this host only and run no inline script: what upstream wrote into a summary can't do harm in them.
 PAGE_SECURITY = (
@@ -707,7 +732,8 @@ class Site:
     def respond(self, request: Request) -> Response:
         """Answer a request; its refusals are answers too."""
         try:
-            return self._route(request)
+            response = self._route(request)
+            return self._by_name(request, response) if response.status == 404 else response
         except Refusal as refusal:
             return refused(refusal)
 
@@ -756,7 +782,7 @@ class Site:
         if normalised != name:
             return redirect(f"../{normalised}/")
         found = self._page(request, ("simple", name))
-        return found or refused(Refusal(404, f"this mirror has no project {name}"), missing=name)
+        return found or refused(Refusal(404, f"this mirror has no project {name}"), missing=Missing(name))
 
     def _old_way(self, request: Request, first: str, rest: Tuple[str, ...]) -> Response:
         """/PROJECT/, for clients whose index URL is the root of the host."""
@@ -812,8 +838,25 @@ class Site:
         content = self._tree.get(request.path)
         if content:
             return represent(request, content, self._file_fields)
-        wanted = wanted_release(request.path[-1]) if len(request.path) == 3 else ""
-        return refused(Refusal(404, "this mirror has no such file"), missing=wanted)
+        return refused(Refusal(404, "this mirror has no such file"))
+
+    def _by_name(self, request: Request, response: Response) -> Response:
+        """Answer with a file that was asked for under a path of another host's, as locks hold them.
+
+        It is served where exactly one project here has a file of that name; a lock has its hash, so it gets what it
+        names or nothing. Else it is missed, if it was asked for as installers do.
+        """
+        releases = releases_of(request.path[-1])
+        if not releases or not all(is_plain(segment) for segment in request.path):
+            return response
+        places = [("packages", missing.requirement.partition("==")[0], request.path[-1]) for missing in releases]
+        places = [place for place in dict.fromkeys(places) if self._tree.is_file(place)]
+        content = self._tree.get(places[0]) if len(places) == 1 else None
+        if content:
+            return represent(request, content, self._file_fields)
+        if "packages" in request.path or ".whl" in request.path[-1]:
+            return response._replace(missing=releases[0])
+        return response
 
     def _static(self, request: Request) -> Optional[Response]:
         """Pages for people and what they load; a folder stands for its index.html."""
@@ -841,15 +884,29 @@ def redirect(location: str) -> Response:
     return text_response(301, f"301: see {location}\n", [("Location", location)])
 
 
-def wanted_release(filename: str) -> str:
-    """Return the requirement that a missing file would meet (``name==version``), or "" where its name says none."""
-    filename = filename[: -len(".metadata")] if filename.endswith(".metadata") else filename
-    match = re.fullmatch(r"(.+?)-([0-9][^-]*)(?:-[^-]+){2,4}\.whl|(.+)-([0-9][^-]*)\.(?:tar\.gz|zip)", filename)
-    if not match:
-        return ""
-    name, version = (match.group(1), match.group(2)) if match.group(1) else (match.group(3), match.group(4))
-    plausible = _PROJECT.fullmatch(name) and re.fullmatch(r"[0-9A-Za-z.!+_]+", version)
-    return f"{normalise(name)}=={version.replace('_', '+', 1)}" if plausible else ""
+_WHEEL = re.compile(r"([^-]+)-([0-9][^-]*)(?:-[^-]+){3,4}\.whl")
+_SDIST = re.compile(r"(.+)\.(?:tar\.gz|zip|tgz|tar\.bz2|tar\.xz)")
+
+
+def releases_of(filename: str) -> List[Missing]:
+    """Return which releases a file may belong to by its name, the likeliest first; none where its name says none.
+
+    A wheel's name is plain. In an old sdist's name each hyphen before a digit may be that before the version.
+    """
+    file = filename[: -len(".metadata")] if filename.endswith(".metadata") else filename
+    if not re.fullmatch(r"[A-Za-z0-9._+!-]{1,250}", file):
+        return []
+    wheel, sdist = _WHEEL.fullmatch(file), _SDIST.fullmatch(file)
+    pairs = [(wheel.group(1), wheel.group(2))] if wheel else []
+    if sdist:
+        text = sdist.group(1)
+        hyphens = [match.start() for match in re.finditer("-(?=[0-9])", text)][::-1]
+        pairs = [(text[:hyphen], text[hyphen + 1 :]) for hyphen in hyphens]
+    return [
+        Missing(f"{normalise(name)}=={version.replace('_', '+', 1)}", file)
+        for name, version in pairs
+        if _PROJECT.fullmatch(name) and re.fullmatch(r"[0-9A-Za-z.!+_]+|[0-9.]+-[0-9]+", version)
+    ]
 
 
 # Passwords.
@@ -1234,6 +1291,37 @@ def json_line(exchange: Exchange) -> str:
     return json.dumps(record).replace("\x7f", "\\u007f") + "\n"  # the one control that JSON may leave as it is
 
 
+@functools.lru_cache(maxsize=256)
+def client_of(agent: str) -> str:
+    """Return the Python and the platform of a client, in the words of ``mirror.yaml``; "" where it says none.
+
+    pip and uv say them as a JSON object in their User-Agent. What is not of the expected form is not believed.
+    """
+    try:
+        about = json.loads(agent[agent.index("{") :])
+        python = re.match(r"([0-9]{1,2}\.[0-9]{1,3})(?![0-9])", about["python"])
+        system = {"Darwin": "macos"}.get(about["system"]["name"], about["system"]["name"])
+        platform = re.fullmatch("[a-z0-9_-]{1,40}", f"{system}-{about['cpu']}".lower())
+        implementation = re.fullmatch("[A-Za-z]{1,20}", about["implementation"]["name"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    if not python or not platform or not implementation:
+        return ""
+    name = implementation.group().replace("CPython", "Python")
+    return f"{name} {python.group(1)} on {platform.group()}{libc_of(about)}"
+
+
+def libc_of(about: Any) -> str:
+    """Return the C library that a client says, if it says one."""
+    try:
+        name, version = about["distro"]["libc"]["lib"], about["distro"]["libc"]["version"]
+        if re.fullmatch("[a-z]{1,10}", name) and re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", version):
+            return f" ({name} {version})"
+    except (KeyError, TypeError):
+        pass
+    return ""
+
+
 class Metrics:
     """Counts for Prometheus, in its text format."""
 
@@ -1288,10 +1376,56 @@ def render_family(name: str, kind: str, text: str, samples: Any) -> str:
     return "\n".join([f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines]) + "\n"
 
 
-class Wanted:
-    """The wish list: what clients asked for and the mirror does not have, as requirement lines with counts.
+KEPT = 5  # files and clients that are told of a wish
+OTHERS = "others"
 
-    A list written by an earlier run is gone on with; what the mirror has got since is left out.
+
+class Wish(NamedTuple):
+    """What was asked for in vain: how often, which files of it, and by which clients; of both the first few."""
+
+    times: int
+    files: Tuple[str, ...]
+    clients: Tuple[str, ...]
+
+    def asked(self, file: str, client: str) -> "Wish":
+        """Return the wish as it is after another request."""
+        return Wish(self.times + 1, with_one(self.files, file), with_one(self.clients, client))
+
+    def write(self, requirement: str) -> str:
+        """Return the line of the list."""
+        said = [f"asked for {self.times} {'time' if self.times == 1 else 'times'}"]
+        said += [f"files: {', '.join(self.files)}"] if self.files else []
+        said += [f"by: {', '.join(self.clients)}"] if self.clients else []
+        return f"{requirement}  # {'; '.join(said)}\n"
+
+
+def with_one(known: Tuple[str, ...], new: str) -> Tuple[str, ...]:
+    """Add a name to the first few, once; after them all are others."""
+    if not new or new in known or len(known) > KEPT:
+        return known
+    return (*known, new if len(known) < KEPT else OTHERS)
+
+
+_WISH = re.compile(
+    r"([A-Za-z0-9._+!=-]{1,450})\s+# asked for ([0-9]{1,9}) times?"
+    r"(?:; files: ([A-Za-z0-9._+!, -]{1,1600}))?(?:; by: ([A-Za-z0-9 ._,()-]{1,700}))?"
+)
+
+
+def read_wish(line: str) -> Optional[Tuple[str, Wish]]:
+    """Read what :meth:`Wish.write` wrote; None where it is something else."""
+    match = _WISH.fullmatch(line)
+    if not match:
+        return None
+    files, clients = (tuple(text.split(", ")) if text else () for text in match.groups()[2:])
+    return match.group(1), Wish(int(match.group(2)), files, clients)
+
+
+class Wanted:
+    """The wish list: what clients asked for and the mirror does not have, as requirement lines.
+
+    A list written by an earlier run is gone on with; what the mirror has got since is taken out. It is written by a
+    thread of its own, from a copy, so that no request waits for it.
 
     :param path: the file to write.
     :param tree: the mirror.
@@ -1303,52 +1437,176 @@ class Wanted:
     def __init__(self, path: Path, tree: Tree) -> None:
         self._path = path
         self._tree = tree
-        self._counts: "Counter[str]" = Counter()
+        self._wishes: Dict[str, Wish] = {}
         self._due = 0.0
         self._dirty = False
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="wanted")
+        self._job: "Optional[concurrent.futures.Future[List[str]]]" = None
+        self._seen: object = None  # the mirror as it was when the wishes were last compared with it
         if path.exists():
-            self._load()
+            found = map(read_wish, path.read_text("utf-8").splitlines())
+            self._wishes.update(itertools.islice(filter(None, found), self.LIMIT))
 
-    def note(self, requirement: str) -> None:
-        """Count a requirement."""
-        if requirement in self._counts or len(self._counts) < self.LIMIT:
-            self._counts[requirement] += 1
+    def note(self, missing: Missing, client: str) -> None:
+        """Count a request in vain; ``client`` is what :func:`client_of` says."""
+        wish = self._wishes.get(missing.requirement)
+        if wish or len(self._wishes) < self.LIMIT:
+            self._wishes[missing.requirement] = (wish or Wish(0, (), ())).asked(missing.file, client)
             self._dirty = True
 
     def flush(self, now: float) -> None:
-        """Write the list if something was added, but not at every request; ``now`` is any steady clock, in seconds."""
-        if not self._dirty or now < self._due:
-            return
-        self._due, self._dirty = now + self.EVERY, False
+        """Have the list written if something was added, but not at every request; ``now`` is in seconds."""
+        if self._job and self._job.done():
+            self._end()
+        if self._dirty and not self._job and now >= self._due:
+            self._due, self._dirty = now + self.EVERY, False
+            self._job = self._thread.submit(self._write, dict(self._wishes))
+
+    def close(self) -> None:
+        """Write what is to be written, and end."""
+        if self._job:
+            self._end()
+        self.flush(float("inf"))
+        if self._job:
+            self._end()
+        self._thread.shutdown()
+
+    def _end(self) -> None:
+        """Forget what the mirror has got; try again where the list could not be written."""
+        assert self._job  # noqa: S101 - for the type checker
         try:
-            self._write()
-        except OSError as error:
-            report(f"can't write {self._path}: {error}")
+            for requirement in self._job.result():
+                self._wishes.pop(requirement, None)
+        except (OSError, ValueError) as error:
+            report_now_and_then("wanted", f"can't write {self._path}: {error}")
+            self._dirty = self._due < float("inf")
+        self._job = None
 
-    def _load(self) -> None:
-        for line in self._path.read_text("utf-8").splitlines():
-            match = re.fullmatch(r"([^\s#]+)\s+# asked for (\d{1,9}) times?", line)
-            if match:
-                self._counts[match.group(1)] += int(match.group(2))
-
-    def _write(self) -> None:
-        lines = ["# What clients asked for and this mirror did not have.\n"]
-        for requirement, count in sorted(self._counts.items()):
-            if not self._is_met(requirement):
-                lines.append(f"{requirement}  # asked for {count} {'time' if count == 1 else 'times'}\n")
+    def _write(self, wishes: Dict[str, Wish]) -> List[str]:
+        """Write the list; return what was left out, since the mirror has it."""
+        mirror = [self._signature(name) for name in ("SHA256SUMS", "simple", "simple/index.html")]
+        met = set() if mirror == self._seen else set(self._met(wishes))  # only a change can have brought something
+        lines = [wish.write(requirement) for requirement, wish in sorted(wishes.items()) if requirement not in met]
         temporary = self._path.with_name(self._path.name + ".new")
-        temporary.write_text("".join(lines), "utf-8")
+        temporary.write_text("# What clients asked for and this mirror did not have.\n" + "".join(lines), "utf-8")
         os.replace(temporary, self._path)
+        self._seen = mirror
+        return sorted(met)
 
-    def _is_met(self, requirement: str) -> bool:
-        name, _, version = requirement.partition("==")
-        if not version:
-            return self._tree.is_folder(("simple", name))
+    def _met(self, wishes: Dict[str, Wish]) -> Iterator[str]:
+        """Yield what the mirror has got."""
+        by_project: Dict[str, List[str]] = {}
+        for requirement in wishes:
+            by_project.setdefault(requirement.partition("==")[0], []).append(requirement)
+        for name, requirements in by_project.items():
+            if self._tree.is_folder(("simple", name)):
+                yield from self._met_by(name, requirements, wishes)
+
+    def _met_by(self, name: str, requirements: List[str], wishes: Dict[str, Wish]) -> Iterator[str]:
+        """Yield what a project of this mirror meets. Its folder is read once, however much of it was asked for."""
         try:
-            page = json.loads((self._tree.root / "simple" / name / "index.v1_json").read_bytes())
-            return version in page["versions"]
-        except (OSError, ValueError, KeyError, TypeError):
+            files = set(os.listdir(str(self._tree.root / "packages" / name)))
+        except OSError:
+            files = set()
+        releases = {missing.requirement for file in files for missing in releases_of(file)}
+        for requirement in requirements:
+            asked = set(wishes[requirement].files) - {OTHERS}
+            if requirement == name or (asked <= files if asked else requirement in releases):
+                yield requirement
+
+    def _signature(self, name: str) -> Optional[Signature]:
+        try:
+            return signature_of(os.stat(str(self._tree.root / name)))
+        except OSError:
+            return None
+
+
+# Health.
+
+
+class Inspection:
+    """Looks whether the files that the pages name are there, so that the answer to /health costs nothing.
+
+    It looks in a thread, when asked to and no more than a small part of the time.
+
+    :param root: the mirror's directory.
+    """
+
+    EVERY = 5.0  # seconds between two looks at least
+    SHARE = 20  # and this many times as long as a look takes
+
+    def __init__(self, root: Path) -> None:
+        self.fault = ""
+        self._root = root
+        self._due = 0.0
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="inspection")
+        self._job: "Optional[concurrent.futures.Future[None]]" = None
+        self._ended = False
+
+    def begin(self, now: float) -> None:
+        """Have a look taken, if it is time; ``now`` is that of :func:`time.monotonic`."""
+        if now >= self._due and (self._job is None or self._job.done()) and not self._ended:
+            self._job = self._thread.submit(self._look)
+
+    def close(self) -> None:
+        """End, also in the middle of a look."""
+        self._ended = True
+        self._thread.shutdown()
+
+    def _look(self) -> None:
+        started = time.monotonic()
+        missing = list(self._missing())
+        if not self._ended:
+            self.fault = self._describe(missing)
+            ended = time.monotonic()
+            self._due = ended + max(self.EVERY, self.SHARE * (ended - started))
+
+    def _describe(self, missing: List[str]) -> str:
+        """Say what is amiss, by number: /health asks for no password, so no name is said there."""
+        if not missing:
+            return ""
+        report_now_and_then("inspection", f"{missing[0]} is missing, or not what the pages say it is")
+        count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
+        return f"{count} missing or not what the pages say; server.py --check tells more"
+
+    def _missing(self) -> Iterator[str]:
+        """Yield the path of each page that can't be read, and of each file that a page names and is not there."""
+        listed = self._read("simple", lambda page: [str(project["name"]) for project in page["projects"]])
+        if listed is None:
+            yield f"simple/{PAGE_FILES[V1_JSON]}"
+        for name in listed or ():
+            if self._ended:
+                return
+            named = self._read(f"simple/{name}", lambda page: list(files_named(name, page)))  # noqa: B023 - called at once
+            if named is None:
+                yield f"simple/{name}/{PAGE_FILES[V1_JSON]}"
+            for path, size in named or ():
+                if not self._is_there(path, size):
+                    yield path
+
+    def _read(self, folder: str, what: Callable[[Any], List[Any]]) -> Optional[List[Any]]:
+        """Return what a folder's JSON page says, None where it can't be read."""
+        try:
+            return what(json.loads((self._root / folder / PAGE_FILES[V1_JSON]).read_bytes().decode("utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def _is_there(self, path: str, size: Optional[int]) -> bool:
+        try:
+            status = os.stat(str(self._root / path))
+        except (OSError, ValueError):
             return False
+        return stat.S_ISREG(status.st_mode) and size in (None, status.st_size)
+
+
+def files_named(project: str, page: Any) -> Iterator[Tuple[str, Optional[int]]]:
+    """Yield the path and the size, where it is said, of each file that a project's JSON page names in this mirror."""
+    for entry in page["files"]:
+        url = urllib.parse.urljoin(f"http:///simple/{project}/", entry["url"])
+        path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)[1:]
+        yield path, entry.get("size")
+        if entry.get("core-metadata"):
+            yield path + ".metadata", None
 
 
 # Connections.
@@ -1717,6 +1975,7 @@ class Server:
         self._passwords = passwords
         self._log = log or AccessLog("none", sys.stdout)
         self._wanted = wanted
+        self._inspection = Inspection(tree.root)
         self._metrics = Metrics()
         self._connections: "Dict[Connection, None]" = {}
         self._checks = Checks(passwords.check) if passwords else None
@@ -1735,6 +1994,7 @@ class Server:
         listeners = [
             await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG) for sock in sockets
         ]
+        self._inspection.begin(time.monotonic())
         announce()
         while not self.stopping:
             await self._sweep()
@@ -1774,8 +2034,9 @@ class Server:
         if self._checks:
             self._checks.close()
         self._log.flush()
+        self._inspection.close()
         if self._wanted:
-            self._wanted.flush(float("inf"))
+            self._wanted.close()
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:  # noqa: ARG002
         """Report what went wrong in one line; what clients do wrong is not worth one."""
@@ -1885,20 +2146,18 @@ class Server:
 
     def _health(self) -> Response:
         """Tell a supervisor whether requests can be answered."""
-        page = self._tree.get(("simple", "index.html"))
-        if page:
-            close_file(page)
-        state = "stopping" if self.stopping else "ok" if page else "no mirror: simple/index.html is missing"
+        self._inspection.begin(time.monotonic())
+        state = "stopping" if self.stopping else self._tree.fault() or self._inspection.fault or "ok"
         text = json.dumps({"status": state, "connections": len(self._connections)}) + "\n"
         return text_response(200 if state == "ok" else 503, text, media_type="application/json")
 
-    def note(self, exchange: Exchange, missing: str) -> None:
+    def note(self, exchange: Exchange, missing: Optional[Missing]) -> None:
         """Count and log a request that was answered. The log is written once for all of a turn of the loop."""
         self._metrics.note(exchange)
         if missing:
             self._metrics.missing += 1
             if self._wanted:
-                self._wanted.note(missing)
+                self._wanted.note(missing, client_of(exchange.agent))
         if self._log.note(exchange):
             self.loop.call_soon(self._log.flush)
 
@@ -2094,6 +2353,8 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         "files, added up.",
     )
     add = parser.add_argument
+    about = f"server.py of mirror-tasks {VERSION}, Python {'.'.join(map(str, sys.version_info[:3]))}"
+    add("--version", action="version", version=about, help="print the version and end")
     add("--root", type=Path, default=Path(__file__).resolve().parent, help="the mirror (default: where this file is)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--port", type=port_number, default=8080, help="port to listen on (default: %(default)s; 0: any free one)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,24 +10,38 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import tomli
 
 from tests.server_fixtures import (
     JSON,
     PATIENCE,
     Client,
     ask,
+    load_server,
     make_mirror,
     run_here,
     run_server,
     running,
     seal_mirror,
+    wait_until,
     write,
 )
 
 PIP = f"Accept: {JSON}"
+PIP_AGENT = (
+    'pip/23.0.1 {"ci":null,"cpu":"x86_64","distro":{"id":"bookworm","libc":{"lib":"glibc","version":"2.36"},'
+    '"name":"Debian GNU/Linux","version":"12"},"implementation":{"name":"CPython","version":"3.11.2"},'
+    '"installer":{"name":"pip","version":"23.0.1"},"python":"3.11.2","system":{"name":"Linux","release":"6.1.0"}}'
+)
+UV = (
+    'uv/0.13.9 {"installer":{"name":"uv","version":"0.13.9"},"python":"3.12.1","implementation":{"name":"CPython",'
+    '"version":"3.12.1"},"distro":{"name":"macOS","version":"14.5","id":null,"libc":null},'
+    '"system":{"name":"Darwin","release":"23.5.0"},"cpu":"arm64","ci":null}'
+)
 
 
 @pytest.fixture
@@ -53,6 +68,14 @@ def test_on_all_addresses_it_names_the_host_and_what_pip_needs_for_plain_http(ro
     with running(root, "--host", "0.0.0.0") as served:
         assert socket.gethostname() in served.welcome[0]
         assert f"--trusted-host {socket.gethostname()}" in served.welcome[1]
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    about = tomli.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
+    done = run_here("--version")
+    assert done.returncode == 0
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert done.stdout == f"server.py of mirror-tasks {about['project']['version']}, Python {python}\n"
 
 
 def test_help_names_every_option() -> None:
@@ -195,28 +218,37 @@ def test_what_clients_miss_is_written_down_once_with_a_count(root: Path, tmp_pat
     wanted = tmp_path / "wanted.txt"
     with running(root, "--wanted", str(wanted)) as served, Client(served.port) as client:
         for _ in range(3):
-            client.ask("/simple/numpy/", PIP)
+            client.ask("/simple/numpy/", PIP, f"User-Agent: {PIP_AGENT}")
         client.ask("/simple/Django.Rest/", PIP)  # redirected, so not yet asked for
         client.ask("/django-rest/", PIP)
         client.ask("/packages/alpha/alpha-9.9-py3-none-any.whl")
-        client.ask("/packages/alpha/alpha-9.9-py3-none-any.whl.metadata")
+        client.ask("/packages/alpha/alpha-9.9-py3-none-any.whl.metadata", f"User-Agent: {UV}")
         client.ask("/packages/beta-two/beta_two-3.0.tar.gz")
         for path in ("/simple/alpha/", "/favicon.ico", "/wp-admin/", "/simple/../x/", "/packages/alpha/strange"):
             client.ask(path)
     assert wanted.read_text().splitlines()[1:] == [
-        "alpha==9.9  # asked for 2 times",
-        "beta-two==3.0  # asked for 1 time",
+        "alpha==9.9  # asked for 2 times; files: alpha-9.9-py3-none-any.whl; by: Python 3.12 on macos-arm64",
+        "beta-two==3.0  # asked for 1 time; files: beta_two-3.0.tar.gz",
         "django-rest  # asked for 1 time",
-        "numpy  # asked for 3 times",
+        "numpy  # asked for 3 times; by: Python 3.11 on linux-x86_64 (glibc 2.36)",
     ]
     write(root / "simple" / "numpy" / "index.html", b"")
     with running(root, "--wanted", str(wanted)) as served:
         ask(served.port, "/packages/beta-two/beta_two-3.0.tar.gz")
     assert wanted.read_text().splitlines()[1:] == [
-        "alpha==9.9  # asked for 2 times",
-        "beta-two==3.0  # asked for 2 times",
+        "alpha==9.9  # asked for 2 times; files: alpha-9.9-py3-none-any.whl; by: Python 3.12 on macos-arm64",
+        "beta-two==3.0  # asked for 2 times; files: beta_two-3.0.tar.gz",
         "django-rest  # asked for 1 time",
     ]
+    write(root / "packages" / "beta-two" / "beta_two-3.0.tar.gz", b"it came")
+    write(root / "simple" / "django-rest" / "index.html", b"")
+    with running(root, "--wanted", str(wanted)) as served:
+        for number in range(8):
+            agent = PIP_AGENT.replace("3.11.2", f"3.1{number}.0")
+            ask(served.port, f"/packages/alpha/alpha-9.9-{number}-py3-none-any.whl", f"User-Agent: {agent}")
+    (line,) = wanted.read_text().splitlines()[1:]
+    assert line.startswith("alpha==9.9  # asked for 10 times; files: alpha-9.9-py3-none-any.whl, alpha-9.9-0-py3-")
+    assert (line.count(".whl"), line.count(", others")) == (5, 2)
 
 
 def test_the_wish_list_reads_back_as_requirements(root: Path, tmp_path: Path) -> None:
@@ -239,6 +271,93 @@ def test_a_wish_list_that_can_not_be_written_stops_nobody(root: Path, tmp_path: 
         assert ask(served.port, "/simple/numpy/").status == 404
         served.wait_for_line("can't write")
         assert ask(served.port, "/simple/alpha/").status == 200
+
+
+def test_no_request_waits_for_the_wish_list(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = load_server()
+    gate, begun, replace = threading.Event(), threading.Event(), os.replace
+
+    def slowly(source: Path, target: Path) -> None:
+        begun.set()
+        assert gate.wait(PATIENCE)
+        replace(source, target)
+
+    monkeypatch.setattr(server.os, "replace", slowly)
+    wanted = server.Wanted(tmp_path / "wanted.txt", server.Tree(root))
+    for number in range(wanted.LIMIT + 10):
+        wanted.note(server.Missing(f"alpha=={number}", f"alpha-{number}.tar.gz"), "")
+    wanted.flush(0.0)
+    assert begun.wait(PATIENCE)
+    wanted.note(server.Missing("numpy"), "")  # more than the list may hold
+    wanted.note(server.Missing("alpha==1", "alpha-1.tar.gz"), "")
+    wanted.flush(100.0)  # comes back at once, whatever the disk does
+    gate.set()
+    wanted.close()
+    lines = (tmp_path / "wanted.txt").read_text().splitlines()[1:]
+    assert len(lines) == wanted.LIMIT
+    assert lines[1] == "alpha==1  # asked for 2 times; files: alpha-1.tar.gz"
+
+
+def test_ten_thousand_versions_cost_one_look_at_the_project(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = load_server()
+    looks, listdir = list[str](), os.listdir
+
+    def count(path: str) -> list[str]:
+        looks.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(server.os, "listdir", count)
+    wanted = server.Wanted(tmp_path / "wanted.txt", server.Tree(root))
+    for number in range(10_000):
+        wanted.note(server.Missing(f"alpha=={number}", f"alpha-{number}.tar.gz"), "")
+    wanted.flush(0.0)
+    wanted._job.result(PATIENCE)
+    wanted.note(server.Missing("alpha==5", "alpha-5.tar.gz"), "")
+    wanted.close()
+    assert len(looks) == 1
+
+
+def test_a_list_that_could_not_be_written_is_written_when_it_can_be(root: Path, tmp_path: Path) -> None:
+    server = load_server()
+    wanted = server.Wanted(tmp_path / "folder" / "wanted.txt", server.Tree(root))
+    wanted.note(server.Missing("numpy"), "")
+    wanted.flush(0.0)
+    with contextlib.suppress(OSError):
+        wanted._job.result(PATIENCE)
+    (tmp_path / "folder").mkdir()
+    wanted.flush(100.0)
+    wanted.close()
+    assert (tmp_path / "folder" / "wanted.txt").read_text().splitlines()[1:] == ["numpy  # asked for 1 time"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "client"),
+    [
+        (PIP_AGENT, "Python 3.11 on linux-x86_64 (glibc 2.36)"),
+        (UV, "Python 3.12 on macos-arm64"),
+        (PIP_AGENT.replace("CPython", "PyPy").replace("Linux", "Windows").replace("x86_64", "AMD64"), None),
+        ("poetry/2.1", ""),
+        ("pip/1 {", ""),
+        ("pip/1 " + "[" * 16_000, ""),
+        ("pip/1 {" + '"a":{' * 3000, ""),
+        ("pip/1 []", ""),
+        ("pip/1 {}", ""),
+        (PIP_AGENT.replace("3.11.2", "3.11\x9b"), "Python 3.11 on linux-x86_64 (glibc 2.36)"),
+        (PIP_AGENT.replace("3.11.2", "3" * 5000), ""),
+        (PIP_AGENT.replace('"x86_64"', '"x86; by: me"'), ""),
+        (PIP_AGENT.replace('"x86_64"', "5"), "Python 3.11 on linux-5 (glibc 2.36)"),
+        (PIP_AGENT.replace('"Linux"', '"Li\u202enux"'), ""),
+        (PIP_AGENT.replace('"Linux"', "[]"), ""),
+        (PIP_AGENT.replace('"CPython"', "null"), ""),
+        (PIP_AGENT.replace("2.36", r"2.36\n"), "Python 3.11 on linux-x86_64"),
+        (PIP_AGENT.replace('"glibc"', "7"), "Python 3.11 on linux-x86_64"),
+    ],
+)
+def test_a_client_is_told_by_what_it_says_and_by_nothing_else(agent: str, client: str | None) -> None:
+    expected = "PyPy 3.11 on windows-amd64 (glibc 2.36)" if client is None else client
+    assert load_server().client_of(agent) == expected
 
 
 # Log, health, metrics.
@@ -290,12 +409,64 @@ def test_a_reader_of_the_log_that_goes_away_stops_nobody(root: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_health_tells_whether_there_is_a_mirror_to_serve(root: Path) -> None:
+def health(port: int) -> tuple[int, str]:
+    answer = ask(port, "/health")
+    return answer.status, json.loads(answer.body)["status"]
+
+
+@pytest.mark.parametrize("gone", ["simple/index.html", "SHA256SUMS", "mirror.json", "packages"])
+def test_health_tells_whether_there_is_a_whole_mirror_to_serve(root: Path, gone: str) -> None:
     with running(root) as served:
-        answer = ask(served.port, "/health")
-        assert (answer.status, json.loads(answer.body)["status"]) == (200, "ok")
-        (root / "simple" / "index.html").unlink()
-        assert ask(served.port, "/health").status == 503
+        assert health(served.port) == (200, "ok")
+        (root / gone).rename(root / "elsewhere")
+        status, said = health(served.port)
+        assert status == 503
+        assert gone in said
+        (root / "elsewhere").rename(root / gone)
+        assert health(served.port)[1] != said
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut short", "page", "metadata", "list", "project"])
+def test_health_tells_that_pages_name_what_is_not_there(root: Path, harm: str) -> None:
+    victims = {
+        "page": "simple/alpha/index.v1_json",
+        "list": "simple/index.v1_json",
+        "project": "simple/beta-two/index.v1_json",
+        "metadata": "packages/alpha/alpha-1.0-py3-none-any.whl.metadata",
+    }
+    victim = root / victims.get(harm, "packages/beta-two/beta_two-2.1-py3-none-any.whl")
+    if harm in ("cut short", "page"):
+        victim.write_bytes(b"")
+    else:
+        victim.unlink()
+    with running(root) as served:
+        assert wait_until(lambda: health(served.port)[0] == 503)
+        assert "1 file is missing or not what the pages say" in health(served.port)[1]
+        assert victim.name not in health(served.port)[1]  # it asks for no password
+        assert victim.name in served.wait_for_line("is missing, or not what")
+
+
+def test_health_looks_at_the_files_in_the_background_and_seldom(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = load_server()
+    looks, gate = list[str](), threading.Event()
+
+    def look(_: object, path: str, size: int | None) -> bool:
+        looks.append(path)
+        return gate.wait(PATIENCE)
+
+    monkeypatch.setattr(server.Inspection, "_is_there", look)
+    inspection = server.Inspection(root)
+    for second in range(1000):
+        inspection.begin(second)  # comes back though the first file is still being looked at
+    gate.set()
+    inspection._job.result(PATIENCE)
+    assert len(looks) == len(set(looks)) == 9
+    inspection.begin(inspection._due - 0.1)
+    assert len(looks) == 9
+    inspection.begin(inspection._due)
+    inspection._job.result(PATIENCE)
+    assert len(looks) == 18
+    inspection.close()
 
 
 def test_metrics_count_requests_bytes_misses_and_time(root: Path) -> None:

@@ -12,7 +12,20 @@ import pypi_simple
 import pytest
 import requests
 
-from tests.server_fixtures import HTML, JSON, Client, Running, ask, make_mirror, running, seal_mirror, sha256, write
+from tests.server_fixtures import (
+    HOST,
+    HTML,
+    JSON,
+    Client,
+    Running,
+    ask,
+    load_server,
+    make_mirror,
+    running,
+    seal_mirror,
+    sha256,
+    write,
+)
 
 PLAIN = "text/html; charset=utf-8"
 PIP = f"Accept: {JSON}, {HTML}; q=0.1, text/html; q=0.01"
@@ -238,3 +251,60 @@ def test_a_file_that_was_changed_after_the_manifest_has_another_tag(tmp_path: Pa
         os.utime(large, (1e9, 1e9))
         seal_mirror(root)
         assert client.ask(target, method="HEAD")["ETag"] == f'"{sha256(other)}"'
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/packages/10/cb/f2ad4230dc2eb1a74edf38f1a38b9b52277f75bef262d8908e60d957e13c/alpha-1.0-py3-none-any.whl",
+        "/packages/alpha/1.0/alpha-1.0-py3-none-any.whl",
+        "/root/pypi/+f/e90/b95a27/alpha-1.0-py3-none-any.whl",
+        "/artifactory/api/pypi/all/packages/packages/10/cb/alpha-1.0.tar.gz",
+        "/alpha-1.0.tar.gz",
+        "/simple/alpha/alpha-1.0.tar.gz",
+        "/packages/10/cb/f2/alpha-1.0-py3-none-any.whl.metadata",
+    ],
+)
+def test_a_file_is_found_by_its_name_under_another_hosts_path(root: Path, served: Running, path: str) -> None:
+    here = f"/packages/alpha/{path.rpartition('/')[2]}"
+    there = ask(served.port, path)
+    assert (there.status, there.body) == (200, (root / here[1:]).read_bytes())
+    assert there["ETag"] == ask(served.port, here)["ETag"]
+    assert ask(served.port, path, "Range: bytes=3-5").status == 206
+    assert ask(served.port, path, method="HEAD").status == 200
+
+
+def test_a_file_name_that_two_projects_have_is_found_under_neither(tmp_path: Path) -> None:
+    root = make_mirror(tmp_path / "mirror")
+    for name in ("odd", "odd-1"):
+        write(root / "packages" / name / "odd-1-2.tar.gz", name.encode())
+    with running(root) as served:
+        assert ask(served.port, "/packages/10/cb/odd-1-2.tar.gz").status == 404
+        assert ask(served.port, "/packages/odd/odd-1-2.tar.gz").body == b"odd"
+        (root / "packages" / "odd" / "odd-1-2.tar.gz").unlink()
+        assert ask(served.port, "/packages/10/cb/odd-1-2.tar.gz").body == b"odd-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("/packages/10/cb/f2/blinker-1.9.0-py3-none-any.whl", "blinker==1.9.0"),
+        ("/root/pypi/+f/e90/b95a/Blinker_X-1!2.0_local-1-py3-none-any.whl.metadata", "blinker-x==1!2.0+local"),
+        ("/packages/10/cb/f2/blinker-1.9.0.tgz", "blinker==1.9.0"),
+        ("/packages/10/cb/f2/old-name-1.9.0.tar.bz2", "old-name==1.9.0"),
+        ("/backup-2020.zip", None),
+        ("/packages/blinker/blinker-1.9.0.exe", None),
+        ("/packages/blinker/" + "b" * 300 + "-1.9.0.tar.gz", None),
+        ("/packages/blinker/blinker-1.9.0;%20by%3A-py3-none-any.whl", None),
+        ("/packages/blinker/blinker-1.9.0-py3-none-%E2%80%AEany.whl", None),
+        ("/simple/" + "b" * 300 + "/", None),
+    ],
+)
+def test_what_a_lock_names_and_is_not_here_is_missed_by_project_and_version(
+    root: Path, path: str, missing: str | None
+) -> None:
+    server = load_server()
+    request = server.parse_head(f"GET {path} HTTP/1.1\r\n{HOST}".rstrip().encode())
+    response = server.Site(server.Tree(root)).respond(request)
+    assert response.status == 404
+    assert (response.missing and response.missing.requirement) == missing
