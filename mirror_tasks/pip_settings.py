@@ -38,6 +38,8 @@ class PipSettings:
     :param proxy: for every request, or None for what the environment says.
     :param timeout: seconds, or None.
     :param trusted_hosts: ``host`` or ``host:port`` whose certificates are not checked.
+    :param no_proxy_env: variables that name proxies do not count.
+    :param deprecated: what of old is used still (``use-deprecated``); ``features`` what of new (``use-feature``).
     """
 
     cert: str | None = None
@@ -45,6 +47,14 @@ class PipSettings:
     proxy: str | None = None
     timeout: float | None = None
     trusted_hosts: frozenset[str] = frozenset()
+    no_proxy_env: bool = False
+    deprecated: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+
+    @property
+    def uses_environment(self) -> bool:
+        """As in pip: a proxy of its own, or no-proxy-env, ends that variables name proxies and certificates."""
+        return self.proxy is None and not self.no_proxy_env
 
 
 def without_credentials(url: str) -> str:
@@ -89,7 +99,7 @@ def default_index() -> str:
 
     :raises UpstreamError: pip's settings can't be read, or forbid to use any index.
     """
-    if (_setting("no-index") or "").lower() in _ON:
+    if _is_on("no-index"):
         raise _unreadable("they say no-index, so that pip uses no index here")
     if extra := _setting("extra-index-url"):
         shown = ", ".join(map(redact, extra.split()))
@@ -105,8 +115,24 @@ def pip_settings() -> PipSettings:
 
     :raises UpstreamError: pip's settings can't be read.
     """
-    trusted = frozenset((_setting("trusted-host") or "").split())
-    return PipSettings(_setting("cert"), _setting("client-cert"), _setting("proxy"), _timeout(), trusted)
+    return PipSettings(
+        cert=_setting("cert"),
+        client_cert=_setting("client-cert"),
+        proxy=_setting("proxy"),
+        timeout=_timeout(),
+        trusted_hosts=_words("trusted-host"),
+        no_proxy_env=_is_on("no-proxy-env"),
+        deprecated=_words("use-deprecated"),
+        features=_words("use-feature"),
+    )
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset((_setting(name) or "").split())
+
+
+def _is_on(name: str) -> bool:
+    return (_setting(name) or "").lower() in _ON
 
 
 def _timeout() -> float | None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import email.utils
 import hashlib
-import os
 import posixpath
 import re
 import shutil
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,9 +38,10 @@ from urllib3.exceptions import (
     ProxyError,
     SSLError,
 )
-from urllib3.util.ssl_ import create_urllib3_context
 
 from mirror_tasks.blocks import redact
+from mirror_tasks.certificates import ADVICE as CERTIFICATES
+from mirror_tasks.certificates import tls_context
 from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing, sha256_of
@@ -80,7 +81,6 @@ _ADVICE = {
 }
 _REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
 _NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
-_CERTIFICATES = "Check the certificate settings (PIP_CERT, PIP_CLIENT_CERT, REQUESTS_CA_BUNDLE)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,14 +308,17 @@ class Upstream:
         """As pip reads an index of this machine: a folder for each project, with an ``index.html``."""
         address = urljoin(url, "index.html")
         try:
-            return Page(address, "text/html", None, None, _local_path(address).read_bytes())
+            with _local_path(address).open("rb") as stream:
+                return Page(address, "text/html", None, None, _read_at_most(stream, _MOST_PAGE, address))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise _unreadable(address, error) from error
 
     def _body(self, url: str, limit: int, *, decode: bool) -> tuple[bytes, bool]:
         if self._is_file(url):
             with _local_open(url) as stream:
-                return stream.read(limit), False
+                return _read_at_most(stream, limit, url), False
 
         def attempt() -> tuple[bytes, bool]:
             with self.ask(url, IDENTITY, "fetching") as answer:
@@ -471,7 +474,8 @@ class _Roads:
     def _proxy(url: str, settings: PipSettings) -> str | None:
         from requests.utils import get_environ_proxies, select_proxy
 
-        found = settings.proxy or select_proxy(url, get_environ_proxies(url))
+        named = select_proxy(url, get_environ_proxies(url)) if settings.uses_environment else None
+        found = settings.proxy or named
         return None if not found else str(found) if "://" in found else f"http://{found}"
 
     def _new_pool(self, proxy: str | None, settings: PipSettings, *, trusted: bool, near: bool) -> urllib3.PoolManager:
@@ -480,35 +484,42 @@ class _Roads:
         options: dict[str, Any] = {"num_pools": 64, "maxsize": self._connections, "timeout": timeout}
         if trusted:  # as for pip, whose setting it is
             urllib3.disable_warnings(InsecureRequestWarning)
-            options["cert_reqs"] = "CERT_NONE"
+            options.update(cert_reqs="CERT_NONE", cert_file=settings.client_cert)
         elif not near:
             options["ssl_context"] = self._tls()
-        if proxy is None:
-            return urllib3.PoolManager(**options)
-        if proxy.startswith("socks"):
-            from urllib3.contrib.socks import SOCKSProxyManager
+        return urllib3.PoolManager(**options) if proxy is None else self._proxied(proxy, options, near=near)
 
-            return SOCKSProxyManager(proxy, **options)
+    def _proxied(self, proxy: str, options: dict[str, Any], *, near: bool) -> urllib3.PoolManager:
+        if proxy.lower().startswith("socks"):
+            return _socks_pool(proxy, options)
         from requests.adapters import HTTPAdapter
 
+        if not near and proxy.lower().startswith("https:"):
+            options["proxy_ssl_context"] = self._tls()
         return urllib3.ProxyManager(proxy, proxy_headers=HTTPAdapter().proxy_headers(proxy), **options)
 
     def _tls(self) -> ssl.SSLContext:
-        """Return the one context, with the certificates that pip or requests would use."""
+        """Return the one context."""
         if self._context is None:
-            from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-            environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            bundle = self.settings.cert or environment or str(DEFAULT_CA_BUNDLE_PATH)
-            context = create_urllib3_context()
-            try:
-                context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
-                if self.settings.client_cert:
-                    context.load_cert_chain(self.settings.client_cert)
-            except (OSError, ssl.SSLError) as error:
-                raise UpstreamError("reading the certificates", bundle, str(error), _CERTIFICATES) from error
-            self._context = context
+            self._context = tls_context(self.settings)
         return self._context
+
+
+def _socks_pool(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
+    doing = "reaching the proxy"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is missing, which is told here
+            from urllib3.contrib.socks import SOCKSProxyManager
+    except ImportError as error:
+        problem = "expected PySocks, which SOCKS proxies need, found that it is not installed"
+        advice = "Install it beside this project: pip install 'mirror-tasks[socks]', or pip install PySocks."
+        raise UpstreamError(doing, redact(proxy), problem, advice) from error
+    try:
+        return SOCKSProxyManager(proxy, **options)
+    except ValueError as error:
+        known = "socks4, socks4a, socks5 and socks5h"
+        raise UpstreamError(doing, redact(proxy), f"expected one of {known}", "Check the proxy's setting.") from error
 
 
 def _checked_index(given: str | Index) -> Index:
@@ -623,9 +634,23 @@ def _local_open(url: str) -> BinaryIO:
     try:
         return _local_path(url).open("rb")
     except OSError as error:
-        problem = error.strerror or str(error)
-        status = 404 if isinstance(error, FileNotFoundError) else None
-        raise UpstreamError("reading", url, problem, "Check the index's folder.", status=status) from error
+        raise _unreadable(url, error) from error
+
+
+def _unreadable(url: str, error: OSError) -> UpstreamError:
+    problem = error.strerror or str(error)
+    status = 404 if isinstance(error, FileNotFoundError) else None
+    return UpstreamError("reading", url, problem, "Check the index's folder.", status=status)
+
+
+def _read_at_most(stream: BinaryIO, limit: int, url: str) -> bytes:
+    """Return all that is in a file, or refuse it: what is cut off would be missed by nobody."""
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise UpstreamError(
+            "reading", url, f"expected at most {limit:,} bytes, found more", "Check the index's folder."
+        )
+    return content
 
 
 def _copy(file: File, target: Path, progress: Callable[[int], None]) -> str:
@@ -700,7 +725,7 @@ def _told(error: Exception, doing: str, url: str, attempts: int) -> Exception:
     if isinstance(error, OSError) and not _may_pass(error):
         return error
     times = "" if attempts == 1 else f" ({attempts} attempts)"
-    advice = _CERTIFICATES if isinstance(error, SSLError) else _AGAIN
+    advice = CERTIFICATES if isinstance(error, SSLError) else _AGAIN
     return UpstreamError(doing, without_credentials(url), f"{_in_words(error)}{times}", advice)
 
 

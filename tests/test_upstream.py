@@ -322,6 +322,24 @@ def test_an_index_of_this_machine_is_read_as_pip_reads_it(tmp_path: Path) -> Non
     assert received.bytes == len(BYTES)
 
 
+@pytest.mark.parametrize("size", [11, 12])
+def test_a_file_of_this_machine_that_is_too_large_is_refused_and_never_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    url = local_index(tmp_path)
+    (tmp_path / "there").write_bytes(b"x" * size)
+    with Upstream([url]) as upstream:
+        there = (tmp_path / "there").as_uri()
+        if size == 11:
+            assert len(upstream.read(there, limit=11)) == 11
+        else:
+            with pytest.raises(UpstreamError, match="at most 11 bytes"):
+                upstream.read(there, limit=11)
+        monkeypatch.setattr("mirror_tasks.upstream._MOST_PAGE", 11)
+        with pytest.raises(UpstreamError, match="at most 11 bytes"):
+            upstream.page("foo", None)
+
+
 def test_a_local_file_that_is_another_is_never_published(tmp_path: Path) -> None:
     with Upstream([local_index(tmp_path)]) as upstream:
         file = files_of(upstream)[SDIST]
