@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
@@ -35,7 +37,7 @@ from mirror_tasks.files import (
 )
 from mirror_tasks.layout import beside, manifest_paths, package_path, withdraw
 from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.pages import File, Fingerprint, Project, is_wheel
 from mirror_tasks.people_pages import assets, project_path, with_packed
 from mirror_tasks.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.processes import READING, RECEIVING
@@ -44,7 +46,7 @@ from mirror_tasks.publishing import Site, publish, publish_project, publish_root
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, root_pages
 from mirror_tasks.transfers import part_of
-from mirror_tasks.upstream import Upstream
+from mirror_tasks.upstream import Upstream, base_of
 
 _AHEAD = 4  # files that are fetched at a time before their turn
 _LARGE = 32 << 20  # bytes; a wheel of so many has its metadata read by ranges before it is fetched
@@ -68,6 +70,7 @@ class Actions:
         self._computing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
+        self._demanding = {base_of(index.url) for index in config.indexes or () if index.hashes_required}
         self._said: dict[Path, str] = {}  # the hash of the METADATA of wheels that were read in this run, by path
         self._site: tuple[Plan, Site] | None = None
 
@@ -77,17 +80,59 @@ class Actions:
         :raises UpstreamError: the page can't be had, or the project vanished since the last run.
         :raises PageError: the page can't be read.
         """
-        if self.records.page_age(name) < self.config.refresh and (known := self.records.project(name)):
+        if self.records.page_age(name) < self.config.refresh and (known := self.project(name)):
             return known
         if not RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state):
             return None
         with self._computing:
-            project = self.records.project(name)
+            project = self.project(name)
         if project is None:
             path = self.records.page_path(name)
             problem = "expected what was just written there, found something else"
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
+
+    def project(self, name: str) -> Project | None:
+        """Return a project as its page was last seen, with what is known of files without hashes; None if it never was."""
+        project = self.records.project(name)
+        if project is None or not project.unhashed:
+            return project
+        if project.index in self._demanding:
+            return project.without_unhashed(
+                f"{project.url} gives no sha256 for it, and this index has hashes: required"
+            )
+        return project if self._accepts_changes(name) else project.with_fingerprints(self.fingerprints)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """What was found of files for which their pages give no sha256, by file name; files fetched in this run join it."""
+        return self.records.known_fingerprints()
+
+    def _accepts_changes(self, project: str) -> bool:
+        return canonicalize_name(project) in self.config.accept_changed
+
+    def identified(self, project: str, file: File) -> File:
+        """Return a file with its sha256: where the page gives none, it is fetched, and what is found is remembered.
+
+        :raises UpstreamError: it can't be had.
+        :raises IntegrityError: it is not what the page announces, or not what was found when it was first fetched.
+        """
+        if "sha256" in file.hashes:
+            return file
+        with self._alone_with(file.filename):
+            path = self.records.held_path(file.filename)
+            sha256 = RECEIVING.call(fetch, self._upstream.way, file, path, progress=self.tally.received)
+            known = self.fingerprints.get(file.filename)
+            if known and known.sha256 != sha256 and not self._accepts_changes(project):
+                path.unlink()
+                raise _changed(file.url, project, known.sha256, sha256)
+            self.ledger.seal(path, sha256)
+            found = Fingerprint(sha256, path.stat().st_size, file.hashes)
+            with self._computing:
+                self.records.keep_fingerprint(file.filename, found)
+                self.fingerprints[file.filename] = found
+        # It is there, so that its own METADATA is read and no sidecar.
+        return replace(found.put_to(file), core_metadata=None)
 
     def read_metadata(self, project: str, file: File, *, is_likely: bool = False) -> CoreMetadata | Unusable:
         """Return the core metadata of a file, from its record or from upstream; what breaks a rule is unusable, with the reason.
@@ -112,7 +157,7 @@ class Actions:
             there = self._local(project, file)
             if is_wheel(file.filename):
                 return _record_of(file, self._read_wheel(file, there, whole=whole))
-            return self._sdist_record(file, there)
+            return self._sdist_record(project, file, there)
 
     def _read_wheel(self, file: File, there: Path | None, *, whole: bool) -> Wheel:
         if there is not None:
@@ -135,21 +180,31 @@ class Actions:
             self._said[path] = read.metadata_sha256
         return read
 
-    def _sdist_record(self, file: File, there: Path | None) -> MetadataRecord:
+    def _sdist_record(self, project: str, file: File, there: Path | None) -> MetadataRecord:
         """Only the whole of an sdist tells; it is kept, so that its download does not fetch it again."""
-        path = there or self._hold(file)
+        path = there or self._hold(project, file)
         metadata = READING.call(read_sdist, path)
         if isinstance(metadata, CoreMetadata):
             metadata = self._with_what_it_asks(path, metadata)
         return MetadataRecord(file.hashes["sha256"], metadata, None, self.config.ask_backends)
 
-    def _hold(self, file: File) -> Path:
+    def _hold(self, project: str, file: File) -> Path:
         """Fetch a file before it has its place in the mirror."""
         path = self.records.held_path(file.filename)
-        self._fetch(file, path)
+        self._fetch(project, file, path)
         return path
 
-    def _fetch(self, file: File, path: Path) -> None:
+    def _fetch(self, project: str, file: File, path: Path) -> None:
+        known = self.fingerprints.get(file.filename)
+        if known is None or known.sha256 != file.hashes["sha256"]:
+            self._fetch_known(file, path)
+            return
+        try:
+            self._fetch_known(replace(file, size=None), path)  # the hash tells, and both hashes are to be said
+        except IntegrityError as error:
+            raise _no_longer(project, error) from error
+
+    def _fetch_known(self, file: File, path: Path) -> None:
         if is_wheel(file.filename):
             self._fetch_wheel(file, path)
         else:
@@ -230,7 +285,7 @@ class Actions:
         begun = part_of(self.package_path(project, file.filename), file.hashes["sha256"])
         with self._alone_with(file.filename):
             if not begun.exists() and self._local(project, file) is None:
-                self._hold(file)
+                self._hold(project, file)
 
     def download(self, file: PlannedFile) -> None:
         """Bring a file and its core metadata into the mirror, unless they are there.
@@ -248,7 +303,7 @@ class Actions:
         there = self._local(file.project, upstream_file(file))
         if there is None:
             there = self._where_to_fetch(file, path)
-            self._fetch(upstream_file(file), there)
+            self._fetch(file.project, upstream_file(file), there)
         record = self.records.metadata(file.filename, file.sha256) if is_wheel(file.filename) else None
         said = self._metadata_beside(file, record, there) if is_wheel(file.filename) else None
         with self._computing:
@@ -596,6 +651,23 @@ def _record_of(file: File, read: Wheel) -> MetadataRecord:
     """Return what is kept of a wheel; the hash of METADATA that can't be used is of no use."""
     sha256 = None if isinstance(read.metadata, Unusable) else read.metadata_sha256
     return MetadataRecord(file.hashes["sha256"], read.metadata, sha256)
+
+
+_ACCEPT = (
+    "If that is right, write accept-changed: [{}] in mirror.yaml for one run; else report it to whoever runs the index."
+)
+
+
+def _changed(url: str, project: str, known: str, found: str) -> IntegrityError:
+    """Return the error for a file without an announced hash whose content is another than when it was first fetched."""
+    problem = f"expected sha256 {known}, as when it was first fetched, found {found}"
+    return IntegrityError("checking the hash of", url, problem, _ACCEPT.format(project))
+
+
+def _no_longer(project: str, error: IntegrityError) -> IntegrityError:
+    """Return the error likewise, where the hash that was found then is what the bytes were compared with."""
+    problem = f"{error.problem}; what was expected is what it was when it was first fetched"
+    return IntegrityError(error.doing, error.subject, problem, _ACCEPT.format(project))
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

@@ -20,7 +20,7 @@ from packaging.version import Version
 from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.pages import File, Fingerprint, Project, is_wheel
 from mirror_tasks.reasons import Refusals
 from mirror_tasks.selection import (
     Candidate,
@@ -154,6 +154,7 @@ class Closure:
         self.releases: dict[Demand, tuple[Version, ...]] = {}
         self.unsatisfied: dict[Unsatisfied, dict[Asker, None]] = defaultdict(dict)
         self.unknown_extras: dict[tuple[str, str], None] = {}
+        self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
         self._constraints: list[Mapping[NormalizedName, SpecifierSet]] = [{}]
         self._expanded: set[tuple[object, ...]] = set()
@@ -180,6 +181,13 @@ class Closure:
         """Take in a project's page; None says that the index has no such project. Return what is wanted next."""
         self.projects[name] = project
         return self._arrived(f"project:{name}")
+
+    def hashes_arrived(self, name: NormalizedName, known: Mapping[str, Fingerprint]) -> None:
+        """Take in what was found of files of a project for which its page gives no hash, before their metadata."""
+        project = self.projects[name]
+        if isinstance(project, Project):
+            self.projects[name] = project.with_fingerprints(known)
+            self.hashed += 1
 
     def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
         """Take in the core metadata of a file. Return what is wanted next."""
@@ -301,20 +309,29 @@ class Closure:
         limit = {"latest": 1, "all": None}.get(str(demand.versions), demand.versions)
         chosen: list[tuple[Candidate, File]] = []
         missing: dict[str, File | None] = {}
+        unknown = 0
         environment = self.environments[demand.environment]
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
-            if limit is not None and len(chosen) + len(missing) >= int(limit):
+            if limit is not None and len(chosen) + unknown >= int(limit):
                 break
             installs = self._installs(one, environment)
             if installs is None:
                 continue
-            if installs.filename in self.metadata:
-                if isinstance(self.metadata[installs.filename], Failed):
-                    return [], {}
-                chosen.append((one, installs))
+            if isinstance(self.metadata.get(installs.filename), Failed):
+                return [], {}
+            if lacking := self._lacking(one, installs):
+                missing.update(lacking)
+                unknown += 1
             else:
-                missing[f"metadata:{installs.filename}"] = installs
+                chosen.append((one, installs))
         return chosen, missing
+
+    def _lacking(self, one: Candidate, installs: File) -> dict[str, File | None]:
+        """Return what has to arrive before a release can be taken: metadata, and with it the hash of what has none yet."""
+        unhashed = (file for file in wanted(one, self.rules) if "sha256" not in file.hashes)
+        return {
+            f"metadata:{file.filename}": file for file in (installs, *unhashed) if file.filename not in self.metadata
+        }
 
     def _installs(self, one: Candidate, environment: Environment) -> File | None:
         """Return the file that an installer would take: the preferred one whose metadata is not known to be bad."""
@@ -353,9 +370,7 @@ class Closure:
     def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
         key = (demand.project, one.version, demand.environment)
         chosen = self.chosen.setdefault(key, Chosen(installs))
-        usable = [
-            file for file in wanted(one, self.rules) if not isinstance(self.metadata.get(file.filename), Unusable)
-        ]
+        usable = [file for file in wanted(one, self.rules) if self._is_usable(demand, file)]
         for file in (installs, *usable):
             if file.filename not in chosen.files:
                 chosen.files[file.filename] = file
@@ -367,6 +382,14 @@ class Closure:
         metadata = self.metadata[installs.filename]
         assert isinstance(metadata, CoreMetadata)
         self._expand(demand, one.version, metadata)
+
+    def _is_usable(self, demand: Demand, file: File) -> bool:
+        metadata = self.metadata.get(file.filename)
+        if isinstance(metadata, Failed) and "sha256" not in file.hashes:
+            # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
+            self._not_satisfied(demand, metadata.reason, undecided=True)
+            return False
+        return not isinstance(metadata, Unusable)
 
     def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata) -> None:
         """Ask for what a release requires, with the extras asked for and those they bring in turn."""

@@ -137,6 +137,7 @@ class Completion:
         ]
         self._failing: dict[_Case, Conflict] = {}
         self._upstream: dict[str, Solver] = {}
+        self._hashed = closure.hashed
 
     def step(self) -> Wants:
         """Go as far as what is known allows; return what is wanted next, nothing when all is decided."""
@@ -190,6 +191,11 @@ class Completion:
         """Solve what failed from everything upstream; what that takes joins the closure."""
         missing: list[Wanted] = []
         wants = Wants()
+        if (
+            self._hashed != self.closure.hashed
+        ):  # what a solver remembers are files without the hashes that are known now
+            self._upstream.clear()
+            self._hashed = self.closure.hashed
         for case, conflict in list(self._failing.items()):
             solver = self._upstream.setdefault(case.key, Solver(case.environment, Upstream(self.closure), self._rules))
             try:

@@ -63,17 +63,17 @@ def fetch_page(way: Way, name: str, folder: Path) -> bool:
         records.confirm_page(name)
     else:
         with _PARSING:
-            records.keep_project(parse_page(page.body, page.content_type, page.url, name), page.seen)
+            records.keep_project(parse_page(page.body, page.content_type, page.url, name, page.index), page.seen)
     return True
 
 
-def fetch(way: Way, file: File, path: Path, progress: Progress) -> None:
-    """Bring a file to its place.
+def fetch(way: Way, file: File, path: Path, progress: Progress) -> str:
+    """Bring a file to its place, and return its SHA-256.
 
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    _upstream(way).download(file, path, progress)
+    return _upstream(way).download(file, path, progress)
 
 
 def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:

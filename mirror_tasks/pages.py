@@ -15,7 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from html.parser import HTMLParser
 from math import prod
@@ -69,7 +69,8 @@ class File:
 
     :param filename: the last part of a path, checked to be safe as one.
     :param url: absolute, without fragment and without credentials.
-    :param hashes: hexadecimal digests by algorithm, in lower case; ``sha256`` is always among them.
+    :param hashes: hexadecimal digests by algorithm, in lower case. Where ``sha256`` is not among them, the file has to be
+        fetched before it can be told from another; what is chosen for a mirror has it.
     :param size: bytes, or None where the index does not say.
     :param requires_python: the specifier as announced, or None.
     :param yanked: None if it is not yanked, else the reason, which may be empty.
@@ -87,6 +88,27 @@ class File:
     upload_time: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What was found of a file when it was first fetched, for which its page gives no sha256.
+
+    :param announced: the hashes that its page gave then.
+    """
+
+    sha256: str
+    size: int
+    announced: Mapping[str, str] = field(hash=False)
+
+    def fits(self, file: File) -> bool:
+        """Say if what the page says now is still what it said."""
+        agrees = all(self.announced.get(algorithm, digest) == digest for algorithm, digest in file.hashes.items())
+        return agrees and file.size in (None, self.size)
+
+    def put_to(self, file: File) -> File:
+        """Return the file as if its page gave this."""
+        return replace(file, hashes={**file.hashes, "sha256": self.sha256}, size=self.size)
+
+
 class Project:
     """A project as its page shows it.
 
@@ -95,9 +117,23 @@ class Project:
     :ivar status_reason: why, as the index says it, or None.
     :ivar versions: newest first, each with at least one file.
     :ivar skipped: (file name, reason) of each file that can't be used anywhere; a hostile name is shown as its repr.
+    :ivar url: its page's own.
+    :ivar index: the base URL of the index that served it, without credentials.
+    :ivar unhashed: the names of the files for which the page gives no sha256.
     """
 
-    __slots__ = ("_files", "_url", "name", "skipped", "status", "status_reason", "versions")
+    __slots__ = (
+        "_files",
+        "_fingerprints",
+        "index",
+        "name",
+        "skipped",
+        "status",
+        "status_reason",
+        "unhashed",
+        "url",
+        "versions",
+    )
 
     def __init__(
         self,
@@ -106,13 +142,19 @@ class Project:
         files: Mapping[Version, list[_Row] | bytes],
         skipped: Iterable[tuple[str, str]],
         status: tuple[str, str | None] = ("active", None),
+        *,
+        index: str = "",
+        unhashed: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.status, self.status_reason = status
         # Versions compare slowly, their release numbers fast: sorted by those first, few comparisons are left.
         self.versions = tuple(sorted(sorted(files, key=_release, reverse=True), reverse=True))
         self.skipped = tuple(skipped)
-        self._url = url
+        self.url = url
+        self.index = index
+        self.unhashed = frozenset(unhashed)
+        self._fingerprints: Mapping[str, Fingerprint] = {}
         self._files: dict[Version, list[_Row] | bytes | tuple[File, ...]] = {**files}
 
     def files(self, version: Version) -> tuple[File, ...]:
@@ -121,13 +163,21 @@ class Project:
         if not isinstance(found, tuple):
             # Two threads may both come here: they build equal tuples, and either may stay.
             rows = json.loads(found) if isinstance(found, bytes) else found
-            found = tuple(_file(row, self._url) for row in sorted(rows, key=_FILENAME))
+            found = tuple(self._recognised(_file(row, self.url)) for row in sorted(rows, key=_FILENAME))
             self._files[version] = found
         return found
 
     def to_bytes(self) -> bytes:
         """Return the project as it is kept, as it was read: a line for all of it, then a line for each version."""
-        head = [self.name, self._url, self.status, self.status_reason, self.skipped]
+        head = [
+            self.name,
+            self.url,
+            self.status,
+            self.status_reason,
+            self.skipped,
+            self.index,
+            sorted(self.unhashed),
+        ]
         lines = (b"%b\t%b" % (str(version).encode(), _dumps(self._files[version])) for version in self.versions)
         return b"\n".join([_dumps(head), *lines])
 
@@ -138,32 +188,68 @@ class Project:
         :raises ValueError: it did not make these bytes.
         """
         head, *lines = content.split(b"\n")
-        name, url, status, reason, skipped = json.loads(head)
+        name, url, status, reason, skipped, index, unhashed = json.loads(head)
         versions = (line.partition(b"\t") for line in lines)
         files = {Version(version.decode()): rows for version, _, rows in versions}
-        return cls(name, url, files, map(tuple, skipped), (status, reason))
+        return cls(name, url, files, map(tuple, skipped), (status, reason), index=index, unhashed=unhashed)
 
     def only(self, files: Mapping[Version, Mapping[str, File]]) -> Project:
         """Return the project as if its page showed only these files, by version and name."""
-        project = Project(self.name, self._url, {}, (), (self.status, self.status_reason))
+        project = Project(self.name, self.url, {}, (), (self.status, self.status_reason), index=self.index)
         project.versions = tuple(sorted(files, reverse=True))
         project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
         return project
 
+    def with_fingerprints(self, known: Mapping[str, Fingerprint]) -> Project:
+        """Return the project as if its page gave what is known, by file name, of the files for which it gives no sha256.
 
-def parse_page(body: bytes, content_type: str, url: str, name: str) -> Project:
+        What is known of a file of which the page says something else now is not put to it.
+        """
+        status = (self.status, self.status_reason)
+        project = Project(self.name, self.url, {}, self.skipped, status, index=self.index, unhashed=self.unhashed)
+        project.versions = self.versions
+        project._fingerprints = known
+        project._files = {
+            version: tuple(map(project._recognised, files)) if isinstance(files, tuple) else files
+            for version, files in self._files.items()
+        }
+        return project
+
+    def _recognised(self, file: File) -> File:
+        known = None if "sha256" in file.hashes else self._fingerprints.get(file.filename)
+        return known.put_to(file) if known and known.fits(file) else file
+
+    def without_unhashed(self, reason: str) -> Project:
+        """Return the project with the files skipped for which its page gives no sha256."""
+        files = {
+            version: [file for file in self.files(version) if file.filename not in self.unhashed]
+            for version in self.versions
+        }
+        project = self.only(
+            {version: {file.filename: file for file in left} for version, left in files.items() if left}
+        )
+        project.skipped = (*self.skipped, *((name, reason) for name in sorted(self.unhashed)))
+        return project
+
+
+def parse_page(body: bytes, content_type: str, url: str, name: str, index: str = "") -> Project:
     """Read the page of the project ``name``, fetched from ``url``, on which its relative links are based.
 
     :param content_type: as the answer's header says it, parameters included.
+    :param index: the base URL of the index that served it.
     :raises PageError: the page is not what it claims to be, of another project, or of a version not known here.
     """
     name = canonicalize_name(name)
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == JSON_TYPE:
-        return _from_json(body, url, name)
+        project = _from_json(body, url, name)
+        project.index = index
+        return project
     if kind in HTML_TYPES:
-        return _from_html(body, parameters, url, name)
+        project = _from_html(body, parameters, url, name)
+        project.index = index
+        return project
     raise _refused(url, f"expected a project page in JSON or HTML, found {kind or 'no content type'!r}")
 
 
@@ -268,6 +354,7 @@ def _sdist_pattern(project: str) -> Callable[[str], re.Match[str] | None]:
 def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str | None]) -> Project:
     skipped: list[tuple[str, str]] = []
     by_text: dict[str, list[_Row]] = {}
+    unhashed: list[str] = []
     rows = _plain_rows(entries)
     for row in map(_row, _sound(entries, url, skipped)) if rows is None else rows:
         text, reason = _parse_filename(row[0], name)
@@ -277,7 +364,9 @@ def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str 
             by_text[text].append(row)
         else:
             by_text[text] = [row]
-    return Project(name, url, _by_version(by_text, skipped), skipped, status)
+        if rows is None and "sha256" not in _digests(row[2]):
+            unhashed.append(row[0])
+    return Project(name, url, _by_version(by_text, skipped), skipped, status, unhashed=unhashed)
 
 
 def _row(entry: _Entry) -> _Row:
@@ -286,13 +375,17 @@ def _row(entry: _Entry) -> _Row:
     return (
         entry["filename"],
         entry["url"],
-        _compact(entry["hashes"]),
+        _compact(_known_algorithms(get("hashes"))),
         get("size"),
         get("requires-python"),
         get("yanked"),
         _compact_metadata(get("core-metadata"), get("dist-info-metadata")),
         get("upload-time"),
     )
+
+
+def _known_algorithms(hashes: dict[str, object] | None) -> dict[str, object]:
+    return {algorithm: digest for algorithm, digest in (hashes or {}).items() if algorithm.lower() in _DIGITS}
 
 
 def _compact(hashes: dict[str, object]) -> str | dict[str, str]:
@@ -425,11 +518,10 @@ def _name_fault(filename: str) -> str | None:
 
 
 def _entry_fault(entry: _Entry, base: str) -> str | None:
-    """Return why the entry can't be used, or None: its types are those of the standard, and its hash can be checked."""
-    hashes, size, link = entry.get("hashes"), entry.get("size"), entry.get("url")
-    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        return "no sha256 is announced that its bytes could be checked against"
+    """Return why the entry can't be used, or None: its types are those of the standard, and its hashes can be checked."""
+    size, link = entry.get("size"), entry.get("url")
+    if reason := _hashes_fault(entry.get("hashes")):
+        return reason
     if not isinstance(link, str) or not _absolute(base, link):
         return "its URL is not one of http or https"
     if type(size) not in _INT or not 0 <= (size or 0) < _TOO_LARGE:
@@ -438,6 +530,21 @@ def _entry_fault(entry: _Entry, base: str) -> str | None:
         return "its requires-python or upload-time is not text"
     if type(entry.get("yanked")) not in _TEXT_OR_BOOL:
         return "its yanked is neither a boolean nor a reason"
+    return None
+
+
+def _hashes_fault(hashes: object) -> str | None:
+    """A page need not give any hash, but what it gives has to be one: who announces nonsense means something by it."""
+    if hashes is None:
+        return None
+    if not isinstance(hashes, dict):
+        return f"its hashes are {hashes!r:.40}, not digests by algorithm"
+    known = _known_algorithms(hashes)
+    # A sha256 is enough; nothing else is looked at then.
+    for algorithm, digest in ({"sha256": known["sha256"]} if "sha256" in known else known).items():
+        digits = _DIGITS[algorithm.lower()]
+        if not isinstance(digest, str) or not re.fullmatch(f"[0-9a-fA-F]{{{digits}}}", digest):
+            return f"its {algorithm} is {digest!r:.40}, not {digits} hexadecimal digits"
     return None
 
 
@@ -606,7 +713,8 @@ class _Page(HTMLParser):
 def _announced(text: str) -> dict[str, str]:
     """Return the hashes in ``sha256=…``, the form of a link's fragment and of ``data-core-metadata``."""
     pairs = (part.partition("=") for part in text.split("&"))
-    return {algorithm: digest for algorithm, _, digest in pairs if algorithm in _ALGORITHMS and digest}
+    return {algorithm: digest for algorithm, _, digest in pairs if algorithm in _DIGITS and digest}
 
 
-_ALGORITHMS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
+# How many hexadecimal digits the digests have of the algorithms that installers know.
+_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}

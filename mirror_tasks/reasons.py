@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.environments import Environment
 from mirror_tasks.pages import File, Project
-from mirror_tasks.selection import NO_TAG, Rules, check_status, is_pin, refusal
+from mirror_tasks.selection import NO_TAG, Rules, check_status, is_allowed, is_pin, refusal
 
 Against = Callable[[File, Environment], "str | None"]
 """Returns what the core metadata of a file, if it is known, says against using it in an environment."""
@@ -171,7 +171,7 @@ def _more(names: list[str]) -> str:
 
 
 def _wrong_hash(file: File, hashes: frozenset[str]) -> str | None:
-    return WRONG_HASH if hashes and file.hashes.get("sha256") not in hashes else None
+    return None if is_allowed(file, hashes) else WRONG_HASH
 
 
 def _no_file(project: Project) -> str:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mirror_tasks.closure import Unusable
-from mirror_tasks.files import read_or_none, sealed, sha256_of_bytes, unsealed, write_if_changed, write_whole
+from mirror_tasks.files import (
+    have_folder,
+    read_or_none,
+    sealed,
+    sha256_of_bytes,
+    unsealed,
+    write_if_changed,
+    write_whole,
+)
 from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.pages import Project
+from mirror_tasks.pages import Fingerprint, Project
 from mirror_tasks.upstream import Seen
 
 _SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
 FORMAT = 3  # of records: those of another format are asked for anew
-PAGE_FORMAT = 4  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
+PAGE_FORMAT = 5  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class Records:
         self.plan = folder / "plan.json"
         self.published = folder / "published.json"
         self.solutions = folder / "solutions.json"
+        self.fingerprints = folder / "fingerprints.jsonl"
 
     def page_path(self, name: str) -> Path:
         """Where the page of a project is kept, as last seen upstream."""
@@ -83,6 +93,28 @@ class Records:
         lost its files, is an error still.
         """
         return self._page(name)[0]
+
+    def known_fingerprints(self) -> dict[str, Fingerprint]:
+        """Return what was found of files without announced hashes when they were first fetched, by file name."""
+        found: dict[str, Fingerprint] = {}
+        for line in (read_or_none(self.fingerprints) or b"").splitlines():
+            try:
+                name, sha256, size, announced = json.loads(line)
+                if re.fullmatch("[0-9a-f]{64}", sha256):
+                    found[str(name)] = Fingerprint(sha256, int(size), dict(announced))
+            except (ValueError, TypeError, OverflowError, RecursionError):
+                continue  # a line that a kill cut short, or worse
+        return found
+
+    def keep_fingerprint(self, filename: str, one: Fingerprint) -> None:
+        """Add a line to what is known of files without announced hashes; the last line of a file counts."""
+        have_folder(self.folder)
+        with self.fingerprints.open("a+b") as journal:
+            line = json.dumps([filename, one.sha256, one.size, dict(one.announced)]).encode() + b"\n"
+            # What a kill cut short must not swallow this line.
+            journal.write(line if _ends_line(journal) else b"\n" + line)
+            journal.flush()
+            os.fsync(journal.fileno())
 
     def _page(self, name: str) -> tuple[Seen | None, bytes | None]:
         """Return what is remembered of a page, and the project as bytes; None for what is not there or of no use."""
@@ -149,6 +181,13 @@ class Records:
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_path(filename), sealed(content), durable=False)
+
+
+def _ends_line(journal: IO[bytes]) -> bool:
+    if not journal.seek(0, os.SEEK_END):
+        return True
+    journal.seek(-1, os.SEEK_END)
+    return journal.read() == b"\n"
 
 
 def _unreadable(url: str) -> Seen:

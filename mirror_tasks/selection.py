@@ -141,6 +141,11 @@ def refusal(file: File, environment: Environment, rules: Rules, *, pinned: bool 
     return check_tags(file, environment)
 
 
+def is_allowed(file: File, hashes: frozenset[str]) -> bool:
+    """Say if a file has one of the hashes, where there are any; one whose hash is not known yet may have."""
+    return not hashes or file.hashes.get("sha256") in (None, *hashes)
+
+
 def tags_of(filename: str) -> str:
     """Return the compressed tag set of a wheel's name: its last three fields."""
     return "-".join(filename[: -len(".whl")].rsplit("-", 3)[1:])
@@ -173,7 +178,7 @@ def candidate(
     usable = [
         file
         for file in project.files(version)
-        if refusal(file, environment, rules, pinned=pinned) is None and (not hashes or file.hashes["sha256"] in hashes)
+        if refusal(file, environment, rules, pinned=pinned) is None and is_allowed(file, hashes)
     ]
     wheels = sorted(
         (file for file in usable if is_wheel(file.filename)), key=lambda file: _preference(file, environment)

@@ -28,6 +28,7 @@ from mirror_tasks.selection import (
     applies,
     check_python,
     fitting,
+    is_allowed,
     is_pin,
     parse_requirement,
 )
@@ -185,7 +186,7 @@ class Solver:
         key = (need.text, release.version)
         if key not in self._allowed:
             self._allowed[key] = need.specifier.contains(release.version, prereleases=True)
-        return self._allowed[key] and (not need.hashes or release.file.hashes["sha256"] in need.hashes)
+        return self._allowed[key] and is_allowed(release.file, need.hashes)
 
     def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterable[Release]:
         """Return the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""

@@ -71,6 +71,11 @@ class Answer:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     @property
+    def tells_its_end(self) -> bool:
+        """The body is announced with its length or comes in chunks: one that is cut short is known to be."""
+        return self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+
+    @property
     def strong_etag(self) -> str | None:
         """The ETag, if it says something of bytes, which a weak one does not (RFC 9110, 8.8.1)."""
         etag = self.headers.get("ETag")
@@ -116,9 +121,41 @@ class Asks(Protocol):
         """Return what ``attempt`` returns, trying again after failures that may pass."""
 
 
-def wrong_hash(url: str, expected: str, found: str) -> IntegrityError:
+def wrong_hash(url: str, expected: str, found: str, algorithm: str = "sha256") -> IntegrityError:
     """Return the error for bytes that are others than announced."""
-    return IntegrityError("checking the hash of", url, f"expected sha256 {expected}, found {found}", _REPORT)
+    return IntegrityError("checking the hash of", url, f"expected {algorithm} {expected}, found {found}", _REPORT)
+
+
+class Digests:
+    """What arrives of a file, hashed: with SHA-256, and where none is announced with what is announced instead."""
+
+    def __init__(self, file: File) -> None:
+        others = {} if "sha256" in file.hashes else file.hashes
+        self._url = file.url
+        self._expected = {"sha256": file.hashes["sha256"]} if "sha256" in file.hashes else dict(others)
+        self._digests = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *others)}
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what arrived so far."""
+        return self._digests["sha256"].hexdigest()
+
+    @property
+    def can_tell(self) -> bool:
+        """Something was announced that tells if all of it arrived."""
+        return bool(self._expected)
+
+    def update(self, chunk: bytes) -> None:
+        """Add what arrived."""
+        for digest in self._digests.values():
+            digest.update(chunk)
+
+    def wrong(self) -> IntegrityError | None:
+        """Return the error if what arrived is not what was announced."""
+        for name, expected in self._expected.items():
+            if (found := self._digests[name].hexdigest()) != expected:
+                return wrong_hash(self._url, expected, found, name)
+        return None
 
 
 def wrong_size(url: str, expected: int, found: int) -> IntegrityError:
@@ -129,6 +166,13 @@ def wrong_size(url: str, expected: int, found: int) -> IntegrityError:
 def part_of(target: Path, sha256: str) -> Path:
     """Where a file stands until it is whole, beside its place."""
     return target.with_name(f".{target.name[:150]}.{sha256[:16]}.part")
+
+
+def _key_of(file: File) -> str:
+    """Return what tells a file from another in the name of what has arrived of it; without hashes, where it is."""
+    return (
+        file.hashes.get("sha256") or hashlib.sha256(repr((file.url, sorted(file.hashes.items()))).encode()).hexdigest()
+    )
 
 
 class Download:
@@ -146,10 +190,10 @@ class Download:
         self._file = file
         self._target = target
         self._progress = progress
-        self._part = part_of(target, file.hashes["sha256"])
+        self._part = part_of(target, _key_of(file))
         self._etag_path = self._part.with_name(f"{self._part.name}.etag")
         self._etag: str | None = None
-        self._digest = hashlib.sha256()
+        self._digests = Digests(file)
         self._done = 0
         self._decode = False
 
@@ -163,7 +207,7 @@ class Download:
         try:
             with self._part.open("r+b" if self._part.exists() else "w+b") as stream:
                 self._take_up(stream)
-                if not self._is_right():
+                if not (self._digests.can_tell and self._is_right()):
                     self._asks.persist(lambda: self._attempt(stream), "downloading", self._file.url)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -174,7 +218,7 @@ class Download:
                 self._etag_path.unlink(missing_ok=True)
             raise
         self._etag_path.unlink(missing_ok=True)
-        return self._digest.hexdigest()
+        return self._digests.sha256
 
     def _take_up(self, stream: IO[bytes]) -> None:
         """Count what a killed run left, if it left the ETag that the server can compare."""
@@ -217,6 +261,11 @@ class Download:
         size, exact = self._file.size, not (answer.is_coded or self._decode)
         if size is not None and exact and answer.length not in (None, size - self._done):
             raise self._forget(stream, wrong_size(self._file.url, size, self._done + (answer.length or 0)))
+        if size is None and not self._digests.can_tell and not answer.tells_its_end:
+            problem = (
+                "expected a length, since no hash or size is announced that would tell if all of it came; found none"
+            )
+            raise UpstreamError("downloading", self._file.url, problem, "Report it to whoever runs the index.")
         limit = _MOST_FILE if size is None else size if exact else 2 * size + CHUNK
         for chunk in answer.chunks(decode=self._decode):
             if self._done + len(chunk) > limit:
@@ -225,15 +274,12 @@ class Download:
             self._count(chunk)
 
     def _is_right(self) -> bool:
-        return self._digest.hexdigest() == self._file.hashes["sha256"] and self._file.size in (None, self._done)
+        return self._digests.wrong() is None and self._file.size in (None, self._done)
 
     def _judge(self, answer: Answer, stream: IO[bytes], *, resumed: bool) -> Exception:
         """Forget the wrong bytes and return what to make of them."""
-        expected, found = self._file.hashes["sha256"], self._digest.hexdigest()
-        if self._file.size in (None, self._done) or answer.is_coded:
-            error = wrong_hash(self._file.url, expected, found)
-        else:
-            error = wrong_size(self._file.url, self._file.size or 0, self._done)
+        error = self._digests.wrong() if self._file.size in (None, self._done) or answer.is_coded else None
+        error = error or wrong_size(self._file.url, self._file.size or 0, self._done)
         self._forget(stream, error)
         if answer.is_coded and not self._decode:
             # The server compresses what was asked for as it is: the coding is undone, and the hash decides.
@@ -247,7 +293,7 @@ class Download:
         stream.truncate()
         if self._done:
             self._progress(-self._done)
-        self._done, self._digest, self._etag = 0, hashlib.sha256(), etag
+        self._done, self._digests, self._etag = 0, Digests(self._file), etag
         if etag is None:
             self._etag_path.unlink(missing_ok=True)
         else:
@@ -258,7 +304,7 @@ class Download:
         return error
 
     def _count(self, chunk: bytes) -> None:
-        self._digest.update(chunk)
+        self._digests.update(chunk)
         self._done += len(chunk)
         self._progress(len(chunk))
 

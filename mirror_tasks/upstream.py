@@ -44,7 +44,7 @@ from mirror_tasks.certificates import ADVICE as CERTIFICATES
 from mirror_tasks.certificates import tls_context
 from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.files import replacing, sha256_of
+from mirror_tasks.files import replacing
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
 from mirror_tasks.pip_settings import (
     PipSettings,
@@ -54,7 +54,17 @@ from mirror_tasks.pip_settings import (
     pip_settings,
     without_credentials,
 )
-from mirror_tasks.transfers import IDENTITY, Answer, BrokenBodyError, Download, RemoteFile, wrong_hash, wrong_size
+from mirror_tasks.transfers import (
+    CHUNK,
+    IDENTITY,
+    Answer,
+    BrokenBodyError,
+    Digests,
+    Download,
+    RemoteFile,
+    wrong_hash,
+    wrong_size,
+)
 
 _T = TypeVar("_T")
 _Origin = tuple[str, str, int]  # scheme, host and port, as RFC 6454 has it
@@ -91,6 +101,7 @@ class Seen:
     :param etag: the validator to ask again with, or None; ``last_modified`` likewise.
     :param sha256: of its body, for an index without validators.
     :param names_files: it seemed to list a file.
+    :param index: the base URL of the index that it is of, without credentials.
     """
 
     url: str
@@ -98,6 +109,7 @@ class Seen:
     last_modified: str | None
     sha256: str
     names_files: bool
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ class Page:
 
     :param url: the page's own, after redirects, without credentials: what its relative links are based on.
     :param body: as it was before any coding for the transfer.
+    :param index: the base URL of the index that was asked, without credentials.
     """
 
     url: str
@@ -113,6 +126,7 @@ class Page:
     etag: str | None
     last_modified: str | None
     body: bytes
+    index: str = ""
 
     @property
     def seen(self) -> Seen:
@@ -121,7 +135,7 @@ class Page:
         names_files = re.search(file, self.body, re.IGNORECASE) is not None
         digest = hashlib.sha256(self.content_type.encode() + b"\n")
         digest.update(self.body)
-        return Seen(self.url, self.etag, self.last_modified, digest.hexdigest(), names_files)
+        return Seen(self.url, self.etag, self.last_modified, digest.hexdigest(), names_files, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +244,14 @@ class Upstream:
             it has not: the next one's may be somebody else's project.
         """
         for index in self._indexes():
-            base = without_credentials(index.url)
+            base = base_of(index.url)
             url = f"{base}{name}/"
             page = self._local_page(url) if self._is_file(url) else self._page(url, known, index.missing)
             if isinstance(page, Page):
-                return _unless_unchanged(page, known)
+                return _unless_unchanged(replace(page, index=base), known)
             if page is not None:
                 return None
-            if known is not None and known.url.startswith(base):
+            if known is not None and (known.index == base or known.url.startswith(base)):
                 raise _vanished(name, base)
         problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
         advice = "Check the spelling."
@@ -526,9 +540,18 @@ def _checked_index(given: str | Index) -> Index:
     index = Index(given) if isinstance(given, str) else given
     scheme, host, _ = _origin(index.url)
     if scheme == "file" or (scheme in ("http", "https") and host):
-        return replace(index, url=index.url.rstrip("/") + "/")
+        return replace(index, url=_with_slash(index.url))
     shown, problem = without_credentials(index.url), "expected a URL with http, https or file, found another"
     raise UpstreamError("looking at the index", shown, problem, "Check the index setting.")
+
+
+def base_of(url: str) -> str:
+    """Return the base URL of an index as it may be shown and stored: without credentials, with a slash at its end."""
+    return _with_slash(without_credentials(url))
+
+
+def _with_slash(url: str) -> str:
+    return url.rstrip("/") + "/"
 
 
 def _origin(url: str) -> _Origin:
@@ -655,17 +678,19 @@ def _read_at_most(stream: BinaryIO, limit: int, url: str) -> bytes:
 
 def _copy(file: File, target: Path, progress: Callable[[int], None]) -> str:
     with _local_open(file.url) as source:
-        found = sha256_of(source)
+        digests = Digests(file)
+        while chunk := source.read(CHUNK):
+            digests.update(chunk)
         size = source.tell()
-        if found != file.hashes["sha256"]:
-            raise wrong_hash(file.url, file.hashes["sha256"], found)
+        if wrong := digests.wrong():
+            raise wrong
         if file.size not in (None, size):
             raise wrong_size(file.url, file.size or 0, size)
         source.seek(0)
         with replacing(target) as stream:
             shutil.copyfileobj(source, stream)
     progress(size)
-    return found
+    return digests.sha256
 
 
 # --- Failures

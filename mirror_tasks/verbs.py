@@ -226,7 +226,7 @@ def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *,
     """
     console = Console(highlight=False)
     refusals = Refusals(rules, lambda file, environment: _against(actions, file, environment))
-    explainer = Explainer(actions.config, refusals, plan, actions.records.project)
+    explainer = Explainer(actions.config, refusals, plan, actions.project)
     if not names and not size:
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."

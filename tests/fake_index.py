@@ -76,12 +76,15 @@ class Served:
     sha256: str | None = ""  # "": the content's own; None: not announced
     sidecar: bytes | None = b""  # b"": the METADATA of the wheel, if it is one
     url: str | None = None
+    md5: str | None = None  # announced where sha256 is not; "": the content's own
 
     def __post_init__(self) -> None:
         if self.size == -1:
             self.size = len(self.content)
         if self.sha256 == "":
             self.sha256 = hashlib.sha256(self.content).hexdigest()
+        if self.md5 == "":
+            self.md5 = hashlib.md5(self.content).hexdigest()
         if self.sidecar == b"":
             self.sidecar = _wheel_metadata(self.filename, self.content)
 
@@ -270,6 +273,12 @@ class FakeIndex:
             self._pages[key] = page
         return page
 
+    @staticmethod
+    def hashes(file: Served) -> dict[str, str]:
+        """Return what the page announces of a file's content."""
+        announced = {"sha256": file.sha256} if file.sha256 else {"md5": file.md5}
+        return {algorithm: digest for algorithm, digest in announced.items() if digest}
+
     def empty_page(self, project: str, form: str) -> bytes:
         """Return a page that has forgotten its files."""
         return self._json(project, []) if form == JSON else self._html(project, [])
@@ -289,7 +298,7 @@ class FakeIndex:
         entry: dict[str, Any] = {
             "filename": file.filename,
             "url": file.url or self.file_url(project, file.filename),
-            "hashes": {"sha256": file.sha256} if file.sha256 else {},
+            "hashes": self.hashes(file),
             "requires-python": file.requires_python,
             "yanked": file.yanked,
         }
@@ -313,7 +322,8 @@ class FakeIndex:
     def _anchor(self, project: str, file: Served) -> str:
         """Links of the HTML form are relative, so that both ways of linking are used."""
         link = file.url or f"../../files/{project}/{quote(file.filename)}"
-        attributes = {"href": f"{link}#sha256={file.sha256}" if file.sha256 else link}
+        fragment = "".join(f"#{algorithm}={digest}" for algorithm, digest in self.hashes(file).items())
+        attributes = {"href": link + fragment}
         if file.requires_python:
             attributes["data-requires-python"] = file.requires_python
         if file.yanked is not False:

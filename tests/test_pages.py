@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from mirror_tasks.errors import IntegrityError, PageError
-from mirror_tasks.pages import File, Project, is_sdist, is_wheel, parse_page, version_of
+from mirror_tasks.pages import File, Fingerprint, Project, is_sdist, is_wheel, parse_page, version_of
 from tests.fake_index import HTML, HTML_V1, JSON, FakeIndex
 
 URL = "https://index.example.com/simple/foo/"
@@ -202,13 +202,12 @@ def test_an_encoded_separator_in_a_link_never_becomes_a_file_name(link: str) -> 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ({"hashes": {}}, "no sha256"),
-        ({"hashes": None}, "no sha256"),
-        ({"hashes": {"md5": "d41d8cd98f00b204e9800998ecf8427e"}}, "no sha256"),
-        ({"hashes": {"sha256": "xyz"}}, "no sha256"),
-        ({"hashes": {"sha256": SHA + "\n"}}, "no sha256"),
-        ({"hashes": {"sha256": 7}}, "no sha256"),
-        ({"hashes": [SHA]}, "no sha256"),
+        ({"hashes": {"md5": "d41d8cd9"}}, "its md5 is 'd41d8cd9', not 32 hexadecimal digits"),
+        ({"hashes": {"sha256": "xyz"}}, "its sha256 is 'xyz', not 64 hexadecimal digits"),
+        ({"hashes": {"SHA256": "xyz"}}, "its SHA256 is 'xyz', not 64 hexadecimal digits"),
+        ({"hashes": {"sha256": SHA + "\n"}}, "its sha256 is"),
+        ({"hashes": {"sha256": 7}}, "its sha256 is 7"),
+        ({"hashes": [SHA]}, "not digests by algorithm"),
         ({"url": None}, "URL"),
         ({"url": "ftp://files.example.com/foo-1.0.tar.gz"}, "URL"),
         ({"url": "file:///etc/passwd"}, "URL"),
@@ -232,6 +231,59 @@ def test_an_entry_of_wrong_types_costs_only_its_own_file(broken: Mapping[str, An
     found = project(entry("foo-1.0.tar.gz", **broken), entry("foo-2.0.tar.gz"))
     assert found.versions == (Version("2.0"),)
     assert reason in reasons(found)["foo-1.0.tar.gz"]
+
+
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+@pytest.mark.parametrize(
+    ("announced", "kept"),
+    [
+        ({"hashes": {}}, {}),
+        ({"hashes": None}, {}),
+        ({"hashes": {"md5": MD5.upper()}}, {"md5": MD5}),
+        ({"hashes": {"MD5": MD5}}, {"md5": MD5}),
+        ({"hashes": {"blake2b": "x", "sha1": MD5 + "0" * 8}}, {"sha1": MD5 + "0" * 8}),
+    ],
+)
+def test_a_file_without_a_sha256_is_a_file_as_it_is_for_installers(
+    announced: Mapping[str, Any], kept: Mapping[str, str]
+) -> None:
+    found = project(entry("foo-1.0.tar.gz", **announced), entry("foo-2.0.tar.gz"))
+    again = Project.from_bytes(found.to_bytes())
+    assert found.files(Version("1.0"))[0].hashes == kept
+    assert found.unhashed == {"foo-1.0.tar.gz"}
+    assert again.unhashed == found.unhashed
+    assert again.files(Version("1.0")) == found.files(Version("1.0"))
+
+
+@pytest.mark.parametrize("fragment", ["", f"#md5={MD5}", "#egg=foo-1.0"])
+def test_a_link_without_a_sha256_is_a_file_too(fragment: str) -> None:
+    found = parse_page(html(f'<a href="foo-1.0.tar.gz{fragment}">x</a>'), HTML, URL, "foo")
+    assert only_file(found).hashes == ({"md5": MD5} if "md5" in fragment else {})
+
+
+def test_what_was_found_of_a_file_is_put_to_it_as_long_as_the_page_says_the_same() -> None:
+    found = project(entry("foo-1.0.tar.gz", hashes={"md5": MD5}), entry("foo-1.0.zip"))
+    assert found.files(Version("1.0"))[0].hashes == {"md5": MD5}
+    fits = found.with_fingerprints({"foo-1.0.tar.gz": Fingerprint(OTHER_SHA, 7, {"md5": MD5})})
+    file, hashed = fits.files(Version("1.0"))
+    assert (file.hashes["sha256"], file.size) == (OTHER_SHA, 7)
+    assert hashed.hashes == {"sha256": SHA}
+    changed = found.with_fingerprints({"foo-1.0.tar.gz": Fingerprint(OTHER_SHA, 7, {"md5": "0" * 32})})
+    assert changed.files(Version("1.0"))[0].hashes == {"md5": MD5}
+    resized = project(entry("foo-1.0.tar.gz", hashes={}, size=8))
+    assert (
+        "sha256" not in only_file(resized.with_fingerprints({"foo-1.0.tar.gz": Fingerprint(OTHER_SHA, 7, {})})).hashes
+    )
+
+
+def test_where_hashes_are_required_a_file_without_is_skipped_by_name() -> None:
+    found = project(
+        entry("foo-1.0.tar.gz", hashes={}), entry("foo-2.0.tar.gz", hashes={}), entry("foo-2.0.zip")
+    ).without_unhashed("why")
+    assert [file.filename for version in found.versions for file in found.files(version)] == ["foo-2.0.zip"]
+    assert found.skipped == (("foo-1.0.tar.gz", "why"), ("foo-2.0.tar.gz", "why"))
 
 
 @pytest.mark.parametrize("junk", [None, 7, "foo-1.0.tar.gz", [], {}, {"filename": 7}, {"filename": None}])
@@ -464,7 +516,7 @@ def test_whatever_a_json_page_says_every_entry_is_a_sound_file_or_skipped(listed
     for file in files:
         assert "/" not in file.filename
         assert file.url.startswith(("https://", "http://"))
-        assert len(file.hashes["sha256"]) == 64
+        assert len(file.hashes["sha256"]) == 64 if "sha256" in file.hashes else file.filename in found.unhashed
         json.dumps([file.filename, file.yanked, file.requires_python, file.upload_time], ensure_ascii=False).encode()
 
 

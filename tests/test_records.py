@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.pages import JSON_TYPE, Project, parse_page
+from mirror_tasks.pages import JSON_TYPE, Fingerprint, Project, parse_page
 from mirror_tasks.records import Records
 from mirror_tasks.upstream import Page
 
@@ -37,7 +37,15 @@ def kept(folder: Path, served: Page) -> tuple[Records, Project]:
 def shown(project: Project | None) -> object:
     assert project is not None
     files = [(version, project.files(version)) for version in project.versions]
-    return (project.name, project.status, project.status_reason, project.skipped, files)
+    return (
+        project.name,
+        project.index,
+        project.unhashed,
+        project.status,
+        project.status_reason,
+        project.skipped,
+        files,
+    )
 
 
 def test_a_project_is_read_back_as_it_was_read_from_its_page(tmp_path: Path) -> None:
@@ -92,3 +100,15 @@ def test_of_a_page_that_an_earlier_version_kept_it_is_known_where_it_was(tmp_pat
     assert records.project("foo") is None
     assert seen is not None
     assert (seen.url, seen.etag) == (URL, None)
+
+
+def test_a_fingerprint_is_kept_and_one_that_a_kill_cut_short_costs_no_other(tmp_path: Path) -> None:
+    records = Records(tmp_path / "state")
+    first, second = Fingerprint("a" * 64, 7, {"md5": "b" * 32}), Fingerprint("c" * 64, 8, {})
+    records.keep_fingerprint("foo-1.0.zip", second)
+    records.keep_fingerprint("foo-1.0.zip", first)
+    assert Records(tmp_path / "state").known_fingerprints() == {"foo-1.0.zip": first}
+    with records.fingerprints.open("ab") as journal:
+        journal.write(b'null\n5\n[]\n["x",Infinity,1,"x"]\n\xff\n["bar-1.0.zip", "aa')
+    records.keep_fingerprint("bar-2.0.zip", second)
+    assert Records(tmp_path / "state").known_fingerprints() == {"foo-1.0.zip": first, "bar-2.0.zip": second}

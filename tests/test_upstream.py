@@ -352,6 +352,49 @@ def test_a_local_file_that_is_another_is_never_published(tmp_path: Path) -> None
     assert names_in(tmp_path / "out") == []
 
 
+def test_what_a_page_gives_instead_of_a_sha256_is_checked(index: FakeIndex, upstream: Upstream, tmp_path: Path) -> None:
+    target = tmp_path / "out" / SDIST
+    expected = hashlib.sha256(BYTES).hexdigest()
+    for hashes in ({}, {"md5": hashlib.md5(BYTES).hexdigest(), "sha512": hashlib.sha512(BYTES).hexdigest()}):
+        assert upstream.download(a_file(index, hashes=hashes, size=None), target, Received()) == expected
+        target.unlink()
+    for hashes in ({"md5": "0" * 32}, {"md5": hashlib.md5(BYTES).hexdigest(), "sha1": "0" * 40}):
+        with pytest.raises(IntegrityError, match=r"expected (md5|sha1) 0+, found"):
+            upstream.download(a_file(index, hashes=hashes), target, Received())
+    assert names_in(tmp_path / "out") == []
+
+
+def test_a_file_of_which_nothing_is_announced_is_whole_or_not_there(
+    index: FakeIndex, upstream: Upstream, tmp_path: Path
+) -> None:
+    target = tmp_path / "out" / SDIST
+    file = a_file(index, hashes={}, size=None)
+    index.fault(SDIST_PATH, "truncate", times=1)
+    received = Received()
+    assert upstream.download(file, target, received) == hashlib.sha256(BYTES).hexdigest()
+    assert received.bytes == len(BYTES)
+    assert any("range" in request.headers for request in index.log)
+
+
+def test_a_file_that_nothing_tells_the_end_of_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/{SDIST}"
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with (
+            Upstream([url.removesuffix(SDIST)]) as upstream,
+            pytest.raises(UpstreamError, match="expected a length"),
+        ):
+            upstream.download(File(SDIST, url, {}, None, None, None, None, None), tmp_path / SDIST, Received())
+    assert names_in(tmp_path) == []
+
+
 def test_a_remote_index_can_not_name_files_of_this_machine(
     index: FakeIndex, upstream: Upstream, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ class MirrorTasks:
             yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
         for project, file in wants.files:
             task = self._metadata(project, file, is_likely=self._mirroring and file.filename in wants.likely)
-            yield from self._with_growth(task, lambda file=file: self._metadata_followed(file))  # type: ignore[misc]
+            yield from self._with_growth(task, partial(self._metadata_followed, project, file))
 
     def _fetch_ahead(self, wants: Wants) -> None:
         if self._mirroring:
@@ -220,12 +220,15 @@ class MirrorTasks:
 
     def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
         try:
+            file = self.actions.identified(project, file)
             self._arrived[file.filename] = self.actions.read_metadata(project, file, is_likely=is_likely)
         except MirrorError as error:
             self._arrived[file.filename] = Failed(str(error))
             raise
 
-    def _metadata_followed(self, file: File) -> Wants:
+    def _metadata_followed(self, project: NormalizedName, file: File) -> Wants:
+        if "sha256" not in file.hashes:
+            self.closure.hashes_arrived(project, self.actions.fingerprints)
         return self.closure.metadata_arrived(
             file.filename, self._arrived.pop(file.filename, Failed("its metadata was not read"))
         )
