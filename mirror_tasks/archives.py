@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import stat
 import struct
 import tarfile
@@ -16,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from mirror_tasks.errors import MetadataError
 
@@ -32,6 +33,7 @@ LARGEST_MEMBER = 64 * MEBIBYTE
 LARGEST_DIRECTORY = 16 * MEBIBYTE
 # What a pax or a GNU header holds is a path or a few numbers; tarfile reads the whole of it into memory.
 LARGEST_HEADER = MEBIBYTE
+LONGEST_PATH = 4096  # characters; no system takes more
 # Source code shrinks to a fifth or a tenth, and uploads above 100 MB need leave: no sdist is near it, and to inflate
 # so much takes half a minute, which is what a hostile one can cost.
 LARGEST_TAR = 4096 * MEBIBYTE
@@ -46,8 +48,6 @@ _MOST_AT_ONCE = 1 << 18
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
-# Of a tar's header: name, size in octal digits and what ends it, kind, magic, the first byte of a second part of the name.
-_PLAIN = struct.Struct("100s24x11sc20xc100x5s83xc").unpack_from
 
 # What the standard library's readers raise, at one place or another, when an archive is broken.
 _READING_ERRORS = (
@@ -79,10 +79,16 @@ def broken(filename: str, problem: str) -> MetadataError:
     return MetadataError("reading", filename, problem, "The file is left out; whoever publishes it can mend it")
 
 
+class _OddTarError(Exception):
+    """A tar has what some readers see otherwise than others; says what, for a sentence."""
+
+
 @contextmanager
 def _reading(filename: str) -> Iterator[None]:
     try:
         yield
+    except _OddTarError as error:
+        raise broken(filename, f"its tar has {error}, which those that make sdists do not write") from error
     except _READING_ERRORS as error:
         raise broken(filename, f"the archive is damaged: {error or type(error).__name__}") from error
 
@@ -91,9 +97,17 @@ def _safe_path(name: str, filename: str) -> str:
     """Return the path of a member as it is compared here; installers refuse archives with paths that lead out."""
     if name.startswith("/") or (".." in name and ".." in name.split("/")) or "\0" in name:
         raise broken(filename, f"expected paths inside the archive, found the member {name[:200]!r}")
+    if len(name) > LONGEST_PATH:
+        raise broken(filename, f"a path of {len(name):,} characters")
     if "./" not in name and "//" not in name and not name.endswith("/"):
         return name  # nearly every one
     return "/".join(part for part in name.split("/") if part not in {"", "."})
+
+
+def folded(path: str) -> str:
+    """Return what a path is on a system that ignores case, takes a backslash for a slash and drops dots at the end."""
+    parts = path.replace("\\", "/").casefold().split("/")
+    return "/".join(part.partition(":")[0].rstrip(" .") for part in parts)
 
 
 # Zip
@@ -209,150 +223,268 @@ def _check_entry(entry: zipfile.ZipInfo, filename: str) -> None:
 
 
 def tar_members(archive: BinaryIO, filename: str, endings: tuple[str, ...] = ("",)) -> Iterator[Member]:
-    """Yield the members of a gzipped tar, in their order; all of them have to be passed to know that none comes twice.
+    """Yield the members of a compressed tar, in their order; all of them have to be passed to know that none comes twice.
 
     Of the files in a folder of which one was yielded, only those whose path has one of the endings are sure to be.
 
     The headers are read here and not by :mod:`tarfile`, which takes 130 µs for a member, of which sdists have up to
-    tens of thousands and this project wants three: reading 200 sdists took it 11 s, and takes this 1 s.
+    tens of thousands and this project wants three: reading 200 sdists took it 11 s, and takes this 1 s. What is taken
+    is what every reader sees in the same way: a strict form of POSIX's and GNU's headers, as those write that make
+    sdists. tarfile ends at a header that it can't read, without a word, and what it can't read changes with Python.
 
     :param archive: the whole file, or a reader of it that can seek.
-    :param filename: what errors name.
-    :raises MetadataError: it is no gzipped tar, is damaged, or would not end within the bounds.
+    :param filename: what errors name; its ending says how it is compressed.
+    :param endings: in lower case; paths are compared without regard to case.
+    :raises MetadataError: it is no such tar, is damaged, could be read as something else by another reader, or would
+        not end within the bounds.
     """
-    asked_for = (*map(str.encode, endings), b"/")  # a file may be named like a folder, and is read as the file
+    asked_for = (*map(str.encode, endings), b"/", b".", b" ")  # the last ones are dropped by some systems
+    links: set[str] = set()
     with _reading(filename):
-        stream = _Inflated(archive, filename)
-        described: dict[str, bytes] = {}  # what headers before the member say in the place of its own
-        for header in _headers(stream, filename):
-            stream.headers += 1
-            if stream.headers > 2 * MOST_MEMBERS:  # each may have one that describes it
-                raise broken(filename, f"more than {MOST_MEMBERS:,} members")
-            kind, size = header[156:157], _size(header, described, filename)
-            if kind in _DESCRIBE:
-                _describe(kind, stream.take(size), described, filename)
-                continue
-            name = _decoded(described["path"]) if "path" in described else _name(header)
-            # Before POSIX, a folder was a file whose name, that in its own header, ends in a slash.
-            is_file = kind in tarfile.REGULAR_TYPES and not (kind == tarfile.AREGTYPE and _name(header).endswith("/"))
-            # What is no file has no content, whatever its header says; tarfile skips that of kinds it does not know.
-            has_content = is_file or kind not in tarfile.SUPPORTED_TYPES
-            member = _TarMember(_safe_path(name, filename), is_file, stream, size if has_content else 0, filename)
+        stream = _Unpacked(archive, filename)
+        for header, name in _described(stream, filename):
+            path = _safe_path(name, filename)
+            if links and not links.isdisjoint(_and_above(folded(path))):
+                raise broken(filename, f"the member {path[:200]!r} would be written through a link")
+            member = _TarMember(path, header.kind in _FILES, stream, header.size, filename)
             yield member
             member.skip()
-            if described:
-                described.clear()
-            if folder := name.partition("/")[0]:
-                stream.pass_plain(f"{folder}/".encode("utf-8", "surrogateescape"), asked_for)
+            if header.kind in _LINKS:
+                links.add(folded(path))
+            elif not links:
+                stream.pass_plain(f"{name.partition('/')[0]}/".encode("utf-8", "surrogateescape"), asked_for)
 
 
-_DESCRIBE = frozenset(
-    {tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
-)
+_FILES = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
+_LINKS = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
+_MEMBERS = _FILES | _LINKS | {tarfile.DIRTYPE}
+_LONG = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+_DESCRIBE = _LONG | {tarfile.XHDTYPE, tarfile.XGLTYPE}
 
 
-def _headers(stream: _Inflated, filename: str) -> Iterator[bytes]:
-    while header := stream.take(tarfile.BLOCKSIZE):
-        if header[0] == 0 and not header.strip(b"\0"):
-            return  # the end of a tar is a block of zeros
-        # The sum, which takes longer than all else, has to tell only for tars from before POSIX and GNU.
-        if header[257:262] != b"ustar" and not _sums_up(header):
-            raise broken(filename, "expected the header of a tar's member, found something else")
-        yield header
+def _and_above(path: str) -> Iterator[str]:
+    """Yield the path and the folders it is in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
-def _sums_up(header: bytes) -> bool:
-    """The sum of the header's bytes, its own field taken as eight blanks, is in that field."""
-    return sum(header) - sum(header[148:156]) + 256 == _number(header[148:156])
+class _Header(NamedTuple):
+    name: bytes
+    kind: bytes
+    size: int
 
 
-def _number(digits: bytes) -> int:
-    if digits[0] & 0x80:  # GNU's way to write what has no room in octal
-        return int(tarfile.nti(digits))  # type: ignore[attr-defined]
-    return int(digits.partition(b"\0")[0].strip() or b"0", 8)
+def _described(stream: _Unpacked, filename: str) -> Iterator[tuple[_Header, str]]:
+    """Yield the header of each member with its name, which headers before it may say in the place of its own."""
+    before: dict[bytes, bytes] = {}  # the names that headers say of the next member, by their kind
+    while block := stream.header():
+        header = _header(block, stream.usual)
+        if header.kind not in _DESCRIBE:
+            yield header, _member_name(header, before).decode("utf-8", "surrogateescape")
+            before.clear()
+            continue
+        # Where two could speak, readers differ on who is right.
+        if header.kind in before or (before and not _LONG.issuperset({header.kind, *before} - {tarfile.XGLTYPE})):
+            raise _OddTarError("two headers that describe one member")
+        if header.size > LARGEST_HEADER:
+            raise broken(filename, f"a header of {header.size:,} bytes")
+        before[header.kind] = _said_by(header.kind, stream.take(header.size, nothing_behind=True))
+    if before:
+        raise _OddTarError("a header that describes a member, and no member behind it")
 
 
-def _size(header: bytes, described: Mapping[str, bytes], filename: str) -> int:
-    kind = header[156:157]
-    size = int(described["size"]) if "size" in described and kind not in _DESCRIBE else _number(header[124:136])
-    if size < 0 or kind == tarfile.GNUTYPE_SPARSE:
-        raise broken(filename, "a member with a negative size, or a sparse one, which no sdist has")
-    if size > LARGEST_HEADER and kind in _DESCRIBE:
-        raise broken(filename, f"a header of {size:,} bytes")
-    return size
+def _said_by(kind: bytes, content: bytes) -> bytes:
+    """Return the name that a header says the member behind it has; empty if it says none."""
+    if kind not in _LONG:
+        return _pax_path(content, "" if kind == tarfile.XHDTYPE else "for all members ")
+    name = content[:-1]
+    if not name or content[-1] or b"\0" in name:
+        raise _OddTarError("a long name that does not end where its header does")
+    return name if kind == tarfile.GNUTYPE_LONGNAME else b""
 
 
-def _name(header: bytes) -> str:
-    name = header[:100].partition(b"\0")[0]
-    if header[345]:  # POSIX has a second field for the first part of a long path
-        name = header[345:500].partition(b"\0")[0] + b"/" + name
-    return _decoded(name)
+def _member_name(header: _Header, before: Mapping[bytes, bytes]) -> bytes:
+    said = b"".join(before.values())  # one of them at most says one
+    name = said or header.name
+    if header.kind not in _MEMBERS:
+        raise _OddTarError(f"a member of the kind {header.kind.decode('latin-1')!r}")
+    # Before POSIX, a folder was a file whose name ends in a slash. Is it the name in its own header, or the other?
+    if header.kind in _FILES and b"/" in {name[-1:], header.name[-1:] if header.kind == tarfile.AREGTYPE else b""}:
+        raise _OddTarError("a file that is named like a folder")
+    if not name:
+        raise _OddTarError("a member without a name")
+    if header.size and header.kind not in _FILES:
+        raise _OddTarError("a folder or a link with content")
+    return name
 
 
-def _decoded(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
+# Name; mode, owner and group; size, time, sum, kind; what POSIX and GNU have behind the name of a link's target.
+_FIELDS = struct.Struct("100s24s12s12s8sc100x255s").unpack_from
+_BLANKS = b" \0"
 
 
-def _describe(kind: bytes, content: bytes, described: dict[str, bytes], filename: str) -> None:
-    """Add what a header says of the member behind it; where two could speak, readers differ on who is right."""
-    if kind == tarfile.GNUTYPE_LONGNAME:
-        said = {"path": content.partition(b"\0")[0]}
-    elif kind == tarfile.GNUTYPE_LONGLINK or not _says_of_content(content):
-        return
-    else:
-        records = _pax_records(content)
-        said = {_PAX_KEYS[key]: value for key, value in records if key in _PAX_KEYS}
-    if "sparse" in said or (kind == tarfile.XGLTYPE and said):
-        raise broken(filename, "a sparse member, or a path or a size for all members, which no sdist has")
-    if said.keys() & described.keys():
-        raise broken(filename, f"two headers that describe one member: {' and '.join(said)}")
-    described |= said
-
-
-def _plain_member(buffer: bytes, at: int, folder: bytes, endings: tuple[bytes, ...]) -> tuple[int, int, int] | None:
-    """Return where the content of the member at ``at`` begins, its size and how many headers it has, or None.
-
-    It is None unless the headers are whole and plain, as :meth:`_Inflated.pass_plain` has it.
-    """
-    last, headers = len(buffer) - tarfile.BLOCKSIZE, 1
-    if at > last:
-        return None
-    name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
-    if kind == tarfile.XHDTYPE and magic == b"ustar" and size.isdigit():
-        start, length = at + tarfile.BLOCKSIZE, int(size, 8)
-        at, headers = start + length + -length % tarfile.BLOCKSIZE, 2
-        if at > last or _says_of_content(buffer[start : start + length]):
-            return None
-        name, size, blank, kind, magic, prefix = _PLAIN(buffer, at)
+def _header(block: bytes, usual: _Usual) -> _Header:
+    """Return what a header says; it has to be one that every reader takes, and takes in the same way."""
+    name, owner, size, time, checksum, kind, rest = _FIELDS(block)
+    if _number(checksum) != _sum(block, checksum):
+        raise _OddTarError("a header whose sum is wrong")
+    if not usual.knows(owner, rest):
+        _check_owner(owner)
+        _check_rest(rest)
+        usual.keep(owner, rest)
+    if time[0] not in _BINARY:
+        _number(time)
     name = name.partition(b"\0")[0]
-    is_plain = kind == tarfile.REGTYPE and magic == b"ustar" and prefix == b"\0" and size.isdigit() and blank in b"\0 "
-    is_odd = name.endswith(endings) or b".." in name or b"./" in name or b"//" in name
-    if not is_plain or is_odd or not name.startswith(folder):
-        return None
-    return at + tarfile.BLOCKSIZE, int(size, 8), headers
+    if rest[88]:  # POSIX has a second field for the first part of a long path
+        name = rest[88:243].partition(b"\0")[0] + b"/" + name
+    return _Header(name, kind, _number(size))
 
 
-def _says_of_content(pax: bytes) -> bool:
-    """Say if a pax header may say where a member's content goes or ends; nearly every one has times and owners only."""
-    return b"path=" in pax or b"size=" in pax or b"sparse" in pax
+_BINARY = b"\x80\xff"  # GNU's way to write numbers for which octal digits have no room; of these fields, large owners
 
 
-_PAX_KEYS = {b"path": "path", b"size": "size", b"GNU.sparse.name": "sparse"}
+def _check_owner(owner: bytes) -> None:
+    _number(owner[:8])
+    for field in (owner[8:16], owner[16:]):
+        if field[0] not in _BINARY:
+            _number(field)
+
+
+def _check_rest(rest: bytes) -> None:
+    """Refuse what is neither POSIX's nor GNU's."""
+    magic, devices, prefix, end = rest[:8], rest[72:88], rest[88:243], rest[243:]
+    if magic not in {b"ustar\x0000", b"ustar  \0"}:
+        raise _OddTarError("a header that is neither POSIX's nor GNU's")
+    _number(devices[:8])
+    _number(devices[8:])
+    # GNU has other things in the place of POSIX's prefix, which tarfile takes for one.
+    is_odd = (
+        prefix.rstrip(b"\0").count(b"\0")
+        or (prefix[0] and magic[6:] != b"00")
+        or (not prefix[0] and prefix.strip(b"\0"))
+    )
+    if is_odd or end.strip(b"\0"):
+        raise _OddTarError("something behind the fields of a header")
+
+
+def _number(field: bytes) -> int:
+    """Return a number in octal digits; readers differ on what else they take for one."""
+    digits = field.rstrip(_BLANKS).lstrip(b" ")
+    if digits and (not digits.isdigit() or b"8" in digits or b"9" in digits):
+        raise _OddTarError(f"a number that is not in octal digits, {field!r}")
+    return int(digits or b"0", 8)
+
+
+def _sum(block: bytes, field: bytes) -> int:
+    """Return the sum of a header's bytes, its own field taken as eight blanks."""
+    # Adler's sum has it, in a twentieth of the time, as long as it is below 65,521: no byte above 127 and it is.
+    total = (fast_zlib.adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
+    return total - sum(field) + 256
+
+
+class _Usual:
+    """The owners and the last fields of headers that were found right; nearly all headers of a tar have the same."""
+
+    def __init__(self) -> None:
+        self._owners: set[bytes] = set()
+        self._rests: set[bytes] = set()
+
+    def knows(self, owner: bytes, rest: bytes) -> bool:
+        return owner in self._owners and rest in self._rests
+
+    def keep(self, owner: bytes, rest: bytes) -> None:
+        """Remember them, unless there are many, or part of the name is among them."""
+        if not rest[88] and len(self._owners) + len(self._rests) < 100:
+            self._owners.add(owner)
+            self._rests.add(rest)
+
+
+# pax
+
+
+# One record of a few that say nothing of where content goes or ends, as tarfile writes it before each file.
+_TIME = re.compile(rb"([1-9][0-9]?) [amc]time=[0-9.]+\n").fullmatch
+_RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([A-Za-z0-9._-]+)=")
+_HARMLESS = re.compile(
+    rb"(?:atime|ctime|mtime|uid|gid|uname|gname|linkpath|comment|(?:SCHILY|LIBARCHIVE|RHT|MSWINDOWS|SUN)\..*)"
+).fullmatch
+
+
+def _pax_path(content: bytes, whose: str = "") -> bytes:
+    """Return the path that a pax header says, empty if it says none.
+
+    POSIX: each record is ``<length> <key>=<value>`` and a line end, the length being that of all of it. A size, what
+    sparse files are said to be, and how names are encoded no sdist's header says.
+    """
+    path = b""
+    for key, value in _pax_records(content):
+        if key == b"path" and not whose and value and not path and b"\0" not in value:
+            path = value
+        elif not _HARMLESS(key):
+            raise _OddTarError(f"a pax header {whose}that says {key[:50].decode('ascii')}")
+    return path
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """POSIX: each record is ``<length> <key>=<value>`` and a line end, the length being that of all of it."""
     start = 0
-    while start < len(content) and content[start]:
-        blank = content.find(b" ", start, start + 10)
-        length = content[start:blank]
-        end = start + int(length) if length.isdigit() else 0
-        key, _, value = content[blank + 1 : end - 1].partition(b"=")
-        # A record of no length would keep a careless reader for ever.
-        if blank < 0 or end <= blank or not key:
-            raise ValueError("a pax header that is not one")
-        yield key, value
+    while start < len(content):
+        found = _RECORD.match(content, start)
+        end = start + int(found[1]) if found else 0
+        if not found or not found.end() < end <= len(content) or content[end - 1] != 0x0A:
+            raise _OddTarError("a pax header with a record that is none")
+        yield found[2], content[found.end() : end - 1]
         start = end
+
+
+def _says_nothing(pax: bytes) -> bool:
+    """Say if a pax header says nothing of the member's path."""
+    if found := _TIME(pax):  # nearly every one
+        return int(found[1]) == len(pax)
+    return not _pax_path(pax)
+
+
+# Plain members
+
+
+def _plain_member(
+    buffer: bytes, at: int, folder: bytes, endings: tuple[bytes, ...], usual: _Usual
+) -> tuple[int, int, int] | None:
+    """Return where the content of the member at ``at`` begins, its size and how many headers it has, or None.
+
+    It is None unless the headers are whole and plain, as :meth:`_Unpacked.pass_plain` has it.
+    """
+    headers = 1
+    found = _plain_header(buffer, at, usual)
+    if found and found.kind == tarfile.XHDTYPE:
+        start = at + tarfile.BLOCKSIZE
+        end = start + found.size
+        at, headers = end + -found.size % tarfile.BLOCKSIZE, 2
+        if at > len(buffer) or buffer[end:at].strip(b"\0") or not _says_nothing(buffer[start:end]):
+            return None
+        found = _plain_header(buffer, at, usual)
+    if not found or found.kind != tarfile.REGTYPE or not found.name.startswith(folder) or _is_odd(found.name, endings):
+        return None
+    return at + tarfile.BLOCKSIZE, found.size, headers
+
+
+def _plain_header(buffer: bytes, at: int, usual: _Usual) -> _Header | None:
+    """Return what a header says that is like others before it, has no prefix and no byte above 127; else None."""
+    block = buffer[at : at + tarfile.BLOCKSIZE]
+    if len(block) < tarfile.BLOCKSIZE:
+        return None
+    name, owner, size, time, checksum, kind, rest = _FIELDS(block)
+    if not usual.knows(owner, rest) or not block.isascii() or _number(checksum) != _sum(block, checksum):
+        return None
+    _number(time)
+    return _Header(name.partition(b"\0")[0], kind, _number(size))
+
+
+def _is_odd(name: bytes, endings: tuple[bytes, ...]) -> bool:
+    """Say if a file's name may be asked for, or may lead elsewhere than it seems on any system."""
+    if b".." in name or b"./" in name or b"//" in name or b" /" in name or b"\\" in name or b":" in name:
+        return True
+    return name.lower().endswith(endings)
 
 
 class _TarMember:
@@ -360,7 +492,7 @@ class _TarMember:
 
     __slots__ = ("_filename", "_left", "_size", "_stream", "is_file", "path")
 
-    def __init__(self, path: str, is_file: bool, stream: _Inflated, size: int, filename: str) -> None:
+    def __init__(self, path: str, is_file: bool, stream: _Unpacked, size: int, filename: str) -> None:
         self.path, self.is_file = path, is_file
         self._stream, self._filename = stream, filename
         self._left = self._size = size
@@ -379,8 +511,8 @@ class _TarMember:
             self._stream.skip(self._left)
 
 
-class _Inflated:
-    """What is inside a gzipped tar, block by block, as a stream that stops at a bomb."""
+class _Unpacked:
+    """What is inside a compressed tar, block by block, as a stream that stops at a bomb."""
 
     def __init__(self, archive: BinaryIO, filename: str) -> None:
         self._filename = filename
@@ -388,45 +520,56 @@ class _Inflated:
         archive.seek(0)
         self._most = min(LARGEST_TAR, max(_HARMLESS_TAR, BOMB_RATIO * size))
         self._total = 0
-        self._archive = archive
-        self._inflater = _inflater()
+        self._pieces = _decompressed(archive, filename)
         self._buffer, self._at = b"", 0
-        self.headers = 0
+        self._headers = 0
+        self.usual = _Usual()
+
+    def header(self) -> bytes:
+        """Return the next header; none at the end, which is a block of zeros or where there is nothing more."""
+        block = self.take(tarfile.BLOCKSIZE)
+        if not block or (block[0] == 0 and not block.strip(b"\0")):
+            return b""
+        self._count_headers(1)
+        return block
+
+    def _count_headers(self, count: int) -> None:
+        self._headers += count
+        if self._headers > 2 * MOST_MEMBERS:  # each may have one that describes it
+            raise broken(self._filename, f"more than {MOST_MEMBERS:,} members")
 
     def pass_plain(self, folder: bytes, endings: tuple[bytes, ...]) -> None:
         """Pass over the members that nobody asks for, as far as they are plain, and count them.
 
-        Nearly all members of sdists are: a file of POSIX with a short name below the folder, before it at most a header
-        that says times and owners. What is not plain in each of these ways, or goes over the end of the buffer, is left
-        to be read header by header, which takes four times as long; a large sdist has ten thousand members.
+        Nearly all members of sdists are: a file with a short name below the folder, before it at most a header that
+        says times and owners. What is not plain in each of these ways, or goes over the end of the buffer, is left to
+        be read header by header, which takes four times as long; a large sdist has ten thousand members.
         """
-        while self.headers <= 2 * MOST_MEMBERS and (found := _plain_member(self._buffer, self._at, folder, endings)):
+        while found := _plain_member(self._buffer, self._at, folder, endings, self.usual):
             self._at, size, headers = found
-            self.headers += headers
+            self._count_headers(headers)
             self.skip(size)
 
-    def take(self, count: int) -> bytes:
-        """Return the next ``count`` bytes and pass over what fills up their last block; none at the end."""
-        at = self._at
-        end = at + count
-        if end > len(self._buffer) and not self._fill(count):
+    def take(self, count: int, *, nothing_behind: bool = False) -> bytes:
+        """Return the next ``count`` bytes and pass over what fills up their last block; none at the end.
+
+        :param nothing_behind: what fills up the last block is zeros; tarfile takes it for part of some headers.
+        """
+        whole = count + -count % tarfile.BLOCKSIZE
+        if self._at + whole > len(self._buffer) and not self._fill(whole):
             return b""
         at, end = self._at, self._at + count
-        content = self._buffer[at:end]
-        self._at = end
-        if count % tarfile.BLOCKSIZE:
-            self._pass(-count % tarfile.BLOCKSIZE)
-        return content
+        self._at += whole
+        if nothing_behind and self._buffer[end : self._at].strip(b"\0"):
+            raise _OddTarError("something behind a header")
+        return self._buffer[at:end]
 
     def skip(self, count: int) -> None:
         """Pass over the next ``count`` bytes and what fills up their last block."""
-        self._pass(count + -count % tarfile.BLOCKSIZE)
-
-    def _pass(self, count: int) -> None:
-        self._at += count
+        self._at += count + -count % tarfile.BLOCKSIZE
         while self._at > len(self._buffer):
             self._at -= len(self._buffer)
-            self._buffer = self._inflate()
+            self._buffer = self._piece()
             if not self._buffer:
                 raise EOFError("it ends in the middle")
 
@@ -435,7 +578,7 @@ class _Inflated:
         pieces = [self._buffer[self._at :]]
         ready = len(pieces[0])
         while ready < count:
-            piece = self._inflate()
+            piece = self._piece()
             if not piece:
                 if ready:
                     raise EOFError("it ends in the middle")
@@ -445,30 +588,28 @@ class _Inflated:
         self._buffer, self._at = b"".join(pieces), 0
         return True
 
-    def _inflate(self) -> bytes:
+    def _piece(self) -> bytes:
         """Return some more of it; none at the end."""
-        content = b""
-        while not content:
-            if self._inflater.eof:
-                # A gzipped file may be several, one behind the other.
-                compressed = self._inflater.unused_data + self._archive.read(_CHUNK)
-                if not compressed.startswith(b"\x1f\x8b"):
-                    return b""
-                self._inflater = _inflater()
-            else:
-                compressed = self._inflater.unconsumed_tail or self._archive.read(_CHUNK)
-            content = self._inflater.decompress(compressed, _MOST_AT_ONCE)
-            if not (content or compressed or self._inflater.eof):
-                raise EOFError("it ends in the middle")
-        self._count(len(content))
-        return content
-
-    def _count(self, count: int) -> None:
-        self._total += count
+        content = next(self._pieces, b"")
+        self._total += len(content)
         if self._total > self._most:
             found = f"unpacks to more than {self._most:,} bytes, {BOMB_RATIO} times its size or 4 GiB: a bomb"
             raise broken(self._filename, found)
+        return content
 
 
-def _inflater() -> zlib._Decompress:
-    return fast_zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
+def _decompressed(archive: BinaryIO, filename: str) -> Iterator[bytes]:
+    """Yield what is compressed in pieces of bounded size."""
+    inflater = fast_zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
+    while not inflater.eof:
+        compressed = inflater.unconsumed_tail or archive.read(_CHUNK)
+        if content := inflater.decompress(compressed, _MOST_AT_ONCE):
+            yield content
+        elif not compressed and not inflater.eof:
+            raise EOFError("it ends in the middle")
+    # A gzipped file may be several, one behind the other; some readers see the first, others all.
+    behind = inflater.unused_data
+    while behind:
+        if behind.strip(b"\0"):
+            raise broken(filename, "expected one gzipped stream, found something behind it")
+        behind = archive.read(_CHUNK)

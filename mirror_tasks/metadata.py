@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.archives import LARGEST_MEMBER, Member, broken, tar_members, zip_members
+from mirror_tasks.archives import LARGEST_MEMBER, Member, broken, folded, tar_members, zip_members
 from mirror_tasks.pages import is_wheel
 from mirror_tasks.selection import parse_requirement
 
@@ -305,52 +305,63 @@ def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
 
 def _sdist_files(archive: BinaryIO, filename: str, problems: list[str]) -> dict[str, bytes]:
     """Return the files that say something, by path below the sdist's own folder."""
-    tops: dict[str, dict[str, bytes]] = {}
+    tops: list[str] = []
+    files: dict[str, bytes] = {}
     total = 0
     members = zip_members(archive, filename) if filename.endswith(".zip") else tar_members(archive, filename, _ENDINGS)
     for member in members:
         top, _, path = member.path.partition("/")
-        if path and top not in tops:
-            tops[top] = {}
-        if not path.endswith(_ENDINGS) or not _is_wanted(path):  # nearly every one
+        if top and top not in tops:  # the archive's own folder has no name
+            tops.append(top)
+            _check_tops(tops, filename)
+        if not _is_wanted(path, member, filename):  # nearly every one
             continue
-        files = tops[top]
-        if not member.is_file:
-            raise broken(filename, f"{member.path} is not a regular file")
         content = member.read()
         if files.setdefault(path, content) != content:
             raise broken(filename, f"{member.path} is there twice, and differs")
         total += len(content)
         if total > LARGEST_MEMBER:
             raise broken(filename, f"its metadata has more than {LARGEST_MEMBER:,} bytes")
-    return tops[_top(list(tops), filename, problems)]
+    _check_tops(tops, filename)
+    if not _is_same(tops[0], _stem(filename)):
+        problems.append(f"its folder is named {tops[0]}; taken, as it is the only one")
+    if len(set(map(folded, files))) < len(files):
+        raise broken(filename, f"files that differ only in how they are spelled: {', '.join(sorted(files)[:10])}")
+    return files
 
 
-_ENDINGS = ("PKG-INFO", "pyproject.toml", "requires.txt")
+_NAMES = ("PKG-INFO", "pyproject.toml", "requires.txt", "setup_requires.txt")
+_ENDINGS = tuple(map(folded, _NAMES[:3]))
 
 
-def _is_wanted(path: str) -> bool:
-    if path in {"PKG-INFO", "pyproject.toml"}:
-        return True
+def _is_wanted(path: str, member: Member, filename: str) -> bool:
+    """Say if a file says something; some systems take other spellings for the same file."""
+    spelled = folded(path)
+    if not spelled.endswith(_ENDINGS) or not _says_something(spelled):
+        return False
+    if spelled != path.casefold() or path.rpartition("/")[2] not in _NAMES:
+        raise broken(filename, f"{member.path[:200]!r} is taken for {spelled[:200]!r} by some systems, not by others")
+    if not member.is_file:
+        raise broken(filename, f"{member.path} is not a regular file")
+    return True
+
+
+def _says_something(path: str) -> bool:
+    """Say if a file, whose path is folded, is one of those that are read."""
     *folders, folder, name = ["", *path.split("/")]
+    if not folder:
+        return name in {"pkg-info", "pyproject.toml"}
     return (
         folder.endswith(".egg-info")
-        and name in {"PKG-INFO", "requires.txt", "setup_requires.txt"}
+        and name in {"pkg-info", "requires.txt", "setup_requires.txt"}
         and len(folders) - 1 <= _MOST_FOLDERS_ABOVE_EGG_INFO
     )
 
 
-def _top(tops: list[str], filename: str, problems: list[str]) -> str:
-    """Return the sdist's own folder: the one named after the release, or the only one, as installers take it."""
-    own = [top for top in tops if _is_same(top, _stem(filename))]
-    if len(own) == 1:
-        return own[0]
-    if own or len(tops) != 1:
-        raise broken(
-            filename, f"expected one folder {_stem(filename)}/, found {', '.join((own or tops)[:3]) or 'none'}"
-        )
-    problems.append(f"its folder is named {tops[0]}; taken, as it is the only one")
-    return tops[0]
+def _check_tops(tops: Sequence[str], filename: str) -> None:
+    """Refuse an sdist that has not one folder with all in it: pip would build it from what stands beside the folder."""
+    if len(tops) != 1 or "\\" in tops[0]:
+        raise broken(filename, f"expected one folder {_stem(filename)}/, found {', '.join(tops) or 'none'}")
 
 
 def _is_same(top: str, stem: str) -> bool:

@@ -400,11 +400,6 @@ def test_a_folder_of_another_name_is_taken_where_it_is_the_only_one() -> None:
     assert "foo.bar-one" in found.problems[0]
 
 
-def test_the_folder_of_the_release_is_told_from_others() -> None:
-    content = tar_gz_of({"._x/PKG-INFO": b"junk", "Foo.Bar-1.0.0/PKG-INFO": lines("Requires-Dist: a", version="2.2")})
-    assert sdist_metadata(io.BytesIO(content), "foo_bar-1.0.tar.gz").requires_dist == ("a",)
-
-
 @pytest.mark.parametrize("paths", [["a/x", "b/x"], ["PKG-INFO", "setup.py"], ["foo_bar-1.0/x", "foo-bar-1.0/x"]])
 def test_an_sdist_without_one_folder_of_its_own_is_refused(paths: list[str]) -> None:
     with pytest.raises(MetadataError, match=r"expected one folder foo_bar-1\.0/"):
