@@ -99,7 +99,7 @@ def _safe_path(name: str, filename: str) -> str:
         raise broken(filename, f"expected paths inside the archive, found the member {name[:200]!r}")
     if len(name) > LONGEST_PATH:
         raise broken(filename, f"a path of {len(name):,} characters")
-    if "./" not in name and "//" not in name and not name.endswith("/"):
+    if "./" not in name and "//" not in name and not name.endswith(("/", ".")):
         return name  # nearly every one
     return "/".join(part for part in name.split("/") if part not in {"", "."})
 
@@ -292,6 +292,8 @@ def _described(stream: _Unpacked, filename: str) -> Iterator[tuple[_Header, str]
         before[header.kind] = _said_by(header.kind, stream.take(header.size, nothing_behind=True))
     if before:
         raise _OddTarError("a header that describes a member, and no member behind it")
+    if not stream.headers:
+        raise broken(filename, "the tar has no members")
 
 
 def _said_by(kind: bytes, content: bytes) -> bytes:
@@ -309,8 +311,9 @@ def _member_name(header: _Header, before: Mapping[bytes, bytes]) -> bytes:
     name = said or header.name
     if header.kind not in _MEMBERS:
         raise _OddTarError(f"a member of the kind {header.kind.decode('latin-1')!r}")
-    # Before POSIX, a folder was a file whose name ends in a slash. Is it the name in its own header, or the other?
-    if header.kind in _FILES and b"/" in {name[-1:], header.name[-1:] if header.kind == tarfile.AREGTYPE else b""}:
+    # Before POSIX, a folder was a file whose name ends in a slash, in its own header.
+    own = header.name if header.kind == tarfile.AREGTYPE else name
+    if header.kind in _FILES and (name.endswith(_LIKE_A_FOLDER) or name == b"." or own.endswith(b"/")):
         raise _OddTarError("a file that is named like a folder")
     if not name:
         raise _OddTarError("a member without a name")
@@ -318,6 +321,8 @@ def _member_name(header: _Header, before: Mapping[bytes, bytes]) -> bytes:
         raise _OddTarError("a folder or a link with content")
     return name
 
+
+_LIKE_A_FOLDER = (b"/", b"/.")
 
 # Name; mode, owner and group; size, time, sum, kind; what POSIX and GNU have behind the name of a link's target.
 _FIELDS = struct.Struct("100s24s12s12s8sc100x255s").unpack_from
@@ -500,7 +505,8 @@ class _TarMember:
     def read(self) -> bytes:
         if self._size > LARGEST_MEMBER:
             raise broken(
-                self._filename, f"{self.path} has {self._size:,} bytes, more than the {LARGEST_MEMBER:,} that are read"
+                self._filename,
+                f"{self.path[:200]} has {self._size:,} bytes, more than the {LARGEST_MEMBER:,} that are read",
             )
         with _reading(self._filename):
             content, self._left = self._stream.take(self._left), 0
@@ -522,20 +528,24 @@ class _Unpacked:
         self._total = 0
         self._pieces = _decompressed(archive, filename)
         self._buffer, self._at = b"", 0
-        self._headers = 0
+        self.headers = 0
         self.usual = _Usual()
 
     def header(self) -> bytes:
         """Return the next header; none at the end, which is a block of zeros or where there is nothing more."""
+        if self._at == len(self._buffer):
+            self._buffer, self._at = self._piece(), 0
+            if not self._buffer:
+                return b""
         block = self.take(tarfile.BLOCKSIZE)
-        if not block or (block[0] == 0 and not block.strip(b"\0")):
+        if block[0] == 0 and not block.strip(b"\0"):
             return b""
         self._count_headers(1)
         return block
 
     def _count_headers(self, count: int) -> None:
-        self._headers += count
-        if self._headers > 2 * MOST_MEMBERS:  # each may have one that describes it
+        self.headers += count
+        if self.headers > 2 * MOST_MEMBERS:  # each may have one that describes it
             raise broken(self._filename, f"more than {MOST_MEMBERS:,} members")
 
     def pass_plain(self, folder: bytes, endings: tuple[bytes, ...]) -> None:
@@ -551,13 +561,13 @@ class _Unpacked:
             self.skip(size)
 
     def take(self, count: int, *, nothing_behind: bool = False) -> bytes:
-        """Return the next ``count`` bytes and pass over what fills up their last block; none at the end.
+        """Return the next ``count`` bytes and pass over what fills up their last block.
 
         :param nothing_behind: what fills up the last block is zeros; tarfile takes it for part of some headers.
         """
         whole = count + -count % tarfile.BLOCKSIZE
-        if self._at + whole > len(self._buffer) and not self._fill(whole):
-            return b""
+        if self._at + whole > len(self._buffer):
+            self._fill(whole)
         at, end = self._at, self._at + count
         self._at += whole
         if nothing_behind and self._buffer[end : self._at].strip(b"\0"):
@@ -573,20 +583,17 @@ class _Unpacked:
             if not self._buffer:
                 raise EOFError("it ends in the middle")
 
-    def _fill(self, count: int) -> bool:
-        """Have at least ``count`` bytes ready; say if there are: at the end there may be none."""
+    def _fill(self, count: int) -> None:
+        """Have at least ``count`` bytes ready."""
         pieces = [self._buffer[self._at :]]
         ready = len(pieces[0])
         while ready < count:
             piece = self._piece()
             if not piece:
-                if ready:
-                    raise EOFError("it ends in the middle")
-                return False
+                raise EOFError("it ends in the middle")
             pieces.append(piece)
             ready += len(piece)
         self._buffer, self._at = b"".join(pieces), 0
-        return True
 
     def _piece(self) -> bytes:
         """Return some more of it; none at the end."""

@@ -446,7 +446,7 @@ def tars(draw: st.DrawFn) -> bytes:
     stream = io.BytesIO()
     kind = draw(st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
     with tarfile.open(fileobj=stream, mode="w", format=kind) as archive:
-        for number, parts in enumerate(draw(st.lists(PATHS, max_size=6))):
+        for number, parts in enumerate(draw(st.lists(PATHS, min_size=1, max_size=6))):
             top, name = draw(st.sampled_from(["m", "n"])), draw(st.sampled_from(["PKG-INFO", "x"]))
             path = "/".join([top, str(number), *(part for part in parts if part not in {".", ".."}), name])
             if kind == tarfile.USTAR_FORMAT:
