@@ -284,8 +284,9 @@ def _described(stream: _Unpacked, filename: str) -> Iterator[tuple[_Header, str]
             yield header, _member_name(header, before).decode("utf-8", "surrogateescape")
             before.clear()
             continue
-        # Where two could speak, readers differ on who is right.
-        if header.kind in before or (before and not _LONG.issuperset({header.kind, *before} - {tarfile.XGLTYPE})):
+        # Where two could speak, readers differ on who is right. One for all members may come first, as git writes it.
+        others = before.keys() - {tarfile.XGLTYPE}
+        if header.kind in before or (others and not _LONG.issuperset({header.kind, *others})):
             raise _OddTarError("two headers that describe one member")
         if header.size > LARGEST_HEADER:
             raise broken(filename, f"a header of {header.size:,} bytes")
@@ -334,7 +335,7 @@ def _header(block: bytes, usual: _Usual) -> _Header:
     name, owner, size, time, checksum, kind, rest = _FIELDS(block)
     if _number(checksum) != _sum(block, checksum):
         raise _OddTarError("a header whose sum is wrong")
-    if not usual.knows(owner, rest):
+    if owner not in usual.owners or rest not in usual.rests:
         _check_owner(owner)
         _check_rest(rest)
         usual.keep(owner, rest)
@@ -392,17 +393,14 @@ class _Usual:
     """The owners and the last fields of headers that were found right; nearly all headers of a tar have the same."""
 
     def __init__(self) -> None:
-        self._owners: set[bytes] = set()
-        self._rests: set[bytes] = set()
-
-    def knows(self, owner: bytes, rest: bytes) -> bool:
-        return owner in self._owners and rest in self._rests
+        self.owners: tuple[bytes, ...] = ()
+        self.rests: tuple[bytes, ...] = ()
 
     def keep(self, owner: bytes, rest: bytes) -> None:
         """Remember them, unless there are many, or part of the name is among them."""
-        if not rest[88] and len(self._owners) + len(self._rests) < 100:
-            self._owners.add(owner)
-            self._rests.add(rest)
+        if not rest[88] and len(self.owners) < 16 and len(self.rests) < 16:
+            self.owners = tuple({*self.owners, owner})
+            self.rests = tuple({*self.rests, rest})
 
 
 # pax
@@ -460,29 +458,35 @@ def _plain_member(
     It is None unless the headers are whole and plain, as :meth:`_Unpacked.pass_plain` has it.
     """
     headers = 1
-    found = _plain_header(buffer, at, usual)
-    if found and found.kind == tarfile.XHDTYPE:
+    name, kind, size = _plain_header(buffer, at, usual)
+    if kind == tarfile.XHDTYPE:
         start = at + tarfile.BLOCKSIZE
-        end = start + found.size
-        at, headers = end + -found.size % tarfile.BLOCKSIZE, 2
-        if at > len(buffer) or buffer[end:at].strip(b"\0") or not _says_nothing(buffer[start:end]):
+        end = start + size
+        at, headers = end + -size % tarfile.BLOCKSIZE, 2
+        if not buffer.startswith(_ZEROS[: at - end], end) or not _says_nothing(buffer[start:end]):
             return None
-        found = _plain_header(buffer, at, usual)
-    if not found or found.kind != tarfile.REGTYPE or not found.name.startswith(folder) or _is_odd(found.name, endings):
+        name, kind, size = _plain_header(buffer, at, usual)
+    if kind != tarfile.REGTYPE or not name.startswith(folder) or _is_odd(name, endings):
         return None
-    return at + tarfile.BLOCKSIZE, found.size, headers
+    return at + tarfile.BLOCKSIZE, size, headers
 
 
-def _plain_header(buffer: bytes, at: int, usual: _Usual) -> _Header | None:
-    """Return what a header says that is like others before it, has no prefix and no byte above 127; else None."""
+_ZEROS = bytes(tarfile.BLOCKSIZE)
+# Size, time, sum and kind, of files and of pax headers, as nearly all write them.
+_PLAIN = re.compile(rb"([0-7]{11})[\0 ][0-7]{11}[\0 ](?:([0-7]{6})(?:\0 | \0)|0([0-7]{6})\0)([0x])").match
+
+
+def _plain_header(buffer: bytes, at: int, usual: _Usual) -> tuple[bytes, bytes, int]:
+    """Return name, kind and size of a header like others before it, without a prefix; else no kind."""
+    found = _PLAIN(buffer, at + 124)
+    if not found or not buffer.startswith(usual.owners, at + 100) or not buffer.startswith(usual.rests, at + 257):
+        return b"", b"", 0
     block = buffer[at : at + tarfile.BLOCKSIZE]
-    if len(block) < tarfile.BLOCKSIZE:
-        return None
-    name, owner, size, time, checksum, kind, rest = _FIELDS(block)
-    if not usual.knows(owner, rest) or not block.isascii() or _number(checksum) != _sum(block, checksum):
-        return None
-    _number(time)
-    return _Header(name.partition(b"\0")[0], kind, _number(size))
+    size, six, seven, kind = found.groups()
+    if int(six or seven, 8) != _sum(block, block[148:156]):
+        return b"", b"", 0
+    end = block.find(b"\0", 0, 100)
+    return block[: 100 if end < 0 else end], kind, int(size, 8)
 
 
 def _is_odd(name: bytes, endings: tuple[bytes, ...]) -> bool:

@@ -438,7 +438,7 @@ def as_seen_here(content: bytes, endings: tuple[str, ...] = ("",)) -> list[tuple
 
 
 PATHS = st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), min_size=1)
-KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
+KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
 
 
 @st.composite
