@@ -28,6 +28,7 @@ from mirror_tasks.files import (
     fields_of,
     have_folder,
     holds,
+    is_device,
     read_or_none,
     replacing,
     sha256_of_bytes,
@@ -80,6 +81,9 @@ class Actions:
         :raises UpstreamError: the page can't be had, or the project vanished since the last run.
         :raises PageError: the page can't be read.
         """
+        if is_device(name):
+            reason = "Windows can have no folder of this name, so no mirror has the project"
+            return Project(name, "", {}, [(name, reason)])
         if self.records.page_age(name) < self.config.refresh and (known := self.project(name)):
             return known
         if not RECEIVING.call(fetch_page, self._upstream.way, name, self.config.state):

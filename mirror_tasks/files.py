@@ -173,6 +173,17 @@ def fields_of(value: Any) -> dict[str, Any]:
 _compact = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=fields_of).encode
 
 
+# Windows has these in every folder, whatever ending follows: https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.IGNORECASE
+)
+
+
+def is_device(name: str) -> bool:
+    """Say if Windows takes a name for that of a device, so that no file or folder there can have it."""
+    return _DEVICE.fullmatch(name) is not None
+
+
 def check_filename(filename: str) -> str:
     """Return ``filename`` if it is safe to use as the last part of a path on every platform.
 
@@ -185,7 +196,9 @@ def check_filename(filename: str) -> str:
     if (
         not filename
         or filename[0] in ".-"
+        or filename[-1] == "."
         or filename != filename.strip()
+        or is_device(filename)
         or unsafe & set(filename)
         or len(filename) > 250
     ):

@@ -366,7 +366,28 @@ def _project(name: str, url: str, entries: list[_Entry], status: tuple[str, str 
             by_text[text] = [row]
         if rows is None and "sha256" not in _digests(row[2]):
             unhashed.append(row[0])
+    _keep_apart(by_text, skipped)
     return Project(name, url, _by_version(by_text, skipped), skipped, status, unhashed=unhashed)
+
+
+def _keep_apart(by_text: dict[str, list[_Row]], skipped: list[tuple[str, str]]) -> None:
+    """Skip files whose names differ in upper and lower case only, but for one: a disk may hold no more than that.
+
+    The one with small letters stays, as the specifications of names have it, whatever the order of the page.
+    """
+    names = [row[0] for rows in by_text.values() for row in rows]
+    if len(set(map(str.lower, names))) == len(names):
+        return
+    kept = {name.lower(): name for name in sorted(names)}  # small letters are sorted last, and the last stays
+    for text, rows in list(by_text.items()):
+        by_text[text] = [row for row in rows if kept[row[0].lower()] == row[0]]
+        skipped += [
+            (row[0], f"its name differs from {kept[row[0].lower()]} in upper and lower case only")
+            for row in rows
+            if kept[row[0].lower()] != row[0]
+        ]
+        if not by_text[text]:
+            del by_text[text]
 
 
 def _row(entry: _Entry) -> _Row:

@@ -6,14 +6,17 @@ one changes: a directory that has it is whole.
 
 from __future__ import annotations
 
+import sys
 import threading
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
 from mirror_tasks.errors import MirrorError
-from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, write_whole
+from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, to_json, write_whole
 from mirror_tasks.layout import beside, package_path, withdraw
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.people_pages import PeoplePages, assets, description_of, project_path, with_packed
@@ -43,6 +46,15 @@ class Site:
     def package_path(self, file: PlannedFile) -> Path:
         """Where a file stands in the mirror."""
         return package_path(self.output, file.project, file.filename)
+
+
+def made_by() -> str:
+    """Return a digest of all that pages are made by: code, templates, what they load, and the versions of it all."""
+    folder = Path(__file__).resolve().parent
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    content = {path.relative_to(folder).as_posix(): sha256_of_bytes(path.read_bytes()) for path in files}
+    versions = [sys.version, zlib.ZLIB_RUNTIME_VERSION, *map(metadata.version, ("mirror-tasks", "packaging"))]
+    return sha256_of_bytes(to_json({"files": content, "versions": versions}))
 
 
 def publish_project(site: Site, name: str, files: Sequence[PublishedFile]) -> Mapping[Path, str]:
@@ -93,7 +105,7 @@ def _plan_and_people(site: Site) -> tuple[Plan, PeoplePages]:
         raise MirrorError("publishing", str(records.plan), problem, "Let one run at a time use it, then run again.")
     plan = Plan.from_bytes(content)
 
-    def metadata(file: PlannedFile) -> CoreMetadata | None:
+    def metadata_of(file: PlannedFile) -> CoreMetadata | None:
         record = records.metadata(file.filename, file.sha256)
         return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
 
@@ -101,4 +113,4 @@ def _plan_and_people(site: Site) -> tuple[Plan, PeoplePages]:
         content = read_or_none(beside(site.package_path(file)))
         return None if content is None else description_of(content)
 
-    return plan, PeoplePages(plan, metadata, description, site.roots)
+    return plan, PeoplePages(plan, metadata_of, description, site.roots)

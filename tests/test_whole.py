@@ -13,7 +13,20 @@ import pytest
 
 from tests.fake_index import FakeIndex
 from tests.making import wheel
-from tests.mirroring import MirrorFolder, asked, assert_valid, assert_whole, mirror_folder, small_world, times, tree
+from tests.mirroring import (
+    REPOSITORY,
+    MirrorFolder,
+    asked,
+    assert_valid,
+    assert_whole,
+    command,
+    mirror_folder,
+    packages,
+    run_environment,
+    small_world,
+    times,
+    tree,
+)
 
 ALONE, APP = "alone-3.0-py3-none-any.whl", "app-1.0-py3-none-any.whl"
 
@@ -263,3 +276,69 @@ def test_cleaning_a_published_file_withdraws_the_manifest(project: MirrorFolder)
     assert set(before) - set(tree(project.output)) == gone
     project.mirrored()
     assert tree(project.output) == before
+
+
+# --- What pages are made by
+
+
+@pytest.mark.parametrize(
+    "part", ["people/style.css", "people/search.js", "people/icon.svg", "progress.py", "layout.py"]
+)
+def test_another_version_of_whatever_renders_publishes_the_pages_anew(
+    tmp_path: Path, index: FakeIndex, part: str
+) -> None:
+    for folder in ("mirror_tasks", "server_template"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / "code" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    project = mirror_folder(tmp_path / "project", index, requirements=["alone"])
+    environment = run_environment({}) | {"PYTHONPATH": str(tmp_path / "code")}
+
+    def mirrored() -> str:
+        done = subprocess.run(
+            command("list", "--all", "-s", "index"),
+            cwd=project.folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        subprocess.run(command("mirror"), cwd=project.folder, env=environment, capture_output=True, check=True)
+        return done
+
+    mirrored()
+    assert "U index:alone" in mirrored()
+    changed = tmp_path / "code" / "mirror_tasks" / part
+    changed.write_text(changed.read_text() + ("# changed\n" if part.endswith(".py") else "/* changed */\n"))
+    assert "R index:alone" in mirrored()
+    assert "U index:alone" in mirrored()
+    if not part.endswith(".py"):
+        assert (project.output / "site" / changed.name).read_bytes() == changed.read_bytes()
+    assert_whole(project.output)
+
+
+# --- Names that not every disk can hold
+
+
+def test_no_two_files_of_a_mirror_differ_in_upper_and_lower_case_only(tmp_path: Path) -> None:
+    small = wheel("foo", "1.0")
+    capital = ("Foo-1.0-py3-none-any.whl", wheel("foo", "1.0", files={"other.py": b"other"})[1])
+    with FakeIndex({"foo": [capital, small]}) as index:
+        project = mirror_folder(tmp_path, index, requirements=["foo"])
+        project.mirrored()
+        paths = list(tree(project.output))
+        assert len({path.lower() for path in paths}) == len(paths)
+        assert (project.output / "packages" / "foo" / small[0]).read_bytes() == small[1]
+        answer = said(project.doit("explain", capital[0]))
+    assert "in upper and lower case only" in answer
+    assert_valid(project.output)
+
+
+@pytest.mark.parametrize("name", ["aux", "con", "nul", "com1", "LPT9"])
+def test_a_project_that_some_system_has_no_folder_for_is_told_and_keeps_nothing_else_out(
+    tmp_path: Path, name: str
+) -> None:
+    with FakeIndex({name.lower(): [wheel(name, "1.0")], "good": [wheel("good", "1.0")]}) as index:
+        project = mirror_folder(tmp_path, index, requirements=[name, "good"])
+        done = project.doit("mirror")
+        assert done.returncode not in (0, 130)
+        assert "Windows can have no folder of this name" in said(done)
+        assert list(packages(project.output)) == ["good"]
+        assert not asked(index, f"/simple/{name.lower()}/")

@@ -20,7 +20,7 @@ from typing import Any
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
-from mirror_tasks import people_pages, simple_index, verbs
+from mirror_tasks import publishing, verbs
 from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
@@ -443,8 +443,9 @@ class MirrorTasks:
 
     @cached_property
     def _written_by(self) -> bytes:
-        """What pages were made by: another program makes other pages."""
-        return b"".join(Path(str(module.__file__)).read_bytes() for module in (simple_index, people_pages))
+        """What pages were made by, beside the plan: another program makes other pages, and other requirements too."""
+        settings = [self.config.ask_backends, [root.name for root in self.config.roots]]
+        return publishing.made_by().encode() + to_json(settings)
 
     def _server(self) -> Iterator[Task]:
         yield self._task(
