@@ -18,9 +18,10 @@ from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
+from mirror_tasks.needs import Wanted
 from mirror_tasks.pages import File, Project
 from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Conflict, Solution, Solver, Wanted, ends_of
+from mirror_tasks.solver import Conflict, Solution, Solver, ends_of
 
 Solutions = Mapping[str, Mapping[str, str]]
 
@@ -77,7 +78,7 @@ class Upstream:
     def project(self, name: NormalizedName) -> Project | None:
         """Return the project as its page shows it."""
         if name not in self._closure.projects:
-            raise Wanted(name)
+            raise Wanted({name: ()})
         found = self._closure.projects[name]
         if isinstance(found, Failed):
             raise _UndecidedError(found.reason)
@@ -95,7 +96,7 @@ class _UndecidedError(Exception):
 def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | None:
     found = closure.metadata.get(file.filename)
     if found is None:
-        raise Wanted(name, (file,))
+        raise Wanted({name: (file,)})
     if isinstance(found, Failed):
         raise _UndecidedError(found.reason)
     return found if isinstance(found, CoreMetadata) else None
@@ -233,5 +234,6 @@ class Completion:
     def _wants(self, missing: Sequence[Wanted]) -> Wants:
         wants = Wants()
         for one in missing:
-            wants = wants.and_also(self.closure.want(one.project, one.files))
+            for name, files in one.files.items():
+                wants = wants.and_also(self.closure.want(name, files))
         return wants

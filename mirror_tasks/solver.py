@@ -1,99 +1,42 @@
-"""The solver: can a root be installed, all of it together, from a given set of releases? With resolvelib, as pip does.
+"""The solver: can a root be installed, all of it together, from a given set of releases?
 
+Mostly the first in line for each requirement agree, which is seen at once; else they are searched for.
 It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` for what it does not know yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
-from resolvelib.structs import RequirementInformation
 
 from mirror_tasks.config import Root
+from mirror_tasks.conflicts import explain, explain_unfinished
 from mirror_tasks.environments import Environment
-from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.pages import File, Project
-from mirror_tasks.reasons import Refusals
+from mirror_tasks.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
+from mirror_tasks.pages import File
+from mirror_tasks.search import Limits, Refutation, Unfinished, search
 from mirror_tasks.selection import (
     Candidate,
     Rules,
     applies,
+    candidate,
     check_python,
+    check_status,
     fitting,
     is_allowed,
     is_pin,
     parse_requirement,
 )
 
-MOST_ROUNDS = 20_000
-AHEAD = 4
-
-
-class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arrive first
-    """The universe does not know this yet: the page of a project, or the core metadata of files of it."""
-
-    def __init__(self, project: NormalizedName, files: Sequence[File] = ()) -> None:
-        super().__init__(project)
-        self.project = project
-        self.files = tuple(files)
-
-
-class Universe(Protocol):
-    """What a solver may choose from."""
-
-    def project(self, name: NormalizedName) -> Project | None:
-        """Return a project with the releases there are, or None; raise :class:`Wanted`."""
-
-    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
-        """Return the core metadata of a file, or None where it can't be used; raise :class:`Wanted`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A requirement as the solver handles it: of a project, or of a project with extras."""
-
-    name: NormalizedName
-    extras: frozenset[str]
-    specifier: SpecifierSet
-    hashes: frozenset[str] = frozenset()
-    text: str = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", str(self.specifier))  # which takes long, and is asked for often
-
-    def __str__(self) -> str:
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.name}{extras}{self.specifier}"
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A release as an installer would take it: the version and the file."""
-
-    version: Version
-    file: File
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pick:
-    """A release the solver may pick, with the file that an installer would take; one object for each."""
-
-    name: NormalizedName
-    extras: frozenset[str]
-    version: Version
-    file: File
-
-    def __str__(self) -> str:
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.name}{extras}-{self.version}"
+AHEAD = 4  # releases whose metadata is wanted with that of one to which a search steps back, doubled each time
+MOST_AHEAD = 64
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +48,13 @@ class Solution:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Why there is no solution, in the user's terms, a line each."""
+    """Why there is no solution, in the user's terms, a line each.
+
+    :param limit: the limit that ended the search before it found anything out; empty where there is no solution.
+    """
 
     lines: tuple[str, ...]
+    limit: str = ""
 
     def __str__(self) -> str:
         return "; ".join(self.lines)
@@ -119,8 +66,13 @@ class Solver:
     :param environment: with one set of markers; :func:`ends_of` makes such ones of a range.
     """
 
-    def __init__(self, environment: Environment, universe: Universe, rules: Rules) -> None:
+    def __init__(
+        self, environment: Environment, universe: Universe, rules: Rules, limits: Limits | None = None
+    ) -> None:
         self.environment = environment
+        self._limits = limits or LIMITS
+        self._releases: dict[tuple[NormalizedName, int, frozenset[str]], Release | None] = {}
+        self._stepped: dict[NormalizedName, int] = {}
         self.universe = universe
         self.rules = rules
         self._matches: dict[tuple[NormalizedName, str, frozenset[str]], _Lazily] = {}
@@ -137,9 +89,9 @@ class Solver:
         needs = [
             need
             for one in root.requirements
-            if applies(one.requirement, self.environment) and (need := _need(one.requirement, one.hashes)) is not None
+            if applies(one.requirement, self.environment) and (need := need_of(one.requirement, one.hashes)) is not None
         ]
-        needs = list(_together(needs))
+        needs = list(together(needs))
         bounds = _bounds(root)
         return (
             self._agreeing(needs, bounds, {})
@@ -205,7 +157,8 @@ class Solver:
                 file = self._installs(name, one)
             except Wanted as wanted:
                 # Stepping back by one release a round trip takes long; most who step back do so more than once.
-                raise Wanted(name, (*wanted.files, *self._ahead(name, islice(candidates, AHEAD)))) from None
+                ahead = self._ahead(name, islice(candidates, AHEAD))
+                raise Wanted({name: (*wanted.files[name], *ahead)}) from None
             if file is not None:
                 yield Release(one.version, file)
 
@@ -214,7 +167,7 @@ class Solver:
             try:
                 self._installs(name, one)
             except Wanted as wanted:
-                yield from wanted.files
+                yield from wanted.files[name]
 
     def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
         for file in one.files:
@@ -227,7 +180,7 @@ class Solver:
         """Return what a release requires; with extras, only what these add."""
         key = (release.file.filename, extras)
         if key not in self._dependencies:
-            self._dependencies[key] = _together(self._required(name, release, extras))
+            self._dependencies[key] = together(self._required(name, release, extras))
         return self._dependencies[key]
 
     def _required(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> Iterator[Need]:
@@ -238,36 +191,143 @@ class Solver:
             if requirement is None or not self._applies(requirement, extras):
                 continue
             # A requirement by URL can't be met from an index: no version is "url".
-            yield _need(requirement) or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
+            yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
 
     def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
         plain = applies(requirement, self.environment)
         return (not plain and applies(requirement, self.environment, extras)) if extras else plain
 
     def _search(self, needs: Sequence[Need], bounds: Mapping[NormalizedName, SpecifierSet]) -> Solution | Conflict:
-        provider = _Provider(self, bounds)
-        watcher = _Watcher()
+        source = _Bounded(self, bounds, _hashes(needs))
+        found = search(source, needs, self._limits)
+        if isinstance(found, Refutation):
+            return Conflict(tuple(explain(found, source)))
+        if isinstance(found, Unfinished):
+            return Conflict(tuple(explain_unfinished(found)), limit=found.limit)
+        return Solution({name: (str(one.version), one.file.filename) for name, one in found.items()})
+
+    def release(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Release | None:
+        """Return a release of a project with the file that an installer would take; None where none is usable.
+
+        A file that is yanked is taken only where the release has no other, as pip does.
+        """
+        key = (name, position, hashes)
+        if key not in self._releases:
+            self._releases[key] = self._release(name, position, hashes)
+        return self._releases[key]
+
+    def _release(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Release | None:
+        one = self.candidate(name, position, hashes, pinned=False)
+        one = one if one.files else self.candidate(name, position, hashes, pinned=True)
         try:
-            result = Resolver(provider, watcher).resolve(needs, max_rounds=MOST_ROUNDS)
-        except ResolutionImpossible as error:
-            return Conflict(tuple(_explain(error.causes, watcher.askers, self, bounds)))
-        except ResolutionTooDeep:
-            return Conflict((f"no solution was found in {MOST_ROUNDS} rounds of backtracking",))
-        return Solution({pick.name: (str(pick.version), pick.file.filename) for pick in result.mapping.values()})
+            file = self._installs(name, one)
+        except Wanted as wanted:
+            ahead = self._ahead_of(name, position, hashes)
+            raise Wanted({name: (*wanted.files[name], *ahead)}) from None
+        return None if file is None else Release(one.version, file)
+
+    def candidate(self, name: NormalizedName, position: int, hashes: frozenset[str], *, pinned: bool) -> Candidate:
+        """Return a release as the environment sees it."""
+        project = self.universe.project(name)
+        assert project is not None, "a position is one of a project's page"
+        version = project.versions[position]
+        return candidate(project, version, self.environment, self.rules, pinned=pinned, hashes=hashes)
+
+    def _ahead_of(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Iterator[File]:
+        """Yield files whose metadata is likely to be wanted next: who steps back once does so more often, ever farther."""
+        count = self._stepped.get(name, 0)
+        self._stepped[name] = min(MOST_AHEAD, count * 2 or AHEAD)
+        project = self.universe.project(name)
+        assert project is not None, "a release is of a project that is there"
+        later = range(position + 1, min(len(project.versions), position + 1 + count))
+        yield from self._ahead(name, (self.candidate(name, at, hashes, pinned=False) for at in later))
 
 
-def _together(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Let what one asker says of a project in several lines hold together: one of them may be what pins a yanked release."""
-    needs = tuple(needs)
-    specifiers: dict[NormalizedName, SpecifierSet] = {}
-    hashes: dict[NormalizedName, frozenset[str]] = {}
+class _Bounded:
+    """What a search for one root chooses from: the solver's releases, within the bounds of that root."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        bounds: Mapping[NormalizedName, SpecifierSet],
+        hashes: Mapping[NormalizedName, frozenset[str]],
+    ) -> None:
+        self.hashes = hashes
+        self.environment = solver.environment
+        self.universe = solver.universe
+        self.rules = solver.rules
+        self.bounds = bounds
+        self._solver = solver
+
+    def range_of(self, need: Need) -> int:
+        """Return the versions that may satisfy a need, as bits; 0 where there is no such project."""
+        project = self.universe.project(need.name)
+        if project is None or check_status(project):
+            return 0
+        bound = self.bounds.get(need.name)
+        found = admitted(project, need.specifier)
+        return found if bound is None else found & admitted(project, bound)
+
+    def candidates(self, name: NormalizedName, needs: Sequence[Need], among: int) -> Iterator[int]:
+        """Yield the positions of what an installer may take with these needs, the first in line first.
+
+        PEP 440: pre-releases are left out unless a specifier names one, or they are all that satisfies them.
+        """
+        project = self.universe.project(name)
+        assert project is not None, "nothing is asked of a project that is not there"
+        specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
+        pinned = any(is_pin(one) for one in specifiers)
+        satisfying = self._satisfying(name, needs)
+        finals = sum(1 << at for at in positions(satisfying) if not project.versions[at].is_prerelease)
+        allowed = satisfying
+        if not (self.rules.prereleases or any(one.prereleases for one in specifiers)) and self._any(
+            name, finals, pinned
+        ):
+            allowed = finals
+        found = (at for at in positions(allowed & among) if self._files(name, at, pinned))
+        if not self.rules.prefer_binary:
+            yield from found
+            return
+        listed = list(found)
+        yield from (at for at in listed if self._candidate(name, at, pinned).wheels)
+        yield from (at for at in listed if not self._candidate(name, at, pinned).wheels)
+
+    def _satisfying(self, name: NormalizedName, needs: Sequence[Need]) -> int:
+        found = self.range_of(Need(name, frozenset(), SpecifierSet()))
+        for need in needs:
+            found &= self.range_of(need)
+        return found
+
+    def _any(self, name: NormalizedName, among: int, pinned: bool) -> bool:
+        return any(self._files(name, at, pinned) for at in positions(among))
+
+    def _files(self, name: NormalizedName, position: int, pinned: bool) -> bool:
+        return bool(self._candidate(name, position, pinned).files)
+
+    def _candidate(self, name: NormalizedName, position: int, pinned: bool) -> Candidate:
+        return self._solver.candidate(name, position, self.hashes.get(name, frozenset()), pinned=pinned)
+
+    def exists(self, name: NormalizedName, among: int) -> bool:
+        """Say if any of these versions could be taken, if only it were pinned or asked for."""
+        project = self.universe.project(name)
+        return project is not None and self._any(name, among & admitted(project, SpecifierSet()), pinned=True)
+
+    def release(self, name: NormalizedName, position: int) -> Release | None:
+        """Return a release with the file that an installer would take; None where no file's metadata is usable."""
+        return self._solver.release(name, position, self.hashes.get(name, frozenset()))
+
+    def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
+        """Return what a release requires; with extras, only what these add."""
+        return self._solver.dependencies(name, release, extras)
+
+
+def _hashes(needs: Iterable[Need]) -> Mapping[NormalizedName, frozenset[str]]:
+    """Return the hashes that the lines of a root allow, by project; they bind whoever else requires it."""
+    found: dict[NormalizedName, frozenset[str]] = {}
     for need in needs:
-        specifiers[need.name] = specifiers.get(need.name, SpecifierSet()) & need.specifier
-        hashes[need.name] = hashes.get(need.name, frozenset()) | need.hashes
-    if len(specifiers) == len(needs):
-        return needs
-    merged = dict.fromkeys((need.name, need.extras) for need in needs)
-    return tuple(Need(name, extras, specifiers[name], hashes[name]) for name, extras in merged)
+        if need.hashes:
+            found[need.name] = found.get(need.name, frozenset()) | need.hashes
+    return found
 
 
 def ends_of(environment: Environment) -> tuple[Environment, ...]:
@@ -314,136 +374,3 @@ class _Lazily:
             self._source = None  # a generator that raised is spent; the next call begins again behind what is known
             raise
         return True
-
-
-def _need(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> Need | None:
-    if requirement.url:
-        return None
-    extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
-    return Need(canonicalize_name(requirement.name), extras, requirement.specifier, hashes)
-
-
-Identifier = tuple[NormalizedName, frozenset[str]]
-
-
-class _Provider(AbstractProvider[Need, Pick, Identifier]):
-    """What resolvelib asks, answered in pip's shape."""
-
-    def __init__(self, solver: Solver, bounds: Mapping[NormalizedName, SpecifierSet]) -> None:
-        self._solver = solver
-        self._bounds = bounds
-        self._picks: dict[tuple[object, ...], Pick] = {}
-        self._seen: dict[NormalizedName, int] = {}
-
-    def identify(self, requirement_or_candidate: Need | Pick) -> Identifier:
-        """A project with extras is a thing of its own, which depends on the plain project at the same version."""
-        return (requirement_or_candidate.name, requirement_or_candidate.extras)
-
-    def get_preference(
-        self,
-        identifier: Identifier,
-        resolutions: Mapping[Identifier, Pick],
-        candidates: Mapping[Identifier, Iterator[Pick]],
-        information: Mapping[Identifier, Iterator[RequirementInformation[Need, Pick]]],
-        backtrack_causes: Sequence[RequirementInformation[Need, Pick]],
-    ) -> tuple[Any, ...]:
-        """What is pinned comes first, then what the last conflict was about, then what was asked for first."""
-        pinned = any(is_pin(one.requirement.specifier) for one in information[identifier])
-        blamed = any(
-            identifier[0] in (one.requirement.name, one.parent.name if one.parent else "") for one in backtrack_causes
-        )
-        first = self._seen.setdefault(identifier[0], len(self._seen))
-        return (not pinned, not blamed, first, sorted(identifier[1]))
-
-    def find_matches(
-        self,
-        identifier: Identifier,
-        requirements: Mapping[Identifier, Iterator[Need]],
-        incompatibilities: Mapping[Identifier, Iterator[Pick]],
-    ) -> Callable[[], Iterator[Pick]]:
-        """Return the releases that satisfy all that is required of a project; with extras, also what is required of it plain."""
-        name, extras = identifier
-        needs = list(requirements[identifier])
-        if extras:
-            needs += list(requirements.get((name, frozenset()), ()))
-        bad = {pick.version for pick in incompatibilities[identifier]}
-        specifier = self._bounds.get(name, SpecifierSet())
-        hashes: frozenset[str] = frozenset()
-        for need in needs:
-            specifier &= need.specifier
-            hashes |= need.hashes
-        found = self._solver.matches(name, specifier, hashes)
-        return lambda: (self._pick(name, extras, one) for one in found if one.version not in bad)
-
-    def _pick(self, name: NormalizedName, extras: frozenset[str], one: Release) -> Pick:
-        """resolvelib tells candidates apart by identity: the same release is the same object."""
-        return self._picks.setdefault((name, extras, one.version), Pick(name, extras, one.version, one.file))
-
-    def is_satisfied_by(self, requirement: Need, candidate: Pick) -> bool:
-        """Pre-releases were decided in find_matches; deciding them here as well would contradict it."""
-        return requirement.specifier.contains(candidate.version, prereleases=True)
-
-    def get_dependencies(self, candidate: Pick) -> Iterable[Need]:
-        """Return what a release requires; what extras add is asked of the release with extras."""
-        release = Release(candidate.version, candidate.file)
-        if candidate.extras:
-            yield Need(candidate.name, frozenset(), SpecifierSet(f"==={candidate.version}"))
-        yield from self._solver.dependencies(candidate.name, release, candidate.extras)
-
-
-class _Watcher(BaseReporter[Need, Pick, Identifier]):
-    """Remembers who first asked for a project, so that a conflict can be told as chains from the root."""
-
-    def __init__(self) -> None:
-        self.askers: dict[NormalizedName, tuple[Need, Pick | None]] = {}
-
-    def adding_requirement(self, requirement: Need, parent: Pick | None) -> None:
-        if parent is None or parent.name != requirement.name:
-            self.askers.setdefault(requirement.name, (requirement, parent))
-
-
-def _explain(
-    causes: Collection[RequirementInformation[Need, Pick]],
-    askers: Mapping[NormalizedName, tuple[Need, Pick | None]],
-    solver: Solver,
-    bounds: Mapping[NormalizedName, SpecifierSet],
-) -> Iterator[str]:
-    """Tell a conflict: the chain of requirements on each side, then what there is of each project, and why it won't do."""
-    yield from dict.fromkeys(_chain(one.requirement, one.parent, askers) for one in causes)
-    for name in dict.fromkeys(one.requirement.name for one in causes):
-        specifier = bounds.get(name, SpecifierSet())
-        for one in causes:
-            if one.requirement.name == name:
-                specifier &= one.requirement.specifier
-        hashes = frozenset[str]().union(*(one.requirement.hashes for one in causes if one.requirement.name == name))
-        yield f"{name}{specifier}: {_why(name, specifier, hashes, solver)}"
-
-
-def _chain(need: Need, parent: Pick | None, askers: Mapping[NormalizedName, tuple[Need, Pick | None]]) -> str:
-    links = [str(need)]
-    seen = {need.name}
-    while parent is not None:
-        links.append(str(parent))
-        if parent.name in seen:
-            break
-        seen.add(parent.name)
-        parent = askers[parent.name][1] if parent.name in askers else None
-    return " required by ".join(links) + (", asked for in mirror.yaml" if parent is None else "")
-
-
-def _why(name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str], solver: Solver) -> str:
-    project = solver.universe.project(name)
-    if project is None:
-        return "there is no project of this name"
-    tried = [str(one.version) for one in _some(solver.matches(name, specifier, hashes), 4)]
-    if tried:
-        return f"tried {', '.join(tried[:3])}{' and older ones' if len(tried) > 3 else ''}, each in conflict with something above"
-    return Refusals(solver.rules).why_unsatisfied(project, specifier, solver.environment, hashes)
-
-
-def _some(releases: Iterable[Release], count: int) -> Iterator[Release]:
-    """Return the first few that are known; one whose metadata was never needed is no part of an explanation."""
-    try:
-        yield from islice(releases, count)
-    except Wanted:
-        return

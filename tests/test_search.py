@@ -1,0 +1,134 @@
+"""A search ends, with a solution, a proof, or the limit that it met; the rest of the mirror does not wait for it."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from mirror_tasks.config import RequestedRequirement, Root
+from mirror_tasks.search import Limits
+from mirror_tasks.selection import Rules
+from mirror_tasks.solver import Conflict, Solution, Solver
+from tests import worlds
+from tests.fake_index import FakeIndex
+from tests.making import wheel
+from tests.mirroring import DODO, IMPATIENT, mirror_folder, packages
+from tests.test_completion import complete
+
+HERE = {"one": {"python": "3.12.1", "platform": "linux-x86_64"}}
+
+
+def seeded(projects: int, releases: int, seed: int) -> dict[str, Any]:
+    """An index of projects whose releases each require three others, within random ranges."""
+    chance = random.Random(seed)
+    names = [f"p{number}" for number in range(projects)]
+
+    def requires(name: str) -> list[str]:
+        others = chance.sample([one for one in names if one != name], 3)
+        lows = [chance.randint(1, releases) for _ in others]
+        return [f"{other}>={low},<={chance.randint(low, releases)}" for other, low in zip(others, lows, strict=True)]
+
+    return {name: {str(v): {"requires": requires(name)} for v in range(1, releases + 1)} for name in names}
+
+
+def solver(index: dict[str, Any], folder: Path, limits: Limits) -> Solver:
+    one = worlds.world({"environments": HERE, "requirements": ["p0"], "index": index}, folder)
+    return Solver(one.config.environments[0], Known(one), Rules(), limits)
+
+
+class Known:
+    """The universe of a world in which everything is known."""
+
+    def __init__(self, one: worlds.World) -> None:
+        self._one = one
+        self._projects: dict[str, Any] = {}
+
+    def project(self, name: str) -> Any:
+        if name not in self._projects:
+            self._projects[name] = self._one.project(name)
+        return self._projects[name]
+
+    def metadata(self, name: str, file: Any) -> Any:
+        return self._one.metadata(file.filename, name)
+
+
+ROOT = Root(
+    name="p0", key_path="", requirements=(RequestedRequirement(requirement=Requirement("p0"), where="mirror.yaml"),)
+)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 5])
+def test_what_a_long_search_finds_holds_together(seed: int, tmp_path: Path) -> None:
+    index = seeded(10, 40, seed)
+    found = solver(index, tmp_path, Limits()).solve(ROOT)
+    assert isinstance(found, Solution)
+    for name, (version, _) in found.pins.items():
+        for line in index[name][version]["requires"]:
+            required = Requirement(line)
+            assert required.specifier.contains(found.pins[required.name][0])
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(rounds=30), "30 rounds"),
+        (Limits(cells=30), "30 words of memory"),
+        (Limits(seconds=0), "0 seconds"),
+    ],
+)
+def test_a_search_that_takes_more_than_it_may_says_which_limit_it_met(
+    limits: Limits, said: str, tmp_path: Path
+) -> None:
+    found = solver(seeded(10, 40, 1), tmp_path, limits).solve(ROOT)
+    assert isinstance(found, Conflict)
+    assert said in found.limit
+    assert said in found.lines[0]
+    assert re.search(r"at best \d+ projects", found.lines[-1])
+
+
+def test_the_same_world_has_the_same_solution_whatever_was_solved_before(tmp_path: Path) -> None:
+    index = seeded(10, 40, 4)
+    first = solver(index, tmp_path, Limits())
+    expected = first.solve(ROOT)
+    assert isinstance(expected, Solution)
+    other = solver(index, tmp_path, Limits())
+    for name in ("p5", "p3"):
+        other.solve(
+            Root(name=name, key_path="", requirements=(RequestedRequirement(requirement=Requirement(name), where=""),))
+        )
+    assert other.solve(ROOT) == expected
+    _, completion = complete(worlds.world({"environments": HERE, "requirements": ["p0"], "index": index}, tmp_path))
+    assert not completion.unsolved
+
+
+def world_of(index: dict[str, Any]) -> dict[str, list[tuple[str, bytes]]]:
+    return {
+        name: [wheel(name, version, requires=release.get("requires", ())) for version, release in releases.items()]
+        for name, releases in index.items()
+    }
+
+
+def test_a_circle_of_ranges_is_solved_and_what_is_beside_it_is_mirrored(tmp_path: Path) -> None:
+    described = worlds.read("solver", "ranges_in_a_circle")
+    with FakeIndex(world_of(described["index"])) as index:
+        project = mirror_folder(tmp_path, index, environments=HERE, requirements=["good", "p1"])
+        project.mirrored()
+    there = packages(project.output)
+    assert there["good"] == ["good-1-py3-none-any.whl"]
+    assert "p1-1-py3-none-any.whl" in there["p1"]
+
+
+def test_a_search_without_end_keeps_nothing_else_out_of_the_mirror(tmp_path: Path) -> None:
+    dodo = "from mirror_tasks import search, solver\n\nsolver.LIMITS = search.Limits(rounds=20)\n" + IMPATIENT + DODO
+    with FakeIndex(world_of({"good": {"1": {}}, **seeded(6, 12, 3)})) as index:
+        project = mirror_folder(tmp_path, index, dodo, environments=HERE, requirements=["good", "p0"])
+        done = project.doit("mirror")
+    assert done.returncode not in (0, 130)
+    assert packages(project.output)["good"] == ["good-1-py3-none-any.whl"]
+    assert "limit of 20 rounds" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
