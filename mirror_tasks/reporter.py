@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, ClassVar, TextIO
 
@@ -24,6 +24,7 @@ class Reporter:
     Tasks of a mirror carry ``meta={"mirror": kind}``.
 
     :cvar tally: what the display shows.
+    :cvar beginnings: called with all tasks and the names of those that are selected, before anything is done.
     :cvar is_running: there is one, which tells at the end what is in ``problems``.
     """
 
@@ -31,6 +32,7 @@ class Reporter:
     tally = Tally()
     is_running = False
     problems: ClassVar[list[str]] = []
+    beginnings: ClassVar[list[Callable[[Mapping[str, Any], list[str]], None]]] = []
 
     def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
         self._display = Display(outstream, self.tally)
@@ -43,6 +45,8 @@ class Reporter:
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task and the first thread: from here on Ctrl-C and SIGTERM end the run, its state kept."""
+        for begin in self.beginnings:
+            begin(tasks, selected_tasks)
         if any(_fetches(tasks.get(name)) for name in selected_tasks):
             for processes in (RECEIVING, READING):
                 processes.start()

@@ -104,7 +104,7 @@ GARBAGE: dict[str, Callable[[Path], None]] = {
     "unreadable": _unreadable,
     "forbidden": _forbidden,
 }
-KINDS = ("doit.db", "hashes.jsonl", "plan.json", "solutions.json", "projects", "metadata", "releases")
+KINDS = ("doit.db", "run.lock", "hashes.jsonl", "plan.json", "solutions.json", "projects", "metadata", "releases")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,8 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
     asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(_urls(loaded))
     # Only now: pip takes as long to answer as all of this takes to be imported.
     from mirror_tasks.reporter import Reporter
-    from mirror_tasks.tasks import graph, verb_tasks
+    from mirror_tasks.tasks import verb_tasks
+    from mirror_tasks.tasks.together import TOGETHER
 
     if asked:
         import requests.utils  # noqa: F401 - here it is imported once, and not by each process that begins to receive
@@ -53,9 +54,9 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
         found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
         return found
-    mirror = graph.MirrorTasks(loaded, dash)
+    mirror = TOGETHER.add(sys._getframe(1).f_code.co_filename, loaded, dash)  # noqa: SLF001 - no other way to know who asks
     found.update({f"task_{name}": made for name, made in mirror.creators().items()})
-    found["DOIT_CONFIG"] = mirror.doit_config()
+    found["DOIT_CONFIG"] = TOGETHER.doit_config()
     return found
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from doit.exceptions import InvalidTask
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
@@ -33,11 +34,13 @@ from mirror_tasks.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.processes import look_for_garbage_rarely
 from mirror_tasks.progress import readable
 from mirror_tasks.reporter import Reporter
+from mirror_tasks.run_lock import RunLock, lock_of_output
 from mirror_tasks.selection import Rules
 from mirror_tasks.tasks import verb_tasks
-from mirror_tasks.tasks.database import Codec, have_database
 from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
 from mirror_tasks.upstream import Upstream
+
+_LOOK_ONLY = ("serve", "prove", "explain")
 
 
 class MirrorTasks:
@@ -54,26 +57,43 @@ class MirrorTasks:
         self.closure = Closure(config.environments, config.roots, rules(config))
         self._plan: Plan | None = None
         self._made: set[str] = set()
+        locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
+        self._lock = RunLock(locks, config.path, self._note)
+        self.is_one_of_several = False
         self._running = False
         self._mirroring = False
         self._said = False
 
-    def doit_config(self) -> dict[str, Any]:
-        """Return the settings that doit runs these tasks with; in a file of somebody else's the database stays theirs."""
-        settings: dict[str, Any] = {
-            "default_tasks": [self.name("mirror")],
-            "reporter": Reporter,
-            "num_process": self.config.workers,
-            "par_type": "thread",
-            "continue": True,
-            "verbosity": 2,
-        }
-        if not self.dash:
-            # A database that a kill can't leave half-written. Its folder has to exist before doit opens it.
-            path = self.config.state / "doit.db"
-            have_database(path)
-            settings |= {"dep_file": str(path), "backend": "sqlite3", "codec_cls": Codec}
-        return settings
+    def begin(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
+        """Called before the first task of a run, and before there are other processes: only one run may use the folders.
+
+        :raises doit.exceptions.InvalidTask: another one does; its message says which.
+        """
+        if self._is_reached(tasks, selected):
+            try:
+                self._lock.take()
+            except MirrorError as error:
+                raise InvalidTask(str(error)) from None
+
+    def _is_reached(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> bool:
+        """Say if a task of this mirror will run that changes something."""
+        own, todo, seen = set(self.creators()) - {self.name(kind) for kind in _LOOK_ONLY}, list(selected), set[str]()
+        while todo:
+            name = todo.pop()
+            if name.partition(":")[0] in own:
+                return True
+            task = None if name in seen else tasks.get(name)
+            seen.add(name)
+            todo += [*task.task_dep, *task.setup_tasks] if task else []
+        return False
+
+    def _note(self, text: str) -> None:
+        self.tally.note(self._of_which(text))
+
+    def _of_which(self, text: str) -> str:
+        """Return a line for the user; of which mirror it is, where there are several, or may be."""
+        label = self.dash.removesuffix("-") or (self.config.path.name if self.is_one_of_several else "")
+        return f"{label}: {text}" if label else text
 
     def name(self, kind: str, of: str | None = None) -> str:
         """Return the name of a task."""
@@ -142,6 +162,7 @@ class MirrorTasks:
         yield self._task(self.name("_begin"), self._set_running, kind="group")
 
     def _set_running(self) -> None:
+        self._lock.take()  # a reporter of somebody else's did not call `begin`
         self._running = True
         look_for_garbage_rarely()
 
@@ -270,6 +291,10 @@ class MirrorTasks:
         yield self._group("_plan", [work.name])
 
     def _write_plan(self) -> None:
+        if not self._running:
+            raise ResolutionError(
+                "resolving", str(self.config.path), "the run could not begin", "See what failed before."
+            )
         plan = make_plan(self.closure, self.completion)
         self.actions.records.keep_solutions(self.completion.solutions)
         before = self.actions.published_plan() or self._last_plan
@@ -280,13 +305,12 @@ class MirrorTasks:
         self._plan = plan
         for gap in plan.gaps:
             if gap.undecided:
-                self.tally.incomplete.append(
-                    f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
-                )
+                text = f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
+                self.tally.incomplete.append(self._of_which(text))
         for one in plan.unsolved:
-            self.tally.note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
+            self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
         size = readable(plan.size)
-        self.tally.note(
+        self._note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
         )
 
@@ -372,7 +396,7 @@ class MirrorTasks:
             missing = [file for file in self._due if not self.actions.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
             size = readable(sum(file.size or 0 for file in self._due))
-            self.tally.note(f"to download: {len(self._due)} files, {size}")
+            self._note(f"to download: {len(self._due)} files, {size}")
             self._said = True
 
     def _download_tasks(self) -> Iterator[Task]:
@@ -476,13 +500,13 @@ class MirrorTasks:
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
         self.actions.write_manifest(self.plan)
-        self.tally.note(self._outcome(self.plan))
+        self._note(self._outcome(self.plan))
         self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
 
     def _say_what_was_left_out(self, plan: Plan) -> None:
         if line := verbs.newer_left_out(plan):
-            self.tally.note(line)
+            self._note(line)
 
     def _outcome(self, plan: Plan) -> str:
         what = f"{self.config.output.name}: {len(plan.by_project)} projects, {len(plan.files)} files"

@@ -1,0 +1,66 @@
+"""All mirrors of one ``dodo.py``: what doit is told of them together, since a later ``DOIT_CONFIG`` replaces an earlier one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import InvalidDodoFile
+
+from mirror_tasks.config import Config
+from mirror_tasks.reporter import Reporter
+from mirror_tasks.tasks.database import Codec, have_database
+from mirror_tasks.tasks.graph import MirrorTasks
+
+DATABASE = ".doit-mirrors.db"  # where all mirrors have a prefix, and none has a folder that is the file's own
+
+
+class Together:
+    """The mirrors of one ``dodo.py``, in the order in which it asks for them."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._mirrors: dict[str, MirrorTasks] = {}
+
+    def add(self, file: str, config: Config, dash: str) -> MirrorTasks:
+        """Return the tasks of another mirror.
+
+        :param file: the ``dodo.py`` that asks; another one begins anew.
+        :raises doit.exceptions.InvalidDodoFile: another mirror has the same prefix, or none as well.
+        """
+        if file != self._file:
+            self._file = file
+            self._mirrors.clear()
+        other = self._mirrors.get(dash)
+        if other is not None and other.config.path != config.path:
+            raise InvalidDodoFile(
+                f"making the tasks of {config.path}: expected a prefix of its own, found that of {other.config.path}. "
+                'Give one of them another, as in pipeline("lab/mirror.yaml", prefix="lab").'
+            )
+        self._mirrors[dash] = made = MirrorTasks(config, dash)
+        for mirror in self._mirrors.values():
+            mirror.is_one_of_several = len(self._mirrors) > 1
+        Reporter.beginnings = [mirror.begin for mirror in self._mirrors.values()]
+        return made
+
+    def doit_config(self) -> dict[str, Any]:
+        """Return the settings that doit runs all of them with: a plain ``doit`` makes every mirror."""
+        mirrors = list(self._mirrors.values())
+        first = next((mirror for mirror in mirrors if not mirror.dash), None)
+        # A database that a kill can't leave half-written. Its folder has to exist before doit opens it.
+        database = first.config.state / "doit.db" if first else Path(DATABASE).resolve()
+        have_database(database)
+        return {
+            "default_tasks": [mirror.name("mirror") for mirror in mirrors],
+            "reporter": Reporter,
+            "num_process": max(mirror.config.workers for mirror in mirrors),
+            "par_type": "thread",
+            "continue": True,
+            "verbosity": 2,
+            "backend": "sqlite3",
+            "dep_file": str(database),
+            "codec_cls": Codec,
+        }
+
+
+TOGETHER = Together()
