@@ -104,7 +104,7 @@ GARBAGE: dict[str, Callable[[Path], None]] = {
     "unreadable": _unreadable,
     "forbidden": _forbidden,
 }
-KINDS = ("doit.db", "run.lock", "hashes.jsonl", "plan.json", "solutions.json", "projects", "metadata", "releases")
+KINDS = ("doit.db", "run.lock", "hashes.jsonl", "plan.json", "published.json", "solutions.json", "projects", "metadata", "releases")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def mended(mirrored: MirrorFolder, folder: Path, index: FakeIndex, kinds: dict[s
         for path in files_of(project.state, kind):
             GARBAGE[garbage](path)
     index.requests.clear()
-    for verb in (("list",), ("mirror",), ("explain", "app"), ("mirror",)):
+    for verb in (("list",), ("mirror",)):
         launcher().start(folder, *verb)
         done = launcher().wait()
         text = done.stdout + done.stderr
