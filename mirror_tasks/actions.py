@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
@@ -21,8 +22,17 @@ from mirror_tasks.ahead import Ahead
 from mirror_tasks.build_hooks import ask_backend, is_known
 from mirror_tasks.closure import Unusable
 from mirror_tasks.config import Config
-from mirror_tasks.errors import IntegrityError, MetadataError, PageError, ResolutionError
-from mirror_tasks.fetching import Wheel, fetch, fetch_page, fetch_wheel, read_remote_wheel, read_sdist, read_wheel
+from mirror_tasks.errors import IntegrityError, MetadataError, PageError, ResolutionError, UpstreamError
+from mirror_tasks.fetching import (
+    Wheel,
+    fetch,
+    fetch_page,
+    fetch_wheel,
+    read_remote_wheel,
+    read_sdist,
+    read_sidecar,
+    read_wheel,
+)
 from mirror_tasks.files import (
     Ledger,
     fields_of,
@@ -72,6 +82,7 @@ class Actions:
         self._locks: dict[str, threading.Lock] = {}
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
         self._demanding = {base_of(index.url) for index in config.indexes or () if index.hashes_required}
+        self._without_sidecars: set[str] = set()
         self._said: dict[Path, str] = {}  # the hash of the METADATA of wheels that were read in this run, by path
         self._site: tuple[Plan, Site] | None = None
 
@@ -155,8 +166,8 @@ class Actions:
         return record.metadata
 
     def _read_record(self, project: str, file: File, *, whole: bool) -> MetadataRecord:
-        if is_wheel(file.filename) and file.core_metadata is not None:
-            return _record_of(file, self._read_remote(file))  # from the sidecar: nobody has to wait for the wheel
+        if is_wheel(file.filename) and file.core_metadata is not None and (read := self._read_sidecar(file)):
+            return _record_of(file, read)  # nobody has to wait for the wheel
         with self._alone_with(file.filename):
             there = self._local(project, file)
             if is_wheel(file.filename):
@@ -169,6 +180,25 @@ class Actions:
         if whole:
             return self._fetch_wheel(file, self.records.held_path(file.filename))
         return self._read_remote(file)
+
+    def _read_sidecar(self, file: File) -> Wheel | None:
+        """Return what an announced sidecar says; None where it is not what was announced: the wheel itself decides then."""
+        try:
+            read = RECEIVING.call(read_sidecar, self._upstream.way, file)
+        except (UpstreamError, IntegrityError) as error:
+            problem = error.problem
+        else:
+            if isinstance(read.metadata, CoreMetadata):
+                return read
+            problem = read.metadata.reason
+        host = urlsplit(file.url).netloc
+        if host not in self._without_sidecars:  # where one is missing many are: one line for all
+            self._without_sidecars.add(host)
+            self.tally.note(
+                f"core metadata that the index announces at {host} is not there as announced, so it is read from the "
+                f"wheels themselves; the first: {file.filename}.metadata: {problem}"
+            )
+        return None
 
     def _read_remote(self, file: File) -> Wheel:
         keep = self.records.held_path(file.filename)
@@ -310,12 +340,13 @@ class Actions:
             self._fetch(file.project, upstream_file(file), there)
         record = self.records.metadata(file.filename, file.sha256) if is_wheel(file.filename) else None
         said = self._metadata_beside(file, record, there) if is_wheel(file.filename) else None
+        self._check_plan(file, record, said, there)
         with self._computing:
             have_folder(path.parent)
             if there != path and _stands(path):
                 withdraw(self.config.output)
             if is_wheel(file.filename):
-                self._publish_metadata(file, record, said, there, path)
+                self._publish_metadata(said, there, path)
             if there != path:
                 move(there, path)
             self.ledger.seal(path, file.sha256)
@@ -380,14 +411,28 @@ class Actions:
             self.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
         return read.metadata_sha256
 
-    def _publish_metadata(
-        self, file: PlannedFile, record: MetadataRecord | None, said: str | None, there: Path, path: Path
-    ) -> None:
+    def _check_plan(self, file: PlannedFile, record: MetadataRecord | None, said: str | None, there: Path) -> None:
+        """Look if the plan was made from what the wheel at ``there`` says; if not, the next plan will be.
+
+        :param record: what the plan was made from.
+        :param said: the hash of what the wheel says.
+        :raises IntegrityError: it was not.
+        """
+        if said is None or record is None or record.metadata_sha256 in (None, said):
+            return
+        self.records.keep_metadata(file.filename, _record_of(upstream_file(file), self._read_local(there)))
+        raise IntegrityError(
+            "publishing",
+            file.filename,
+            "expected the core metadata that the index served for it, found other metadata in the wheel",
+            "The plan was made from wrong metadata: run again, and it will be made from what the wheel says.",
+        )
+
+    def _publish_metadata(self, said: str | None, there: Path, path: Path) -> None:
         """Bring ``<filename>.metadata`` to its place.
 
         A wheel whose METADATA breaks a rule is published without: its clients read it themselves.
 
-        :param record: what the plan was made from.
         :param said: the hash of what the wheel says.
         :param there: where the wheel is; ``path`` is its place.
         """
@@ -396,13 +441,6 @@ class Actions:
                 withdraw(self.config.output)
                 beside(path).unlink()
             return
-        if record and record.metadata_sha256 and record.metadata_sha256 != said:
-            raise IntegrityError(
-                "publishing",
-                file.filename,
-                "expected the core metadata that the index served for it, found other metadata in the wheel",
-                f"The plan was made from wrong metadata; delete {self.records.metadata_path(file.filename)} and run again.",
-            )
         if there != path:
             if _stands(beside(path)):
                 withdraw(self.config.output)

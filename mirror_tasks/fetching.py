@@ -82,18 +82,24 @@ def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progre
     return read_wheel(path, output)
 
 
+def read_sidecar(way: Way, file: File) -> Wheel:
+    """Return what the core metadata says that the index announces beside a wheel.
+
+    :raises UpstreamError: it can't be had.
+    :raises IntegrityError: it is not what the index announced.
+    """
+    upstream, sha256 = _upstream(way), (file.core_metadata or {}).get("sha256")
+    return _wheel(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
+
+
 def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
-    """Return what a wheel says, having fetched little more than that: an announced sidecar, else its end, by ranges.
+    """Return what a wheel says, having fetched little more than its end, by ranges.
 
     :param keep: where the wheel is kept if the server gives no ranges, so that all of it had to be fetched.
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    upstream = _upstream(way)
-    if file.core_metadata is not None:
-        sha256 = file.core_metadata.get("sha256")
-        return _wheel(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
-    with upstream.wheel(file, keep) as archive:
+    with _upstream(way).wheel(file, keep) as archive:
         return _wheel(lambda: wheel_metadata(archive, file.filename), file.filename)
 
 

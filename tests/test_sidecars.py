@@ -1,0 +1,98 @@
+"""Core metadata that an index announces beside its wheels and does not have so: the wheel itself says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_index import FakeIndex
+from tests.making import core_metadata, wheel
+from tests.mirroring import MirrorFolder, assert_valid, mirror_folder, packages
+
+FOO, BAR, GOOD = wheel("foo", "1.0", requires=["bar"]), wheel("bar", "1.0"), wheel("good", "1.0")
+SIDECAR = f"/files/foo/{FOO[0]}.metadata"
+TRUE = core_metadata("foo", "1.0", requires=["bar"])
+FALSE = core_metadata("foo", "1.0", requires=["good"])
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex({"foo": [FOO], "bar": [BAR], "good": [GOOD]}) as index:
+        yield index
+
+
+def published_hash(project: MirrorFolder) -> str:
+    page = json.loads((project.output / "simple" / "foo" / "index.v1_json").read_bytes())
+    found = page["files"][0]["core-metadata"]["sha256"]
+    assert isinstance(found, str)
+    return found
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "options", "said"),
+    [
+        ("status", {"status": 404}, "status 404"),
+        ("status", {"status": 403}, "status 403"),
+        ("status", {"status": 410}, "status 410"),
+        ("status", {"status": 500}, "status 500"),
+        ("corrupt", {}, "expected sha256"),
+        ("body", {"body": b"<html>Sign in</html>"}, "expected sha256"),
+    ],
+)
+def test_the_wheel_says_what_an_announced_sidecar_does_not(
+    fault: str, options: dict[str, Any], said: str, ranges: bool, index: FakeIndex, tmp_path: Path
+) -> None:
+    index.ranges = ranges
+    index.fault(SIDECAR, fault, **options)
+    project = mirror_folder(tmp_path, index, requirements=["foo", "good"])
+    done = project.mirrored()
+    assert packages(project.output) == {"bar": [BAR[0]], "foo": [FOO[0]], "good": [GOOD[0]]}
+    (note,) = (line for line in done.stdout.splitlines() if "not there as announced" in line)
+    assert f"{FOO[0]}.metadata" in note
+    assert said in note
+    assert published_hash(project) == hashlib.sha256(TRUE).hexdigest()
+    assert_valid(project.output)
+    assert "not there as announced" not in project.mirrored().stdout
+
+
+def test_a_sidecar_without_a_hash_that_is_a_login_page_is_none(index: FakeIndex, tmp_path: Path) -> None:
+    entry = {
+        "filename": "foo-2.0-py3-none-any.whl",
+        "url": index.file_url("foo", "foo-2.0-py3-none-any.whl"),
+        "hashes": {"sha256": hashlib.sha256(wheel("foo", "2.0")[1]).hexdigest()},
+        "core-metadata": True,
+    }
+    index.add("foo", *wheel("foo", "2.0"))
+    del index.projects["foo"]["foo-2.0-py3-none-any.whl"]
+    index.extra_entries["foo"] = [entry]
+    index.fault("/files/foo/foo-2.0-py3-none-any.whl.metadata", "body", body=b"<html>Sign in</html>")
+    index.fault("/files/foo/foo-2.0-py3-none-any.whl", "body", body=wheel("foo", "2.0")[1])
+    project = mirror_folder(tmp_path, index, requirements=["foo"])
+    assert "not there as announced" in project.mirrored().stdout
+    assert packages(project.output) == {"foo": ["foo-2.0-py3-none-any.whl"]}
+
+
+def test_many_that_are_missing_are_one_line(index: FakeIndex, tmp_path: Path) -> None:
+    index.fault("*.metadata", "status", status=404)
+    done = mirror_folder(tmp_path, index, requirements=["foo", "good"]).mirrored()
+    assert done.stdout.count("not there as announced") == 1
+
+
+def test_a_sidecar_as_announced_that_is_not_the_wheels_fails_one_run_and_then_the_wheel_counts(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    index.add("foo", *FOO, sidecar=FALSE)
+    project = mirror_folder(tmp_path, index, requirements=["foo"])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "found other metadata in the wheel" in " ".join((done.stdout + done.stderr).split())
+    assert "foo" not in packages(project.output)
+    project.mirrored()
+    assert packages(project.output)["bar"] == [BAR[0]]
+    assert published_hash(project) == hashlib.sha256(TRUE).hexdigest()
