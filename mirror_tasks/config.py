@@ -20,12 +20,12 @@ from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.requirement_files import (
     RequestedRequirement,
     expand,
-    logical_lines,
     parse_requirement,
     read_requirements,
     read_text,
     relative,
 )
+from mirror_tasks.wishes import MOST_BYTES, read_review, review_path
 
 __all__ = ["INDEX_KEYS", "KEYS", "REQUIREMENT_KEYS", "Config", "Index", "RequestedRequirement", "Root", "load"]
 
@@ -84,6 +84,7 @@ class Root:
     :param name: as the user wrote it: ``requests>=2.24.0``, or ``requirements.txt``.
     :param key_path: its place in ``mirror.yaml``, such as ``requirements[0]``.
     :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
+    :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Root:
     requirements: tuple[RequestedRequirement, ...]
     constraints: tuple[Requirement, ...] = ()
     versions: str | int = "latest"
+    wished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class Config:
     :param workers: tasks at once, 1 to 64.
     :param refresh: seconds that a project page is trusted without asking again.
     :param inputs: every file that was read.
+    :param wanted: the lists of what clients asked for in vain, as the server wrote them.
     """
 
     path: Path
@@ -124,6 +127,7 @@ class Config:
     workers: int
     refresh: float
     inputs: tuple[Path, ...]
+    wanted: tuple[Path, ...]
 
 
 def load(path: Path) -> Config:
@@ -220,6 +224,7 @@ class _Reader:
         self.block = block
         self.faults = faults
         self.inputs = [path]
+        self.wanted: list[Path] = []
         self.roots: dict[object, Root] = {}
         block.only(KEYS)
 
@@ -259,6 +264,7 @@ class _Reader:
             workers=self.block.integer("workers", 16, 1, 64),
             refresh=self._refresh(),
             inputs=tuple(dict.fromkeys(self.inputs)),
+            wanted=tuple(dict.fromkeys(self.wanted)),
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")
@@ -403,21 +409,24 @@ class _Reader:
         self._keep(path, root)
 
     def _wanted(self, text: str, key_path: str, versions: str | int) -> None:
+        """Take what was accepted of a list; the list itself is read by ``doit wanted`` alone."""
         path = self._path(text)
-        try:
-            lines = list(logical_lines(read_text(path, _LARGEST)))
-        except ValueError as error:
-            self._fault(f"{key_path}.wanted", str(error))
+        self.wanted.append(path)
+        reviewed = review_path(path)
+        if not reviewed.exists():
+            if not path.exists():
+                self._fault(f"{key_path}.wanted", f"no such file: {path}")
             return
-        self.inputs.append(path)
-        for number, line in lines:
-            where = f"{relative(path, self.folder)}:{number}"
-            try:
-                requested = RequestedRequirement(requirement=parse_requirement(line), where=where)
-            except ValueError as error:
-                self._fault(where, str(error))
-                continue
-            root = Root(name=line, key_path=key_path, requirements=(requested,), versions=versions)
+        where = relative(reviewed, self.folder)
+        self.inputs.append(reviewed)
+        try:
+            accepted = sorted(read_review(read_text(reviewed, MOST_BYTES)).accepted)
+        except ValueError as error:
+            self._fault(f"{key_path}.wanted", f"{where}: {error}")
+            return
+        for name in accepted:
+            requested = RequestedRequirement(requirement=parse_requirement(name), where=where)
+            root = Root(name=name, key_path=key_path, requirements=(requested,), versions=versions, wished=True)
             self.roots.setdefault(requested.requirement, root)  # clients ask for what is listed, too: no fault
 
     def _versions(self, block: Block, default: str | int) -> str | int:

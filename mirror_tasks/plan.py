@@ -6,7 +6,7 @@ It is made of a whole closure, and it is the only thing that the steps after it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
@@ -111,6 +111,7 @@ class Plan:
     unsolved: tuple[Unsolved, ...] = ()
     statuses: Mapping[str, tuple[str, str]] | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    unmet_wishes: tuple[Unsolved, ...] = ()
 
     @cached_property
     def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
@@ -192,6 +193,7 @@ class Plan:
             "unsolved": list(self.unsolved),
             "statuses": dict(self.statuses or {}),
             "passed_over": list(self.passed_over),
+            "unmet_wishes": list(self.unmet_wishes),
         }
         return sealed(content)
 
@@ -211,7 +213,8 @@ class Plan:
             gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
             unknown_extras=tuple(data["unknown_extras"]),
             completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
-            unsolved=tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data["unsolved"]),
+            unsolved=_unsolved(data["unsolved"]),
+            unmet_wishes=_unsolved(data.get("unmet_wishes", ())),
             statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
             passed_over=tuple(
                 PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data.get("passed_over", ())
@@ -219,12 +222,20 @@ class Plan:
         )
 
 
+def _unsolved(data: Iterable[Mapping[str, Any]]) -> tuple[Unsolved, ...]:
+    return tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data)
+
+
 def _release(data: Mapping[str, Any]) -> PlannedRelease:
     return PlannedRelease(**{**data, "required": tuple(Required(**one) for one in data["required"])})
 
 
-def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:
-    """Turn a whole closure, and what completed it, into the plan."""
+def make_plan(closure: Closure, completion: Completion | None = None, wished: Collection[str] = ()) -> Plan:
+    """Turn a whole closure, and what completed it, into the plan.
+
+    :param wished: the names of the roots that clients asked for: that one has no solution leaves the plan complete.
+    """
+    unsolved = sorted(completion.unsolved, key=attrgetter("root", "environment", "lines")) if completion else []
     required = _required(closure)
     by_release: dict[tuple[NormalizedName, Version], dict[str, Chosen]] = defaultdict(dict)
     for (name, version, environment), chosen in closure.chosen.items():
@@ -243,9 +254,8 @@ def make_plan(closure: Closure, completion: Completion | None = None) -> Plan:
         completed=tuple(sorted(completion.completed, key=attrgetter("root", "environment", "reason")))
         if completion
         else (),
-        unsolved=tuple(sorted(completion.unsolved, key=attrgetter("root", "environment", "lines")))
-        if completion
-        else (),
+        unsolved=tuple(one for one in unsolved if one.root not in wished),
+        unmet_wishes=tuple(one for one in unsolved if one.root in wished),
         statuses=_statuses(closure, {name for name, _ in by_release}),
         passed_over=_passed_over(closure),
     )

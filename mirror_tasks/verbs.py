@@ -178,7 +178,10 @@ def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
     judges = [proof.by_solver(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]
-    verdicts = [verdict for judge in judges for verdict in judge]
+    plan = actions.published_plan()
+    unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
+    found = (verdict for judge in judges for verdict in judge)
+    verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
     write_if_changed(proof_path(config), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)
     check(verdicts, config.output)

@@ -95,7 +95,9 @@ prefer-binary: true
 workers: 4
 refresh: 12h
 """
-    one = config(tmp_path, text, requirements_txt="flask\n-c c.txt", c_txt="flask<3", wanted_txt="rich\nblack")
+    one = config(
+        tmp_path, text, requirements_txt="flask\n-c c.txt", c_txt="flask<3", wanted_reviewed_txt="rich\nblack\n"
+    )
     assert one.output == tmp_path / "out" / "here"
     assert one.indexes == (Index("https://index.example.com/simple/"), Index("file:///srv/simple/"))
     assert [environment.name for environment in one.environments] == ["server", "laptop"]
@@ -105,14 +107,15 @@ refresh: 12h
         'pywin32; sys_platform == "win32"',
         "numpy>=1.24",
         "requirements.txt",
-        "rich",
         "black",
+        "rich",
     ]
     assert [root.versions for root in one.roots] == [3, 3, 3, "all", 2, 3, 3]
     assert [str(constraint) for constraint in one.roots[4].constraints] == ["flask<3"]
     assert (one.versions, one.wheels, one.sdists, one.workers, one.refresh) == (3, "best", "fallback", 4, 43200)
     assert (one.build_requirements, one.prereleases, one.prefer_binary) == (False, True, True)
-    assert [path.name for path in one.inputs] == ["mirror.yaml", "requirements.txt", "c.txt", "wanted.txt"]
+    assert [path.name for path in one.inputs] == ["mirror.yaml", "requirements.txt", "c.txt", "wanted.reviewed.txt"]
+    assert one.wanted == (tmp_path / "wanted.txt",)
 
 
 def test_another_file_has_its_own_state_and_output_beside_it(tmp_path: Path) -> None:
@@ -643,26 +646,32 @@ def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
     assert faults(tmp_path, text, r_txt="a") == ["requirements[1]: './r.txt' is listed already, in requirements[0]"]
 
 
-def test_what_clients_wanted_becomes_one_root_a_line(tmp_path: Path) -> None:
-    wanted = "# written by server.py\nrequests  # asked 3 times\nnumpy==1.26.4 # asked once\n\nflask  # asked 2 times\n"
-    one = config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [Flask, {{wanted: wanted.txt}}]", wanted_txt=wanted)
-    assert [(root.name, root.key_path) for root in one.roots] == [
-        ("Flask", "requirements[0]"),
-        ("requests", "requirements[1]"),
-        ("numpy==1.26.4", "requirements[1]"),
+REVIEWED = "# by doit wanted\nrequests\nnumpy==1.26.4  # for the lab\n\nflask\n# dropped: pip\n"
+
+
+def test_what_clients_wanted_and_was_accepted_becomes_one_root_a_line(tmp_path: Path) -> None:
+    text = f"{ENVIRONMENTS}\nrequirements: [Flask, {{wanted: wanted.txt}}]"
+    one = config(tmp_path, text, wanted_txt="rich  # asked for 3 times\n", wanted_reviewed_txt=REVIEWED)
+    assert [(root.name, root.key_path, root.wished) for root in one.roots] == [
+        ("Flask", "requirements[0]", False),
+        ("numpy==1.26.4", "requirements[1]", True),
+        ("requests", "requirements[1]", True),
     ]
-    assert one.roots[1].requirements[0].where == "wanted.txt:2"
+    assert one.roots[1].requirements[0].where == "wanted.reviewed.txt"
 
 
-def test_an_empty_list_of_what_was_wanted_is_no_fault(tmp_path: Path) -> None:
-    one = config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [flask, {{wanted: wanted.txt}}]", wanted_txt="")
-    assert len(one.roots) == 1
+def test_what_clients_wanted_is_no_requirement_before_it_is_accepted(tmp_path: Path) -> None:
+    text = f"{ENVIRONMENTS}\nrequirements: [flask, {{wanted: wanted.txt}}]"
+    for wanted in ("", "rich  # asked for 3 times\n", "../../etc/passwd\n\x9b\n-r other.txt\n"):
+        one = config(tmp_path, text, wanted_txt=wanted)
+        assert [root.name for root in one.roots] == ["flask"]
 
 
-def test_a_wanted_line_that_is_no_requirement_is_refused_with_its_number(tmp_path: Path) -> None:
+def test_a_line_of_the_review_that_is_no_requirement_is_refused_with_its_number(tmp_path: Path) -> None:
     text = f"{ENVIRONMENTS}\nrequirements: [{{wanted: wanted.txt}}, {{wanted: missing.txt}}]"
-    said = faults(tmp_path, text, wanted_txt="ok\n../../etc/passwd # asked 1 times\n-r other.txt\n")
-    assert [line.split(": ")[0] for line in said] == ["wanted.txt:2", "wanted.txt:3", "requirements[1].wanted"]
+    said = faults(tmp_path, text, wanted_reviewed_txt="ok\n../../etc/passwd\n")
+    assert said[0].startswith("requirements[0].wanted: wanted.reviewed.txt: 2: expected a requirement")
+    assert said[1].startswith("requirements[1].wanted: no such file")
 
 
 def test_the_same_file_gives_the_same_configuration_in_every_process(tmp_path: Path) -> None:

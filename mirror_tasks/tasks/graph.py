@@ -113,6 +113,7 @@ class MirrorTasks:
             "serve": lambda name: verb_tasks.serve(name, self.config.output),
             "prune": lambda name: verb_tasks.prune(name, self.actions),
             "prove": lambda name: verb_tasks.prove(name, self.actions),
+            "wanted": lambda name: verb_tasks.wanted(name, self.actions, rules(self.config)),
             "explain": lambda name: verb_tasks.explain(name, self.actions, rules(self.config)),
         }
         delayed = {
@@ -295,7 +296,7 @@ class MirrorTasks:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
-        plan = make_plan(self.closure, self.completion)
+        plan = make_plan(self.closure, self.completion, {root.name for root in self.config.roots if root.wished})
         self.actions.records.keep_solutions(self.completion.solutions)
         before = self.actions.published_plan() or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
@@ -309,6 +310,9 @@ class MirrorTasks:
                 self.tally.incomplete.append(self._of_which(text))
         for one in plan.unsolved:
             self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
+        for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
+            where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
+            self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
         size = readable(plan.size)
         self._note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"

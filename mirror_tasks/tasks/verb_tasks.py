@@ -11,7 +11,7 @@ from typing import Any
 
 from doit.task import Task
 
-from mirror_tasks import verbs
+from mirror_tasks import reviewing, verbs
 from mirror_tasks.actions import Actions
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.plan import Plan
@@ -82,6 +82,20 @@ def explain(name: str, actions: Actions, rules: Rules) -> Task:
         [option("size", False, "what each root costs")],
         pos_arg="names",
     )
+
+
+def wanted(name: str, actions: Actions, rules: Rules) -> Task:
+    """Review what clients asked for in vain."""
+
+    def review(accept: bool, drop: bool, names: list[str] | None) -> object:
+        return attempt(reviewing.review, actions, rules, accept, drop, [*(names or []), *_words_with_a_sign()])
+
+    params = [
+        option("accept", False, "mirror what is named"),
+        option("drop", False, "do not mirror what is named, and do not show it again"),
+    ]
+    doc = "shows what clients asked for in vain, and takes in what you accept of it"
+    return _verb(name, review, doc, params, pos_arg="names")
 
 
 def _words_with_a_sign() -> list[str]:
