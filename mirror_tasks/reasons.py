@@ -177,5 +177,5 @@ def _wrong_hash(file: File, hashes: frozenset[str]) -> str | None:
 def _no_file(project: Project) -> str:
     """Say of a page without a release what it does have."""
     if not project.skipped:
-        return "the index lists no file of it"
+        return f"the index lists no file of it on {project.url}, and no other is asked for what one has a page of"
     return f"the index lists no file of it that can be used: {those_that_count(dict(project.skipped))}"

@@ -45,6 +45,7 @@ from mirror_tasks.certificates import tls_context
 from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
+from mirror_tasks.local_index import unlisted
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
 from mirror_tasks.pip_settings import (
     PipSettings,
@@ -89,6 +90,10 @@ _ADVICE = {
     410: _GONE,
     451: "It may not be had from here for legal reasons: leave it out, or name another index.",
 }
+_UNLISTED = (
+    "As for pip, an index on this machine is a folder with a folder for each project, in which index.html links to its "
+    "files: write one, or take the folder out of the index setting. No other index is asked for this name."
+)
 _REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
 _NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
 
@@ -253,6 +258,8 @@ class Upstream:
                 return None
             if known is not None and (known.index == base or known.url.startswith(base)):
                 raise _vanished(name, base)
+            if self._is_file(url):
+                self._check_unlisted(base, name)
         problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
         advice = "Check the spelling."
         raise UpstreamError("fetching the page of", name, problem, advice, status=404)
@@ -328,6 +335,16 @@ class Upstream:
             return None
         except OSError as error:
             raise _unreadable(address, error) from error
+
+    @staticmethod
+    def _check_unlisted(base: str, name: str) -> None:
+        """Refuse to ask the next index for a project of which a folder has something and no page."""
+        try:
+            problem = unlisted(_local_path(base), name)
+        except OSError as error:
+            raise _unreadable(base, error) from error
+        if problem is not None:
+            raise UpstreamError("looking for the page of", f"{name} in {base}", problem, _UNLISTED)
 
     def _body(self, url: str, limit: int, *, decode: bool) -> tuple[bytes, bool]:
         if self._is_file(url):

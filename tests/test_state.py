@@ -104,7 +104,17 @@ GARBAGE: dict[str, Callable[[Path], None]] = {
     "unreadable": _unreadable,
     "forbidden": _forbidden,
 }
-KINDS = ("doit.db", "run.lock", "hashes.jsonl", "plan.json", "published.json", "solutions.json", "projects", "metadata", "releases")
+KINDS = (
+    "doit.db",
+    "run.lock",
+    "hashes.jsonl",
+    "plan.json",
+    "published.json",
+    "solutions.json",
+    "projects",
+    "metadata",
+    "releases",
+)
 
 
 @pytest.fixture(scope="module")

@@ -202,3 +202,30 @@ def test_an_index_of_this_machine_made_by_hand_is_mirrored(tmp_path: Path) -> No
     made.mirrored()
     assert packages(made.output) == {"bar": [BAR[0]], "foo": sorted([WHEEL, SOURCES[0]])}
     assert_valid(made.output)
+
+
+def test_a_folder_of_wheels_without_a_page_is_told_and_the_next_index_is_not_asked_for_its_names(
+    plain: FakeIndex, tmp_path: Path
+) -> None:
+    ours = tmp_path / "index" / "foo"
+    ours.mkdir(parents=True)
+    (ours / WHEEL).write_bytes(FOO[1])
+    made = mirror_folder(tmp_path / "project", None)
+    made.configure([(tmp_path / "index").as_uri(), plain.url], requirements=["foo", "bar"])  # type: ignore[arg-type]
+    done = made.doit("mirror")
+    assert done.returncode != 0
+    assert f"expected index.html in the folder foo, found '{WHEEL}'" in " ".join((done.stdout + done.stderr).split())
+    assert packages(made.output) == {"bar": [BAR[0]]}
+    assert plain.requests["/simple/foo/"] == 0
+
+
+def test_a_page_without_files_is_told_and_the_next_index_is_not_asked(plain: FakeIndex, tmp_path: Path) -> None:
+    with FakeIndex({"foo": []}) as empty:
+        made = mirror_folder(tmp_path, None)
+        made.configure([empty.url, plain.url], requirements=["foo", "bar"])  # type: ignore[arg-type]
+        done = made.doit("mirror")
+        said = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode != 0
+        assert f"lists no file of it on {empty.url}foo/" in said
+    assert packages(made.output) == {"bar": [BAR[0]]}
+    assert plain.requests["/simple/foo/"] == 0

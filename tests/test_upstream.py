@@ -340,6 +340,55 @@ def test_a_file_of_this_machine_that_is_too_large_is_refused_and_never_cut_off(
             upstream.page("foo", None)
 
 
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (
+            ["ours/ours-1.0-py3-none-any.whl"],
+            r"expected index.html in the folder ours, found 'ours-1.0-py3-none-any.whl'",
+        ),
+        (["ours/"], "expected index.html in the folder ours, found nothing"),
+        (["ours"], "expected index.html in the folder ours, found a file of that name"),
+        ([f"ours/{number}.whl" for number in range(5)], "'0.whl', '1.whl', '2.whl' and 2 more"),
+        (["Ours/index.html"], "expected a folder with the normalised name ours, found 'Ours'"),
+        (
+            ["ours-1.0-py3-none-any.whl", "bar-1.0.tar.gz"],
+            "found files of it beside the folders: 'ours-1.0-py3-none-any.whl'",
+        ),
+        (["Ours-1.0.tar.gz", "bar/index.html"], "found files of it beside the folders: 'Ours-1.0.tar.gz'"),
+    ],
+)
+def test_what_a_folder_has_of_a_project_without_a_page_keeps_the_next_index_from_serving_it(
+    paths: list[str], said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "index"
+    for name in paths:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.touch()
+    theirs = FakeIndex({"ours": [("ours-99.0.tar.gz", b"theirs")], "other": [("other-1.0.tar.gz", b"theirs")]})
+    with theirs, Upstream([folder.as_uri(), theirs.url]) as upstream:
+        with pytest.raises(UpstreamError, match=said) as failed:
+            upstream.page("ours", None)
+        assert failed.value.status is None  # or it would pass for a project that does not exist
+        assert "No other index is asked" in failed.value.advice
+        assert theirs.log == []
+        assert set(files_of(upstream, "other")) == {"other-1.0.tar.gz"}
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_an_index_of_this_machine_that_is_no_folder_is_an_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    theirs = FakeIndex({"ours": [("ours-99.0.tar.gz", b"theirs")]})
+    with theirs, Upstream([(tmp_path / name).as_uri(), theirs.url]) as upstream:
+        with pytest.raises(UpstreamError, match="expected the folder of an index"):
+            upstream.page("ours", None)
+        assert theirs.log == []
+
+
 def test_a_local_file_that_is_another_is_never_published(tmp_path: Path) -> None:
     with Upstream([local_index(tmp_path)]) as upstream:
         file = files_of(upstream)[SDIST]
