@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.bounds import Bounds, bounds_of
 from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
@@ -32,6 +33,7 @@ from mirror_tasks.selection import (
     parse_specifier,
     wanted,
 )
+from mirror_tasks.solver import ends_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,6 @@ class _Build:
     version: Version
     sdist: File
     environment: str
-    scope: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class Closure:
         self.unknown_extras: dict[tuple[str, str], None] = {}
         self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
-        self._constraints: list[Mapping[NormalizedName, SpecifierSet]] = [{}]
+        self._bounds: list[Bounds] = [Bounds()]
         self._expanded: set[tuple[object, ...]] = set()
         self._builds: set[_Build] = set()
         self._todo: deque[Demand | _Build] = deque()
@@ -168,14 +169,21 @@ class Closure:
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
         for root in self._roots:
-            scope = self._scope(root.constraints)
-            hashes: dict[NormalizedName, frozenset[str]] = defaultdict(frozenset)
-            for one in root.requirements:
-                hashes[canonicalize_name(one.requirement.name)] |= one.hashes
             for environment in self.environments.values():
-                required = [one.requirement for one in root.requirements if applies(one.requirement, environment)]
-                self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
+                for end in ends_of(
+                    environment
+                ):  # a line that applies at one end of a range only binds nothing at the other
+                    self._ask_for(root, end)
         return self._work()
+
+    def _ask_for(self, root: Root, environment: Environment) -> None:
+        hashes: dict[NormalizedName, frozenset[str]] = defaultdict(frozenset)
+        lines = [one for one in root.requirements if applies(one.requirement, environment)]
+        for one in lines:
+            hashes[canonicalize_name(one.requirement.name)] |= one.hashes
+        scope = self._scope(bounds_of(root, environment))
+        required = [one.requirement for one in lines]
+        self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
 
     def project_arrived(self, name: NormalizedName, project: Project | Failed | None) -> Wants:
         """Take in a project's page; None says that the index has no such project. Return what is wanted next."""
@@ -203,21 +211,21 @@ class Closure:
         self._wanted.update(f"metadata:{file.filename}" for file in new)
         return Wants((), tuple((project, file) for file in new))
 
-    def complete(self, root: Root, environment: str, versions: Mapping[str, str]) -> Wants:
-        """Take in the releases of a solution, so that a root can be installed; return what is wanted next."""
+    def complete(self, root: Root, environment: Environment, versions: Mapping[str, str]) -> Wants:
+        """Take in the releases of a solution, so that a root can be installed; return what is wanted next.
+
+        :param environment: with one set of markers.
+        """
         pins = [Requirement(f"{name}=={version}") for name, version in sorted(versions.items())]
-        self._demand_all(pins, environment, 0, Asker("completion", root.name))
+        scope = self._scope(bounds_of(root, environment))
+        self._demand_all(pins, environment.name, scope, Asker("completion", root.name))
         return self._work()
 
-    def _scope(self, constraints: Iterable[Requirement]) -> int:
-        """Return the number of a set of constraints; they bind all that is required below the root that brought them."""
-        bounds: dict[NormalizedName, SpecifierSet] = {}
-        for one in constraints:
-            name = canonicalize_name(one.name)
-            bounds[name] = bounds.get(name, SpecifierSet()) & one.specifier
-        if bounds not in self._constraints:
-            self._constraints.append(bounds)
-        return self._constraints.index(bounds)
+    def _scope(self, bounds: Bounds) -> int:
+        """Return the number of a set of bounds; they bind all that is required below the root that brought them."""
+        if bounds not in self._bounds:
+            self._bounds.append(bounds)
+        return self._bounds.index(bounds)
 
     def _arrived(self, what: str) -> Wants:
         for item in self._waiting.pop(what, ()):
@@ -258,7 +266,7 @@ class Closure:
         hashes: Mapping[NormalizedName, frozenset[str]] | None = None,
     ) -> None:
         """Ask for what one asker requires; what it says of one project in several lines holds together."""
-        bounds = self._constraints[scope]
+        bounds = self._bounds[scope]
         asked: dict[NormalizedName, tuple[SpecifierSet, frozenset[str]]] = {}
         for requirement in requirements:
             name = canonicalize_name(requirement.name)
@@ -266,13 +274,13 @@ class Closure:
                 reason = "it names a URL, and a mirror of an index can't carry that"
                 self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
                 continue
-            specifier, extras = asked.get(name, (bounds.get(name, SpecifierSet()), frozenset[str]()))
+            specifier, extras = asked.get(name, (bounds.specifiers.get(name, SpecifierSet()), frozenset[str]()))
             asked[name] = (
                 specifier & requirement.specifier,
                 extras | {canonicalize_name(extra) for extra in requirement.extras},
             )
         for name, (specifier, extras) in asked.items():
-            allowed = (hashes or {}).get(name, frozenset())
+            allowed = (hashes or {}).get(name) or bounds.hashes.get(name, frozenset())
             self._demand(Demand(name, str(specifier), extras, environment, scope, versions, allowed), asker)
 
     def _demand(self, demand: Demand, asker: Asker) -> None:
@@ -375,7 +383,7 @@ class Closure:
             if file.filename not in chosen.files:
                 chosen.files[file.filename] = file
                 self._newly_chosen[file.filename] = (demand.project, file)
-            build = _Build(demand.project, one.version, file, demand.environment, demand.scope)
+            build = _Build(demand.project, one.version, file, demand.environment)
             if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
                 self._builds.add(build)
                 self._todo.append(build)
@@ -438,7 +446,8 @@ class Closure:
             for _, requirement in _requirements(metadata.build_requires)
             if applies(requirement, environment)
         ]
-        self._demand_all(required, build.environment, build.scope, Asker("build", build.project, str(build.version)))
+        # An installer builds in isolation: neither the lines of a file nor its constraints bind there.
+        self._demand_all(required, build.environment, 0, Asker("build", build.project, str(build.version)))
         return {}
 
 

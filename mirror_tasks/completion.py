@@ -220,7 +220,7 @@ class Completion:
         if new:  # the other end of a range may have brought them already
             self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
         return self.closure.complete(
-            case.root, case.environment.name, {name: version for name, (version, _) in found.pins.items()}
+            case.root, case.environment, {name: version for name, (version, _) in found.pins.items()}
         )
 
     def _new_releases(self, case: _Case, found: Solution) -> Iterator[str]:

@@ -101,7 +101,7 @@ def _why(name: NormalizedName, facts: Sequence[Fact], within: Within) -> Iterato
     for specifier in specifiers:
         yield f"{name}{specifier & bound}: {_what_there_is(name, specifier & bound, within)}"
     if bound:
-        yield f"{name}{bound} is a constraint or another line of the requirements"
+        yield f"{name}{bound} is a line or a constraint of this requirement of mirror.yaml"
 
 
 def _all_of(needs: Iterable[Need]) -> SpecifierSet:

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.bounds import Bounds, bounds_of
 from mirror_tasks.config import Root
 from mirror_tasks.conflicts import explain, explain_unfinished
 from mirror_tasks.environments import Environment
@@ -92,16 +93,14 @@ class Solver:
             if applies(one.requirement, self.environment) and (need := need_of(one.requirement, one.hashes)) is not None
         ]
         needs = list(together(needs))
-        bounds = _bounds(root)
+        bounds = bounds_of(root, self.environment)
         return (
             self._agreeing(needs, bounds, {})
             or (known and self._agreeing(needs, bounds, known))
             or self._search(needs, bounds)
         )
 
-    def _agreeing(
-        self, needs: Sequence[Need], bounds: Mapping[NormalizedName, SpecifierSet], known: Mapping[str, str]
-    ) -> Solution | None:
+    def _agreeing(self, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str]) -> Solution | None:
         """Take for each project what is first in line, or known; a solution if nothing else that is required contradicts it."""
         chosen: dict[NormalizedName, Release] = {}
         seen: set[tuple[NormalizedName, frozenset[str]]] = set()
@@ -110,7 +109,7 @@ class Solver:
             need = todo.pop()
             one = chosen.get(need.name)
             if one is None:
-                one = self._first(need, bounds.get(need.name), known.get(need.name))
+                one = self._first(need, bounds, known.get(need.name))
                 if one is None:
                     return None
                 chosen[need.name] = one
@@ -122,15 +121,17 @@ class Solver:
                 todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
         return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
 
-    def _first(self, need: Need, bound: SpecifierSet | None, known: str | None) -> Release | None:
+    def _first(self, need: Need, bounds: Bounds, known: str | None) -> Release | None:
         """Return the release that is first in line for a need; the one of a known version, if a version is known."""
+        bound = bounds.specifiers.get(need.name)
+        hashes = need.hashes or bounds.hashes.get(need.name, frozenset())
         if bound is not None or known is not None:
             specifier = need.specifier if bound is None else need.specifier & bound
-            matches = self.matches(need.name, specifier, need.hashes)
+            matches = self.matches(need.name, specifier, hashes)
             return next((one for one in matches if known is None or str(one.version) == known), None)
-        key = (need.name, need.text, need.hashes)
+        key = (need.name, need.text, hashes)
         if key not in self._firsts:
-            self._firsts[key] = next(iter(self.matches(need.name, need.specifier, need.hashes)), None)
+            self._firsts[key] = next(iter(self.matches(need.name, need.specifier, hashes)), None)
         return self._firsts[key]
 
     def _allows(self, need: Need, release: Release) -> bool:
@@ -197,8 +198,8 @@ class Solver:
         plain = applies(requirement, self.environment)
         return (not plain and applies(requirement, self.environment, extras)) if extras else plain
 
-    def _search(self, needs: Sequence[Need], bounds: Mapping[NormalizedName, SpecifierSet]) -> Solution | Conflict:
-        source = _Bounded(self, bounds, _hashes(needs))
+    def _search(self, needs: Sequence[Need], bounds: Bounds) -> Solution | Conflict:
+        source = _Bounded(self, needs, bounds)
         found = search(source, needs, self._limits)
         if isinstance(found, Refutation):
             return Conflict(tuple(explain(found, source)))
@@ -246,17 +247,14 @@ class Solver:
 class _Bounded:
     """What a search for one root chooses from: the solver's releases, within the bounds of that root."""
 
-    def __init__(
-        self,
-        solver: Solver,
-        bounds: Mapping[NormalizedName, SpecifierSet],
-        hashes: Mapping[NormalizedName, frozenset[str]],
-    ) -> None:
-        self.hashes = hashes
+    def __init__(self, solver: Solver, needs: Iterable[Need], bounds: Bounds) -> None:
+        self.bounds = bounds.specifiers
+        self.hashes: Mapping[NormalizedName, frozenset[str]] = {
+            need.name: need.hashes for need in needs if need.hashes
+        } | dict(bounds.hashes)
         self.environment = solver.environment
         self.universe = solver.universe
         self.rules = solver.rules
-        self.bounds = bounds
         self._solver = solver
 
     def range_of(self, need: Need) -> int:
@@ -321,28 +319,11 @@ class _Bounded:
         return self._solver.dependencies(name, release, extras)
 
 
-def _hashes(needs: Iterable[Need]) -> Mapping[NormalizedName, frozenset[str]]:
-    """Return the hashes that the lines of a root allow, by project; they bind whoever else requires it."""
-    found: dict[NormalizedName, frozenset[str]] = {}
-    for need in needs:
-        if need.hashes:
-            found[need.name] = found.get(need.name, frozenset()) | need.hashes
-    return found
-
-
 def ends_of(environment: Environment) -> tuple[Environment, ...]:
     """Return an environment for each end of a range of Pythons: a root must install on both."""
     if len(environment.markers) == 1:
         return (environment,)
     return tuple(replace(environment, markers=(markers,)) for markers in environment.markers)
-
-
-def _bounds(root: Root) -> Mapping[NormalizedName, SpecifierSet]:
-    bounds: dict[NormalizedName, SpecifierSet] = {}
-    for one in root.constraints:
-        name = canonicalize_name(one.name)
-        bounds[name] = bounds.get(name, SpecifierSet()) & one.specifier
-    return bounds
 
 
 class _Lazily:

@@ -132,3 +132,17 @@ def test_a_search_without_end_keeps_nothing_else_out_of_the_mirror(tmp_path: Pat
     assert packages(project.output)["good"] == ["good-1-py3-none-any.whl"]
     assert "limit of 20 rounds" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_pinned_file_brings_nothing_that_no_installation_of_it_can_have(tmp_path: Path) -> None:
+    world = {
+        "pandas": [wheel("pandas", "2.2.3", requires=["numpy>=1.26"])],
+        "numpy": [wheel("numpy", version) for version in ("2.2.6", "2.4.6")],
+    }
+    with FakeIndex(world) as index:
+        project = mirror_folder(tmp_path, index, environments=HERE, requirements=[{"file": "pinned.txt"}])
+        (tmp_path / "pinned.txt").write_text("pandas==2.2.3\nnumpy==2.2.6\n", "utf-8")
+        project.mirrored()
+    assert packages(project.output)["numpy"] == ["numpy-2.2.6-py3-none-any.whl"]
+    done = project.doit("prove")
+    assert done.returncode == 0, done.stdout + done.stderr
