@@ -7,6 +7,7 @@ Nothing here opens a socket: answers come from whoever :class:`Asks`. Rules obey
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -21,6 +22,7 @@ from urllib3.response import BaseHTTPResponse
 
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.files import have_folder
+from mirror_tasks.pace import Pace, SlowError
 from mirror_tasks.pages import File
 
 _T = TypeVar("_T")
@@ -28,7 +30,7 @@ _T = TypeVar("_T")
 CHUNK = 1 << 18
 IDENTITY = {"Accept-Encoding": "identity"}
 
-_MOST_FILE = 64 << 30  # bytes, for a file whose size is not announced
+_MOST_FILE = 64 << 30  # bytes; far more than any index takes
 _TAIL = 64 << 10  # bytes of a wheel's end that the first read gets: nearly always its directory and METADATA
 _AHEAD = 32 << 10  # bytes that each further read gets at least
 _REPORT = "Nothing of it was kept. Run again; if it stays so, report it to whoever runs the index."
@@ -44,8 +46,9 @@ class Answer:
     :ivar url: the one that answered, after redirects.
     """
 
-    def __init__(self, url: str, raw: BaseHTTPResponse) -> None:
+    def __init__(self, url: str, raw: BaseHTTPResponse, pace: Pace | None = None) -> None:
         self.url = url
+        self._pace = pace or Pace()
         self.status = raw.status
         self.headers: Mapping[str, str] = raw.headers
         self._raw = raw
@@ -59,7 +62,8 @@ class Answer:
     def close(self) -> None:
         """Keep the connection if what is left to read is known to be short, else drop it."""
         if (self.length or CHUNK) < CHUNK or self.status == 304:
-            self._raw.drain_conn()
+            with contextlib.suppress(SlowError):
+                self._raw.drain_conn()
         else:
             self._raw.close()
         self._raw.release_conn()
@@ -68,7 +72,7 @@ class Answer:
     def length(self) -> int | None:
         """The length of the body as the answer announces it, in bytes."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+        return int(text[:30]) if text.isascii() and text.isdigit() else None  # 30 digits are more than there can be
 
     @property
     def tells_its_end(self) -> bool:
@@ -101,9 +105,13 @@ class Answer:
         """Return the body.
 
         :raises UpstreamError: it is longer than ``limit`` bytes.
+        :raises SlowError: it takes too long.
         """
         body = io.BytesIO()
+        begun = self._pace.clock()
         for chunk in self.chunks(decode=decode):
+            if self._pace.clock() - begun > self._pace.whole:
+                raise SlowError(f"expected all of it within {self._pace.whole:g} seconds, found {body.tell():,} bytes")
             if body.tell() + len(chunk) > limit:
                 problem = f"expected at most {limit:,} bytes, found more"
                 raise UpstreamError("fetching", self.url, problem, "Report it to whoever runs the index.")
@@ -161,6 +169,11 @@ class Digests:
 def wrong_size(url: str, expected: int, found: int) -> IntegrityError:
     """Return the error for a file that is longer or shorter than announced."""
     return IntegrityError("checking the size of", url, f"expected {expected:,} bytes, found {found:,} or more", _REPORT)
+
+
+def _too_large(url: str, found: int) -> UpstreamError:
+    problem = f"expected at most {_MOST_FILE:,} bytes, found {found:,} announced"
+    return UpstreamError("downloading", url, problem, "Report it to whoever runs the index.")
 
 
 def part_of(target: Path, sha256: str) -> Path:
@@ -259,6 +272,8 @@ class Download:
     def _receive(self, answer: Answer, stream: IO[bytes]) -> None:
         """Add the body, as long as it can still be the file's."""
         size, exact = self._file.size, not (answer.is_coded or self._decode)
+        if max(size or 0, answer.length or 0) > _MOST_FILE:
+            raise self._forget(stream, _too_large(self._file.url, max(size or 0, answer.length or 0)))
         if size is not None and exact and answer.length not in (None, size - self._done):
             raise self._forget(stream, wrong_size(self._file.url, size, self._done + (answer.length or 0)))
         if size is None and not self._digests.can_tell and not answer.tells_its_end:

@@ -46,6 +46,7 @@ from mirror_tasks.config import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
 from mirror_tasks.local_index import unlisted
+from mirror_tasks.pace import Pace, SlowError, keep_pace
 from mirror_tasks.pages import HTML_TYPES, JSON_TYPE, File
 from mirror_tasks.pip_settings import (
     PipSettings,
@@ -68,6 +69,9 @@ from mirror_tasks.transfers import (
 )
 
 _T = TypeVar("_T")
+
+PACE = Pace()
+"""How slow the answers of all indexes may be, where nothing else is said."""
 _Origin = tuple[str, str, int]  # scheme, host and port, as RFC 6454 has it
 
 _PAGE_HEADERS = {
@@ -82,6 +86,7 @@ _LONGEST_WAIT = 60.0  # seconds; who asks for more is asked again earlier, and g
 _MOST_PAGE = 256 << 20  # bytes; the largest page known has about 20 MiB
 _AGAIN = "Nothing finished is lost: run again when it is well."
 _GONE = "It may have been removed upstream: run again to read its project's page anew."
+_SLOW = "It was left, so that the rest goes on: run again; if it stays so, tell whoever runs the index or the proxy."
 _ADVICE = {
     401: "Put the credentials into the index's URL or into netrc, as for pip.",
     403: "Check that the credentials in the index's URL or in netrc may read it.",
@@ -171,6 +176,7 @@ class Upstream:
     :param retries: how often a request is repeated after a failure that may pass.
     :param sleep: waits the given seconds; by default a wait that :meth:`close` ends.
     :param settings: how pip reaches an index from here; asked of pip if not given.
+    :param pace: how slow answers may be.
     """
 
     def __init__(
@@ -182,8 +188,10 @@ class Upstream:
         retries: int = 5,
         sleep: Callable[[float], object] | None = None,
         settings: PipSettings | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._given = indexes
+        self._pace = pace or PACE
         self._retries = retries
         self._settings = settings
         self._closed = threading.Event()
@@ -381,7 +389,7 @@ class Upstream:
         for count in range(retries + 1):
             try:
                 result = attempt()
-            except (_ComeBack, HTTPError, BrokenBodyError, OSError) as error:
+            except (_ComeBack, HTTPError, BrokenBodyError, SlowError, OSError) as error:
                 if not _may_pass(error) or count == retries or self._closed.is_set():
                     if isinstance(error, (NewConnectionError, ConnectTimeoutError, ProxyError)):
                         self._unreachable.add(origin)
@@ -422,14 +430,14 @@ class Upstream:
     def _send(self, url: str, headers: Mapping[str, str]) -> Answer:
         if self._closed.is_set():
             raise UpstreamError("fetching", url, "the run was ended before", "Run again: nothing finished is lost.")
-        return Answer(url, self._open_roads().send(url, headers))
+        return Answer(url, self._open_roads().send(url, headers), self._pace)
 
     def _open_roads(self) -> _Roads:
         if self._roads is None:
             urls = [index.url for index in self._indexes()]
             with self._lock:
                 if self._roads is None:
-                    self._roads = _Roads(urls, self._settings, *self._road_settings)
+                    self._roads = _Roads(urls, self._settings, *self._road_settings, self._pace)
         return self._roads
 
 
@@ -441,9 +449,15 @@ class _Roads:
     """
 
     def __init__(
-        self, indexes: Sequence[str], settings: PipSettings | None, connections: int, timeout: tuple[float, float]
+        self,
+        indexes: Sequence[str],
+        settings: PipSettings | None,
+        connections: int,
+        timeout: tuple[float, float],
+        pace: Pace,
     ) -> None:
         self._given = settings
+        self._pace = pace
         self._indexes = indexes
         self._connections = connections
         self._timeout = timeout
@@ -518,7 +532,11 @@ class _Roads:
             options.update(cert_reqs="CERT_NONE", cert_file=settings.client_cert)
         elif not near:
             options["ssl_context"] = self._tls()
-        return urllib3.PoolManager(**options) if proxy is None else self._proxied(proxy, options, near=near)
+        pool = urllib3.PoolManager(**options) if proxy is None else self._proxied(proxy, options, near=near)
+        # Who lets pip wait longer for a byte gives every answer as much time.
+        least = settings.timeout or 0.0
+        pace = replace(self._pace, head=max(self._pace.head, least), patience=max(self._pace.patience, least))
+        return keep_pace(pool, pace)
 
     def _proxied(self, proxy: str, options: dict[str, Any], *, near: bool) -> urllib3.PoolManager:
         if proxy.lower().startswith("socks"):
@@ -767,7 +785,7 @@ def _told(error: Exception, doing: str, url: str, attempts: int) -> Exception:
     if isinstance(error, OSError) and not _may_pass(error):
         return error
     times = "" if attempts == 1 else f" ({attempts} attempts)"
-    advice = CERTIFICATES if isinstance(error, SSLError) else _AGAIN
+    advice = CERTIFICATES if isinstance(error, SSLError) else _SLOW if isinstance(error, SlowError) else _AGAIN
     return UpstreamError(doing, without_credentials(url), f"{_in_words(error)}{times}", advice)
 
 
