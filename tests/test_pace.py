@@ -245,7 +245,7 @@ def test_a_project_whose_page_stops_keeps_no_other_out_of_the_mirror(tmp_path: P
     patch = "from mirror_tasks import pace, upstream\nupstream.PACE = pace.Pace(patience=1.5, slowest=1e6)\n"
     with FakeIndex(world) as index:
         index.fault("/simple/slow/", "slow")
-        index.fault("/files/file/*", "slow")
+        index.fault("/files/file/*.whl", "slow")
         folder = mirror_folder(tmp_path / "run", index, dodo=patch + DODO, requirements=["good", "slow", "file"])
         done = folder.doit("mirror")
     said = done.stdout + done.stderr
