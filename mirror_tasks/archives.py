@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 from mirror_tasks.errors import MetadataError
 
@@ -113,27 +113,34 @@ def folded(path: str) -> str:
 # Zip
 
 
-def zip_members(archive: BinaryIO, filename: str) -> Sequence[Member]:
-    """Return the members of a zip, as its central directory lists them.
+def zip_members(archive: BinaryIO, filename: str, *, whole: bool = True) -> Sequence[Member]:
+    """Return the members of a zip, in the order in which they lie in it.
+
+    Some readers go by the directory, others (uv among them) by the header before each member: both have to say the same.
 
     :param archive: the whole zip, or a reader that fetches what is asked of it by ``seek`` and ``read``.
     :param filename: what errors name.
+    :param whole: all headers are read, and not those of the members that are read only, for each is a request elsewhere.
     :raises MetadataError: it is no zip, is damaged, or could be read as something else by another reader.
     """
-    directory_start = _check_end(archive, filename)
+    end = _check_end(archive, filename)
     with _reading(filename):
         opened = zipfile.ZipFile(archive)
-    entries = opened.infolist()
-    _check_layout(entries, directory_start, filename)
-    return [_ZipMember(_safe_path(entry.orig_filename, filename), opened, entry, filename) for entry in entries]
+        members = [
+            _ZipMember(_safe_path(entry.orig_filename, filename), opened, entry, after, filename)
+            for entry, after in _check_layout(opened.infolist(), end, filename)
+        ]
+        for member in members if whole else ():
+            member.check()
+    return members
 
 
 class _ZipMember:
-    __slots__ = ("_entry", "_filename", "_opened", "path")
+    __slots__ = ("_after", "_entry", "_filename", "_opened", "path")
 
-    def __init__(self, path: str, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, filename: str) -> None:
+    def __init__(self, path: str, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, after: int, filename: str) -> None:
         self.path = path
-        self._opened, self._entry, self._filename = opened, entry, filename
+        self._opened, self._entry, self._after, self._filename = opened, entry, after, filename
 
     @property
     def is_file(self) -> bool:
@@ -141,14 +148,29 @@ class _ZipMember:
         kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
         return kind in {0, stat.S_IFREG} and not entry.is_dir()
 
+    def check(self) -> None:
+        """Refuse a member whose header says something else than the directory."""
+        if problem := _local_problem(cast(BinaryIO, self._opened.fp), self._entry, self._after):
+            raise broken(self._filename, f"{self.path[:200]!r}: {problem}; some readers go by its header")
+
     def read(self) -> bytes:
         _check_entry(self._entry, self._filename)
-        with _reading(self._filename), self._opened.open(self._entry) as stream:
-            return stream.read()
+        with _reading(self._filename):
+            self.check()
+            with self._opened.open(self._entry) as stream:
+                return stream.read()
 
 
-def _check_end(archive: BinaryIO, filename: str) -> int:
-    """Return where the central directory starts, having checked that it and the end record are the last things there.
+class _End(NamedTuple):
+    """What the end record says of the central directory: how many members it has, its size and where it starts."""
+
+    members: int
+    length: int
+    start: int
+
+
+def _check_end(archive: BinaryIO, filename: str) -> _End:
+    """Return what the end record says, having checked that it and the central directory are the last things there.
 
     zipfile looks for the end record in the last 64 KiB, and makes up for whatever stands before the zip: two readers
     could see two archives.
@@ -163,49 +185,104 @@ def _check_end(archive: BinaryIO, filename: str) -> int:
             filename,
             "expected a zip that ends with its end record, found none there: cut short, or something was appended",
         )
-    length, start, own_size = _directory(tail)
-    position = size - own_size
-    if start + length != position:
+    end, own_size = _directory(tail, filename)
+    if end.start + end.length != size - own_size:
         raise broken(
             filename,
             "expected the zip's directory to end where its end record begins; something was put in before or between",
         )
-    if length > LARGEST_DIRECTORY:
+    if end.length > LARGEST_DIRECTORY:
         raise broken(
-            filename, f"the zip's directory has {length:,} bytes, more than the {LARGEST_DIRECTORY:,} that are read"
+            filename, f"the zip's directory has {end.length:,} bytes, more than the {LARGEST_DIRECTORY:,} that are read"
         )
-    return int(start)
+    return end
 
 
-def _directory(tail: bytes) -> tuple[int, int, int]:
-    """Return length and start of the central directory, and the size of the records behind it that say so."""
+def _directory(tail: bytes, filename: str) -> tuple[_End, int]:
+    """Return what is said of the central directory, and the size of the records behind it that say so."""
+    _, disk, first_disk, count_here, *said, _ = _END.unpack(tail[-_END.size :])
+    if disk or first_disk or count_here != said[0]:
+        raise broken(filename, "expected a zip of one part")
     locator_at = len(tail) - _END.size - _LOCATOR64.size
-    if locator_at >= _END64.size and tail[locator_at:].startswith(b"PK\6\7") and tail.startswith(b"PK\6\6"):
-        *_, length, start = _END64.unpack(tail[: _END64.size])
-        return length, start, len(tail)
-    *_, length, start, _ = _END.unpack(tail[-_END.size :])
-    return length, start, _END.size
+    if locator_at < _END64.size or not tail[locator_at:].startswith(b"PK\6\7") or not tail.startswith(b"PK\6\6"):
+        return _End(*said), _END.size
+    *_, count, length, start = _END64.unpack(tail[: _END64.size])
+    # A number that has no room in the older record has all its bits set there; readers of old look there first.
+    if any(old not in {new, most} for old, new, most in zip(said, (count, length, start), _ALL_BITS, strict=True)):
+        raise broken(filename, "the two end records of the zip say different things")
+    return _End(count, length, start), len(tail)
 
 
-def _check_layout(entries: list[zipfile.ZipInfo], end: int, filename: str) -> None:
-    """Refuse a zip whose members don't lie one behind the other from its first byte on."""
+_ALL_BITS = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+
+
+def _check_layout(entries: list[zipfile.ZipInfo], end: _End, filename: str) -> Iterator[tuple[zipfile.ZipInfo, int]]:
+    """Yield the members, each with where what is behind it begins; they lie one behind the other from the first byte on."""
     if not entries:
         raise broken(filename, "the zip has no members")
     if len(entries) > MOST_MEMBERS:
         raise broken(filename, f"more than {MOST_MEMBERS:,} members")
+    if len(entries) != end.members:
+        raise broken(
+            filename, f"expected {end.members:,} members, as the zip's end record says, found {len(entries):,}"
+        )
     in_order = sorted(entries, key=lambda entry: entry.header_offset)
     if in_order[0].header_offset != 0:
         raise broken(filename, "expected the zip to begin with its first member, found something before it")
-    ends = [entry.header_offset for entry in in_order[1:]] + [end]
+    ends = [entry.header_offset for entry in in_order[1:]] + [end.start]
     for entry, after in zip(in_order, ends, strict=True):
         # A local header has 30 bytes and the name at least; a data descriptor may follow the content.
         if entry.header_offset + 30 + entry.compress_size > after:
             raise broken(filename, f"the member {entry.filename[:200]!r} overlaps another one")
+        if _has_other_name(entry.extra):
+            raise broken(filename, f"the member {entry.filename[:200]!r} has a second name in an extra field")
+        yield entry, after
+
+
+def _has_other_name(extra: bytes) -> bool:
+    """Say if there is a Unicode path among extra fields: some readers take it for the name, older ones do not."""
+    return _UNICODE_PATH in extra and any(kind == 0x7075 for kind, _ in _extra_fields(extra))
+
+
+_UNICODE_PATH = struct.pack("<H", 0x7075)
+
+
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        yield kind, extra[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _local_problem(archive: BinaryIO, entry: zipfile.ZipInfo, after: int) -> str | None:
+    """Return what the header before a member says otherwise than the directory; None where they agree."""
+    archive.seek(entry.header_offset)
+    magic, _, flags, method, _, _, _, packed, size, name_size, extra_size = _LOCAL.unpack(archive.read(_LOCAL.size))
+    name, extra = archive.read(name_size), archive.read(extra_size)
+    expected = entry.orig_filename.encode("utf-8" if entry.flag_bits & _IS_UTF8 else "cp437")
+    if magic != b"PK\3\4" or name != expected or (flags ^ entry.flag_bits) & _IS_UTF8 or _has_other_name(extra):
+        return "it has another name in its header"
+    if packed == size == 0xFFFFFFFF:
+        size, packed = next(
+            (struct.unpack_from("<QQ", value) for kind, value in _extra_fields(extra) if kind == 1), (0, 0)
+        )
+    sizes = {(entry.compress_size, entry.file_size), *([(0, 0)] if flags & _HAS_DESCRIPTOR else [])}
+    behind = after - entry.header_offset - _LOCAL.size - name_size - extra_size - entry.compress_size
+    if method != entry.compress_type or (packed, size) not in sizes:
+        return "it is compressed otherwise, or has another size, in its header"
+    if behind not in ((12, 16, 20, 24) if flags & _HAS_DESCRIPTOR else (0,)):
+        return "there is something between it and the next member"
+    return None
+
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_HAS_DESCRIPTOR, _IS_UTF8, _ODD_FLAGS = 0x8, 0x800, 0x1 | 0x20 | 0x40 | 0x2000  # encrypted, a patch, or masked
 
 
 def _check_entry(entry: zipfile.ZipInfo, filename: str) -> None:
     """Refuse to read what is encrypted, compressed in a way that wheels are not, or a bomb."""
-    if entry.flag_bits & 0x1:
+    if entry.flag_bits & _ODD_FLAGS:
         raise broken(filename, f"{entry.filename} is encrypted")
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise broken(

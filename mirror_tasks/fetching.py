@@ -100,7 +100,7 @@ def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
     :raises IntegrityError: it is not what the index announced.
     """
     with _upstream(way).wheel(file, keep) as archive:
-        return _wheel(lambda: wheel_metadata(archive, file.filename), file.filename)
+        return _wheel(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
 
 
 def read_wheel(path: Path, output: Path) -> Wheel:

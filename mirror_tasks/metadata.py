@@ -231,26 +231,29 @@ def _first_line(values: Iterable[str]) -> str | None:
 # Wheels
 
 
-def wheel_metadata(archive: BinaryIO, filename: str) -> bytes:
+def wheel_metadata(archive: BinaryIO, filename: str, *, whole: bool = True) -> bytes:
     """Return the bytes of a wheel's METADATA.
 
     :param archive: the wheel, or a reader that fetches what is asked of it by ``seek`` and ``read``.
+    :param whole: as of :func:`~mirror_tasks.archives.zip_members`.
     :raises MetadataError: the wheel has not exactly one ``.dist-info`` folder of its own project with one METADATA
         in it, or is an archive that could be read in more than one way.
     """
-    members = zip_members(archive, filename)
-    folder = _dist_info(members, filename)
-    found = [member for member in members if member.path == f"{folder}/METADATA"]
-    if len(found) != 1:
+    members = zip_members(archive, filename, whole=whole)
+    # Some systems take other spellings for the same path.
+    said = [(folded(member.path), member) for member in members if ".dist-info" in member.path.casefold()]
+    folder = _dist_info([member.path for spelled, member in said if ".dist-info/" in f"{spelled}/"], filename)
+    found = [member for spelled, member in said if spelled == folded(f"{folder}/METADATA")]
+    if len(found) != 1 or found[0].path != f"{folder}/METADATA":
         raise broken(filename, f"expected one {folder}/METADATA, found {len(found)}")
     if not found[0].is_file:
         raise broken(filename, f"{folder}/METADATA is not a regular file")
     return found[0].read()
 
 
-def _dist_info(members: Sequence[Member], filename: str) -> str:
-    tops = dict.fromkeys(member.path.partition("/")[0] for member in members)
-    folders = [top for top in tops if top.lower().endswith(".dist-info")]
+def _dist_info(paths: Sequence[str], filename: str) -> str:
+    tops = dict.fromkeys(path.partition("/")[0] for path in paths)
+    folders = [top for top in tops if folded(top).partition("/")[0].endswith(".dist-info")]
     if len(folders) != 1 or not folders[0].endswith(".dist-info"):  # installers find it in lower case only
         raise broken(filename, f"expected one .dist-info folder, found {', '.join(folders[:3]) or 'none'}")
     # The rule of pip and uv. Which release it is, METADATA says: the folder may spell the version otherwise.

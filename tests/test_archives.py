@@ -7,6 +7,7 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -249,6 +250,8 @@ def test_a_member_bigger_than_its_directory_says_is_refused() -> None:
     content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA + bytes(100)), compression=zipfile.ZIP_DEFLATED))
     central = content.index(b"PK\1\2")
     content[central + 24 : central + 28] = struct.pack("<L", 10)
+    assert "another size" in why_wheel(bytes(content))
+    content[22:26] = struct.pack("<L", 10)
     assert "damaged" in why_wheel(bytes(content))
 
 
@@ -258,7 +261,87 @@ def test_a_changed_byte_in_metadata_is_noticed() -> None:
 
 def test_a_directory_that_names_a_member_otherwise_than_the_member_does_is_refused() -> None:
     first, sep, rest = wheel_of((f"{INFO}/METADATA", METADATA)).partition(b"PK\1\2")
-    assert "damaged" in why_wheel(first.replace(b"METADATA", b"METADATE") + sep + rest)
+    assert "another name in its header" in why_wheel(first.replace(b"METADATA", b"METADATE") + sep + rest)
+
+
+def with_extra(path: str, extra: bytes) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(path, EPOCH)
+    member.extra = extra
+    return member
+
+
+def unicode_path(old: str, new: str) -> bytes:
+    """Return Info-ZIP's extra field that gives a member another name."""
+    content = struct.pack("<BL", 1, zlib.crc32(old.encode())) + new.encode()
+    return struct.pack("<HH", 0x7075, len(content)) + content
+
+
+def test_a_member_with_a_second_name_is_refused_for_newer_pips_read_the_other() -> None:
+    metadata, other = f"{INFO}/METADATA", f"{INFO}/OTHER"
+    renamed, alias = unicode_path(metadata, other), unicode_path(other, metadata)
+    content = wheel_of((with_extra(metadata, renamed), METADATA), (with_extra(other, alias), METADATA))
+    assert "a second name" in why_wheel(content)
+    assert "a second name" in why_wheel(wheel_of((metadata, METADATA), (with_extra(other, b"\1\0\0\0" + alias), b"")))
+    assert "a second name" in why_sdist(wheel_of((with_extra(f"{ROOT}/x", alias), b"")), "foo_bar-1.0.zip")
+    # Between others, and in the header before the member alone.
+    local = content.replace(renamed, b"\7\7" + renamed[2:]).replace(alias, b"\7\7" + alias[2:])
+    assert metadata_of(local) == METADATA
+    assert "another name in its header" in why_wheel(local.replace(b"\7\7" + alias[2:], alias, 1))
+
+
+@pytest.mark.parametrize("changed", ["foo_bar.py", f"{INFO}/WHEEL"])
+def test_a_header_that_names_any_member_otherwise_is_refused_for_uv_goes_by_it(changed: str) -> None:
+    content = wheel_of((f"{INFO}/METADATA", METADATA), (changed, b"pass"), ("last", b""))
+    other = content.replace(changed.encode(), changed.encode()[:-1] + b"_", 1)
+    assert "another name in its header" in why_wheel(other)
+    # All headers are read where the whole wheel is here; elsewhere each would be a request.
+    assert wheel_metadata(io.BytesIO(other), NAME, whole=False) == METADATA
+
+
+def test_a_member_that_the_directory_does_not_list_is_refused() -> None:
+    """Hidden between two members, and in the end record's count."""
+    hidden = wheel_of((f"{INFO}/METADATA", METADATA.replace(b"baz", b"evil"))).partition(b"PK\1\2")[0]
+    content = wheel_of(("a", b""), (f"{INFO}/METADATA", METADATA))
+    first, rest = content[:31], content[31:]
+    moved = bytearray(first + hidden + rest)
+    second = moved.rindex(b"PK\1\2")
+    moved[second + 42 : second + 46] = struct.pack("<L", 31 + len(hidden))
+    moved[-6:-2] = struct.pack("<L", struct.unpack("<L", moved[-6:-2])[0] + len(hidden))
+    assert "something between it and the next member" in why_wheel(bytes(moved))
+    fewer = content[:-14] + struct.pack("<HH", 1, 1) + content[-10:]
+    assert "expected 1 members" in why_wheel(fewer)
+
+
+def test_two_end_records_that_say_different_things_are_refused() -> None:
+    members = [(f"foo_bar/{number}", b"") for number in range(66_000)]
+    content = wheel_of((f"{INFO}/METADATA", METADATA), *members)
+    assert "two end records" in why_wheel(content[:-14] + struct.pack("<HH", 5, 5) + content[-10:])
+    assert "one part" in why_wheel(WHEEL[:-18] + b"\1\0" + WHEEL[-16:])
+
+
+@pytest.mark.parametrize(
+    "alias", [f"{INFO}\\METADATA", f"{INFO}/Metadata", f"{INFO.upper()}/METADATA", f"{INFO}/METADATA."]
+)
+def test_a_name_that_is_metadata_s_on_some_systems_is_refused(alias: str) -> None:
+    content = wheel_of((f"{INFO}/METADATA", METADATA), (alias, METADATA.replace(b"baz", b"evil")))
+    assert "found" in why_wheel(content)
+    assert "found" in why_wheel(wheel_of((alias, METADATA)))
+
+
+def test_a_zip_that_was_written_as_a_stream_is_read() -> None:
+    class Stream(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise OSError
+
+    stream = Stream()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("foo_bar/\xe9.py", EPOCH), "pass")
+        with archive.open(zipfile.ZipInfo(f"{INFO}/METADATA", EPOCH), "w", force_zip64=True) as member:
+            member.write(METADATA)
+    assert metadata_of(stream.getvalue()) == METADATA
 
 
 def test_members_that_overlap_are_refused() -> None:
