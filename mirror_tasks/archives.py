@@ -260,7 +260,8 @@ def _local_problem(archive: BinaryIO, entry: zipfile.ZipInfo, after: int) -> str
     archive.seek(entry.header_offset)
     magic, _, flags, method, _, _, _, packed, size, name_size, extra_size = _LOCAL.unpack(archive.read(_LOCAL.size))
     name, extra = archive.read(name_size), archive.read(extra_size)
-    expected = entry.orig_filename.encode("utf-8" if entry.flag_bits & _IS_UTF8 else "cp437")
+    is_plain = entry.orig_filename.isascii()
+    expected = entry.orig_filename.encode("utf-8" if is_plain or entry.flag_bits & _IS_UTF8 else "cp437")
     if magic != b"PK\3\4" or name != expected or (flags ^ entry.flag_bits) & _IS_UTF8 or _has_other_name(extra):
         return "it has another name in its header"
     if packed == size == 0xFFFFFFFF:
