@@ -10,11 +10,12 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from email.errors import MessageDefect
 from email.message import Message
-from typing import Any, BinaryIO
+from functools import wraps
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar, cast
 
 import tomli
 from packaging.markers import InvalidMarker, Marker
@@ -22,7 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.archives import LARGEST_MEMBER, Member, broken, folded, tar_members, zip_members
+from mirror_tasks.archives import LARGEST_MEMBER, MEBIBYTE, Member, broken, folded, tar_members, zip_members
 from mirror_tasks.pages import is_wheel
 from mirror_tasks.selection import parse_requirement
 
@@ -94,16 +95,65 @@ class _Dependencies:
     provides_extra: tuple[str, ...]
 
 
+# What nobody vouches for
+
+
+_Input = TypeVar("_Input")
+_Others = ParamSpec("_Others")
+_Result = TypeVar("_Result")
+_Reader = Callable[Concatenate[_Input, str, _Others], _Result]
+
+LARGEST_TEXT = 4 * MEBIBYTE
+LONGEST_VALUE = 4096  # characters; the longest requirement on the largest index has a fourth
+LONGEST_NUMBER = 100  # digits; Python refuses to read more than 4,300, uv more than 20
+DEEPEST = 50
+MOST_REQUIREMENTS = 20_000
+MOST_DOTS = 2000  # in a line of TOML; the time to read a key grows with the square of its parts
+_LONG_NUMBER = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1}}}").search
+
+
+def _untrusted(read: _Reader[_Input, _Others, _Result]) -> _Reader[_Input, _Others, _Result]:
+    """Make what a parser raises on input that nobody vouches for a MetadataError: here, and nowhere else."""
+
+    @wraps(read)
+    def reading(source: _Input, filename: str, *others: _Others.args, **named: _Others.kwargs) -> _Result:
+        try:
+            return read(source, filename, *others, **named)
+        except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise broken(filename, f"its metadata can't be read: {said or type(error).__name__}") from error
+
+    return cast(_Reader[_Input, _Others, _Result], reading)
+
+
+def _checked(value: str, where: str, filename: str) -> str:
+    """Return a value that will be parsed, here and wherever it is used: parsers take long over long ones, or fail."""
+    if _LONG_NUMBER(value):
+        raise broken(filename, f"{where} has a number of more than {LONGEST_NUMBER} digits: {value[:50]}…")
+    if len(value) > LONGEST_VALUE:
+        raise broken(filename, f"{where} has {len(value):,} characters, more than the {LONGEST_VALUE:,} that are read")
+    if value.count("(") > DEEPEST:
+        raise broken(filename, f"{where} has more than {DEEPEST} parentheses")
+    return value
+
+
+def _small(content: bytes, where: str, filename: str) -> bytes:
+    if len(content) > LARGEST_TEXT:
+        raise broken(filename, f"{where} has {len(content):,} bytes, more than the {LARGEST_TEXT:,} that are read")
+    return content
+
+
 # METADATA
 
 
+@_untrusted
 def parse_metadata(content: bytes, filename: str) -> CoreMetadata:
     """Return the core metadata in ``content``, the METADATA of the wheel ``filename`` or the sidecar of any file.
 
     :raises MetadataError: it can't be parsed, is of another release than the file name says, or requires what is no
         requirement; installers refuse such a file (pip from 24.1 on).
     """
-    headers, defects = _headers(_utf8(content, "METADATA", filename))
+    headers, defects = _headers(_utf8(content, "METADATA", filename), "METADATA", filename)
     if defects:
         raise broken(filename, f"METADATA: {defects[0]}; what follows it would be dropped silently")
     _check_version_of_format(headers, filename)
@@ -124,17 +174,23 @@ def parse_metadata(content: bytes, filename: str) -> CoreMetadata:
 
 
 _Headers = dict[str, list[str]]
+_BLANK_LINE = re.compile(r"(?:\r\n|\r(?!\n)|\n)(\r\n|\r(?!\n)|\n)").search
 _PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
 
 
-def _headers(text: str) -> tuple[_Headers, list[str]]:
+def _headers(text: str, where: str, filename: str) -> tuple[_Headers, list[str]]:
     """Return the headers by name in lower case, and what the parser found wrong.
 
     The standard library's parser is the one installers use, and takes a METADATA the way they do. The description is
-    most of the text: it is cut off first, where lines end in the usual way.
+    most of the text: it is cut off first.
     """
-    end = -1 if "\r" in text else text.find("\n\n")
-    message = _PARSER.parsestr(text if end < 0 else text[: end + 1])
+    end = _BLANK_LINE(text)
+    text = text if end is None else text[: end.start(1)]
+    if len(text) > LARGEST_TEXT:
+        raise broken(
+            filename, f"{where}: {len(text):,} characters of headers, more than the {LARGEST_TEXT:,} that are read"
+        )
+    message = _PARSER.parsestr(text)
     headers: _Headers = {}
     for name, value in message.raw_items():
         headers.setdefault(name.lower(), []).append(str(value).strip())
@@ -159,7 +215,7 @@ def _single(headers: _Headers, field: str, filename: str) -> str | None:
     values = list(dict.fromkeys(headers.get(field, ())))
     if len(values) > 1:
         raise broken(filename, f"expected one {field.title()}, found {', '.join(map(repr, values[:3]))}")
-    return (values[0] or None) if values else None
+    return (_checked(values[0], field.title(), filename) or None) if values else None
 
 
 def _check_version_of_format(headers: _Headers, filename: str) -> None:
@@ -205,6 +261,12 @@ def _version(text: str) -> Version | None:
 def _valid(lines: Iterable[str], where: str, filename: str) -> tuple[str, ...]:
     """Return the requirements as they are; pip refuses a distribution for a single one that PEP 508 does not allow."""
     lines = tuple(lines)
+    if len(lines) > MOST_REQUIREMENTS:
+        raise broken(
+            filename, f"{where}: {len(lines):,} requirements, more than the {MOST_REQUIREMENTS:,} that are read"
+        )
+    for line in lines:
+        _checked(line, where, filename)
     invalid = [line for line in lines if parse_requirement(line) is None]
     if invalid:
         raise broken(
@@ -231,6 +293,7 @@ def _first_line(values: Iterable[str]) -> str | None:
 # Wheels
 
 
+@_untrusted
 def wheel_metadata(archive: BinaryIO, filename: str, *, whole: bool = True) -> bytes:
     """Return the bytes of a wheel's METADATA.
 
@@ -265,6 +328,7 @@ def _dist_info(paths: Sequence[str], filename: str) -> str:
 # Sdists
 
 
+@_untrusted
 def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
     """Return the core metadata of an sdist, and what building it requires.
 
@@ -294,7 +358,7 @@ def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
     return CoreMetadata(
         name=name,
         version=version,
-        requires_python=_single(headers, "requires-python", filename) or _text(project, "requires-python"),
+        requires_python=_single(headers, "requires-python", filename) or _requires_python(project, filename),
         requires_dist=known.requires_dist,
         provides_extra=known.provides_extra,
         build_requires=build_requires,
@@ -382,7 +446,7 @@ def _pkg_info(files: Mapping[str, bytes], filename: str, problems: list[str]) ->
     if content is None:
         problems.append("no PKG-INFO; name and version are those of the file name")
         return {"name": [name], "version": [version]}
-    headers, defects = _headers(_lenient(content, problems))
+    headers, defects = _headers(_lenient(content, problems), "PKG-INFO", filename)
     if defects:
         problems.append(f"PKG-INFO: {defects[0]}; not trusted for what is required")
         headers.pop("metadata-version", None)
@@ -403,7 +467,7 @@ def _lenient(content: bytes, problems: list[str]) -> str:
 
 def _from_static_pkg_info(headers: _Headers, filename: str) -> _Dependencies | None:
     """PEP 643: from 2.2 on, a field of an sdist that is not Dynamic is what any wheel built from it has."""
-    version = _version((headers.get("metadata-version") or [""])[0])
+    version = _version(_single(headers, "metadata-version", filename) or "")
     dynamic = {value.lower() for value in headers.get("dynamic", ())}
     if version is None or version < Version("2.2") or dynamic & {"requires-dist", "provides-extra"}:
         return None
@@ -430,11 +494,12 @@ def _from_project(project: Mapping[str, Any] | None, filename: str) -> _Dependen
         return None
     where = "pyproject.toml: project.dependencies"
     requires = list(_valid(_strings(project, "dependencies", filename), where, filename))
+    where = "pyproject.toml: project.optional-dependencies"
     optional = _table(project, "optional-dependencies", filename) or {}
     for extra in optional:
-        requires += [
-            _conditional(line, f'extra == "{_extra(extra)}"', filename) for line in _strings(optional, extra, filename)
-        ]
+        condition = f'extra == "{_extra(_checked(extra, where, filename))}"'
+        lines = _valid(_strings(optional, extra, filename), where, filename)
+        requires += [_conditional(line, condition, filename) for line in lines]
     return _Dependencies("pyproject.toml", tuple(requires), tuple(optional))
 
 
@@ -475,14 +540,16 @@ def _from_requires_txt(egg_info: Mapping[str, bytes] | None, filename: str) -> _
         return None
     requires: list[str] = []
     extras: dict[str, None] = {}
-    for section, lines in _sections(_utf8(egg_info["requires.txt"], "requires.txt", filename)):
-        extra, _, marker = section.partition(":")
+    sections = _sections(_utf8(_small(egg_info["requires.txt"], "requires.txt", filename), "requires.txt", filename))
+    for section, lines in sections:
+        extra, _, marker = _checked(section, "requires.txt", filename).partition(":")
         conditions = [f"({marker})"] if marker.strip() else []
         if name := _extra(extra):
             extras[name] = None
             conditions.append(f'extra == "{name}"')
         condition = " and ".join(conditions)
-        requires += [_conditional(line, condition, filename) for line in lines] if condition else lines
+        valid = _valid(lines, "requires.txt", filename)
+        requires += [_conditional(line, condition, filename) for line in valid] if condition else valid
     return _Dependencies("egg-info/requires.txt", _valid(requires, "requires.txt", filename), tuple(extras))
 
 
@@ -508,30 +575,43 @@ def _from_nothing(egg_info: Mapping[str, bytes] | None, problems: list[str]) -> 
 
 
 def _pyproject(files: Mapping[str, bytes], filename: str) -> dict[str, Any]:
+    content = _small(files.get("pyproject.toml", b""), "pyproject.toml", filename)
+    if any(line.count(b".") > MOST_DOTS for line in content.split(b"\n")):
+        raise broken(filename, f"pyproject.toml: a line with more than {MOST_DOTS:,} dots")
     try:
-        parsed: dict[str, Any] = tomli.loads(_utf8(files.get("pyproject.toml", b""), "pyproject.toml", filename))
-    except (tomli.TOMLDecodeError, RecursionError) as error:
-        raise broken(filename, f"pyproject.toml is not valid TOML: {error}") from error
+        parsed: dict[str, Any] = tomli.loads(_utf8(content, "pyproject.toml", filename))
+    except (ValueError, RecursionError) as error:
+        raise broken(filename, f"pyproject.toml is not valid TOML: {str(error)[:200]}") from error
     return parsed
+
+
+def _shown(value: object) -> str:
+    """Show a value of TOML; a number may be too long to be."""
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) else str(value)[:100]
 
 
 def _table(container: Mapping[str, Any], key: str, filename: str) -> dict[str, Any] | None:
     value = container.get(key)
     if value is not None and not isinstance(value, dict):
-        raise broken(filename, f"pyproject.toml: expected {key} to be a table, found {str(value)[:100]}")
+        raise broken(filename, f"pyproject.toml: expected {key} to be a table, found {_shown(value)}")
     return value
 
 
 def _strings(container: Mapping[str, Any], key: str, filename: str) -> list[str]:
     value = container.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise broken(filename, f"pyproject.toml: expected {key} to be a list of strings, found {str(value)[:100]}")
+        raise broken(filename, f"pyproject.toml: expected {key} to be a list of strings, found {_shown(value)}")
     return value
 
 
 def _text(project: Mapping[str, Any] | None, key: str) -> str | None:
     value = (project or {}).get(key)
     return _first_line([value]) if isinstance(value, str) else None
+
+
+def _requires_python(project: Mapping[str, Any] | None, filename: str) -> str | None:
+    text = _text(project, "requires-python")
+    return text and _checked(text, "pyproject.toml: requires-python", filename)
 
 
 def _build(
@@ -545,11 +625,15 @@ def _build(
         declared = _strings(system, "requires", filename)
         if "requires" not in system:
             problems.append("pyproject.toml: build-system has no requires; installers refuse to build it")
-    setup_requires = (egg_info or {}).get("setup_requires.txt", b"").decode("utf-8", "replace")
+    setup_requires = _small((egg_info or {}).get("setup_requires.txt", b""), "setup_requires.txt", filename).decode(
+        "utf-8", "replace"
+    )
     lines = [*declared, *(line for _, lines in _sections(setup_requires) for line in lines)]
     lines += [*_ASKED_FOR.get(backend.partition(".")[0], ()), *_asked_for_by_hatch(backend, pyproject)]
-    valid = [line for line in lines if parse_requirement(line) is not None]
-    invalid = [line for line in lines if line not in valid]
+    if len(lines) > MOST_REQUIREMENTS:
+        raise broken(filename, f"{len(lines):,} build requirements, more than the {MOST_REQUIREMENTS:,} that are read")
+    valid = [line for line in lines if parse_requirement(_checked(line, "a build requirement", filename)) is not None]
+    invalid = [line for line in lines if parse_requirement(line) is None]
     problems += [f"the build requirement {line[:200]!r} is not valid (PEP 508); left out" for line in invalid]
     return backend, tuple(dict.fromkeys(_with_wheel(valid)))
 

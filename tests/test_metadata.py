@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from mirror_tasks import metadata as metadata_module
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from tests.making import core_metadata, sdist, tar_gz_of, wheel
@@ -506,3 +508,98 @@ def test_what_the_tests_make_is_installed_by_pip_offline(tmp_path: Path) -> None
     subprocess.run([*pip, *options], check=True, timeout=120)
     installed = {path.name for path in target.glob("*.dist-info")}
     assert installed == {"leaf-2.0.dist-info", "root_src-1.0.dist-info"}
+
+
+# Input that nobody vouches for ends, soon, with a reason
+
+LONG = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"Requires-Python: >={LONG}", f"Requires-Dist: a>={LONG}", f"Requires-Dist: a; python_version < '{LONG}'"],
+)
+def test_a_number_that_python_would_not_read_is_refused(line: str) -> None:
+    assert "a number of more than 100 digits" in why_refused(lines(line))
+    pkg_info = lines(line, version="2.2")
+    assert "a number of more than 100 digits" in why_sdist(pkg_info=pkg_info)
+
+
+def test_a_version_with_such_a_number_is_refused() -> None:
+    assert "a number of more than 100 digits" in why_refused(lines().replace(b"1.0", LONG.encode()))
+    assert "a number of more than 100 digits" in why_refused(lines(version=LONG))
+    assert "a number of more than 100 digits" in why_sdist(pkg_info=lines(version=f"2.{LONG}"))
+
+
+@pytest.mark.parametrize("number", [LONG, f"0x{LONG}", f"0o{LONG}"])
+@pytest.mark.parametrize("key", ["dependencies", "dynamic", "optional-dependencies", "requires-python"])
+def test_such_a_number_in_pyproject_is_no_bug_of_this_project(number: str, key: str) -> None:
+    pyproject = f"[project]\n{key} = {number}\n"
+    if number == LONG or key != "requires-python":
+        assert why_sdist(setup_py="x", pkg_info="", pyproject=pyproject)
+    else:  # it is read as none, as any other value that is no string
+        assert of_sdist(setup_py="x", pkg_info="", pyproject=pyproject).requires_python is None
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        f"[project]\nrequires-python = '>={LONG}'",
+        f"[project]\ndependencies = ['a>={LONG}']",
+        f"[project.optional-dependencies]\nx = ['a>={LONG}']",
+        f"[build-system]\nrequires = ['a>={LONG}']",
+        f"[tool.x]\ny = {LONG}",
+        "[build-system]\nrequires = [" + "'not valid' ," * 30_000 + "]",
+        ".".join("a" * 100_000) + " = 1",
+        "a = " + "[" * 100_000,
+        "#" * 5_000_000,
+    ],
+)
+def test_what_takes_long_in_pyproject_or_fails_is_refused(pyproject: str) -> None:
+    assert why_sdist(setup_py="x", pkg_info="", pyproject=pyproject)
+
+
+@pytest.mark.parametrize(
+    "text", [f"a>={LONG}", f"[:python_version < '{LONG}']\na", f"[{'x' * 5000}]\na", "a\n" * 30_000, "#" * 5_000_000]
+)
+def test_what_takes_long_in_requires_txt_or_fails_is_refused(text: str) -> None:
+    assert why_sdist(setup_py="x", metadata_version="1.1", egg_info={"requires.txt": text})
+
+
+def test_a_requirement_that_is_nested_too_deep_for_a_parser_is_refused() -> None:
+    nested = "(" * 5000 + "python_version > '3'" + ")" * 5000
+    assert "parentheses" in why_refused(lines(f"Requires-Dist: a; {nested[4900:-4900]}"))
+    assert "more than the 4,096 that are read" in why_refused(lines(f"Requires-Dist: a; {nested}"))
+
+
+@pytest.mark.parametrize(
+    "line", ["Summary: a\n" + " b\n" * 2_000_000, "X: y\n" * 1_000_000, "Name: " + " \t" * 3_000_000]
+)
+def test_headers_that_are_too_many_or_too_long_are_refused_unparsed(line: str) -> None:
+    assert "characters of headers" in why_refused(lines(line))
+    assert "characters of headers" in why_refused(lines(line).replace(b"\n", b"\r\n"))
+    assert "characters" in why_sdist(pkg_info=lines(line))
+
+
+@pytest.mark.parametrize("field", ["Name", "Version", "Requires-Python", "Requires-Dist", "Metadata-Version"])
+def test_a_value_that_is_too_long_to_be_parsed_is_refused(field: str) -> None:
+    content = b"" if field in {"Name", "Version", "Metadata-Version"} else lines()
+    rest = b"".join(line + b"\n" for line in lines().split(b"\n")[:3] if not line.startswith(field.encode() + b":"))
+    assert f"{field} has" in why_refused((content or rest) + f"{field}: a{' ' * 500_000}b\n".encode())
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_description_is_cut_off_wherever_its_lines_end(newline: str) -> None:
+    text = lines("Requires-Dist: a").decode() + "\n" + "no header\n" * 100_000
+    with mock.patch.object(metadata_module, "LARGEST_TEXT", 1000):
+        assert parse_metadata(text.replace("\n", newline).encode(), WHEEL).requires_dist == ("a",)
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, OverflowError, MemoryError])
+def test_whatever_a_parser_raises_is_a_reason(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error("first\nsecond")
+
+    monkeypatch.setattr(metadata_module, "_license", fail)
+    assert why_refused(lines()) == "its metadata can't be read: first second"
+    assert why_sdist() == "its metadata can't be read: first second"
