@@ -8,7 +8,7 @@ does not depend on the order in which things arrive.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,9 +19,10 @@ from packaging.version import Version
 
 from mirror_tasks.bounds import Bounds, bounds_of
 from mirror_tasks.config import Root
-from mirror_tasks.environments import Environment
+from mirror_tasks.environments import Environment, parse_specifier
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.pages import File, Fingerprint, Project, is_wheel
+from mirror_tasks.points import Met
 from mirror_tasks.reasons import Refusals
 from mirror_tasks.selection import (
     Candidate,
@@ -30,10 +31,8 @@ from mirror_tasks.selection import (
     check_python,
     fitting,
     parse_requirement,
-    parse_specifier,
     wanted,
 )
-from mirror_tasks.solver import ends_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,27 @@ class Chosen:
     files: dict[str, File] = field(default_factory=dict)
 
 
+class _Enough:
+    """Counts how many releases each patch release of a range has got, until each has as many as were asked for."""
+
+    def __init__(self, versions: str | int, all_patches: int) -> None:
+        self._all = all_patches
+        number = 1 if versions == "latest" else 0 if versions == "all" else int(versions)
+        self._had = [0] * number  # the patch releases that have at least one, at least two, …
+
+    def __bool__(self) -> bool:
+        return bool(self._had) and self._had[-1] == self._all
+
+    def lacking(self, taken: Iterable[tuple[File, int]]) -> Iterator[tuple[File, int]]:
+        """Yield what some patch release that has not got enough would take."""
+        return (one for one in taken if not self._had or one[1] & ~self._had[-1])
+
+    def add(self, patches: int) -> None:
+        """Give one release to patch releases."""
+        for position, had in enumerate(self._had):
+            self._had[position], patches = had | patches, had & patches
+
+
 @dataclass(frozen=True, slots=True)
 class Unsatisfied:
     """A requirement that no release on the index satisfies in an environment."""
@@ -170,10 +190,9 @@ class Closure:
         """Take the roots in; return what is wanted first."""
         for root in self._roots:
             for environment in self.environments.values():
-                for end in ends_of(
-                    environment
-                ):  # a line that applies at one end of a range only binds nothing at the other
-                    self._ask_for(root, end)
+                # a line that applies at one point of a range only binds nothing at the others
+                for point in Met([root]).points(environment):
+                    self._ask_for(root, point.of(environment))
         return self._work()
 
     def _ask_for(self, root: Root, environment: Environment) -> None:
@@ -305,7 +324,7 @@ class Closure:
             return missing
         for one, installs in chosen:
             self._take(demand, one, installs)
-        self.releases[demand] = tuple(one.version for one, _ in chosen)
+        self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in chosen))
         if not chosen and not self._undecided(demand, project):
             environment = self.environments[demand.environment]
             specifier = specifier_of(demand)
@@ -313,25 +332,27 @@ class Closure:
         return {}
 
     def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
-        """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good."""
-        limit = {"latest": 1, "all": None}.get(str(demand.versions), demand.versions)
+        """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good.
+
+        Where the environment is a range, as many for each of its patch releases.
+        """
         chosen: list[tuple[Candidate, File]] = []
         missing: dict[str, File | None] = {}
-        unknown = 0
         environment = self.environments[demand.environment]
+        enough = _Enough(demand.versions, environment.all_patches)
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
-            if limit is not None and len(chosen) + unknown >= int(limit):
+            if enough:
                 break
-            installs = self._installs(one, environment)
-            if installs is None:
-                continue
-            if isinstance(self.metadata.get(installs.filename), Failed):
-                return [], {}
-            if lacking := self._lacking(one, installs):
-                missing.update(lacking)
-                unknown += 1
-            else:
-                chosen.append((one, installs))
+            taken = list(self._installs(one, environment))
+            for installs, _ in enough.lacking(taken):
+                if isinstance(self.metadata.get(installs.filename), Failed):
+                    return [], {}
+                if lacking := self._lacking(one, installs):
+                    missing.update(lacking)
+                else:
+                    chosen.append((one, installs))
+            for _, patches in taken:
+                enough.add(patches)
         return chosen, missing
 
     def _lacking(self, one: Candidate, installs: File) -> dict[str, File | None]:
@@ -341,34 +362,40 @@ class Closure:
             f"metadata:{file.filename}": file for file in (installs, *unhashed) if file.filename not in self.metadata
         }
 
-    def _installs(self, one: Candidate, environment: Environment) -> File | None:
-        """Return the file that an installer would take: the preferred one whose metadata is not known to be bad."""
+    def _installs(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int]]:
+        """Yield the files that installers would take, each with the patch releases on which they would.
+
+        That is the preferred one whose metadata is not known to be bad; on an exact Python there is at most one.
+        """
+        left = environment.all_patches
         for file in one.files:
             metadata = self.metadata.get(file.filename)
             if isinstance(metadata, Unusable):
                 continue
+            patches = left & environment.allows(file.requires_python)
             # An index need not give data-requires-python; the metadata then tells.
-            if isinstance(metadata, CoreMetadata) and check_python(metadata.requires_python, environment.python):
-                continue
-            return file
-        return None
+            if isinstance(metadata, CoreMetadata):
+                patches &= environment.allows(metadata.requires_python)
+            if patches:
+                yield file, patches
+            left &= ~patches
 
     def _against(self, file: File, environment: Environment) -> str | None:
         """Return what the core metadata of a file, if it arrived, says against using it in an environment."""
         metadata = self.metadata.get(file.filename)
         if isinstance(metadata, CoreMetadata):
-            return check_python(metadata.requires_python, environment.python)
+            return check_python(metadata.requires_python, environment)
         return metadata.reason if isinstance(metadata, Unusable) else None
 
     def _undecided(self, demand: Demand, project: Project) -> bool:
         """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
         environment = self.environments[demand.environment]
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
-            installs = self._installs(one, environment)
-            metadata = self.metadata.get(installs.filename) if installs else None
-            if isinstance(metadata, Failed):
-                self._not_satisfied(demand, metadata.reason, undecided=True)
-                return True
+            for installs, _ in self._installs(one, environment):
+                metadata = self.metadata.get(installs.filename)
+                if isinstance(metadata, Failed):
+                    self._not_satisfied(demand, metadata.reason, undecided=True)
+                    return True
         return False
 
     def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
@@ -389,7 +416,7 @@ class Closure:
                 self._todo.append(build)
         metadata = self.metadata[installs.filename]
         assert isinstance(metadata, CoreMetadata)
-        self._expand(demand, one.version, metadata)
+        self._expand(demand, one.version, metadata, installs.filename)
 
     def _is_usable(self, demand: Demand, file: File) -> bool:
         metadata = self.metadata.get(file.filename)
@@ -399,10 +426,10 @@ class Closure:
             return False
         return not isinstance(metadata, Unusable)
 
-    def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata) -> None:
+    def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata, filename: str) -> None:
         """Ask for what a release requires, with the extras asked for and those they bring in turn."""
         extras = self._all_extras(demand, metadata)
-        key = (demand.project, version, demand.environment, demand.scope, extras)
+        key = (filename, demand.environment, demand.scope, extras)
         if key in self._expanded:
             return
         self._expanded.add(key)

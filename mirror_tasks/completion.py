@@ -20,8 +20,9 @@ from mirror_tasks.environments import Environment
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.needs import Wanted
 from mirror_tasks.pages import File, Project
+from mirror_tasks.points import Met, Point
 from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Conflict, Solution, Solver, ends_of
+from mirror_tasks.solver import Conflict, Solution, Solver
 
 Solutions = Mapping[str, Mapping[str, str]]
 
@@ -102,40 +103,53 @@ def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadat
     return found if isinstance(found, CoreMetadata) else None
 
 
+def _told(
+    environment: Environment, points: Sequence[Point], conflicts: Mapping[Point, Conflict]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of each conflict that all installers have, once, with the Pythons that have it unless all do."""
+    judges: dict[int, list[Point]] = {}
+    for point in sorted(points):
+        judges.setdefault(point.patch, []).append(point)
+    pythons: dict[tuple[str, ...], list[str]] = {}
+    for patch, judging in judges.items():
+        if all(point in conflicts for point in judging):
+            pythons.setdefault(conflicts[judging[0]].lines, []).append(str(environment.at(patch).python))
+    for lines, where in pythons.items():
+        yield lines if len(where) == len(judges) else (f"on Python {', '.join(where)}:", *lines)
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
     root: Root
     environment: Environment
-    end: int
+    point: Point
 
     @property
     def key(self) -> str:
-        """The name under which its solution is kept: one for each end of a range."""
-        return f"{self.environment.name}/{self.end}"
+        """The name under which its solution is kept: one for each point of an environment."""
+        return f"{self.environment.name}/{self.point}"
 
 
 class Completion:
     """Solves every root on every environment, and completes the closure where that fails.
 
     :param known: solutions of the last run, which are checked before anything is searched:
-        versions by project, by root, by environment and end.
+        versions by project, by root, by environment and point.
     """
 
     def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
         self.closure = closure
         self.completed: list[Completed] = []
-        self.unsolved: list[Unsolved] = []
         self.solutions: dict[str, dict[str, dict[str, str]]] = {}
         self._known = known
         self._rules = rules
         # An installer knows nothing of what mirror.yaml leaves out; it sees what is there.
         self._installers = Rules(prereleases=rules.prereleases)
-        self._todo = [
-            _Case(root, end, position)
-            for environment in closure.environments.values()
-            for position, end in enumerate(ends_of(environment))
-            for root in roots
-        ]
+        self._roots = tuple(roots)
+        self._met = Met(roots)
+        self._points: dict[str, list[Point]] = {name: [] for name in closure.environments}
+        self._given_up: dict[tuple[str, str], dict[Point, Conflict]] = {}
+        self._todo = self._new_cases()
         self._failing: dict[_Case, Conflict] = {}
         self._upstream: dict[str, Solver] = {}
         self._hashed = closure.hashed
@@ -148,7 +162,22 @@ class Completion:
         wants = self._from_upstream()
         if wants:
             return wants
+        self._todo += self._new_cases()
         return self.step() if self._todo else Wants()
+
+    def _new_cases(self) -> list[_Case]:
+        """Return the cases that what was chosen makes, and that were not there before."""
+        for chosen in self.closure.chosen.values():
+            for file in chosen.files.values():
+                metadata = self.closure.metadata.get(file.filename)
+                self._met.meet(file, metadata if isinstance(metadata, CoreMetadata) else None)
+        cases: list[_Case] = []
+        for environment in self.closure.environments.values():
+            known = self._points[environment.name]
+            new = [point for point in self._met.points(environment) if point not in known]
+            cases += [_Case(root, point.of(environment), point) for point in new for root in self._roots]
+            known += new
+        return cases
 
     def _from_chosen(self) -> Wants:
         """Solve what is left to solve from the releases chosen."""
@@ -178,10 +207,17 @@ class Completion:
             self._failing[case] = found
 
     def _give_up(self, case: _Case, conflict: Conflict) -> None:
-        told = Unsolved(case.environment.name, case.root.name, conflict.lines)
-        if told not in self.unsolved:  # both ends of a range may have the same
-            self.unsolved.append(told)
+        self._given_up.setdefault((case.environment.name, case.root.name), {})[case.point] = conflict
         del self._failing[case]
+
+    @property
+    def unsolved(self) -> list[Unsolved]:
+        """The roots that no installer can install somewhere in an environment."""
+        return [
+            Unsolved(environment, root, lines)
+            for (environment, root), conflicts in self._given_up.items()
+            for lines in _told(self.closure.environments[environment], self._points[environment], conflicts)
+        ]
 
     def _keep(self, case: _Case, found: Solution) -> None:
         versions = {name: version for name, (version, _) in sorted(found.pins.items())}
@@ -217,7 +253,7 @@ class Completion:
     def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
         reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
         new = tuple(sorted(self._new_releases(case, found)))
-        if new:  # the other end of a range may have brought them already
+        if new:  # another point may have brought them already
             self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
         return self.closure.complete(
             case.root, case.environment, {name: version for name, (version, _) in found.pins.items()}

@@ -10,18 +10,19 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
-from packaging.specifiers import InvalidSpecifier
+from packaging.markers import Marker
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from mirror_tasks.blocks import Block, show, unknown
-from mirror_tasks.errors import Fault, MetadataError, MirrorError
+from mirror_tasks.errors import Fault, MirrorError
 from mirror_tasks.files import to_json
+from mirror_tasks.markers import INSTALLERS, extras_of, holds, judged_alike
 
 MARKER_KEYS = (
     "implementation_name",
@@ -51,6 +52,11 @@ KEYS = (
 )
 """The keys of an environment's block in ``mirror.yaml``."""
 
+MOST_PATCHES = 1001
+"""How many patch releases are told apart: one more than any text names, and all later ones are as the last."""
+
+ALL_PATCHES = (1 << MOST_PATCHES) - 1
+
 DEFAULT_GLIBC = "2.28"
 DEFAULT_MACOS = "14.0"
 
@@ -68,30 +74,66 @@ class BlockError(MirrorError):
 class Environment:
     """An environment that packages are mirrored for.
 
+    A minor version alone stands for all its patch releases, those to come too. Where a set of these is asked for it is
+    a number, whose bit N stands for patch release N, and the last bit for all that are later than any ever named.
+
     :param name: its key in ``mirror.yaml``.
     :param python: the lowest full version it stands for (3.12 stands from 3.12.0 on). Requires-Python is judged on
         it, and installers compare without the pre-release part (pip: ``sys.version_info[:3]``), so it has none.
     :param markers: all keys of :data:`MARKER_KEYS`: once for an exact Python version, else at both ends of the range.
     :param tags: the tags of the wheels it can install, best first, as its own installer orders them.
+    :param installers: whose judgement of a marker counts; any one's does.
     """
 
     name: str
     python: Version
     markers: tuple[Mapping[str, str], ...]
     tags: tuple[Tag, ...]
+    installers: tuple[str, ...] = field(default=INSTALLERS, compare=False)  # no choice of a file hangs on it
     _rank: Callable[[str], int | None] = field(init=False, repr=False, compare=False)
-    _holds: Callable[[str, str], bool] = field(init=False, repr=False, compare=False)
+    _answers: Callable[[str, str, str], int] = field(init=False, repr=False, compare=False)
+    _allowed: Callable[[str], int] = field(init=False, repr=False, compare=False)
+    _points: dict[tuple[int, str | None], Environment] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ranks = {str(tag): rank for rank, tag in reversed(list(enumerate(self.tags)))}
         # lru_cache locks by itself and is bounded: a hostile page can't fill the memory with tags of its own making
-        rank = functools.lru_cache(maxsize=1 << 16)(functools.partial(_best_rank, ranks))
-        holds = functools.lru_cache(maxsize=1 << 16)(functools.partial(_true_at_any_end, self.markers))
-        object.__setattr__(self, "_rank", rank)
-        object.__setattr__(self, "_holds", holds)
+        for name, function in (
+            ("_rank", functools.partial(_best_rank, ranks)),
+            ("_answers", functools.partial(_patches_where_it_holds, self.markers)),
+            ("_allowed", functools.partial(_patches_allowed, self.python, self.is_range)),
+        ):
+            object.__setattr__(self, name, functools.lru_cache(maxsize=1 << 16)(function))
+        object.__setattr__(self, "_points", {})
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def is_range(self) -> bool:
+        """It stands for every patch release of a minor version."""
+        return len(self.markers) > 1
+
+    @property
+    def all_patches(self) -> int:
+        """The set of all patch releases that it stands for; an exact version is a set of one."""
+        return ALL_PATCHES if self.is_range else 1
+
+    def at(self, patch: int, installer: str | None = None) -> Environment:
+        """Return it as one patch release of its range, as one installer judges it; an exact version is its own."""
+        key = (patch, installer)
+        if key not in self._points:
+            self._points[key] = self._at(patch, (installer,) if installer else self.installers)
+        return self._points[key]
+
+    def _at(self, patch: int, installers: tuple[str, ...]) -> Environment:
+        python, markers = self.python, self.markers
+        if self.is_range:
+            python = Version(f"{self.python.major}.{self.python.minor}.{patch}")
+            markers = (_markers_at(self.markers, patch),)
+        point = replace(self, python=python, markers=markers, installers=installers)
+        object.__setattr__(point, "_rank", self._rank)
+        return point
 
     def tag_rank(self, compressed: str) -> int | None:
         """Return the index of the best tag in common with a wheel's, 0 being the best of all, or None without one.
@@ -101,15 +143,32 @@ class Environment:
         """
         return self._rank(compressed)
 
-    def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
-        """Say if a requirement with this marker applies at either end of the range, with no extra or any of ``extras``.
+    def allows(self, requires_python: str | None) -> int:
+        """Return the set of patch releases that a Requires-Python allows; one that can't be read allows all."""
+        return self._allowed(requires_python) if requires_python else self.all_patches
 
-        :raises MetadataError: the marker compares what can't be compared.
-        """
+    def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
+        """Say if a requirement with this marker applies anywhere in the range, with no extra or any of ``extras``."""
         if marker is None:
             return True
         text = str(marker)
-        return self._holds(text, "") or any(self._holds(text, extra) for extra in extras)
+        return any(self._answers(text, extra, one) for extra in ("", *extras) for one in self.installers)
+
+    def turns(self, requires_python: str | None, marker: str = "") -> set[int]:
+        """Return the patch releases at which a Requires-Python, or a marker, changes its answer."""
+        found = _turns(self.allows(requires_python)) if self.is_range else set()
+        if self.is_range and sees_the_patch(marker):
+            for extra in ("", *extras_of(marker)):
+                for one in self.installers:
+                    found |= _turns(self._answers(marker, extra, one))
+        return found
+
+    def divides(self, marker: str) -> bool:
+        """Say if the installers judge a marker differently somewhere in the range."""
+        if judged_alike(marker):
+            return False
+        extras = ("", *extras_of(marker))
+        return any(len({self._answers(marker, extra, one) for one in self.installers}) > 1 for extra in extras)
 
     def to_json(self) -> dict[str, object]:
         """Return what a plan keeps of it; the long list of tags as its number and hash."""
@@ -128,6 +187,15 @@ class Environment:
         return hashlib.sha256(to_json(self.to_json())).hexdigest()
 
 
+@functools.lru_cache(maxsize=16384)
+def parse_specifier(text: str) -> SpecifierSet | None:
+    """Return the parsed specifier, or None where PEP 440 does not allow it (``>=1.8.*``, ``>dev``)."""
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        return None
+
+
 def _best_rank(ranks: Mapping[str, int], compressed: str) -> int | None:
     parts = compressed.lower().split("-")
     if len(parts) != 3:
@@ -144,18 +212,67 @@ def _best_rank(ranks: Mapping[str, int], compressed: str) -> int | None:
     return min((rank for rank in found if rank is not None), default=None)
 
 
-def _true_at_any_end(ends: tuple[Mapping[str, str], ...], marker: str, extra: str) -> bool:
-    parsed = Marker(marker)
-    try:
-        # Marker.evaluate fills keys that are not given from the machine it runs on: all of them are given
-        return any(parsed.evaluate({**end, "extra": extra}) for end in ends)
-    except (KeyError, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, InvalidSpecifier) as error:
-        raise MetadataError(
-            "evaluating the marker",
-            repr(marker),
-            f"expected a comparison that has an answer, found: {error}",
-            "The requirement it stands in can't be used; report it to the project.",
-        ) from error
+def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, extra: str, installer: str) -> int:
+    if len(ends) == 1 or not sees_the_patch(marker):
+        alike = 1 if len(ends) == 1 else ALL_PATCHES
+        return alike if holds(marker, {**ends[0], "extra": extra}, installer) else 0
+    return _set_of(
+        lambda patch: holds(marker, {**_markers_at(ends, patch), "extra": extra}, installer),
+        _named_patches(marker, Version(ends[0]["python_full_version"])),
+    )
+
+
+def _patches_allowed(python: Version, is_range: bool, requires_python: str) -> int:
+    specifier = parse_specifier(requires_python)
+    if specifier is None:  # pip takes a file whose Requires-Python it can't parse, with a warning
+        return ALL_PATCHES if is_range else 1
+    if not is_range:
+        return int(specifier.contains(python, prereleases=True))
+    return _set_of(
+        lambda patch: specifier.contains(f"{python.major}.{python.minor}.{patch}", prereleases=True),
+        _named_patches(requires_python, python),
+    )
+
+
+def sees_the_patch(marker: str) -> bool:
+    """Say if a marker may differ between the patch releases of a Python."""
+    return "python_full_version" in marker or "implementation_version" in marker
+
+
+def _markers_at(ends: tuple[Mapping[str, str], ...], patch: int) -> Mapping[str, str]:
+    """Return the markers of one patch release: the Python's version stands in those that differ between the ends."""
+    low, high = ends
+    python = f"{low['python_version']}.{patch}"
+    return MappingProxyType({key: value if value == high[key] else python for key, value in low.items()})
+
+
+def _named_patches(text: str, python: Version) -> set[int]:
+    """Return the patch releases of a Python that a text names; no series of Python has come near the highest."""
+    named = re.findall(rf"(?<![\d.])0*{python.major}\.0*{python.minor}\.0*(\d{{1,3}})(?!\d)", text)
+    return {int(patch) for patch in named}
+
+
+def _set_of(holds_at: Callable[[int], bool], named: set[int]) -> int:
+    """Return the set of patch releases for which something holds, asked where it can change: at what is named, and behind.
+
+    ``3.11`` alone names 3.11.0.
+    """
+    starts = sorted(one for one in {0, 1, *named, *(patch + 1 for patch in named)} if one < MOST_PATCHES)
+    found = 0
+    for start, end in zip(starts, (*starts[1:], MOST_PATCHES), strict=True):
+        if holds_at(start):
+            found |= (1 << end) - (1 << start)
+    return found
+
+
+def _turns(patches: int) -> set[int]:
+    """Return the patch releases that begin a stretch of a set, or of what is not in it."""
+    changed = (patches ^ (patches << 1)) & ALL_PATCHES & ~1
+    found = set()
+    while changed:
+        found.add(changed.bit_length() - 1)
+        changed ^= 1 << (changed.bit_length() - 1)
+    return found
 
 
 class _Python(NamedTuple):
@@ -420,9 +537,7 @@ def _parse_python(text: str) -> _Python | None:
     if micro is not None:
         low = high = f"{short}.{micro}{pre or ''}"
     else:
-        # no series of Python has come near 99 micro releases, so that `python_full_version >= "3.12.N"` is true
-        # at this end for every N that any requirement names, and `<` is true at the other
-        low, high = f"{short}.0", f"{short}.99"
+        low, high = f"{short}.0", f"{short}.{MOST_PATCHES - 1}"
     return _Python((int(major), int(minor)), low, high, bool(flag))
 
 

@@ -167,6 +167,11 @@ class Project:
             self._files[version] = found
         return found
 
+    def all_files(self) -> Iterator[File]:
+        """Yield every file, the newest version's first."""
+        for version in self.versions:
+            yield from self.files(version)
+
     def to_bytes(self) -> bytes:
         """Return the project as it is kept, as it was read: a line for all of it, then a line for each version."""
         head = [

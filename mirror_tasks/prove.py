@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -27,20 +29,25 @@ from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
 from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.pages import JSON_TYPE, File, Project, is_wheel, parse_page
+from mirror_tasks.points import Met, Point
 from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Conflict, Solution, Solver, ends_of
+from mirror_tasks.solver import Conflict, Solution, Solver
 
 _CLIENT_TIMEOUT = 600  # seconds; one resolution, or one installation
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one judge says of one root on one environment; ``reason`` is empty where it can be installed."""
+    """What one judge says of one root on one environment; ``reason`` is empty where it can be installed.
+
+    :param pythons: the full versions that it was judged on.
+    """
 
     root: str
     environment: str
     judge: str
     reason: str
+    pythons: tuple[str, ...] = ()
 
     @property
     def proven(self) -> bool:
@@ -51,8 +58,9 @@ class Verdict:
 class Published:
     """The universe of a finished mirror directory."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, met: Met | None = None) -> None:
         self.output = output
+        self._met = met or Met(())
         self._projects: dict[NormalizedName, Project | None] = {}
         self._metadata: dict[str, CoreMetadata | None] = {}
 
@@ -61,7 +69,10 @@ class Published:
         if name not in self._projects:
             path = self.output / "simple" / name / "index.v1_json"
             body = read_or_none(path)
-            self._projects[name] = None if body is None else parse_page(body, JSON_TYPE, path.as_uri(), name)
+            project = None if body is None else parse_page(body, JSON_TYPE, path.as_uri(), name)
+            self._projects[name] = project
+            for file in project.all_files() if project else ():
+                self._met.meet(file, None)
         return self._projects[name]
 
     def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
@@ -74,6 +85,7 @@ class Published:
                 self._metadata[file.filename] = self._read(file)
             except MetadataError:
                 self._metadata[file.filename] = None
+            self._met.meet(file, self._metadata[file.filename])
         return self._metadata[file.filename]
 
     def _read(self, file: File) -> CoreMetadata:
@@ -100,14 +112,25 @@ class Proof:
 
     def by_solver(self) -> Iterator[Verdict]:
         """Judge each pair with the solver of this project."""
-        universe = Published(self.config.output)
         for environment in self.config.environments:
-            solvers = [
-                Solver(end, universe, Rules(prereleases=self.config.prereleases)) for end in ends_of(environment)
-            ]
+            found = self._judged[environment.name]
+            pythons = _pythons(environment, found)
             for root in self.config.roots:
-                found = [solver.solve(root) for solver in solvers]
-                yield Verdict(root.name, environment.name, "solver", _why_not(found))
+                of_root = {point: judged[root.name] for point, judged in found.items()}
+                yield Verdict(root.name, environment.name, "solver", _why_not(environment, of_root), pythons)
+
+    @cached_property
+    def _judged(self) -> Mapping[str, Mapping[Point, Mapping[str, Solution | Conflict]]]:
+        """What the solver found: by environment, by point, by root. What it met on the way tells of further points."""
+        met = Met(self.config.roots)
+        universe = Published(self.config.output, met)
+        judged: dict[str, dict[Point, dict[str, Solution | Conflict]]] = {}
+        for environment in self.config.environments:
+            found = judged[environment.name] = {}
+            while new := [point for point in met.points(environment) if point not in found]:
+                solver = Solver(new[0].of(environment), universe, Rules(prereleases=self.config.prereleases))
+                found[new[0]] = {root.name: solver.solve(root) for root in self.config.roots}
+        return judged
 
     def by_client(self) -> Iterator[Verdict]:
         """Judge each pair with uv; pairs on platforms that it does not know are left out."""
@@ -117,23 +140,27 @@ class Proof:
             for root in self.config.roots
             if self.client and uv_platform(environment) and _requirement_lines(root, environment)
         ]
+        pythons = {one.name: _pythons(one, self._judged[one.name]) for _, one in pairs}
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
-            yield from pool.map(lambda pair: self._ask_client(*pair), pairs)
+            yield from pool.map(lambda pair: self._ask_client(pair[0], pair[1], pythons[pair[1].name]), pairs)
 
-    def _ask_client(self, root: Root, environment: Environment) -> Verdict:
+    def _ask_client(self, root: Root, environment: Environment, pythons: tuple[str, ...]) -> Verdict:
+        """Ask uv on each Python that the solver was asked on."""
+        reasons = {python: self._ask_client_on(python, root, environment) for python in pythons}
+        return Verdict(root.name, environment.name, "uv", _by_python(reasons), pythons)
+
+    def _ask_client_on(self, python: str, root: Root, environment: Environment) -> str:
         with tempfile.TemporaryDirectory(prefix="prove-") as folder:
             command = [
                 str(self.client), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-cache",
-                "--no-python-downloads", "--python", sys.executable, "--python-version", str(environment.python),
+                "--no-python-downloads", "--python", sys.executable, "--python-version", python,
                 "--python-platform", str(uv_platform(environment)), "--default-index", self._index,
                 *_constraint_arguments(root, Path(folder)), "-",
             ]  # fmt: skip
             if self.config.prereleases:
                 command.insert(3, "--prerelease=allow")
             lines = _requirement_lines(root, environment)
-            return Verdict(
-                root.name, environment.name, "uv", run_client(command, "\n".join(lines), macos_target(environment))
-            )
+            return run_client(command, "\n".join(lines), macos_target(environment))
 
     @property
     def _index(self) -> str:
@@ -158,7 +185,8 @@ class Proof:
         """
         universe = Published(self.config.output)
         for environment in filter(is_here, self.config.environments):
-            solver = Solver(ends_of(environment)[0], universe, Rules(prereleases=self.config.prereleases))
+            here = environment.at(sys.version_info.micro)
+            solver = Solver(here, universe, Rules(prereleases=self.config.prereleases))
             for root in self.config.roots:
                 found = solver.solve(root)
                 if isinstance(found, Solution) and (pins := _own_sdists(root, found, universe, all_of_them)):
@@ -203,8 +231,38 @@ def _own_sdists(root: Root, found: Solution, universe: Published, all_of_them: b
     return pins
 
 
-def _why_not(found: Sequence[Solution | Conflict]) -> str:
-    return next(("\n".join(one.lines) for one in found if isinstance(one, Conflict)), "")
+def _why_not(environment: Environment, found: Mapping[Point, Solution | Conflict]) -> str:
+    """Return the conflicts on those Pythons on which no installer finds a solution."""
+    by_python: dict[str, list[Solution | Conflict]] = {}
+    for point, one in sorted(found.items(), key=itemgetter(0)):
+        by_python.setdefault(str(point.of(environment).python), []).append(one)
+    return _by_python(
+        {
+            python: "" if any(isinstance(one, Solution) for one in ones) else "\n".join(_lines(ones[0]))
+            for python, ones in by_python.items()
+        }
+    )
+
+
+def _pythons(environment: Environment, points: Iterable[Point]) -> tuple[str, ...]:
+    """Return the full versions of the Pythons at points, each once, the lowest first."""
+    return tuple(str(environment.at(patch).python) for patch in sorted({point.patch for point in points}))
+
+
+def _lines(found: Solution | Conflict) -> tuple[str, ...]:
+    return found.lines if isinstance(found, Conflict) else ()
+
+
+def _by_python(reasons: Mapping[str, str]) -> str:
+    """Return each reason once, with the Pythons that it was found on unless it was on all."""
+    pythons: dict[str, list[str]] = {}
+    for python, reason in reasons.items():
+        if reason:
+            pythons.setdefault(reason, []).append(python)
+    return "\n".join(
+        reason if len(where) == len(reasons) else f"on Python {', '.join(where)}:\n{reason}"
+        for reason, where in pythons.items()
+    )
 
 
 def _requirement_lines(root: Root, environment: Environment) -> list[str]:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import BuildTag
 from packaging.version import Version
 
-from mirror_tasks.environments import Environment
-from mirror_tasks.errors import MetadataError
+from mirror_tasks.environments import Environment, parse_specifier
 from mirror_tasks.pages import File, Project, is_wheel
 
 NO_TAG = "no tag in common"
@@ -56,37 +55,22 @@ def parse_requirement(text: str) -> Requirement | None:
         return None
 
 
-@lru_cache(maxsize=16384)
-def parse_specifier(text: str) -> SpecifierSet | None:
-    """Return the parsed specifier, or None where PEP 440 does not allow it (``>=1.8.*``, ``>dev``)."""
-    try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
-        return None
-
-
 def applies(requirement: Requirement, environment: Environment, extras: Iterable[str] = ()) -> bool:
     """Say if a requirement applies in an environment, with no extra or any of those given.
 
-    What can't be judged (a marker that compares what can't be compared) is followed: better one file too many in the
-    mirror than one that is missing.
+    Where the environment is a range, it applies if it does anywhere in it; where the installers judge the marker
+    differently, if it does for one of them: better one file too many in the mirror than one that is missing.
     """
-    try:
-        return environment.wants(requirement.marker, extras)
-    except MetadataError:
-        return True
+    return environment.wants(requirement.marker, extras)
 
 
-@lru_cache(maxsize=16384)
-def check_python(requires_python: str | None, python: Version) -> str | None:
-    """Refuse a file whose Requires-Python leaves out the lowest Python that the environment stands for."""
-    if not requires_python:
+def check_python(requires_python: str | None, environment: Environment) -> str | None:
+    """Refuse a file whose Requires-Python leaves out every Python that the environment stands for."""
+    if environment.allows(requires_python):
         return None
-    specifier = parse_specifier(requires_python)
-    # pip takes a file whose Requires-Python it can't parse, with a warning; uv repairs it, or refuses the file
-    if specifier is None or specifier.contains(python, prereleases=True):
-        return None
-    return f"Requires-Python {requires_python} leaves out {python}"
+    python = environment.python
+    found = f"every {python.major}.{python.minor}" if environment.is_range else python
+    return f"Requires-Python {requires_python} leaves out {found}"
 
 
 def python_warning(*requires_python: str | None) -> str | None:
@@ -133,9 +117,7 @@ def check_status(project: Project) -> str | None:
 
 def refusal(file: File, environment: Environment, rules: Rules, *, pinned: bool = False) -> str | None:
     """Return the first rule that keeps the environment from using the file, as a phrase; None if it is usable."""
-    reason = (
-        check_kind(file, rules) or check_yanked(file, pinned) or check_python(file.requires_python, environment.python)
-    )
+    reason = check_kind(file, rules) or check_yanked(file, pinned) or check_python(file.requires_python, environment)
     if reason or not is_wheel(file.filename):
         return reason
     return check_tags(file, environment)
@@ -187,9 +169,17 @@ def candidate(
     sdists = sorted(
         (file for file in usable if not is_wheel(file.filename)), key=lambda file: file.filename.endswith(".zip")
     )
-    if wheels and rules.sdists == "fallback":
+    if rules.sdists == "fallback" and patches_of(wheels, environment) == environment.all_patches:
         sdists = []
     return Candidate(version, tuple(wheels), sdists[0] if sdists else None)
+
+
+def patches_of(files: Iterable[File], environment: Environment) -> int:
+    """Return the set of patch releases for which one of the files can be used, as their page says it."""
+    found = 0
+    for file in files:
+        found |= environment.allows(file.requires_python)
+    return found
 
 
 def _preference(file: File, environment: Environment) -> tuple[int, int, tuple[int, ...], str]:
@@ -232,7 +222,7 @@ def _by_version(
 ) -> Iterator[Candidate]:
     allowed = rules.prereleases or bool(specifier.prereleases)
     pinned = is_pin(specifier)
-    found = False
+    found = 0
     held_back: list[Version] = []
     for version in project.versions:
         if not specifier.contains(version, prereleases=True):
@@ -242,9 +232,9 @@ def _by_version(
             continue
         one = candidate(project, version, environment, rules, pinned=pinned, hashes=hashes)
         if one.files:
-            found = True
+            found |= patches_of(one.files, environment)
             yield one
-    if found:
+    if found == environment.all_patches:
         return
     for version in held_back:
         one = candidate(project, version, environment, rules, pinned=pinned, hashes=hashes)

@@ -7,7 +7,7 @@ It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from packaging.requirements import Requirement
@@ -64,7 +64,7 @@ class Conflict:
 class Solver:
     """Solves roots in one environment; what it learns of releases for one root serves the next.
 
-    :param environment: with one set of markers; :func:`ends_of` makes such ones of a range.
+    :param environment: with one set of markers; :meth:`Environment.at` makes such ones of a range.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Solver:
     def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
         for file in one.files:
             metadata = self.universe.metadata(name, file)
-            if metadata is not None and check_python(metadata.requires_python, self.environment.python) is None:
+            if metadata is not None and check_python(metadata.requires_python, self.environment) is None:
                 return file
         return None
 
@@ -317,13 +317,6 @@ class _Bounded:
     def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
         """Return what a release requires; with extras, only what these add."""
         return self._solver.dependencies(name, release, extras)
-
-
-def ends_of(environment: Environment) -> tuple[Environment, ...]:
-    """Return an environment for each end of a range of Pythons: a root must install on both."""
-    if len(environment.markers) == 1:
-        return (environment,)
-    return tuple(replace(environment, markers=(markers,)) for markers in environment.markers)
 
 
 class _Lazily:

@@ -219,7 +219,7 @@ def _against(actions: Actions, file: File, environment: Environment) -> str | No
         return None
     if isinstance(record.metadata, Unusable):
         return record.metadata.reason
-    return check_python(record.metadata.requires_python, environment.python)
+    return check_python(record.metadata.requires_python, environment)
 
 
 def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:

@@ -16,7 +16,7 @@ from mirror_tasks.closure import Closure
 from mirror_tasks.completion import Chosen, Completion
 from mirror_tasks.plan import Plan, make_plan
 from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Solution, Solver, ends_of
+from mirror_tasks.solver import Solution, Solver
 from tests import worlds
 
 
@@ -118,7 +118,7 @@ def test_a_root_installs_from_the_mirror_exactly_when_it_does_from_the_index(
         closure, _ = complete(one)
     mirror = Chosen(closure)
     for environment in one.config.environments:
-        solver = Solver(ends_of(environment)[0], mirror, Rules())
+        solver = Solver(environment.at(0), mirror, Rules())
         for root in one.config.roots:
             installable = _by_exhaustion(one, index, root.requirements[0].requirement, environment)
             assert isinstance(solver.solve(root), Solution) is installable, (root.name, environment.name)
