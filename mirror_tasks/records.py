@@ -147,7 +147,7 @@ class Records:
         os.utime(self.page_path(name))
 
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
-        """Return the solutions of the last run: versions by project, by root, by environment and end."""
+        """Return the solutions of the last run: versions by project, by root, by environment and point."""
         try:
             return unsealed(read_or_none(self.solutions) or b"")
         except ValueError:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -204,6 +205,10 @@ def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
             escape(root.name), *(_cell(cells[(root.name, environment.name)]) for environment in config.environments)
         )
     console.print(table)
+    for environment in filter(attrgetter("is_range"), config.environments):
+        judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
+        python = f"{environment.python.major}.{environment.python.minor}"
+        console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
     proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
     console.print(f"{proven} of {len(cells)} pairs proven")
 

@@ -80,3 +80,84 @@ def test_a_requires_python_that_cant_be_read_keeps_no_installer_out(tmp_path: Pa
     assert not upstream["app2"]
     explained = folder.doit("explain", "app0").stdout
     assert "warning: app0-1.0-py3-none-any.whl: Requires-Python '>=3.6.*' is no valid specifier" in explained
+
+
+def test_whatever_any_patch_release_takes_is_there_and_proven_where_it_changes(tmp_path: Path) -> None:
+    world = {
+        "hole": [
+            (*wheel("hole", "2.0"), {"requires_python": "!=3.11.7,>=3.8"}),
+            (*wheel("hole", "1.0"), {"requires_python": ">=3.8"}),
+        ],
+        "upper": [wheel("upper", "2.0", requires_python=">=3.8,<3.11.5"), wheel("upper", "1.0")],
+        "lower": [(*wheel("lower", "2.0"), {"requires_python": ">=3.11.4"}), wheel("lower", "1.0")],
+    }
+    with FakeIndex(world) as index:
+        environments = {"any": {"python": "3.11", "platform": "linux-x86_64"}}
+        folder = mirroring.mirror_folder(
+            tmp_path / "made", index, requirements=sorted(world), environments=environments
+        )
+        folder.mirrored()
+    simple = (folder.output / "simple").as_uri() + "/"
+    for python in ("3.11.0", "3.11.4", "3.11.5", "3.11.7", "3.11.8", "3.11.400"):
+        assert _downloaded_by_pip(simple, sorted(world), tmp_path / python, python) == {
+            f"hole-{'1.0' if python == '3.11.7' else '2.0'}-py3-none-any.whl",
+            f"upper-{'2.0' if python in ('3.11.0', '3.11.4') else '1.0'}-py3-none-any.whl",
+            f"lower-{'1.0' if python == '3.11.0' else '2.0'}-py3-none-any.whl",
+        }
+    proven = folder.doit("prove")
+    assert proven.returncode == 0, proven.stdout
+    assert "any stands for every 3.11: judged on 3.11.0, 3.11.4, 3.11.5, 3.11.7, 3.11.8" in proven.stdout
+    verdicts = json.loads((folder.state / "prove.json").read_text("utf-8"))
+    assert {(one["judge"], tuple(one["pythons"])) for one in verdicts} == {
+        (judge, ("3.11.0", "3.11.4", "3.11.5", "3.11.7", "3.11.8")) for judge in ("solver", "uv")
+    }
+
+
+def test_the_proof_finds_a_patch_release_on_which_something_is_missing(tmp_path: Path) -> None:
+    world = {"hole": [(*wheel("hole", "2.0"), {"requires_python": "!=3.11.7"})]}
+    with FakeIndex(world) as index:
+        environments = {"any": {"python": "3.11", "platform": "linux-x86_64"}}
+        folder = mirroring.mirror_folder(tmp_path / "made", index, requirements=["hole"], environments=environments)
+        made = folder.doit("mirror")
+    assert made.returncode != 0
+    assert "hole on any:\n    on Python 3.11.7:" in made.stdout + made.stderr
+    proven = folder.doit("prove", "--own")
+    assert proven.returncode != 0
+    assert "on Python 3.11.7:" in proven.stdout
+
+
+def test_what_either_installer_asks_for_is_there(tmp_path: Path) -> None:
+    """pip does not follow these markers, uv does; what only uv asks for and no index has keeps pip from nothing."""
+    lines = [
+        'star; python_version >= "3.8.*"',
+        'letter; python_version > "3.x"',
+        'full; python_full_version >= "3.9.0.*"',
+    ]
+    world = {name: [wheel(name, "1.0")] for name in ("star", "letter", "full")}
+    world["app"] = [wheel("app", "1.0", requires=lines)]
+    world["half"] = [wheel("half", "1.0", requires=['nowhere; python_version >= "3.8.*"'])]
+    python = "{}.{}.{}".format(*sys.version_info[:3])
+    environments = {"one": {"python": python, "platform": "linux-x86_64"}}
+    with FakeIndex(world) as index:
+        folder = mirroring.mirror_folder(
+            tmp_path / "made", index, requirements=["app", "half"], environments=environments
+        )
+        folder.mirrored()
+    simple = (folder.output / "simple").as_uri() + "/"
+    assert set(mirroring.packages(folder.output)) == {"app", "full", "half", "letter", "star"}
+    assert pip_takes(simple, ["app", "half"], tmp_path / "installed") == ""
+    assert uv_takes(simple, "app") == ""
+    assert "nowhere" in uv_takes(simple, "half")
+
+
+def _downloaded_by_pip(simple: str, requirements: Iterable[str], folder: Path, python: str) -> set[str]:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--isolated", "--disable-pip-version-check", "--no-cache-dir"),
+            *("--quiet", "--python-version", python, "--only-binary=:all:", "--no-deps"),
+            *("--dest", str(folder), "--index-url", simple, *requirements),
+        ],
+        check=True,
+        env=mirroring.clean_environment(),
+    )
+    return {path.name for path in folder.iterdir()}

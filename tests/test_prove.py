@@ -113,9 +113,7 @@ def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> N
 def test_an_unfinished_mirror_is_not_proven(tmp_path: Path) -> None:
     (tmp_path / "dodo.py").write_text(mirroring.DODO, "utf-8")
     (tmp_path / "mirror.yaml").write_text(
-        YAML.format(
-            index="https://index.example.com/simple/", here="{python: '3.9', platform: windows-x86}"
-        )
+        YAML.format(index="https://index.example.com/simple/", here="{python: '3.9', platform: windows-x86}")
     )
     done = mirroring.doit(tmp_path, "prove")
     assert done.returncode != 0
