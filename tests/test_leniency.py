@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_requires_python_that_cant_be_read_keeps_no_installer_out(tmp_path: Pa
 
 
 def test_whatever_any_patch_release_takes_is_there_and_proven_where_it_changes(tmp_path: Path) -> None:
-    world = {
+    world: dict[str, list[Any]] = {
         "hole": [
             (*wheel("hole", "2.0"), {"requires_python": "!=3.11.7,>=3.8"}),
             (*wheel("hole", "1.0"), {"requires_python": ">=3.8"}),
