@@ -175,6 +175,7 @@ class Closure:
         self.releases: dict[Demand, tuple[Version, ...]] = {}
         self.unsatisfied: dict[Unsatisfied, dict[Asker, None]] = defaultdict(dict)
         self.unknown_extras: dict[tuple[str, str], None] = {}
+        self.bugs: list[tuple[str, Exception]] = []  # by project, or root
         self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
         self._bounds: list[Bounds] = [Bounds()]
@@ -259,7 +260,7 @@ class Closure:
         files: dict[str, tuple[NormalizedName, File]] = {}
         while self._todo:
             item = self._todo.popleft()
-            missing = self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
+            missing = self._followed(item)
             for what, wish in missing.items():
                 self._waiting[what].append(item)
                 if what in self._wanted:
@@ -274,6 +275,16 @@ class Closure:
         chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
         likely = frozenset(file.filename for _, file in files.values())
         return Wants(tuple(projects), tuple(files.values()), likely, chosen)
+
+    def _followed(self, item: Demand | _Build) -> Mapping[str, File | None]:
+        """Decide one thing. An error that nobody foresaw is kept for who runs this: it is a fault of this one alone."""
+        try:
+            return self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
+        except Exception as error:
+            self.bugs.append((item.project, error))
+            if isinstance(item, Demand):
+                self._not_satisfied(item, f"a bug of mirror-tasks: {error!r:.200}", undecided=True)
+            return {}
 
     def _demand_all(
         self,

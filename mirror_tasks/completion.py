@@ -194,6 +194,8 @@ class Completion:
                 self._todo.append(case)
             except _UndecidedError:
                 continue
+            except Exception as error:  # that nobody foresaw: this root is undecided, and no other
+                self.closure.bugs.append((case.root.name, error))
             else:
                 self._note(case, found)
         return self._wants(missing)
@@ -241,6 +243,10 @@ class Completion:
                 missing.append(wanted)
                 continue
             except _UndecidedError:
+                del self._failing[case]
+                continue
+            except Exception as error:  # as above
+                self.closure.bugs.append((case.root.name, error))
                 del self._failing[case]
                 continue
             if isinstance(found, Conflict):

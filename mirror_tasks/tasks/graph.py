@@ -60,6 +60,7 @@ class MirrorTasks:
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
+        self._bugs = 0
         self._running = False
         self._mirroring = False
         self._said = False
@@ -149,7 +150,7 @@ class MirrorTasks:
     def _task(
         self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any
     ) -> Task:
-        actions = None if action is None else [Attempt(action, *arguments)]
+        actions = None if action is None else [Attempt(action, *arguments, bugs=self.config.state / "bugs")]
         meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
         return Task(name, actions, meta=meta, io={"capture": False}, **settings)
 
@@ -175,7 +176,7 @@ class MirrorTasks:
         self._mirroring = True
 
     def _closure(self) -> Iterator[Task]:
-        children = list(self._grow(self.closure.start())) if self._running else []
+        children = [*self._grow(self._contained(self.closure.start)), *self._told()] if self._running else []
         yield from children
         yield self._group("_closure", _growth(children))
 
@@ -200,11 +201,29 @@ class MirrorTasks:
         node = self.name("_grow", task.name)
 
         def creator() -> Iterator[Task]:
-            children = list(self._grow(follow()))
+            children = [*self._grow(self._contained(follow)), *self._told()]
             yield from children
             yield self._group("_grow:" + task.name, _growth(children))
 
         yield Task(node, None, task_dep=[task.name], loader=DelayedLoader(creator, executed=task.name))
+
+    def _contained(self, follow: Callable[[], Wants]) -> Wants:
+        """Return what is wanted next; doit ends the run at an error of who makes tasks, so it becomes a task that fails."""
+        try:
+            return follow()
+        except Exception as error:
+            self.closure.bugs.append(("what is wanted next", error))
+            return Wants()
+
+    def _told(self) -> list[Task]:
+        """Make a task that fails of each error that nobody foresaw: it is told, and the exit status says that not all is."""
+        bugs, self.closure.bugs = self.closure.bugs, []
+        tasks = []
+        for subject, error in bugs:
+            self._bugs += 1
+            name = self.name("_bug", f"{self._bugs} {subject}".replace("=", ":"))
+            tasks.append(self._task(name, partial(_raise, error), kind="group"))
+        return tasks
 
     def _project(self, name: str, **settings: Any) -> Task:
         target = self.actions.records.page_path(name)
@@ -262,10 +281,12 @@ class MirrorTasks:
 
     def _round(self, node: str, number: int) -> Iterator[Task]:
         """One round of the completion: what it wants grows as for the closure, and when that is there the next begins."""
-        wants = self.completion.step() if self._running else Wants()
+        wants = self._contained(lambda: self.completion.step()) if self._running else Wants()
+        told = self._told()
+        yield from told
         if not wants:
             self._fetch_ahead(wants)
-            yield Task(node, None, has_subtask=True)
+            yield Task(node, None, task_dep=_growth(told), has_subtask=True)
             return
         children = list(self._grow(wants))
         arrived, after = self.name("_arrived", str(number)), self.name("_completed", str(number + 1))
@@ -277,7 +298,7 @@ class MirrorTasks:
             task_dep=[arrived],
             loader=DelayedLoader(lambda: self._round(after, number + 1), executed=arrived),
         )
-        yield Task(node, None, task_dep=[after], has_subtask=True)
+        yield Task(node, None, task_dep=[after, *_growth(told)], has_subtask=True)
 
     @cached_property
     def completion(self) -> Completion:
@@ -439,7 +460,7 @@ class MirrorTasks:
         yield from tasks
         yield Task(
             self.name("index"),
-            [Attempt(self.actions.publish_root, plan)] if plan else None,
+            [Attempt(self.actions.publish_root, plan, bugs=self.config.state / "bugs")] if plan else None,
             targets=targets,
             task_dep=[task.name for task in tasks],
             has_subtask=True,
@@ -584,6 +605,10 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
         return [*absolute, *map(os.path.relpath, absolute)]
     except ValueError:  # another drive of Windows
         return absolute
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _growth(tasks: Iterable[Task]) -> list[str]:

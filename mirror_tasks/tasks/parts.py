@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import platform
+import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from doit.action import BaseAction
@@ -12,6 +17,7 @@ from doit.exceptions import TaskError, TaskFailed
 from doit.task import DelayedLoader, Task, clean_targets
 
 from mirror_tasks.errors import MirrorError, in_words
+from mirror_tasks.files import write_whole
 from mirror_tasks.tasks import database
 
 Creator = Callable[[], Iterator[Task]]
@@ -51,14 +57,41 @@ def attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
     return None
 
 
+def reported(error: Exception, folder: Path, what: str) -> str:
+    """Write a report of an error that nobody foresaw, and return what is told of it: a traceback is for who mends it."""
+    about = f"mirror-tasks {_version()}, {platform.python_implementation()} {platform.python_version()}"
+    text = f"{about}, {platform.platform()}\n{what}\n\n{''.join(traceback.format_exception(error))}"
+    path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', what).strip('-.')[:150]}.txt"
+    text = re.sub(r"//[^/@\s]+@", "//***@", text)  # a URL in the message of an error may have a password in it
+    try:
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return f"a bug of mirror-tasks; please report it:\n{text}"
+    last = traceback.format_exception_only(error)[-1].strip().splitlines()[-1:] or [type(error).__name__]
+    said = re.sub(r"//[^/@\s]+@", "//***@", last[0])[:300]
+    return f"a bug of mirror-tasks, {said}. Please report it with {path}; all that does not need this goes on."
+
+
+def _version() -> str:
+    try:
+        return metadata.version("mirror-tasks")
+    except metadata.PackageNotFoundError:
+        return "from a folder"
+
+
 class Attempt(BaseAction):  # type: ignore[misc]
     """An action of doit: it calls a function with what it was given.
+
+    An error that nobody foresaw fails this task and no other.
+
+    :param bugs: the folder where such an error is reported.
 
     doit's own for functions looks at their signature at each call, which takes longer than most that is done here.
     """
 
-    def __init__(self, action: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, action: Callable[..., None], *arguments: Any, bugs: Path) -> None:
         self._action = action
+        self._bugs = bugs
         self._arguments = arguments
         self.task: Task | None = None
         self.result: object = None
@@ -70,9 +103,7 @@ class Attempt(BaseAction):  # type: ignore[misc]
         try:
             return attempt(self._action, *self._arguments)
         except Exception as error:
-            return TaskError(
-                f"{self.task.name if self.task else 'a task'}: a bug of mirror-tasks; please report it", error
-            )
+            return TaskError(reported(error, self._bugs, self.task.name if self.task else "a task"))
 
 
 class Unchanged:
