@@ -124,15 +124,21 @@ def test_pip_installs_over_tls_with_a_password(root: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_python_runs_the_server(root: Path, version: str) -> None:
+def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) -> None:
     python = interpreter(version)
     content = (root / LARGE[1:]).read_bytes()
-    with running(root, python=python) as served, Client(served.port) as client:
+    wanted = tmp_path / "wanted.txt"
+    with running(root, "--wanted", str(wanted), python=python) as served, Client(served.port) as client:
+        assert client.ask("/health").status == 200
+        assert client.ask("/packages/10/cb/f2/large-1.0.tar.gz").body == content
+        assert client.ask("/packages/10/cb/f2/large-2.0.tar.gz").status == 404
         assert client.ask("/simple/alpha/").status == 200
         assert client.ask(LARGE).body == content
         assert client.ask(LARGE, "Range: bytes=9-99,200-300").status == 206
         assert client.ask("/metrics").status == 200
+    assert wanted.read_text().splitlines()[1:] == ["large==2.0  # asked for 1 time; files: large-2.0.tar.gz"]
     assert run_server("--root", str(root), "--check", python=python).returncode == 0
+    assert run_server("--version", python=python).stdout.startswith("server.py of mirror-tasks ")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +176,20 @@ def test_the_check_tells_altered_missing_and_extra_files_apart(root: Path, harm:
     assert done.returncode == status
     named = [f"{kind}: {victims[kind].relative_to(root).as_posix()}" for kind in harm.split()]
     assert done.stdout.splitlines()[:-1] == named
+
+
+def test_a_trusted_server_finds_that_the_mirrors_own_arrived_empty(root: Path) -> None:
+    # As `cp -r` to a full stick leaves it; what checks by itself then says nothing, with status 0.
+    (root / "server.py").write_bytes(b"")
+    assert subprocess.run([sys.executable, str(root / "server.py"), "--check"], check=False).returncode == 0
+    done = run_here("--root", str(root), "--check")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (4, "altered: server.py")
+    sums = shutil.which("sha256sum")
+    if sums is not None:
+        checked = subprocess.run(
+            [sums, "-c", "--quiet", "SHA256SUMS"], cwd=root, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout) == (1, "server.py: FAILED\n")
 
 
 def test_the_check_of_a_mirror_that_was_not_finished_says_so(root: Path) -> None:

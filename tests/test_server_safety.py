@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mirror_tasks.files import is_device
 from tests.server_fixtures import (
     HOST,
     Client,
@@ -169,6 +170,14 @@ def test_pipes_and_devices_are_not_opened(root: Path, served: Running) -> None:
 def test_names_of_windows_devices_are_no_files_there(server: ModuleType, name: str) -> None:
     assert not server.is_plain(name, windows=True)
     assert server.is_plain(name, windows=False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["aux", "CON", "nul.txt", "com1", "com\u00b9.x", "lpt0", "clock$", "prn .zip", "auxiliary", "con-1.0.zip", "com10"],
+)
+def test_a_mirror_has_no_name_that_the_server_refuses_on_windows(server: ModuleType, name: str) -> None:
+    assert is_device(name) == (not server.is_plain(name, windows=True))
 
 
 @pytest.mark.parametrize(
