@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from mirror_tasks.blocks import redact, show
 from mirror_tasks.errors import Fault
+from mirror_tasks.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
 
+_MANY = 10  # lines of which not one is right are one fault: it is another kind of file
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
 
 
@@ -80,11 +82,14 @@ def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
     return lines
 
 
-def read_text(path: Path, largest: int) -> str:
+def read_text(path: Path, largest: int, *, as_requirements: bool = False) -> str:
     """Return the text of a file.
 
-    :raises ValueError: it can't be read, is too large (in bytes) or not UTF-8; the message says which.
+    :param as_requirements: it is to be a requirements file: a coding line counts, and what it is otherwise is told.
+    :raises ValueError: it can't be read, is too large (in bytes) or no text; the message says which.
     """
+    if as_requirements and path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file in it")
     try:
         with path.open("rb") as stream:
             content = stream.read(largest + 1)
@@ -92,12 +97,18 @@ def read_text(path: Path, largest: int) -> str:
         raise ValueError(f"no such file: {path}") from None
     except OSError as error:
         raise ValueError(f"can't read {path}: {error.strerror}") from None
+    if as_requirements and (kind := kind_by_name(path.name) or kind_by_bytes(content)):
+        raise ValueError(_is_none(path, kind))
     if len(content) > largest:
         raise ValueError(f"{path} is larger than {largest} bytes")
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from None
+        return decoded(content, coding_lines=as_requirements)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+
+
+def _is_none(path: Path, kind: str) -> str:
+    return f"expected a requirements file; {path} is {kind}"
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -149,17 +160,32 @@ class _File:
     def read(self, asked_at: str = "") -> None:
         self.lines.seen.add((self.path, self.as_constraints))
         try:
-            text = read_text(self.path, _LARGEST)
+            text = read_text(self.path, _LARGEST, as_requirements=True)
         except ValueError as error:
             self.lines.faults.append(Fault(asked_at or self.shown, str(error)))
             return
         self.lines.inputs.append(self.path)
+        own, count = [], 0
         for number, line in logical_lines(text):
+            count += 1
             where = f"{self.shown}:{number}"
             try:
                 self.line(line, where)
             except ValueError as error:
-                self.lines.faults.append(Fault(where, str(error)))
+                own.append(Fault(where, str(error)))
+                self.lines.faults.append(own[-1])
+        if (kind := self.none_of_it(own, count, text)) is not None:
+            kept = [fault for fault in self.lines.faults if fault not in own]  # those of files that it names, if any
+            self.lines.faults[:] = [*kept, Fault(self.shown, kind)]
+
+    def none_of_it(self, faults: Sequence[Fault], count: int, text: str) -> str | None:
+        """Return what to say in the place of all faults of ``count`` lines if the file is something else altogether."""
+        if faults and (kind := kind_by_text(text)):
+            return _is_none(self.path, kind)
+        if len(faults) == count > _MANY:
+            first = f"the first, line {faults[0].key_path.rpartition(':')[2]}: {faults[0].problem}"
+            return f"expected a requirements file, found a requirement in none of {count} lines; {first}"
+        return None
 
     def line(self, line: str, where: str) -> None:
         if line.startswith("-"):
