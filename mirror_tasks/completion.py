@@ -9,7 +9,7 @@ what is wanted is answered, and arrives as for the closure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from packaging.utils import NormalizedName
@@ -17,6 +17,7 @@ from packaging.utils import NormalizedName
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.config import Root
 from mirror_tasks.environments import Environment
+from mirror_tasks.installers import PIP, UV, Installer
 from mirror_tasks.metadata import CoreMetadata
 from mirror_tasks.needs import Wanted
 from mirror_tasks.pages import File, Project
@@ -123,6 +124,12 @@ class _Case:
     root: Root
     environment: Environment
     point: Point
+    installer: Installer = PIP
+
+    @property
+    def solver(self) -> tuple[str, Installer]:
+        """The name under which its solver is kept."""
+        return (self.key, self.installer)
 
     @property
     def key(self) -> str:
@@ -151,7 +158,7 @@ class Completion:
         self._given_up: dict[tuple[str, str], dict[Point, Conflict]] = {}
         self._todo = self._new_cases()
         self._failing: dict[_Case, Conflict] = {}
-        self._upstream: dict[str, Solver] = {}
+        self._upstream: dict[tuple[str, Installer], Solver] = {}
         self._hashed = closure.hashed
 
     def step(self) -> Wants:
@@ -182,11 +189,12 @@ class Completion:
     def _from_chosen(self) -> Wants:
         """Solve what is left to solve from the releases chosen."""
         universe = Chosen(self.closure)
-        solvers: dict[str, Solver] = {}
+        solvers: dict[tuple[str, Installer], Solver] = {}
         missing: list[Wanted] = []
         todo, self._todo = self._todo, []
         for case in todo:
-            solver = solvers.setdefault(case.key, Solver(case.environment, universe, self._installers))
+            made = Solver(case.environment, universe, self._installers, installer=case.installer)
+            solver = solvers.setdefault(case.solver, made)
             try:
                 found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
             except Wanted as wanted:
@@ -198,6 +206,8 @@ class Completion:
                 self.closure.bugs.append((case.root.name, error))
             else:
                 self._note(case, found)
+                if isinstance(found, Solution) and case.installer is PIP and solver.is_yanked_below(case.root, found):
+                    self._todo.append(replace(case, installer=UV))
         return self._wants(missing)
 
     def _note(self, case: _Case, found: Solution | Conflict) -> None:
@@ -209,7 +219,9 @@ class Completion:
             self._failing[case] = found
 
     def _give_up(self, case: _Case, conflict: Conflict) -> None:
-        self._given_up.setdefault((case.environment.name, case.root.name), {})[case.point] = conflict
+        # What pip can install is solved; that uv can't, upstream either, is no fault of the mirror.
+        if case.installer is PIP:
+            self._given_up.setdefault((case.environment.name, case.root.name), {})[case.point] = conflict
         del self._failing[case]
 
     @property
@@ -223,7 +235,8 @@ class Completion:
 
     def _keep(self, case: _Case, found: Solution) -> None:
         versions = {name: version for name, (version, _) in sorted(found.pins.items())}
-        self.solutions.setdefault(case.key, {})[case.root.name] = versions
+        if case.installer is PIP:
+            self.solutions.setdefault(case.key, {})[case.root.name] = versions
         self._failing.pop(case, None)
 
     def _from_upstream(self) -> Wants:
@@ -236,7 +249,8 @@ class Completion:
             self._upstream.clear()
             self._hashed = self.closure.hashed
         for case, conflict in list(self._failing.items()):
-            solver = self._upstream.setdefault(case.key, Solver(case.environment, Upstream(self.closure), self._rules))
+            made = Solver(case.environment, Upstream(self.closure), self._rules, installer=case.installer)
+            solver = self._upstream.setdefault(case.solver, made)
             try:
                 found = solver.solve(case.root)
             except Wanted as wanted:
@@ -258,6 +272,8 @@ class Completion:
 
     def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
         reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
+        if case.installer is not PIP:
+            reason = f"{case.installer.name} takes no yanked release that you do not pin: {reason}"
         new = tuple(sorted(self._new_releases(case, found)))
         if new:  # another point may have brought them already
             self.completed.append(Completed(case.environment.name, case.root.name, reason, new))

@@ -28,6 +28,9 @@ class Within(Protocol):
     bounds: Mapping[NormalizedName, SpecifierSet]
     hashes: Mapping[NormalizedName, frozenset[str]]
 
+    def may_be_pinned(self, name: NormalizedName) -> bool:
+        """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
+
 
 def explain(refutation: Refutation, within: Within) -> Iterator[str]:
     """Tell a conflict: the chain of requirements on each side, then what there is of each project, and why it won't do."""
@@ -116,9 +119,11 @@ def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within
     if project is None:
         return "there is no project of this name"
     hashes = within.hashes.get(name, frozenset())
-    fit = fitting(project, specifier, within.environment, within.rules, hashes)
-    matching = [str(one.version) for one in islice(fit, 4)]
+    fit = list(islice(fitting(project, specifier, within.environment, within.rules, hashes), 4))
+    matching = [str(one.version) for one in fit]
     if not matching:
         return Refusals(within.rules).why_unsatisfied(project, specifier, within.environment, hashes)
+    if not within.may_be_pinned(name) and all(file.yanked is not None for one in fit for file in one.files):
+        return f"{', '.join(matching)} is yanked, and uv takes that only where you pin it"
     tried = f"tried {', '.join(matching[:3])}{' and older ones' if len(matching) > 3 else ''}"
     return f"{tried}, each in conflict with something above"

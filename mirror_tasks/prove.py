@@ -27,11 +27,15 @@ from mirror_tasks.config import Config, Root
 from mirror_tasks.environments import Environment
 from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
 from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes
+from mirror_tasks.installers import UV
 from mirror_tasks.metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.needs import Universe
 from mirror_tasks.pages import JSON_TYPE, File, Project, is_wheel, parse_page
 from mirror_tasks.points import Met, Point
 from mirror_tasks.selection import Rules
 from mirror_tasks.solver import Conflict, Solution, Solver
+
+_Judged = Mapping[Point, Mapping[str, Solution | Conflict]]
 
 _CLIENT_TIMEOUT = 600  # seconds; one resolution, or one installation
 
@@ -118,19 +122,37 @@ class Proof:
             for root in self.config.roots:
                 of_root = {point: judged[root.name] for point, judged in found.items()}
                 yield Verdict(root.name, environment.name, "solver", _why_not(environment, of_root), pythons)
+                as_uv = {
+                    point: one[root.name] for point, one in self._as_uv[environment.name].items() if root.name in one
+                }
+                if as_uv:  # pip takes what uv does not: the solver judges for uv as well
+                    yield Verdict(root.name, environment.name, "solver-as-uv", _why_not(environment, as_uv), pythons)
+
+    @property
+    def _judged(self) -> Mapping[str, _Judged]:
+        """What the solver found by environment."""
+        return self._both_judged[0]
+
+    @property
+    def _as_uv(self) -> Mapping[str, _Judged]:
+        """What it found as uv decides, where it takes what uv would not."""
+        return self._both_judged[1]
 
     @cached_property
-    def _judged(self) -> Mapping[str, Mapping[Point, Mapping[str, Solution | Conflict]]]:
-        """What the solver found: by environment, by point, by root. What it met on the way tells of further points."""
+    def _both_judged(self) -> tuple[Mapping[str, _Judged], Mapping[str, _Judged]]:
+        """Judge every root at every point. What is met on the way tells of further points."""
         met = Met(self.config.roots)
         universe = Published(self.config.output, met)
+        rules = Rules(prereleases=self.config.prereleases)
         judged: dict[str, dict[Point, dict[str, Solution | Conflict]]] = {}
+        as_uv: dict[str, dict[Point, dict[str, Solution | Conflict]]] = {}
         for environment in self.config.environments:
             found = judged[environment.name] = {}
+            differing = as_uv[environment.name] = {}
             while new := [point for point in met.points(environment) if point not in found]:
-                solver = Solver(new[0].of(environment), universe, Rules(prereleases=self.config.prereleases))
-                found[new[0]] = {root.name: solver.solve(root) for root in self.config.roots}
-        return judged
+                at = new[0].of(environment)
+                found[new[0]], differing[new[0]] = _judge(at, universe, rules, self.config.roots)
+        return judged, as_uv
 
     def by_client(self) -> Iterator[Verdict]:
         """Judge each pair with uv; pairs on platforms that it does not know are left out."""
@@ -229,6 +251,20 @@ def _own_sdists(root: Root, found: Solution, universe: Published, all_of_them: b
         if any(not is_wheel(file.filename) for file in files):
             pins.append(f"{name}=={version}")
     return pins
+
+
+def _judge(
+    environment: Environment, universe: Universe, rules: Rules, roots: Iterable[Root]
+) -> tuple[dict[str, Solution | Conflict], dict[str, Solution | Conflict]]:
+    """Solve roots as pip does; and as uv does where that takes a yanked release which uv does not."""
+    solver, uv = Solver(environment, universe, rules), Solver(environment, universe, rules, installer=UV)
+    found = {root.name: (root, solver.solve(root)) for root in roots}
+    as_uv = {
+        name: uv.solve(root)
+        for name, (root, one) in found.items()
+        if isinstance(one, Solution) and solver.is_yanked_below(root, one)
+    }
+    return {name: one for name, (_, one) in found.items()}, as_uv
 
 
 def _why_not(environment: Environment, found: Mapping[Point, Solution | Conflict]) -> str:

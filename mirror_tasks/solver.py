@@ -6,7 +6,7 @@ It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +19,7 @@ from mirror_tasks.bounds import Bounds, bounds_of
 from mirror_tasks.config import Root
 from mirror_tasks.conflicts import explain, explain_unfinished
 from mirror_tasks.environments import Environment
+from mirror_tasks.installers import PIP, Installer
 from mirror_tasks.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
 from mirror_tasks.pages import File
 from mirror_tasks.search import Limits, Refutation, Unfinished, search
@@ -65,11 +66,18 @@ class Solver:
     """Solves roots in one environment; what it learns of releases for one root serves the next.
 
     :param environment: with one set of markers; :meth:`Environment.at` makes such ones of a range.
+    :param installer: whose decisions are foreseen.
     """
 
     def __init__(
-        self, environment: Environment, universe: Universe, rules: Rules, limits: Limits | None = None
+        self,
+        environment: Environment,
+        universe: Universe,
+        rules: Rules,
+        limits: Limits | None = None,
+        installer: Installer = PIP,
     ) -> None:
+        self.installer = installer
         self.environment = environment
         self._limits = limits or LIMITS
         self._releases: dict[tuple[NormalizedName, int, frozenset[str]], Release | None] = {}
@@ -87,17 +95,24 @@ class Solver:
         :param known: versions that solved the root before, by project; they are checked, which is faster than a search.
         :raises Wanted: the universe has to learn something first; call again then.
         """
-        needs = [
-            need
-            for one in root.requirements
-            if applies(one.requirement, self.environment) and (need := need_of(one.requirement, one.hashes)) is not None
-        ]
-        needs = list(together(needs))
+        needs = together(_applying(root, self.environment))
         bounds = bounds_of(root, self.environment)
+        if not self.installer.any_pin_admits_yanked:  # rare, and for a search only: who pins is looked at there
+            return self._search(needs, bounds)
         return (
             self._agreeing(needs, bounds, {})
             or (known and self._agreeing(needs, bounds, known))
             or self._search(needs, bounds)
+        )
+
+    def is_yanked_below(self, root: Root, found: Solution) -> bool:
+        """Say if a solution has a yanked release that the user does not pin: not every installer would take it."""
+        pinned = _pinned(_applying(root, self.environment), bounds_of(root, self.environment))
+        return any(
+            file.filename == filename and file.yanked is not None
+            for name, (version, filename) in found.pins.items()
+            if name not in pinned and (project := self.universe.project(canonicalize_name(name)))
+            for file in project.files(Version(version))
         )
 
     def _agreeing(self, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str]) -> Solution | None:
@@ -247,7 +262,8 @@ class Solver:
 class _Bounded:
     """What a search for one root chooses from: the solver's releases, within the bounds of that root."""
 
-    def __init__(self, solver: Solver, needs: Iterable[Need], bounds: Bounds) -> None:
+    def __init__(self, solver: Solver, needs: Sequence[Need], bounds: Bounds) -> None:
+        self._pinned = None if solver.installer.any_pin_admits_yanked else _pinned(needs, bounds)
         self.bounds = bounds.specifiers
         self.hashes: Mapping[NormalizedName, frozenset[str]] = {
             need.name: need.hashes for need in needs if need.hashes
@@ -274,7 +290,7 @@ class _Bounded:
         project = self.universe.project(name)
         assert project is not None, "nothing is asked of a project that is not there"
         specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
-        pinned = any(is_pin(one) for one in specifiers)
+        pinned = self.may_be_pinned(name) and any(is_pin(one) for one in specifiers)
         satisfying = self._satisfying(name, needs)
         finals = sum(1 << at for at in positions(satisfying) if not project.versions[at].is_prerelease)
         allowed = satisfying
@@ -289,6 +305,10 @@ class _Bounded:
         listed = list(found)
         yield from (at for at in listed if self._candidate(name, at, pinned).wheels)
         yield from (at for at in listed if not self._candidate(name, at, pinned).wheels)
+
+    def may_be_pinned(self, name: NormalizedName) -> bool:
+        """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
+        return self._pinned is None or name in self._pinned
 
     def _satisfying(self, name: NormalizedName, needs: Sequence[Need]) -> int:
         found = self.range_of(Need(name, frozenset(), SpecifierSet()))
@@ -308,7 +328,9 @@ class _Bounded:
     def exists(self, name: NormalizedName, among: int) -> bool:
         """Say if any of these versions could be taken, if only it were pinned or asked for."""
         project = self.universe.project(name)
-        return project is not None and self._any(name, among & admitted(project, SpecifierSet()), pinned=True)
+        return project is not None and self._any(
+            name, among & admitted(project, SpecifierSet()), pinned=self.may_be_pinned(name)
+        )
 
     def release(self, name: NormalizedName, position: int) -> Release | None:
         """Return a release with the file that an installer would take; None where no file's metadata is usable."""
@@ -317,6 +339,18 @@ class _Bounded:
     def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
         """Return what a release requires; with extras, only what these add."""
         return self._solver.dependencies(name, release, extras)
+
+
+def _applying(root: Root, environment: Environment) -> Sequence[Need]:
+    lines = (one for one in root.requirements if applies(one.requirement, environment))
+    return [need for one in lines if (need := need_of(one.requirement, one.hashes)) is not None]
+
+
+def _pinned(needs: Iterable[Need], bounds: Bounds) -> Collection[NormalizedName]:
+    """Return the names of the projects that the user pins."""
+    return {need.name for need in needs if is_pin(need.specifier)} | {
+        name for name, specifier in bounds.specifiers.items() if is_pin(specifier)
+    }
 
 
 class _Lazily:
