@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -65,6 +66,17 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What an asker itself said of a project, and what else binds it there: a demand is both together.
+
+    :param bound: of the lines and constraints of the root; empty where they add nothing.
+    """
+
+    specifier: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """One requirement in one environment; equal ones are decided once, whoever asks."""
 
@@ -77,8 +89,12 @@ class Demand:
     hashes: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
+        return self.with_specifier(self.specifier)
+
+    def with_specifier(self, specifier: str) -> str:
+        """Return the requirement as text, with what one of those who ask said of the version."""
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.project}{extras}{self.specifier}"
+        return f"{self.project}{extras}{specifier}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +187,9 @@ class Closure:
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
-        self.asked: dict[Demand, dict[Asker, None]] = {}
+        self.asked: dict[Demand, dict[Asker, Asked]] = {}
         self.releases: dict[Demand, tuple[Version, ...]] = {}
-        self.unsatisfied: dict[Unsatisfied, dict[Asker, None]] = defaultdict(dict)
+        self.unsatisfied: dict[Unsatisfied, dict[Asker, Any]] = defaultdict(dict)
         self.unknown_extras: dict[tuple[str, str], None] = {}
         self.bugs: list[tuple[str, Exception]] = []  # by project, or root
         self.hashed = 0  # how often a project was replaced by itself with more hashes
@@ -304,22 +320,24 @@ class Closure:
                 reason = "it names a URL, and a mirror of an index can't carry that"
                 self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
                 continue
-            specifier, extras = asked.get(name, (bounds.specifiers.get(name, SpecifierSet()), frozenset[str]()))
+            specifier, extras = asked.get(name, (SpecifierSet(), frozenset[str]()))
             asked[name] = (
                 specifier & requirement.specifier,
                 extras | {canonicalize_name(extra) for extra in requirement.extras},
             )
         for name, (specifier, extras) in asked.items():
             allowed = (hashes or {}).get(name) or bounds.hashes.get(name, frozenset())
-            self._demand(Demand(name, str(specifier), extras, environment, scope, versions, allowed), asker)
+            bound = bounds.specifiers.get(name, SpecifierSet())
+            demand = Demand(name, str(specifier & bound), extras, environment, scope, versions, allowed)
+            self._demand(demand, asker, Asked(str(specifier), str(bound) if bound != specifier else ""))
 
-    def _demand(self, demand: Demand, asker: Asker) -> None:
+    def _demand(self, demand: Demand, asker: Asker, asked: Asked) -> None:
         askers = self.asked.get(demand)
         if askers is None:
-            self.asked[demand] = {asker: None}
+            self.asked[demand] = {asker: asked}
             self._todo.append(demand)
         else:
-            askers[asker] = None
+            askers[asker] = asked
 
     def _settle(self, demand: Demand) -> dict[str, File | None]:
         """Choose releases for a demand; return what has to arrive first, by the name of the task that brings it."""

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from mirror_tasks.config import Config
 from mirror_tasks.environments import Environment
 from mirror_tasks.pages import Project
-from mirror_tasks.plan import Plan, PlannedRelease
+from mirror_tasks.plan import Plan, PlannedRelease, Required
 from mirror_tasks.progress import readable
 from mirror_tasks.reasons import Refusals, those_that_count, versions_of
 from mirror_tasks.selection import fitting, parse_requirement
@@ -140,7 +140,7 @@ class Explainer:
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [
-            f"{required.requirement} ({required.by}) is met by {one.version}, the newest that fits"
+            f"{required.requirement} ({required.by}{_held(required)}) is met by {one.version}, the newest that fits"
             for one in chosen
             for required in one.required
             if required.environment == environment.name and not required.by.startswith("completing ")
@@ -209,7 +209,8 @@ class Explainer:
                     yield " → ".join((self._start(required.by, environment), *links))
                     told += 1
                 elif by in by_name and by not in seen:
-                    todo.append((by_name[by], (f"{required.by} requires {required.requirement}", *links), seen | {by}))
+                    link = f"{required.by} requires {required.requirement}{_held(required)}"
+                    todo.append((by_name[by], (link, *links), seen | {by}))
 
     def _added(self, release: PlannedRelease, environment: str) -> bool:
         return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
@@ -257,6 +258,11 @@ class Explainer:
             for required in release.required:
                 needs[required.by].add(release.name)
         return needs
+
+
+def _held(required: Required) -> str:
+    """Say what is not the asker's own requirement, but a line or a constraint of the user's."""
+    return f", held to {required.bound} by mirror.yaml" if required.bound else ""
 
 
 def _project_of(text: str) -> str | None:

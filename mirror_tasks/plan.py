@@ -48,11 +48,15 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class Required:
-    """One reason why a release is in the mirror: an environment, a requirement, and who asked (a root or a release)."""
+    """One reason why a release is in the mirror: an environment, a requirement, and who asked (a root or a release).
+
+    :param bound: what the lines and constraints of the root add to the requirement; empty where they add nothing.
+    """
 
     environment: str
     requirement: str
     by: str
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +266,14 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
 
 
 def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Required]]:
-    found: dict[tuple[str, Version], set[tuple[str, str, str]]] = defaultdict(set)
+    found: dict[tuple[str, Version], set[tuple[str, str, str, str]]] = defaultdict(set)
     for demand, versions in closure.releases.items():
+        reasons = {
+            (demand.environment, demand.with_specifier(asked.specifier), str(asker), asked.bound)
+            for asker, asked in closure.asked[demand].items()
+        }
         for version in versions:
-            found[(demand.project, version)].update(
-                (demand.environment, str(demand), str(asker)) for asker in closure.asked[demand]
-            )
+            found[(demand.project, version)] |= reasons
     return defaultdict(list, {key: [Required(*one) for one in sorted(values)] for key, values in found.items()})
 
 

@@ -1,4 +1,4 @@
-"""One project that can't be read, solved or fetched keeps no other out of the mirror, and the exit status says that not all is."""
+"""One project that can't be read, solved or fetched keeps no other out of the mirror, and the exit status tells of it."""
 
 from __future__ import annotations
 
