@@ -19,7 +19,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from mirror_tasks import describe_environment
-from mirror_tasks.environments import Environment, environment
+from mirror_tasks.environments import PLATFORMS, Environment, environment
 from tests.interpreters import VERSIONS, interpreter
 
 SCRIPT = Path(describe_environment.__file__)
@@ -58,7 +58,7 @@ def test_the_block_of_an_interpreter_has_the_tags_and_markers_that_its_installer
     if asked.returncode:
         pytest.skip(f"Python {version} has no pip to compare with")
     markers, tags = json.loads(asked.stdout)
-    free = {"platform_release", "platform_version"}  # those of this kernel, which no requirement should hang on
+    free = {"platform_version"}  # that of this kernel, which no requirement should hang on
     assert [{key: end[key] for key in end if key not in free} for end in one.markers] == [
         {key: markers[key] for key in markers if key not in free}
     ]
@@ -107,7 +107,9 @@ def block(monkeypatch: pytest.MonkeyPatch, **changes: object) -> dict[str, objec
 def test_a_32_bit_python_on_a_64_bit_kernel_takes_32_bit_wheels_and_sees_the_kernel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    linux = block(monkeypatch, get_platform="linux-x86_64", machine="x86_64", calcsize=4, confstr="glibc 2.31")
+    linux = block(
+        monkeypatch, get_platform="linux-x86_64", machine="x86_64", release="5.15.0", calcsize=4, confstr="glibc 2.31"
+    )
     assert linux["platform"] == "linux-i686"
     assert linux["glibc"] == "2.31"
     assert linux["markers"] == {"platform_machine": "x86_64"}
@@ -125,10 +127,25 @@ def test_a_32_bit_python_on_a_64_bit_kernel_takes_32_bit_wheels_and_sees_the_ker
 def test_windows_is_described(
     monkeypatch: pytest.MonkeyPatch, built_for: str, machine: str, name: str, markers: dict[str, str] | None
 ) -> None:
-    windows = block(monkeypatch, sys_platform="win32", get_platform=built_for, machine=machine)
+    windows = block(monkeypatch, sys_platform="win32", get_platform=built_for, machine=machine, release="10")
     assert (windows["platform"], windows.get("markers")) == (name, markers)
     assert not {"glibc", "musl", "macos"} & set(windows)
     assert environment("a", windows, "").markers[0]["platform_machine"] == machine
+
+
+def test_a_kernel_is_described_where_it_is_another_than_is_taken_for_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    debian = block(
+        monkeypatch, get_platform="linux-x86_64", machine="x86_64", release="6.1.0-13-amd64", confstr="glibc 2.36"
+    )
+    assert debian["markers"] == {"platform_release": "6.1.0-13-amd64"}
+    monkeypatch.undo()  # packaging remembers what it once asked of the machine
+    one = environment("a", debian, "")
+    assert one.divides('platform_release >= "6.0"')
+    granted = {
+        key: {one.system: environment("a", {"python": "3.12", "platform": key}, "")} for key, one in PLATFORMS.items()
+    }
+    for system, release in describe_environment.RELEASES.items():
+        assert {made[system].markers[0]["platform_release"] for made in granted.values() if system in made} == {release}
 
 
 def test_macos_is_described_with_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
