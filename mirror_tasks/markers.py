@@ -57,9 +57,14 @@ def holds(marker: str, environment: Mapping[str, str], installer: str) -> bool:
     if installer == "uv":
         return _judged_by_uv(marker, environment)
     try:
-        return Marker(marker).evaluate({**environment})
+        return _parsed(marker).evaluate({**environment})
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
         return True
+
+
+@lru_cache(maxsize=16384)
+def _parsed(marker: str) -> Marker:
+    return Marker(marker)
 
 
 def _judged_by_uv(marker: str, environment: Mapping[str, str]) -> bool:
