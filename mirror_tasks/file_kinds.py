@@ -55,6 +55,8 @@ def kind_by_name(name: str) -> str | None:
     """Return what a file of this name is, and what to do instead; None for what may be a requirements file."""
     if re.fullmatch(r"pylock\.[^.]+\.toml", name):
         name = "pylock.toml"
+    if name.lower().endswith((".whl", ".tar.gz", ".tgz", ".zip")):
+        return f"an archive; {_ARCHIVE}"
     return _NAMES.get(name)
 
 

@@ -717,8 +717,10 @@ PIPFILE_LOCK = '{\n    "_meta": {\n        "pipfile-spec": 6\n    }\n}\n'
         ("environment.yml", "name: lab\ndependencies:\n  - numpy\n", "YAML, as conda's environments are"),
         ("data.json", '{"requests": 1}\n', "JSON"),
         ("page.txt", "<!DOCTYPE html>\n<html></html>\n", "a page of HTML or XML"),
-        ("a-1.0-py3-none-any.whl", b"PK\x03\x04" + bytes(100), "a zip archive, as wheels are"),
-        ("a-1.0.tar.gz", b"\x1f\x8b\x08" + bytes(100), "a gzip archive, as sdists are"),
+        ("a-1.0-py3-none-any.whl", b"", "an archive"),
+        ("a-1.0.tar.gz", b"\x1f\x8b\x08" + bytes(100), "an archive"),
+        ("renamed.txt", b"PK\x03\x04" + bytes(100), "a zip archive, as wheels are"),
+        ("renamed.txt", b"\x1f\x8b\x08" + bytes(100), "a gzip archive, as sdists are"),
         ("words.txt", "these are words, and no requirements at all\n" * 903, "in none of 903 lines"),
     ],
 )
