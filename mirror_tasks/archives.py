@@ -7,6 +7,7 @@ above 50; the bounds here are of that kind, so that what an index of good repute
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import re
@@ -15,9 +16,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
 from mirror_tasks.errors import MetadataError
 
@@ -688,7 +689,29 @@ class _Unpacked:
 
 
 def _decompressed(archive: BinaryIO, filename: str) -> Iterator[bytes]:
-    """Yield what is compressed in pieces of bounded size."""
+    """Return what is compressed in pieces of bounded size; the ending says how, as it does for pip."""
+    if filename.endswith(".tar"):
+        return iter(lambda: archive.read(_CHUNK), b"")
+    if filename.endswith((".bz2", ".tbz")):
+        return _in_pieces(archive, filename, _decompressor("bz2", "BZ2Decompressor", filename)())
+    if filename.endswith((".xz", ".txz", ".lzma", ".tlz", ".lz")):
+        return _in_pieces(archive, filename, _decompressor("lzma", "LZMADecompressor", filename)(memlimit=_MOST_MEMORY))
+    return _gunzipped(archive, filename)
+
+
+_MOST_MEMORY = 128 * MEBIBYTE  # what xz takes at its highest level is half of it
+
+
+def _decompressor(module: str, name: str, filename: str) -> Callable[..., Any]:
+    """Return what decompresses; not every Python was built with all of it."""
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise broken(filename, f"this Python can't read it: it was built without {module}") from error
+    return found
+
+
+def _gunzipped(archive: BinaryIO, filename: str) -> Iterator[bytes]:
     inflater = fast_zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
     while not inflater.eof:
         compressed = inflater.unconsumed_tail or archive.read(_CHUNK)
@@ -696,9 +719,26 @@ def _decompressed(archive: BinaryIO, filename: str) -> Iterator[bytes]:
             yield content
         elif not compressed and not inflater.eof:
             raise EOFError("it ends in the middle")
-    # A gzipped file may be several, one behind the other; some readers see the first, others all.
-    behind = inflater.unused_data
+    _check_behind(inflater.unused_data, archive, filename)
+
+
+def _in_pieces(archive: BinaryIO, filename: str, decompressor: Any) -> Iterator[bytes]:
+    while not decompressor.eof:
+        compressed = archive.read(_CHUNK) if decompressor.needs_input else b""
+        if decompressor.needs_input and not compressed:
+            raise EOFError("it ends in the middle")
+        try:
+            content = decompressor.decompress(compressed, _MOST_AT_ONCE)
+        except Exception as error:  # bz2 raises OSError, and lzma an error of its own
+            raise ValueError(str(error)) from error
+        if content:
+            yield content
+    _check_behind(decompressor.unused_data, archive, filename)
+
+
+def _check_behind(behind: bytes, archive: BinaryIO, filename: str) -> None:
+    """Refuse what is several streams, one behind the other: some readers see the first, others all."""
     while behind:
         if behind.strip(b"\0"):
-            raise broken(filename, "expected one gzipped stream, found something behind it")
+            raise broken(filename, "expected one compressed stream, found something behind it")
         behind = archive.read(_CHUNK)

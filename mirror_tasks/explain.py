@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.config import Config
 from mirror_tasks.environments import Environment
-from mirror_tasks.pages import Project
+from mirror_tasks.pages import SDIST_ENDINGS, Project, sdist_ending
 from mirror_tasks.plan import Plan, PlannedRelease, Required
 from mirror_tasks.progress import readable
 from mirror_tasks.reasons import Refusals, those_that_count, versions_of
@@ -37,7 +37,7 @@ class Explainer:
 
     def explain(self, name: str) -> Iterator[str]:
         """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``) or a file, in lines."""
-        if name in self.plan.by_filename or name.endswith((".whl", ".tar.gz", ".zip")):
+        if name in self.plan.by_filename or name.endswith((".whl", *SDIST_ENDINGS)):
             yield from self._file(name)
             return
         project, version = self._parse(name)
@@ -185,7 +185,7 @@ class Explainer:
 
     def _from_filename(self, filename: str) -> Iterator[str]:
         name, _, rest = filename.partition("-")
-        version = rest.partition("-")[0].removesuffix(".tar.gz").removesuffix(".zip")
+        version = rest.partition("-")[0].removesuffix(sdist_ending(rest) or "?")
         try:
             yield from self._release(canonicalize_name(name), Version(version))
         except InvalidVersion:

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.archives import LARGEST_MEMBER, MEBIBYTE, Member, broken, folded, tar_members, zip_members
-from mirror_tasks.pages import is_wheel
+from mirror_tasks.pages import is_wheel, sdist_ending, value_fault
 from mirror_tasks.selection import parse_requirement
 
 # PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
@@ -104,12 +104,9 @@ _Result = TypeVar("_Result")
 _Reader = Callable[Concatenate[_Input, str, _Others], _Result]
 
 LARGEST_TEXT = 4 * MEBIBYTE
-LONGEST_VALUE = 4096  # characters; the longest requirement on the largest index has a fourth
-LONGEST_NUMBER = 100  # digits; Python refuses to read more than 4,300, uv more than 20
 DEEPEST = 50
 MOST_REQUIREMENTS = 20_000
 MOST_DOTS = 2000  # in a line of TOML; the time to read a key grows with the square of its parts
-_LONG_NUMBER = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1}}}").search
 
 
 def _untrusted(read: _Reader[_Input, _Others, _Result]) -> _Reader[_Input, _Others, _Result]:
@@ -128,10 +125,8 @@ def _untrusted(read: _Reader[_Input, _Others, _Result]) -> _Reader[_Input, _Othe
 
 def _checked(value: str, where: str, filename: str) -> str:
     """Return a value that will be parsed, here and wherever it is used: parsers take long over long ones, or fail."""
-    if _LONG_NUMBER(value):
-        raise broken(filename, f"{where} has a number of more than {LONGEST_NUMBER} digits: {value[:50]}…")
-    if len(value) > LONGEST_VALUE:
-        raise broken(filename, f"{where} has {len(value):,} characters, more than the {LONGEST_VALUE:,} that are read")
+    if fault := value_fault(value):
+        raise broken(filename, f"{where} {fault}: {value[:50]}…")
     if value.count("(") > DEEPEST:
         raise broken(filename, f"{where} has more than {DEEPEST} parentheses")
     return value
@@ -237,7 +232,7 @@ def _stem(filename: str) -> str:
     """Return the ``<name>-<version>`` that a file name begins with."""
     if is_wheel(filename):
         return "-".join(filename.split("-", 2)[:2])
-    return filename.removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
+    return filename.removesuffix(sdist_ending(filename))
 
 
 def _is_release(stem: str, name: str, version: str, filename: str) -> bool:
@@ -336,7 +331,7 @@ def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
     ``[project]`` of pyproject.toml where dependencies are not dynamic; ``*.egg-info/requires.txt``; any other
     PKG-INFO. The last two are what the uploader's machine computed, and may differ on another one.
 
-    :param archive: the whole sdist, ``.tar.gz`` or ``.zip``.
+    :param archive: the whole sdist, a zip or a tar as its name says.
     :raises MetadataError: the archive is hostile or damaged, its files are of another release, or it requires what is
         no requirement.
     """

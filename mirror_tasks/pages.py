@@ -52,11 +52,28 @@ _OTHER_KINDS = {
     ".rpm": "an rpm; installers take wheels and sdists",
     ".deb": "a deb; installers take wheels and sdists",
     ".dmg": "a disk image; installers take wheels and sdists",
-    ".tar.bz2": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
-    ".tar.xz": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
-    ".tar.Z": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
-    ".tgz": "a legacy sdist; an sdist's name ends in .tar.gz or .zip",
+    ".tar.Z": "an sdist compressed as no installer reads it",
+    ".tar.zst": "an sdist compressed as no installer reads it",
+    ".7z": "neither a wheel nor an sdist",
 }
+# What an sdist's name may end in, what is preferred first: PEP 625 has .tar.gz, .zip is what it was on Windows before.
+# The others are on indexes since long ago: pip takes them, uv does not.
+SDIST_ENDINGS = (
+    ".tar.gz",
+    ".zip",
+    ".tgz",
+    ".tar.bz2",
+    ".tbz",
+    ".tar.xz",
+    ".txz",
+    ".tar.lzma",
+    ".tlz",
+    ".tar.lz",
+    ".tar",
+)
+LONGEST_VALUE = 4096  # characters; the longest requirement on the largest index has a fourth
+LONGEST_NUMBER = 100  # digits; Python refuses to read more than 4,300, uv more than 20
+_LONG_NUMBER = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1}}}").search
 _MOST_TAGS = 2000
 _SCHEMES = ("https", "http", "file")
 _release = attrgetter("release")
@@ -264,8 +281,25 @@ def is_wheel(filename: str) -> bool:
 
 
 def is_sdist(filename: str) -> bool:
-    """Say if ``filename`` is a source distribution's: PEP 625 has .tar.gz; .zip is what it was on Windows before."""
-    return filename.endswith((".tar.gz", ".zip"))
+    """Say if ``filename`` is a source distribution's."""
+    return filename.endswith(SDIST_ENDINGS)
+
+
+def sdist_ending(filename: str) -> str:
+    """Return what the name of an sdist ends in; empty for other names."""
+    return next((ending for ending in SDIST_ENDINGS if filename.endswith(ending)), "")
+
+
+def value_fault(text: str) -> str | None:
+    """Return why a specifier, requirement or version is not to be parsed, here or wherever it is used, or None.
+
+    Parsers take long over long ones, and Python fails on numbers of thousands of digits.
+    """
+    if _LONG_NUMBER(text):
+        return f"has a number of more than {LONGEST_NUMBER} digits"
+    if len(text) > LONGEST_VALUE:
+        return f"has {len(text):,} characters, more than the {LONGEST_VALUE:,} that are read"
+    return None
 
 
 def version_of(filename: str, project: str) -> Version:
@@ -308,7 +342,7 @@ def _parse_filename(filename: str, project: str) -> tuple[str, str | None]:
         if _normal(fields[0]) != project:
             return "", f"named for another project than {project}"
         return fields[1], _tags_fault(fields[2])
-    if filename.endswith((".tar.gz", ".zip")):
+    if is_sdist(filename):
         found = _sdist_pattern(project)(filename)
         return (found[1], None) if found else ("", f"not named {project}-VERSION")
     kinds = (reason for ending, reason in _OTHER_KINDS.items() if filename.endswith(ending))
@@ -346,11 +380,14 @@ def _normal(name: str) -> str:
     return canonicalize_name(name)
 
 
+_ENDING = "|".join(map(re.escape, SDIST_ENDINGS))
+
+
 @lru_cache(maxsize=1 << 10)
 def _sdist_pattern(project: str) -> Callable[[str], re.Match[str] | None]:
     """The name is known, so what follows it is the version: old names and old versions have dashes (foo-1.0-1)."""
     name = "[-_.]+".join(re.escape(part) for part in project.split("-"))
-    return re.compile(rf"{name}-([^/\\]+)\.(?:tar\.gz|zip)", re.IGNORECASE | re.ASCII).fullmatch
+    return re.compile(rf"{name}-([^/\\]+)(?:{_ENDING})", re.IGNORECASE | re.ASCII).fullmatch
 
 
 # --- Entries
@@ -469,6 +506,7 @@ def _plain_rows(entries: list[_Entry]) -> list[_Row] | None:
             and min(filter(None, sizes), default=0) >= 0
             and max(filter(None, sizes), default=0) < _TOO_LARGE
             and set(map(type, requires)) <= _TEXT
+            and not any(map(value_fault, filter(None, set(requires))))
             and set(map(type, times)) <= _TEXT
             and set(map(type, yanked)) <= _TEXT_OR_BOOL
         )
@@ -554,6 +592,8 @@ def _entry_fault(entry: _Entry, base: str) -> str | None:
         return f"its size is {size!r:.40}, not a number of bytes"
     if type(entry.get("requires-python")) not in _TEXT or type(entry.get("upload-time")) not in _TEXT:
         return "its requires-python or upload-time is not text"
+    if reason := value_fault(entry.get("requires-python") or ""):
+        return f"its requires-python {reason}"
     if type(entry.get("yanked")) not in _TEXT_OR_BOOL:
         return "its yanked is neither a boolean nor a reason"
     return None

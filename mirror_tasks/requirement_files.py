@@ -67,8 +67,19 @@ def parse_requirement(text: str, written: str | None = None) -> Requirement:
 _NO_URL = "a mirror serves what an index has: name the project, with ==VERSION if it has to be that one"
 
 
+_ENDINGS = (
+    ".whl",
+    ".zip",
+    ".tgz",
+    ".tbz",
+    ".txz",
+    ".tlz",
+    *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "lzma", "lz")),
+)
+
+
 def _names_a_file(text: str) -> bool:
-    return text.startswith((".", "/")) or text.lower().endswith((".whl", ".tar.gz", ".tar.bz2", ".zip"))
+    return text.startswith((".", "/")) or text.lower().endswith(_ENDINGS)
 
 
 def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:

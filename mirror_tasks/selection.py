@@ -16,7 +16,7 @@ from packaging.utils import BuildTag
 from packaging.version import Version
 
 from mirror_tasks.environments import Environment, parse_specifier
-from mirror_tasks.pages import File, Project, is_wheel
+from mirror_tasks.pages import SDIST_ENDINGS, File, Project, is_wheel, sdist_ending
 
 NO_TAG = "no tag in common"
 
@@ -165,10 +165,9 @@ def candidate(
     wheels = sorted(
         (file for file in usable if is_wheel(file.filename)), key=lambda file: _preference(file, environment)
     )
-    # .tar.gz is what PEP 625 wants an sdist to be; the older .zip serves where it is all there is.
-    sdists = sorted(
-        (file for file in usable if not is_wheel(file.filename)), key=lambda file: file.filename.endswith(".zip")
-    )
+    # .tar.gz is what PEP 625 wants an sdist to be; others serve where they are all there is.
+    sdists = [file for file in usable if not is_wheel(file.filename)]
+    sdists.sort(key=lambda file: SDIST_ENDINGS.index(sdist_ending(file.filename)))
     if rules.sdists == "fallback" and patches_of(wheels, environment) == environment.all_patches:
         sdists = []
     return Candidate(version, tuple(wheels), sdists[0] if sdists else None)

@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -166,7 +168,7 @@ def sdist(
     As long as ``pyproject`` and ``setup_py`` are not given, real installers can build it offline: its backend is in
     it and wants the standard library only (and ``build_requires``, if any, to be installable).
 
-    :param format: ``"tar.gz"`` or ``"zip"``.
+    :param format: ``"tar.gz"``, ``"zip"``, or another that pip takes, as ``"tar.xz"``.
     :param pkg_info: the whole PKG-INFO, instead of what the other arguments say; ``""`` leaves the file out.
     :param pyproject: the whole pyproject.toml; ``""`` leaves the file out, and the backend too.
     :param setup_py: the whole setup.py; there is then no pyproject.toml unless one is given.
@@ -192,7 +194,18 @@ def sdist(
     members |= {f"{module_name(name)}.egg-info/{path}": content for path, content in (egg_info or {}).items()}
     root = f"{module_name(name)}-{version}"
     paths = {f"{root}/{path}": content for path, content in (members | dict(files or {})).items() if content}
-    return f"{root}.{format}", (zip_of(paths) if format == "zip" else tar_gz_of(paths))
+    return f"{root}.{format}", _packed(paths, format)
+
+
+def _packed(paths: Contents, format: str) -> bytes:  # noqa: A002
+    if format == "zip":
+        return zip_of(paths)
+    if format.endswith(("bz2", "tbz")):
+        return bz2.compress(tar_of(paths))
+    if format.endswith(("xz", "lz", "lzma")):
+        old = format.endswith(("tlz", "lzma", ".lz"))
+        return lzma.compress(tar_of(paths), lzma.FORMAT_ALONE if old else lzma.FORMAT_XZ)
+    return tar_of(paths) if format == "tar" else tar_gz_of(paths)
 
 
 def zip_of(members: Contents, *, compression: int = zipfile.ZIP_STORED) -> bytes:

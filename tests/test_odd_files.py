@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mirror_tasks.errors import MetadataError
+from mirror_tasks.metadata import sdist_metadata
+from mirror_tasks.pages import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex
 from tests.making import EPOCH, core_metadata, sdist, tar_gz_of, tar_of, wheel, zip_of
-from tests.mirroring import mirror_folder, packages
+from tests.mirroring import PATIENCE, clean_environment, mirror_folder, packages
 
 
 def wheel_with_folder(name: str, version: str, folder: str) -> tuple[str, bytes]:
@@ -61,7 +69,7 @@ def odd_files() -> dict[str, tuple[str, bytes]]:
         "Requires-Python has a number": wheel("pythons", "1.0", requires_python=f">={LONG}"),
         "not valid TOML": sdist("tomls", "1.0", pyproject=f"[tool.x]\na = {LONG}\n", metadata_version="2.2"),
         "found a number of 19997 bits": sdist("hexes", "1.0", pyproject=f"[build-system]\nrequires = 0x{LONG}\n"),
-        "expected one gzipped stream": ("empty-1.0.tar.gz", gzip.compress(b"", mtime=0) * 20_000),
+        "expected one compressed stream": ("empty-1.0.tar.gz", gzip.compress(b"", mtime=0) * 20_000),
         "characters of headers": sdist("folds", "1.0", pkg_info=folded),
     }
 
@@ -79,3 +87,68 @@ def test_an_odd_file_is_left_out_with_its_reason_and_nothing_else_is(tmp_path: P
     for reason, (filename, _) in odd.items():
         assert filename in done.stdout + plan, filename
         assert reason in done.stdout + plan, done.stdout
+
+
+@pytest.mark.parametrize("format", [ending[1:] for ending in SDIST_ENDINGS])
+def test_an_sdist_is_read_and_named_however_it_is_packed(format: str) -> None:  # noqa: A002
+    filename, content = sdist("foo.bar", "1.0", format, requires=["dep"])
+    assert str(version_of(filename, "foo-bar")) == "1.0"
+    assert sdist_metadata(io.BytesIO(content), filename).requires_dist == ("dep",)
+    for damaged in (content[: min(len(content) // 2, 1700)], content[:150], b"x" * 600, b""):
+        with pytest.raises(MetadataError):
+            sdist_metadata(io.BytesIO(damaged), filename)
+
+
+@pytest.mark.parametrize("format", ["tar.gz", "tar.bz2", "tar.xz"])
+def test_an_sdist_in_several_streams_is_refused_for_readers_differ(format: str) -> None:  # noqa: A002
+    filename, content = sdist("foo", "1.0", format)
+    nothing = {"tar.gz": gzip.compress(b""), "tar.bz2": bz2.compress(b""), "tar.xz": lzma.compress(b"")}[format]
+    assert sdist_metadata(io.BytesIO(content), filename)
+    with pytest.raises(MetadataError, match="expected one compressed stream"):
+        sdist_metadata(io.BytesIO(nothing + content), filename)
+
+
+def test_what_pip_takes_is_mirrored_and_pip_builds_it_from_the_mirror(tmp_path: Path) -> None:
+    formats = {"bz": "tar.bz2", "xz": "tar.xz", "tg": "tgz", "both": "tar.xz"}
+    world = {name: [sdist(name, "1.0", ending)] for name, ending in formats.items()}
+    world["both"].append(sdist("both", "1.0", "tar.gz"))
+    with FakeIndex(world) as index:
+        folder = mirror_folder(tmp_path / "project", index, requirements=list(world), build_requirements=False)
+        folder.mirrored()
+    assert packages(folder.output) == {
+        "both": ["both-1.0.tar.gz"], "bz": ["bz-1.0.tar.bz2"], "tg": ["tg-1.0.tgz"], "xz": ["xz-1.0.tar.xz"],
+    }  # fmt: skip
+    simple = (folder.output / "simple").as_uri()
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--isolated",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
+    done = subprocess.run(
+        [*command, "--index-url", simple, "--target", str(tmp_path / "target"), *world],
+        capture_output=True, text=True, check=False, env=clean_environment(), timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (tmp_path / "target").glob("*.py")} == {f"{name}.py" for name in world}
+
+
+@pytest.mark.parametrize("text", [f">={LONG}", f">=3{' ' * 5000}", f"({LONG}"])
+@pytest.mark.parametrize("sidecars", ["announced", "none"])
+def test_a_requires_python_of_a_page_that_parsers_fail_on_leaves_its_file_out(
+    tmp_path: Path, text: str, sidecars: str
+) -> None:
+    bad, kept = wheel("bad", "1.0"), wheel("bad", "0.9")
+    world: dict[str, list[tuple[Any, ...]]] = {
+        "good": [wheel("good", "1.0")],
+        "bad": [(*bad, {"requires_python": text}), kept],
+    }
+    with FakeIndex(world, sidecars=sidecars) as index:
+        folder = mirror_folder(tmp_path / "project", index, requirements=["good", "bad"])
+        folder.mirrored()
+        told = folder.doit("explain", "bad").stdout
+    assert packages(folder.output) == {"good": ["good-1.0-py3-none-any.whl"], "bad": ["bad-0.9-py3-none-any.whl"]}
+    assert "its requires-python has" in told, told

@@ -149,8 +149,8 @@ def test_the_version_is_read_from_old_and_new_file_names(filename: str, name: st
         ("foo-1.0.win32-py2.4.exe", "a Windows installer"),
         ("foo-1.0.msi", "a Windows installer"),
         ("foo-1.0-1.noarch.rpm", "an rpm"),
-        ("foo-1.0.tar.bz2", "a legacy sdist"),
-        ("foo-1.0.tgz", "a legacy sdist"),
+        ("foo-1.0.tar.Z", "compressed as no installer reads it"),
+        ("foo-1.0.tar.zst", "compressed as no installer reads it"),
         ("foo-1.0.txt", "neither a wheel nor an sdist"),
         ("bar-1.0-py3-none-any.whl", "another project"),
         ("foo-1.0-none-any.whl", "not a wheel's name"),
@@ -483,7 +483,8 @@ def test_kinds_are_told_by_name() -> None:
     assert not is_wheel("foo-1.0.tar.gz")
     assert is_sdist("foo-1.0.tar.gz")
     assert is_sdist("foo-1.0.zip")
-    assert not is_sdist("foo-1.0.tar.bz2")
+    assert is_sdist("foo-1.0.tar.bz2")
+    assert not is_sdist("foo-1.0.tar.Z")
 
 
 junk = st.recursive(

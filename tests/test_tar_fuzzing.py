@@ -132,7 +132,7 @@ ZIPPED = {
 
 @pytest.mark.parametrize("shown", ZIPPED)
 def test_what_is_gzipped_in_parts_is_refused(shown: str) -> None:
-    with pytest.raises(MetadataError, match="expected one gzipped stream"):
+    with pytest.raises(MetadataError, match="expected one compressed stream"):
         sdist_metadata(io.BytesIO(ZIPPED[shown]), FILENAME)
 
 
