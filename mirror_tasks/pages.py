@@ -10,6 +10,7 @@ version, and only those that are asked for are read.
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import json
 import re
@@ -17,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from html.parser import HTMLParser
 from math import prod
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.errors import IntegrityError, PageError
 from mirror_tasks.files import check_filename
+from mirror_tasks.html_tags import Attributes, start_tags, unescaped
 
 if TYPE_CHECKING or importlib.util.find_spec("orjson") is None:
     _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -75,6 +76,9 @@ LONGEST_VALUE = 4096  # characters; the longest requirement on the largest index
 LONGEST_NUMBER = 100  # digits; Python refuses to read more than 4,300, uv more than 20
 _LONG_NUMBER = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1}}}").search
 _MOST_TAGS = 2000
+_MOST_FILES = 100_000  # of a page; the largest known has some 30,000
+_MOST_CONTAINERS = 500_000  # of a JSON page, objects and lists: a file has two to four
+_MOST_VALUES = 2_000_000  # of a JSON page: a file has a dozen
 _SCHEMES = ("https", "http", "file")
 _release = attrgetter("release")
 _FILENAME = itemgetter(0)
@@ -264,15 +268,17 @@ def parse_page(body: bytes, content_type: str, url: str, name: str, index: str =
     name = canonicalize_name(name)
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
-    if kind == JSON_TYPE:
-        project = _from_json(body, url, name)
-        project.index = index
-        return project
-    if kind in HTML_TYPES:
-        project = _from_html(body, parameters, url, name)
-        project.index = index
-        return project
-    raise _refused(url, f"expected a project page in JSON or HTML, found {kind or 'no content type'!r}")
+    if kind != JSON_TYPE and kind not in HTML_TYPES:
+        raise _refused(url, f"expected a project page in JSON or HTML, found {kind or 'no content type'!r:.100}")
+    try:
+        project = _from_json(body, url, name) if kind == JSON_TYPE else _from_html(body, parameters, url, name)
+    except PageError:
+        raise
+    except Exception as error:  # A page is hostile until it is read: whatever its parsers raise costs this page alone.
+        told = f"{type(error).__name__}: {error}"
+        raise _refused(url, f"expected a page that can be read, found one that can't ({told!s:.200})") from error
+    project.index = index
+    return project
 
 
 def is_wheel(filename: str) -> bool:
@@ -557,14 +563,19 @@ def _each_once(entries: list[_Entry], skipped: list[tuple[str, str]]) -> Iterabl
     """Return the entries with a safe file name; of those that share one, the first if all have the same hashes."""
     named: dict[str, _Entry] = {}
     again: list[_Entry] = []
+    nameless = 0
     for entry in entries:
         filename = entry.get("filename") if type(entry) is dict else None
         if type(filename) is not str:
-            skipped.append(("", "an entry without a file name"))
+            nameless += 1
         elif reason := _name_fault(filename):
             skipped.append((repr(filename[:300]), reason))
         elif named.setdefault(filename, entry) is not entry:
             again.append(entry)
+    if nameless:
+        skipped.append(
+            ("", "an entry without a file name" if nameless == 1 else f"{nameless:,} entries without a file name")
+        )
     for entry in again:
         filename = entry["filename"]
         if filename in named and named[filename].get("hashes") != entry.get("hashes"):
@@ -665,6 +676,8 @@ def _from_json(body: bytes, url: str, name: str) -> Project:
     files = page.get("files")
     if not isinstance(files, list):
         raise _refused(url, "expected a list of files, found none")
+    if len(files) > _MOST_FILES:
+        raise _refused(url, f"expected at most {_MOST_FILES:,} files, found {len(files):,}")
     meta = page.get("meta")
     _check_api(meta.get("api-version") if isinstance(meta, dict) else None, url)
     stated = page.get("name", name)
@@ -675,17 +688,41 @@ def _from_json(body: bytes, url: str, name: str) -> Project:
 
 
 def _load(body: bytes, url: str) -> _Entry:
+    encoding = json.detect_encoding(body)
+    if not encoding.startswith("utf-8"):  # RFC 8259, 8.1: it has to be UTF-8; pip takes UTF-16 and UTF-32 all the same
+        body = body.decode(encoding, "replace").encode()
+    _check_count(body, url)
     try:
+        page = _loads(body)
         if any(half(body) for half in _HALVES):
             # It can't be written to any file: it becomes a question mark here, once.
-            page = json.loads(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
-        else:
-            page = json.loads(body)
+            page = _loads(json.dumps(page, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise _refused(url, f"expected JSON, found something else ({error})") from error
     if not isinstance(page, dict):
         raise _refused(url, f"expected a JSON object, found {type(page).__name__}")
     return page
+
+
+def _number(text: str) -> int | str:
+    """A number that no machine has becomes text: some releases of Python take quadratic time to read it, others refuse."""
+    return int(text) if len(text) < 20 else text
+
+
+def _fraction(text: str) -> float | str:
+    return float(text) if len(text) < 100 else text
+
+
+def _loads(body: bytes) -> Any:
+    return json.loads(body, parse_int=_number, parse_float=_fraction)
+
+
+def _check_count(body: bytes, url: str) -> None:
+    """Refuse a page of which few bytes grow to much memory: an empty object takes 25 times what is written of it."""
+    containers, values = body.count(b"{") + body.count(b"["), body.count(b",")
+    if containers > _MOST_CONTAINERS or values > _MOST_VALUES:
+        expected = f"expected at most {_MOST_CONTAINERS:,} objects and lists and {_MOST_VALUES:,} values"
+        raise _refused(url, f"{expected}, found {containers:,} and {values:,}")
 
 
 def _check_api(version: object, url: str) -> None:
@@ -702,18 +739,16 @@ def _status(announced: Mapping[str, object]) -> tuple[str, str | None]:
 # --- HTML
 
 
+# Names of codecs that are charsets of pages; Python has others, such as idna, that decode no page.
+_CHARSET = re.compile(
+    r"utf-(8|8-sig|16|16-le|16-be)|ascii|iso8859-[0-9]+|cp[0-9]+|koi8-[rut]|mac-[a-z-]+|gb[0-9k]+|big5\w*|shift_jis\w*|euc_\w+"
+)
+
+
 def _from_html(body: bytes, parameters: str, url: str, name: str) -> Project:
-    charset = re.search(r"charset=[\"']?([\w-]+)", parameters)
-    try:
-        text = body.decode(charset[1] if charset else "utf-8", "replace")
-    except LookupError:
-        text = body.decode("utf-8", "replace")
     page = _Page(url)
-    try:
-        page.feed(text)
-        page.close()
-    except AssertionError as error:  # how html.parser of many releases says that "<![" is followed by nothing it knows
-        raise _refused(url, f"expected HTML, found what can't be read as that ({error})") from error
+    for tag, attributes in start_tags(_decoded(body, parameters, url)):
+        page.take(tag, attributes)
     if page.api_version is not None:
         _check_api(page.api_version, url)
     elif not page.looks_like_an_index():
@@ -721,28 +756,49 @@ def _from_html(body: bytes, parameters: str, url: str, name: str) -> Project:
     return _project(name, page.base, page.entries, _status(page.status))
 
 
-class _Page(HTMLParser):
-    """Collects the anchors of a page as entries of the JSON form.
+def _decoded(body: bytes, parameters: str, url: str) -> str:
+    """Return the text of a page; one in a charset that nobody knows is most probably UTF-8."""
+    announced = re.search(r"charset=[\"']?([\w-]+)", parameters)
+    try:
+        charset = codecs.lookup(announced[1] if announced else "utf-8").name
+    except LookupError:
+        charset = "utf-8"
+    if not _CHARSET.fullmatch(charset):
+        raise _refused(url, f"expected a charset that pages are written in, such as utf-8, found {charset}")
+    return body.decode(charset, "replace")
 
-    The standard library's parser: 4,415 anchors take it 0.15 s; pypi-simple's, which builds a tree, 1.2 s.
-    """
+
+class _Page:
+    """Collects the anchors of a page as entries of the JSON form."""
 
     def __init__(self, url: str) -> None:
-        super().__init__()
         self.base = url
         self.entries: list[_Entry] = []
         self.api_version: str | None = None
         self.status: dict[str, object] = {}
         self._tags: Counter[str] = Counter()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def take(self, tag: str, attributes: Attributes) -> None:
+        """Take in a start tag.
+
+        :raises ValueError: it has no meaning, or there are more links than a page may have.
+        """
         self._tags[tag] += 1
         if tag == "a":
-            self._anchor(dict(attrs))
+            self._anchor({name: unescaped(value or "") for name, value in attributes.items()})
+            if len(self.entries) > _MOST_FILES:
+                raise ValueError(f"more than {_MOST_FILES:,} files")
         elif tag == "base" and self._tags[tag] == 1:
-            self.base = urljoin(self.base, dict(attrs).get("href") or "")
+            self._rebase(unescaped(attributes.get("href") or ""))
         elif tag == "meta":
-            self._meta(dict(attrs))
+            self._meta({name: unescaped(value or "") for name, value in attributes.items()})
+
+    def _rebase(self, link: str) -> None:
+        base = urljoin(self.base, link)
+        if urlsplit(base).scheme != urlsplit(self.base).scheme and urlsplit(base).scheme not in ("http", "https"):
+            # Else a page fetched over the network could name files of this machine.
+            raise ValueError("its base is of another scheme than http and https")
+        self.base = base
 
     def looks_like_an_index(self) -> bool:
         """Tell a page without files from a login form or an error page that came with status 200."""
@@ -750,7 +806,7 @@ class _Page(HTMLParser):
             return True
         return not any(self._tags[tag] for tag in ("form", "input", "script", "iframe", "a"))
 
-    def _meta(self, attrs: Mapping[str, str | None]) -> None:
+    def _meta(self, attrs: Mapping[str, str]) -> None:
         name, content = attrs.get("name"), attrs.get("content")
         if name == "pypi:repository-version":
             self.api_version = content or ""
@@ -759,8 +815,8 @@ class _Page(HTMLParser):
         elif name == "pypi:project-status-reason":
             self.status["reason"] = content
 
-    def _anchor(self, attrs: Mapping[str, str | None]) -> None:
-        link, _, fragment = (attrs.get("href") or "").strip().partition("#")
+    def _anchor(self, attrs: Mapping[str, str]) -> None:
+        link, _, fragment = attrs.get("href", "").strip().partition("#")
         # pip and uv take the URL's last part for the name: a directory lister may cut the anchor's text short.
         filename = unquote(link.partition("?")[0].rpartition("/")[2])
         if not filename:
