@@ -15,13 +15,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from packaging.markers import Marker
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
 from packaging.version import Version
 
 from mirror_tasks.blocks import Block, show, unknown
 from mirror_tasks.errors import Fault, MirrorError
 from mirror_tasks.files import to_json
+from mirror_tasks.installers import repaired
 from mirror_tasks.markers import INSTALLERS, extras_of, holds, judged_alike
 
 MARKER_KEYS = (
@@ -89,19 +90,21 @@ class Environment:
     python: Version
     markers: tuple[Mapping[str, str], ...]
     tags: tuple[Tag, ...]
-    installers: tuple[str, ...] = field(default=INSTALLERS, compare=False)  # no choice of a file hangs on it
+    installers: tuple[str, ...] = field(default=INSTALLERS, compare=False)  # whether uv's alone does is compared
+    _as_uv: bool = field(init=False, repr=False)
     _rank: Callable[[str], int | None] = field(init=False, repr=False, compare=False)
     _answers: Callable[[str, str, str], int] = field(init=False, repr=False, compare=False)
     _allowed: Callable[[str], int] = field(init=False, repr=False, compare=False)
     _points: dict[tuple[int, str | None], Environment] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_as_uv", self.installers == ("uv",))
         ranks = {str(tag): rank for rank, tag in reversed(list(enumerate(self.tags)))}
         # lru_cache locks by itself and is bounded: a hostile page can't fill the memory with tags of its own making
         for name, function in (
             ("_rank", functools.partial(_best_rank, ranks)),
             ("_answers", functools.partial(_patches_where_it_holds, self.markers)),
-            ("_allowed", functools.partial(_patches_allowed, self.python, self.is_range)),
+            ("_allowed", functools.partial(_patches_allowed, self.python, self.is_range, self._as_uv)),
         ):
             object.__setattr__(self, name, functools.lru_cache(maxsize=1 << 16)(function))
         object.__setattr__(self, "_points", {})
@@ -144,7 +147,10 @@ class Environment:
         return self._rank(compressed)
 
     def allows(self, requires_python: str | None) -> int:
-        """Return the set of patch releases that a Requires-Python allows; one that can't be read allows all."""
+        """Return the set of patch releases that a Requires-Python allows.
+
+        pip takes a file whose Requires-Python can't be read, with a warning; uv repairs it, or passes the file over.
+        """
         return self._allowed(requires_python) if requires_python else self.all_patches
 
     def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
@@ -162,6 +168,12 @@ class Environment:
                 for one in self.installers:
                     found |= _turns(self._answers(marker, extra, one))
         return found
+
+    def divides_by_python(self, requires_python: str) -> bool:
+        """Say if the installers judge a Requires-Python, which can't be read, differently."""
+        if parse_specifier(requires_python) is not None:
+            return False
+        return _patches_allowed(self.python, self.is_range, True, requires_python) != self.all_patches
 
     def divides(self, marker: str) -> bool:
         """Say if the installers judge a marker differently somewhere in the range."""
@@ -222,16 +234,27 @@ def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, ex
     )
 
 
-def _patches_allowed(python: Version, is_range: bool, requires_python: str) -> int:
-    specifier = parse_specifier(requires_python)
-    if specifier is None:  # pip takes a file whose Requires-Python it can't parse, with a warning
-        return ALL_PATCHES if is_range else 1
+def _patches_allowed(python: Version, is_range: bool, as_uv: bool, requires_python: str) -> int:
+    specifiers = _specifiers(requires_python, as_uv)
+    if specifiers is None:
+        return 0
+
+    def is_allowed(version: str | Version) -> bool:
+        return all(one.contains(version, prereleases=True) for one in specifiers)
+
     if not is_range:
-        return int(specifier.contains(python, prereleases=True))
+        return int(is_allowed(python))
     return _set_of(
-        lambda patch: specifier.contains(f"{python.major}.{python.minor}.{patch}", prereleases=True),
-        _named_patches(requires_python, python),
+        lambda patch: is_allowed(f"{python.major}.{python.minor}.{patch}"), _named_patches(requires_python, python)
     )
+
+
+def _specifiers(requires_python: str, as_uv: bool) -> Iterable[Specifier | SpecifierSet] | None:
+    """Return what a Python has to satisfy, nothing where pip can't read it; None where uv can't."""
+    specifier = parse_specifier(requires_python)
+    if specifier is not None:
+        return (specifier,)
+    return repaired(requires_python) if as_uv else ()
 
 
 def sees_the_patch(marker: str) -> bool:

@@ -68,6 +68,6 @@ class Met:
             patches |= environment.turns(text)
         for marker in self._markers:
             patches |= environment.turns(None, marker)
-        divided = any(environment.divides(marker) for marker in self._markers)
+        divided = any(map(environment.divides, self._markers)) or any(map(environment.divides_by_python, self._pythons))
         for patch in sorted(patches):
             yield from (Point(patch, one) for one in (INSTALLERS if divided else INSTALLERS[:1]))

@@ -68,6 +68,8 @@ def check_python(requires_python: str | None, environment: Environment) -> str |
     """Refuse a file whose Requires-Python leaves out every Python that the environment stands for."""
     if environment.allows(requires_python):
         return None
+    if parse_specifier(requires_python or "") is None:
+        return f"uv passes over Requires-Python {requires_python!r}, which is no valid specifier"
     python = environment.python
     found = f"every {python.major}.{python.minor}" if environment.is_range else python
     return f"Requires-Python {requires_python} leaves out {found}"

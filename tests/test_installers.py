@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.environments import environment
 from mirror_tasks.prove import find_client
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -84,3 +85,53 @@ def _run(command: list[str], text: str = "") -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+SPELLINGS = (
+    *(">=3.6.*", ">=3.6,<4.*", "3", ">=3.7'", "~=3.6.*", ">=3.6 <4", ">=3.6<4", ">=3.6.x", "==3.6+", "!=3.0*", "~=3"),
+    *(
+        "=>3.6",
+        ">3.6.*",
+        "nonsense",
+        ">=4.*",
+        "<3.0.*",
+        ">=3.8.*,<3",
+        '">=3.6"',
+        "'>=3.6'",
+        ">=3.6,!=~3.7",
+        ">=3.6.*.*",
+    ),
+    *(
+        ">=3.6;<4",
+        "^3.8",
+        ">=3.6, <=3.*",
+        ">=3.6.0.*",
+        ">=2.7, !=3.0*, <4.*",
+        ">=3.99.*",
+        ">dev",
+        ">= 3.6.*",
+        "3.6.*",
+        "!=3.10*",
+    ),
+)
+
+
+def test_uv_repairs_a_requires_python_as_is_said_of_it(tmp_path: Path) -> None:
+    python = "{}.{}.{}".format(*sys.version_info[:3])
+    uv = environment("one", {"python": python, "platform": "linux-x86_64"}, "").at(0, "uv")
+    for number, text in enumerate(SPELLINGS):
+        name, content = wheel(f"a{number}", "1", requires_python=text)
+        (tmp_path / name).write_bytes(content)
+    taken = {text: _resolved_by_uv(tmp_path, f"a{number}") for number, text in enumerate(SPELLINGS)}
+    assert {text: bool(uv.allows(text)) for text in SPELLINGS} == taken
+    assert any(taken.values())
+    assert not all(taken.values())
+
+
+def _resolved_by_uv(wheels: Path, requirement: str) -> bool:
+    command = [str(find_client()), "pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-python-downloads"]
+    command += ["--python", sys.executable, "--no-index", "--find-links", str(wheels), "-"]
+    env = clean_environment()
+    return (
+        subprocess.run(command, input=requirement, capture_output=True, text=True, check=False, env=env).returncode == 0
+    )

@@ -83,6 +83,20 @@ def test_a_requires_python_that_cant_be_read_keeps_no_installer_out(tmp_path: Pa
     assert "warning: app0-1.0-py3-none-any.whl: Requires-Python '>=3.6.*' is no valid specifier" in explained
 
 
+def test_where_uv_passes_over_what_pip_takes_it_finds_what_it_steps_back_to(tmp_path: Path) -> None:
+    world = {"app": [wheel("app", "2.0", requires_python="3"), wheel("app", "1.0")]}
+    python = "{}.{}.{}".format(*sys.version_info[:3])
+    environments = {"one": {"python": python, "platform": "linux-x86_64"}}
+    with FakeIndex(world) as index:
+        folder = mirroring.mirror_folder(tmp_path / "made", index, requirements=["app"], environments=environments)
+        folder.mirrored()
+    simple = (folder.output / "simple").as_uri() + "/"
+    assert mirroring.packages(folder.output)["app"] == ["app-1.0-py3-none-any.whl", "app-2.0-py3-none-any.whl"]
+    assert pip_takes(simple, ["app==2.0"], tmp_path / "installed") == ""
+    assert uv_takes(simple, "app") == ""
+    assert folder.doit("prove").returncode == 0
+
+
 def test_whatever_any_patch_release_takes_is_there_and_proven_where_it_changes(tmp_path: Path) -> None:
     world: dict[str, list[Any]] = {
         "hole": [
