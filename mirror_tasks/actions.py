@@ -56,6 +56,7 @@ from mirror_tasks.progress import Tally
 from mirror_tasks.publishing import Site, publish, publish_project, publish_root
 from mirror_tasks.records import MetadataRecord, Records
 from mirror_tasks.simple_index import PublishedFile, root_pages
+from mirror_tasks.succession import check_output, description
 from mirror_tasks.transfers import part_of
 from mirror_tasks.upstream import Upstream, base_of
 
@@ -467,6 +468,14 @@ class Actions:
         """Return the plan that the mirror was last made whole by, or None."""
         return _plan_in(self.records.published)
 
+    def check_output(self) -> None:
+        """Look if the mirror can be made where it is to be made, and by this configuration.
+
+        :raises OutputError: it can't.
+        """
+        summary, _ = self.manifest_paths()
+        check_output(self.config, self.records.manifests() | {str(self.ledger.made(summary))})
+
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
         published = [self._published(file) for file in plan.by_project[name]]
@@ -559,6 +568,7 @@ class Actions:
         made = {path: self._made(path) for path in self._published_paths(plan)}
         about = to_json(self._summary(plan))
         made[summary] = sha256_of_bytes(about)
+        self.records.keep_manifest(made[summary])
         lines = sorted((self._relative(path), sha256) for path, sha256 in made.items())
         content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
         write_if_changed(self.records.published, plan.content)
@@ -612,6 +622,8 @@ class Actions:
         paths = [self.package_path(file.project, file.filename) for file in plan.files]
         return {
             "format": 1,
+            **description(self.config),
+            "lacking": plan.lacking,
             "environments": [one["name"] for one in plan.environments],
             "requirements": [root.name for root in self.config.roots],
             "projects": len(plan.by_project),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -85,6 +85,7 @@ class Root:
     :param key_path: its place in ``mirror.yaml``, such as ``requirements[0]``.
     :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
     :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
+    :param is_file: it is a requirements file.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Root:
     constraints: tuple[Requirement, ...] = ()
     versions: str | int = "latest"
     wished: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ class Config:
     :param state: the folder of pages, records and doit's database.
     :param indexes: the first that has a project serves it; None: what pip uses here.
     :param environments: in the order of the file.
+    :param environment_blocks: the same as the file has them.
     :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
     :param accept_changed: projects (normalised) of which the index may serve other content under a name it had before.
     :param workers: tasks at once, 1 to 64.
@@ -115,6 +118,7 @@ class Config:
     state: Path
     indexes: tuple[Index, ...] | None
     environments: tuple[Environment, ...]
+    environment_blocks: Mapping[str, object]
     roots: tuple[Root, ...]
     versions: str | int
     wheels: Literal["compatible", "best", "none"]
@@ -246,6 +250,7 @@ class _Reader:
             state=state,
             indexes=self._indexes(),
             environments=tuple(self._environments()),
+            environment_blocks=cast("Mapping[str, object]", self.block.get("environments")),
             roots=self._read_roots(versions),
             versions=versions,
             wheels=cast(
@@ -272,13 +277,8 @@ class _Reader:
 
     def _output(self, default: str, state: Path) -> Path:
         output = self._path(self.block.string("output", default))
-        real, folder = output.resolve(), self.folder.resolve()
-        if folder == real or folder.is_relative_to(real):
-            self.block.fault("output", "it holds this file; expected a folder of its own, such as mirror")
-        elif real.is_relative_to(state.resolve()):
-            self.block.fault("output", f"it lies in {state.name}, the folder of this project's state")
-        elif output.exists() and not output.is_dir():
-            self.block.fault("output", f"expected a folder, found the file {output}")
+        if fault := _output_fault(output, self.folder, state):
+            self.block.fault("output", fault)
         return output
 
     def _indexes(self) -> tuple[Index, ...] | None:
@@ -405,6 +405,7 @@ class _Reader:
             requirements=tuple(lines.requirements),
             constraints=tuple(lines.constraints),
             versions=versions,
+            is_file=True,
         )
         self._keep(path, root)
 
@@ -461,6 +462,30 @@ class _Reader:
 
 def _may_mean_missing(status: object) -> bool:
     return type(status) is int and 400 <= status < 500 and status not in _NEVER_MISSING
+
+
+def _output_fault(output: Path, folder: Path, state: Path) -> str | None:
+    """Return why a mirror can't be made at ``output``, or None.
+
+    :param folder: of ``mirror.yaml``.
+    :param state: the folder of this project's state.
+    """
+    try:
+        real = output.resolve()
+        ancestor = next(path for path in (output, *output.parents) if os.path.lexists(path))
+        ancestor.stat()
+    except (OSError, RuntimeError):  # before Python 3.13 a link that leads back to itself is a RuntimeError
+        link = next((path for path in (output, *output.parents) if path.is_symlink()), output)
+        return f"{link} is a link to {link.readlink()}, which is not there; make that folder, or remove the link"
+    if not ancestor.is_dir():
+        return f"expected a folder, found the file {ancestor}"
+    if folder.resolve().is_relative_to(real):
+        return "it holds this file; expected a folder of its own, such as mirror"
+    if real.is_relative_to(state.resolve()):
+        return f"it lies in {state.name}, the folder of this project's state"
+    if state.resolve().is_relative_to(real):
+        return f"{state.name}, the folder of this project's state, lies in it; expected a folder of its own"
+    return None
 
 
 def _is_index_url(value: object) -> bool:

@@ -78,6 +78,17 @@ class Records:
         """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""
         return self.folder / "held" / filename
 
+    def manifests(self) -> frozenset[str]:
+        """Return the SHA-256 of each ``mirror.json`` that was ever published from here."""
+        return frozenset((read_or_none(self.folder / "manifests.txt") or b"").decode("ascii", "replace").split())
+
+    def keep_manifest(self, sha256: str) -> None:
+        """Remember that a ``mirror.json`` is published from here."""
+        known = self.manifests()
+        if sha256 not in known:
+            content = "".join(f"{one}\n" for one in sorted({*known, sha256}))
+            write_whole(self.folder / "manifests.txt", content.encode(), durable=False)
+
     def project(self, name: str) -> Project | None:
         """Return a project as its page was last seen, or None."""
         _, body = self._page(name)

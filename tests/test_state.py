@@ -110,6 +110,7 @@ KINDS = (
     "hashes.jsonl",
     "plan.json",
     "published.json",
+    "manifests.txt",
     "solutions.json",
     "projects",
     "metadata",
@@ -295,7 +296,7 @@ def test_what_doit_can_not_read_in_any_form_of_its_database_is_as_good_as_gone(
     wrong = b'"made_fro":' if backend == "json" else b'"made\xff\xfe}"'
     path.write_bytes(path.read_bytes().replace(b'"made_from"', wrong))
     done = project.doit("run", *own, "mirror")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "whole and checked" in done.stdout
 
 

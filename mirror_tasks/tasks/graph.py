@@ -68,13 +68,17 @@ class MirrorTasks:
     def begin(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
         """Called before the first task of a run, and before there are other processes: only one run may use the folders.
 
-        :raises doit.exceptions.InvalidTask: another one does; its message says which.
+        :raises doit.exceptions.InvalidTask: another one does, or the output is not for this mirror; its message says which.
         """
         if self._is_reached(tasks, selected):
             try:
-                self._lock.take()
+                self._take()
             except MirrorError as error:
                 raise InvalidTask(str(error)) from None
+
+    def _take(self) -> None:
+        self.actions.check_output()
+        self._lock.take()
 
     def _is_reached(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> bool:
         """Say if a task of this mirror will run that changes something."""
@@ -164,7 +168,7 @@ class MirrorTasks:
         yield self._task(self.name("_begin"), self._set_running, kind="group")
 
     def _set_running(self) -> None:
-        self._lock.take()  # a reporter of somebody else's did not call `begin`
+        self._take()  # a reporter of somebody else's did not call `begin`
         self._running = True
         look_for_garbage_rarely()
 

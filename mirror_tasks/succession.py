@@ -1,0 +1,154 @@
+"""Who may write to an output, and what a successor needs to go on: what ``mirror.json`` says of how a mirror was made.
+
+An output belongs to one configuration. Two that write to it in turns would each undo what the other published. Which
+one an output belongs to is told by its ``mirror.json``, so that a mirror can be copied and moved like any directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mirror_tasks.blocks import redact
+from mirror_tasks.config import Config, Root
+from mirror_tasks.errors import MirrorError
+from mirror_tasks.files import read_or_none, sha256_of_bytes
+from mirror_tasks.layout import manifest_paths
+
+_MAIN = "mirror.yaml"
+
+LEFT_OUT = frozenset({"output", "index", "workers", "refresh", "accept-changed"})
+"""The keys of ``mirror.yaml`` that say something of the machine or of the moment, not of the mirror; an index may be
+secret, and its URL may carry credentials."""
+
+
+class OutputError(MirrorError):
+    """A mirror can't be made where it is to be made."""
+
+
+def description(config: Config) -> Mapping[str, Any]:
+    """Return what makes it possible to go on with a mirror where only the mirror itself is left.
+
+    ``configuration`` has the text of a ``mirror.yaml`` and of the files that it names, by file name. There are no
+    credentials, names of indexes, or paths of this machine in it.
+    """
+    included = _Included()
+    configuration = {
+        "environments": dict(config.environment_blocks),
+        "requirements": included.entries(config.roots, config.versions),
+        "versions": config.versions,
+        "wheels": config.wheels,
+        "sdists": config.sdists,
+        "build-requirements": "ask" if config.ask_backends else config.build_requirements,
+        "prereleases": config.prereleases,
+        "prefer-binary": config.prefer_binary,
+    }
+    return {
+        "made_by": f"mirror-tasks {version('mirror-tasks')}",
+        "configuration": {**included.files, _MAIN: yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True)},
+        "environments_in_full": [
+            {**one.to_json(), "tags": " ".join(map(str, one.tags))} for one in config.environments
+        ],
+    }
+
+
+@dataclass
+class _Included:
+    """The files that a ``mirror.yaml`` names, written anew from what was read of them: no comment, no option, no path."""
+
+    files: dict[str, str] = field(default_factory=lambda: {_MAIN: ""})
+
+    def entries(self, roots: Iterable[Root], versions: str | int) -> list[str | dict[str, Any]]:
+        """Return what stands under ``requirements:``; the wishes of one list stand in one file again."""
+        found: list[str | dict[str, Any]] = []
+        for (wished, _), group in groupby(roots, key=lambda root: (root.wished, root.wished and root.key_path)):
+            one, *others = group
+            if wished:
+                lines = [str(each.requirements[0].requirement) for each in (one, *others)]
+                wanted = self._keep(self._name_for("wanted.txt"), lines)
+                found.append({"wanted": wanted, **({} if one.versions == versions else {"versions": one.versions})})
+            else:
+                found += [self._entry(each, versions) for each in (one, *others)]
+        return found
+
+    def _entry(self, root: Root, versions: str | int) -> str | dict[str, Any]:
+        how_many = {} if root.versions == versions else {"versions": root.versions}
+        if root.is_file:
+            return {"file": self._file(root), **how_many}
+        text = str(root.requirements[0].requirement)
+        return {"require": text, **how_many} if how_many else text
+
+    def _file(self, root: Root) -> str:
+        lines = [
+            " ".join([str(one.requirement), *(f"--hash=sha256:{sha256}" for sha256 in sorted(one.hashes))])
+            for one in root.requirements
+        ]
+        name = self._name_for(root.name)
+        if root.constraints:
+            constraints = self._keep(self._name_for(f"constraints-of-{name}"), map(str, root.constraints))
+            lines.insert(0, f"-c {constraints}")
+        return self._keep(name, lines)
+
+    def _name_for(self, path: str) -> str:
+        plain = re.sub("[^A-Za-z0-9._-]", "_", re.split(r"[/\\]", path)[-1]) or "requirements.txt"
+        names = (f"{number}-{plain}" if number else plain for number in range(len(self.files) + 1))
+        return next(name for name in names if name not in self.files)
+
+    def _keep(self, name: str, lines: Iterable[str]) -> str:
+        self.files[name] = "".join(f"{redact(line)}\n" for line in lines)
+        return name
+
+
+def check_output(config: Config, published_here: frozenset[str]) -> None:
+    """Look if a mirror can be made at the output, and if it is this configuration's to write to.
+
+    :param published_here: the SHA-256 of each ``mirror.json`` that was published with this state.
+    :raises OutputError: it can't be written to, or another configuration publishes there.
+    """
+    _check_writable(config.output)
+    content = read_or_none(config.output / "mirror.json")
+    if content is None or sha256_of_bytes(content) in published_here:
+        return
+    theirs = _described(config.output, content)
+    if theirs is None or theirs["configuration"] == description(config)["configuration"]:
+        return  # a mirror of this configuration whose state was deleted, or left elsewhere when it was moved
+    required = ", ".join(map(str, theirs.get("requirements", ())))
+    raise OutputError(
+        "looking at the output",
+        str(config.output),
+        f"expected a mirror made by {config.path.name}, found one that another configuration made (it requires: {required})",
+        f"Give each an output of its own. If the other is gone, or was this one in another place, delete "
+        f"{config.output / 'mirror.json'} and run again: the mirror is this one's then, and no file is fetched twice.",
+    )
+
+
+def _described(output: Path, content: bytes) -> Mapping[str, Any] | None:
+    """Return what a ``mirror.json`` says of its configuration, or None; one that was altered says nothing."""
+    sums = read_or_none(manifest_paths(output)[1]) or b""
+    if f"{sha256_of_bytes(content)}  mirror.json".encode() not in sums.splitlines():
+        return None
+    try:
+        about = json.loads(content)
+    except ValueError:
+        return None
+    return about if isinstance(about, dict) and "configuration" in about else None
+
+
+def _check_writable(output: Path) -> None:
+    folder = next(path for path in (output, *output.parents) if path.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            "looking at the output",
+            str(output),
+            f"expected that files can be written there, found that {folder} does not permit it",
+            "Change its permissions, or give another output in mirror.yaml.",
+        )
