@@ -93,27 +93,31 @@ def prune(actions: Actions, *, dry_run: bool) -> None:
     console = Console(highlight=False)
     manifest = actions.manifest()
     plans = [plan for plan in (actions.published_plan(), actions.known_plan()) if plan]
-    _check_complete(actions.config, plans)
     paths = actions.leftovers(manifest, plans)
+    for path in paths:
+        console.print(f"  {path}", markup=False, soft_wrap=True)
+    how_much = _how_much(paths, _published_size(actions.config, manifest))
+    _check_complete(actions.config, plans, how_much)
     if not paths:
         console.print("Nothing to delete: all that is there is published.")
         return
-    for path in paths:
-        console.print(f"  {path}", markup=False, soft_wrap=True)
-    size, whole = sum(path.lstat().st_size for path in paths), _published_size(actions.config, manifest)
-    share = f"{100 * size / max(1, size + whole):.0f} % of what is there, beside {readable(whole)} that are published"
-    doing = "Would delete" if dry_run else "Deleting"
-    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    console.print(f"{doing} {count} ({readable(size)}), {share}.", soft_wrap=True)
+    console.print(f"{'Would delete' if dry_run else 'Deleting'} {how_much}.", soft_wrap=True)
     if not dry_run:
         actions.delete(paths)
+
+
+def _how_much(paths: Sequence[Path], published: int) -> str:
+    size = sum(path.lstat().st_size for path in paths)
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    share = f"{100 * size / max(1, size + published):.0f} % of what is there"
+    return f"{count} ({readable(size)}), {share}, beside {readable(published)} that are published"
 
 
 def _published_size(config: Config, manifest: Iterable[str]) -> int:
     return sum((config.output / path).stat().st_size for path in manifest)
 
 
-def _check_complete(config: Config, plans: Sequence[Plan]) -> None:
+def _check_complete(config: Config, plans: Sequence[Plan], how_much: str) -> None:
     for plan in plans:
         if not plan.is_complete:
             lines = "".join(f"\n  {one}" for one in plan.lacking)
@@ -121,11 +125,11 @@ def _check_complete(config: Config, plans: Sequence[Plan]) -> None:
                 "pruning",
                 str(config.output),
                 f"expected a complete plan, found one that lacks:{lines}",
-                "Nothing was deleted, for it may still be needed. Change the requirement or run `doit mirror` again.",
+                f"Nothing was deleted of {how_much}: it may still be needed. Change the requirement or run `doit mirror` again.",
             )
         if not plan.files:
             problem = "expected a plan with files, found an empty one: all that was mirrored would go"
-            advice = "Nothing was deleted. If nothing is wanted, delete the folder itself."
+            advice = f"Nothing was deleted of {how_much}. If nothing is wanted, delete the folder itself."
             raise ResolutionError("pruning", str(config.output), problem, advice)
 
 

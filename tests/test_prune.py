@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,12 +122,14 @@ def test_a_typo_is_told_first_and_last_and_costs_no_file(project: MirrorFolder, 
     assert done.returncode not in (0, 130)
     lines = said(done).splitlines()
     assert lines[0].startswith("NO SOLUTION: flaskk-zzz on ")
+    assert lines[-2].startswith("NO SOLUTION: flaskk-zzz on ")
     assert "whole and checked" not in said(done)
     assert "0 projects, 0 files, checked, BUT NOT ALL that mirror.yaml requires: flaskk-zzz on " in said(done)
     for arguments in (["prune"], ["prune", "--dry-run"]):
         pruned = project.doit(*arguments)
         assert pruned.returncode not in (0, 130)
         assert "flaskk-zzz" in said(pruned)
+        assert re.search(r"Nothing was deleted of 5\d files \([0-9.]+ kB\), \d\d % of what is there", said(pruned))
         assert packages(project.output) == before
     project.configure(index.url)
     project.mirrored()

@@ -335,6 +335,7 @@ class MirrorTasks:
                 self.tally.incomplete.append(self._of_which(text))
         for one in plan.unsolved:
             self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
+            self.tally.incomplete.append(f"NO SOLUTION: {one.root} on {one.environment}")
         for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
             where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
             self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
