@@ -342,3 +342,25 @@ def test_a_project_that_some_system_has_no_folder_for_is_told_and_keeps_nothing_
         assert "Windows can have no folder of this name" in said(done)
         assert list(packages(project.output)) == ["good"]
         assert not asked(index, f"/simple/{name.lower()}/")
+
+
+# --- Nothing to do costs next to nothing
+
+AUDITING = """
+import os, sys
+_opened = os.open("opened.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def _tell(event, arguments):
+    if event == "open" and "/mirror/" in str(arguments[0]):
+        os.write(_opened, str(arguments[0]).encode() + b"\\n")
+sys.addaudithook(_tell)
+"""
+
+
+def test_a_run_with_nothing_to_do_reads_no_page_and_no_package(project: MirrorFolder) -> None:
+    """Sizes and times are what is looked at."""
+    dodo = project.folder / "dodo.py"
+    dodo.write_text(AUDITING + dodo.read_text())
+    project.mirrored()
+    opened = set((project.folder / "opened.txt").read_text().split())
+    assert {Path(path).name for path in opened} <= {"mirror.json", "SHA256SUMS", "server.py", "mirror"}
+    assert opened, "what is opened is seen"
