@@ -4,6 +4,10 @@ Read the modules in the order of the data: environments, config, pages, upstream
 completion, plan, simple_index, fetching, publishing, actions, tasks.
 """
 
-from mirror_tasks.tasks import pipeline
+from mirror_tasks import interruption
+
+interruption.is_quiet_while_doit_begins()  # before all that takes time to be imported
+
+from mirror_tasks.tasks import pipeline  # noqa: E402
 
 __all__ = ["pipeline"]

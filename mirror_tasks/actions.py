@@ -55,6 +55,7 @@ from mirror_tasks.processes import READING, RECEIVING
 from mirror_tasks.progress import Tally
 from mirror_tasks.publishing import Site, publish, publish_project, publish_root
 from mirror_tasks.records import MetadataRecord, Records
+from mirror_tasks.room import check_room, same_device
 from mirror_tasks.simple_index import PublishedFile, root_pages
 from mirror_tasks.succession import check_output, description
 from mirror_tasks.transfers import part_of
@@ -81,6 +82,7 @@ class Actions:
         # What is computed gains nothing from a second thread, and loses a third of its time to the changes between them.
         self._computing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
+        self.checks_room = True
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
         self._demanding = {base_of(index.url) for index in config.indexes or () if index.hashes_required}
         self._without_sidecars: set[str] = set()
@@ -226,6 +228,8 @@ class Actions:
     def _hold(self, project: str, file: File) -> Path:
         """Fetch a file before it has its place in the mirror."""
         path = self.records.held_path(file.filename)
+        if self.checks_room:
+            check_room([(path.parent, _to_come(path, file))], "fetching a file into")
         self._fetch(project, file, path)
         return path
 
@@ -302,6 +306,20 @@ class Actions:
         return self.ledger.known(path) == file.sha256 and (
             not is_wheel(file.filename) or self.ledger.known(beside(path)) is not None or not _stands(beside(path))
         )
+
+    def check_room(self, due: Iterable[PlannedFile]) -> None:
+        """Look if there is room in the output for files that are due; those that were held on its file system are there.
+
+        :raises StorageError: there is not.
+        """
+        if not self.checks_room:
+            return
+        needed = 0
+        for file in due:
+            held, place = self.records.held_path(file.filename), self.package_path(file.project, file.filename)
+            if not (held.exists() and same_device(held, self.config.output)):
+                needed += min(_to_come(path, upstream_file(file)) for path in (held, place))
+        check_room([(self.config.output, needed)], "making room for what is to be downloaded into")
 
     def is_held(self, file: PlannedFile) -> bool:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
@@ -728,6 +746,15 @@ def release_record(plan: Plan, release: PlannedRelease) -> bytes:
     """Return the record of a release as it is kept on disk."""
     files = plan.by_release.get((release.project, release.version), ())
     return to_json({**fields_of(release), "files": files})
+
+
+def _to_come(path: Path, file: File) -> int:
+    """Return how many bytes of a file that is to stand at ``path`` are not there yet; none where its size is not known."""
+    try:
+        begun = part_of(path, file.hashes.get("sha256", "")).stat().st_size
+    except OSError:
+        begun = 0
+    return max(0, (file.size or 0) - begun)
 
 
 def upstream_file(file: PlannedFile) -> File:

@@ -14,7 +14,7 @@ from mirror_tasks.config import Config
 from mirror_tasks.environments import Environment
 from mirror_tasks.pages import SDIST_ENDINGS, Project, sdist_ending
 from mirror_tasks.plan import Plan, PlannedRelease, Required
-from mirror_tasks.progress import readable
+from mirror_tasks.progress import total
 from mirror_tasks.reasons import Refusals, those_that_count, versions_of
 from mirror_tasks.selection import fitting, parse_requirement
 
@@ -75,8 +75,8 @@ class Explainer:
             yield f"  left out of {environments}: {name} {told}: {reason}"
 
     def _present(self, release: PlannedRelease) -> Iterator[str]:
-        size = sum(file.size or 0 for file in self.plan.by_release.get((release.project, release.version), ()))
-        yield f"{release.name} is in the mirror ({readable(size)})."
+        size = total(file.size for file in self.plan.by_release.get((release.project, release.version), ()))
+        yield f"{release.name} is in the mirror ({size})."
         told = {environment: tuple(self._presence(release, environment)) for environment in release.installs}
         yield from _grouped(told)
         yield from _by_reason("warning", release.warnings)

@@ -44,7 +44,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name[:150]}.part")
     clear_of_folders(temporary)
     try:
-        with temporary.open("wb") as stream:
+        with naming(path), temporary.open("wb") as stream:
             yield stream
             if durable:
                 stream.flush()
@@ -53,6 +53,16 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system that does not: of a write to a full disk it tells no name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 
@@ -268,8 +278,19 @@ class Ledger:
                 return
             if self._journal is None:
                 self._journal = self._opened()
-            self._journal.write(b"".join(self._line(name, seal) for name, seal in new.items()))
+            self._write(self._journal, b"".join(self._line(name, seal) for name, seal in new.items()))
             self._seals |= new
+
+    def _write(self, journal: IO[bytes], lines: bytes) -> None:
+        """Write to the end, or have the journal written anew next time: half a line would take the next one with it."""
+        try:
+            with naming(self._path):
+                while lines:
+                    lines = lines[journal.write(lines) :]
+        except OSError:
+            journal.close()
+            self._journal, self._is_worn = None, True
+            raise
 
     def _opened(self) -> IO[bytes]:
         """Open the journal to write: only now, since who just looks must not replace what a run writes to.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import multiprocessing
 import os
 import pickle
@@ -30,6 +31,7 @@ from mirror_tasks.errors import MirrorError
 _T = TypeVar("_T")
 Progress = Callable[[int], None]
 
+_log = logging.getLogger("mirror_tasks")
 _COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
 _MOST_THREADS = 256
 _TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
@@ -144,6 +146,9 @@ class _Hand:
         return future.result()
 
     def _arrived(self, number: int, kind: str, content: bytes) -> None:
+        if kind == "warning":
+            _log.warning("%s", pickle.loads(content))  # noqa: S301
+            return
         if kind == "progress":
             if progress := self._calls[number][1]:
                 progress(pickle.loads(content))  # noqa: S301 - from a process of this run, as all that follows
@@ -262,6 +267,8 @@ def _serve(connection: _Connection, other_end: _Connection | None, threads: int)
     gc.set_threshold(100_000, 20, 20)
     gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
     sending = threading.Lock()
+    logging.getLogger().handlers = [_Sent(connection, sending)]
+    logging.captureWarnings(True)
     pool = ThreadPoolExecutor(threads)
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -275,6 +282,19 @@ def look_for_garbage_rarely() -> None:
     """Nearly all that a run makes it keeps to its end: looking for garbage as often as by default took 8 % of its time."""
     gc.freeze()
     gc.set_threshold(200_000, 1000, 1000)
+
+
+class _Sent(logging.Handler):
+    """Sends what is logged as a warning to the first process, which has the terminal."""
+
+    def __init__(self, connection: _Connection, sending: threading.Lock) -> None:
+        super().__init__(logging.WARNING)
+        self._connection, self._sending = connection, sending
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by :mod:`logging`."""
+        with self._sending, contextlib.suppress(OSError):  # nobody is left to be told
+            self._connection.send((0, "warning", pickle.dumps(record.getMessage())))
 
 
 class _Call:

@@ -28,6 +28,7 @@ class Tally:
 
     :ivar received_bytes: bytes that came over the network for files.
     :ivar incomplete: what failures leave undecided, a line each; told last of all.
+    :ivar outcomes: what became of each mirror, a line each; told when all else is told.
     :ivar planned_bytes: bytes of all files that the plan names and that are not in the mirror yet.
     """
 
@@ -40,6 +41,7 @@ class Tally:
     newest: str = ""
     notes: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def received(self, count: int) -> None:
@@ -165,6 +167,17 @@ class _Bars(Progress):
             total, done = tally.planned_bytes or None, min(max(tally.received_bytes, 0), tally.planned_bytes)
             self.update(self._bar, description=tally.brief(), total=total, completed=done)
         yield from super().get_renderables()
+
+
+def total(sizes: Iterable[int | None]) -> str:
+    """Return the sum of sizes in bytes as people write it; of what an index does not give it is said that it is unknown."""
+    known, unknown = 0, 0
+    for size in sizes:
+        known, unknown = known + (size or 0), unknown + (size is None)
+    if not unknown:
+        return readable(known)
+    more = f"{unknown} {'file' if unknown == 1 else 'files'} of unknown size"
+    return f"{readable(known)} and {more}" if known else "size unknown"
 
 
 def readable(size: int) -> str:

@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,7 @@ from typing import IO
 from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.files import clear_of_folders, have_folder, read_or_none
 
+_PATIENCE, _MOMENT = 100, 0.05  # times, and seconds between them
 _LOCKED_BYTE = 1 << 30  # where no note reaches: on Windows nobody else may read the bytes that are locked
 _HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK, getattr(errno, "EDEADLOCK", errno.EDEADLK)})
 _UNKNOWN_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
@@ -64,7 +66,7 @@ class RunLock:
         except OSError as error:
             raise in_words(error, "locking", path) from None
         try:
-            _lock(stream)
+            _lock_in_time(stream, path)
         except OSError as error:
             if error.errno in _UNKNOWN_HERE:
                 self._tell(f"{folder}: its file system knows no locks; see to it that one run at a time uses it")
@@ -117,6 +119,33 @@ else:
 
     def _lock(stream: IO[bytes]) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_in_time(stream: IO[bytes], path: Path) -> None:
+    """Lock; the processes that a run has forked end with it, but a moment later, and are waited for."""
+    for _ in range(_PATIENCE):
+        try:
+            _lock(stream)
+        except OSError as error:
+            if error.errno not in _HELD or not _has_ended(path):
+                raise
+            time.sleep(_MOMENT)
+        else:
+            return
+    _lock(stream)
+
+
+def _has_ended(path: Path) -> bool:
+    """Say if the note names a process of this machine that is no more."""
+    try:
+        note = json.loads(read_or_none(path) or b"")
+        if note["host"] == socket.gethostname() and sys.platform != "win32":
+            os.kill(int(note["pid"]), 0)
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, PermissionError):
+        return False
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _busy(folder: Path, path: Path) -> BusyError:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib3.response import BaseHTTPResponse
 
 from mirror_tasks.errors import IntegrityError, UpstreamError
-from mirror_tasks.files import have_folder
+from mirror_tasks.files import clear_of_folders, have_folder, naming
 from mirror_tasks.pace import Pace, SlowError
 from mirror_tasks.pages import File
 
@@ -218,7 +218,8 @@ class Download:
         """
         have_folder(self._target.parent)
         try:
-            with self._part.open("r+b" if self._part.exists() else "w+b") as stream:
+            clear_of_folders(self._part)
+            with naming(self._target), self._part.open("r+b" if self._part.exists() else "w+b") as stream:
                 self._take_up(stream)
                 if not (self._digests.can_tell and self._is_right()):
                     self._asks.persist(lambda: self._attempt(stream), "downloading", self._file.url)

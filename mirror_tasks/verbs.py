@@ -24,7 +24,7 @@ from mirror_tasks.explain import Explainer
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.pages import File
 from mirror_tasks.plan import Plan, PlannedFile
-from mirror_tasks.progress import readable
+from mirror_tasks.progress import readable, total
 from mirror_tasks.prove import Proof, Verdict, as_json, check, find_client
 from mirror_tasks.reasons import Refusals
 from mirror_tasks.selection import Rules, check_python
@@ -81,8 +81,7 @@ def _counts(files: Iterable[PlannedFile], due: Collection[str]) -> tuple[str, ..
 
 
 def _size(files: Iterable[PlannedFile]) -> str:
-    sizes = [file.size for file in files]
-    return readable(sum(size or 0 for size in sizes)) + (" and more" if None in sizes else "")
+    return total(file.size for file in files)
 
 
 def prune(actions: Actions, *, dry_run: bool) -> None:

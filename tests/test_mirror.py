@@ -388,7 +388,7 @@ def test_an_index_that_forgets_drops_nothing(project: MirrorFolder, index: FakeI
     done = project.doit("mirror")
     assert done.returncode not in (0, 130)
     assert_no_traceback(done)
-    assert "FAILED project:app" in done.stdout
+    assert "FAILED 3 tasks, for one reason: project:alone, project:app, project:sourced" in done.stdout
     kept = tree(project.output)
     assert {path: kept.get(path) for path in before} == before
     assert {file["filename"] for file in json.loads((project.state / "plan.json").read_bytes())["files"]} == {
@@ -421,7 +421,7 @@ def test_an_index_that_is_not_there_ends_the_run_with_the_reason(tmp_path: Path)
     done = project.doit("mirror")
     assert done.returncode not in (0, 130)
     assert_no_traceback(done)
-    assert "FAILED project:app" in last_lines(done)
+    assert "FAILED 3 tasks, for one reason: project:alone, project:app, project:sourced" in last_lines(done)
     assert "127.0.0.1:9" in last_lines(done)
 
 

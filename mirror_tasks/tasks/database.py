@@ -20,6 +20,7 @@ from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.files import clear_of_folders
 from mirror_tasks.reporter import Reporter
 
+_DOING = "having the database for what doit remembers,"
 _COLUMNS = ["task_id", "task_data"]
 
 
@@ -35,9 +36,17 @@ def have_database(path: Path) -> None:
         if not _is_sound(path):
             for one in _files(path):
                 one.unlink(missing_ok=True)
+        _make(path)
     except OSError as error:
-        what = "having the folder and the database for what doit remembers,"
-        raise InvalidDodoFile(str(in_words(error, what, path))) from None
+        raise InvalidDodoFile(str(in_words(error, _DOING, path))) from None
+    except sqlite3.Error as error:
+        raise InvalidDodoFile(str(MirrorError(_DOING, str(path), str(error), "Make room, then run again."))) from None
+
+
+def _make(path: Path) -> None:
+    """Make the table here: doit makes it first of all, and an error there is a traceback."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table if not exists doit (task_id text not null primary key, task_data json)")
 
 
 def _files(path: Path) -> list[Path]:

@@ -26,13 +26,13 @@ from mirror_tasks.actions import Actions, release_record, upstream_file
 from mirror_tasks.closure import Closure, Failed, Wants
 from mirror_tasks.completion import Completion
 from mirror_tasks.config import Config
-from mirror_tasks.errors import MirrorError, ResolutionError
+from mirror_tasks.errors import MirrorError, ResolutionError, StorageError
 from mirror_tasks.files import to_json
 from mirror_tasks.layout import withdraw
 from mirror_tasks.pages import File, is_wheel
 from mirror_tasks.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.processes import look_for_garbage_rarely
-from mirror_tasks.progress import readable
+from mirror_tasks.progress import readable, total
 from mirror_tasks.reporter import Reporter
 from mirror_tasks.run_lock import RunLock, lock_of_output
 from mirror_tasks.selection import Rules
@@ -54,6 +54,7 @@ class MirrorTasks:
         self.dash = dash
         self.tally = Reporter.tally
         self.actions = Actions(config, Upstream(config.indexes, connections=max(16, config.workers)), self.tally)
+        self.actions.checks_room = os.environ.get("MIRROR_SPACE") != "any"
         self.closure = Closure(config.environments, config.roots, rules(config))
         self._plan: Plan | None = None
         self._made: set[str] = set()
@@ -339,7 +340,7 @@ class MirrorTasks:
         for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
             where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
             self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
-        size = readable(plan.size)
+        size = total(file.size for file in plan.files)
         self._note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
         )
@@ -359,6 +360,10 @@ class MirrorTasks:
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
         verbs.print_bill(self.plan, self.actions)
+        try:
+            self._check_room()
+        except StorageError as error:
+            self._note(f"! {error}")
         self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
 
@@ -408,11 +413,11 @@ class MirrorTasks:
         files = self.plan.files if self.plan else ()
         yield from self._download_tasks()
         due = self._due
-        size, whole = readable(sum(file.size or 0 for file in due)), readable(sum(file.size or 0 for file in files))
+        size, whole = total(file.size for file in due), total(file.size for file in files)
         yield self._group(
             "download",
             [self.name("download", file.filename) for file in files],
-            f"fetches files: {len(due)} of {len(files)} pending, {size} of {whole}",
+            f"fetches files: {len(due)} of {len(files)} pending, {whole if 'unknown' in whole else f'{size} of {whole}'}",
         )
 
     @cached_property
@@ -425,12 +430,20 @@ class MirrorTasks:
         if self._due and self._running and not self._said:
             missing = [file for file in self._due if not self.actions.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
-            size = readable(sum(file.size or 0 for file in self._due))
+            size = total(file.size for file in self._due)
             self._note(f"to download: {len(self._due)} files, {size}")
             self._said = True
 
+    def _room(self) -> Iterator[Task]:
+        """Only when there is room for all that is to come does anything published change."""
+        yield from self._not_made([self._task(self.name("_room"), self._check_room, kind="group")])
+
+    def _check_room(self) -> None:
+        self.actions.check_room(self._due)
+
     def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
+        yield from self._room()
         for file in self.plan.files if self.plan else ():
             name = self.name("download", file.filename)
             if name not in self._made:
@@ -449,6 +462,7 @@ class MirrorTasks:
                 Unchanged(file.sha256.encode(), lambda: file.sha256 if self.actions.is_downloaded(file) else None)
             ],
             subtask_of=self.name("download"),
+            task_dep=[self.name("_room")],
             doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
         )
 
@@ -490,7 +504,7 @@ class MirrorTasks:
             clean=cleaning(self._withdraw),
             subtask_of=self.name("index"),
             targets=targets,
-            task_dep=[self.name("download", file.filename) for file in files],
+            task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in files)],
             uptodate=[Unchanged(shared + to_json(made_from), lambda: self.actions.as_made(targets))],
             doc=f"{len(files)} files",
         )
@@ -530,7 +544,7 @@ class MirrorTasks:
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
         self.actions.write_manifest(self.plan)
-        self._note(self._outcome(self.plan))
+        self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
         self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)
 

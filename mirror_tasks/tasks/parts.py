@@ -51,10 +51,21 @@ def attempt(action: Callable[..., None], *arguments: Any) -> TaskFailed | None:
     try:
         action(*arguments)
     except MirrorError as error:
-        return TaskFailed(str(error))
+        return Failure(error)
     except OSError as error:
-        return TaskFailed(str(in_words(error)))
+        return Failure(in_words(error))
     return None
+
+
+class Failure(TaskFailed):  # type: ignore[misc]
+    """A failure of doit that knows the error it comes from, so that equal ones can be told as one.
+
+    :ivar reason: what is the same in errors that have one cause.
+    """
+
+    def __init__(self, error: MirrorError) -> None:
+        super().__init__(str(error))
+        self.reason = (type(error).__name__, re.sub(r" \(\d+ attempts\)", "", error.problem), error.advice)
 
 
 def reported(error: Exception, folder: Path, what: str) -> str:

@@ -1,0 +1,189 @@
+"""What a run says: warnings above the live display, equal failures once, the outcome last; and nothing raw at Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mirror_tasks.errors import UpstreamError
+from mirror_tasks.progress import Tally, total
+from mirror_tasks.reporter import Reporter
+from mirror_tasks.tasks.parts import Failure
+from tests.fake_index import FakeIndex
+from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror_folder, run_environment, small_world
+
+
+@pytest.fixture
+def reporter(monkeypatch: pytest.MonkeyPatch) -> Reporter:
+    monkeypatch.setattr(Reporter, "tally", Tally())
+    monkeypatch.setattr(Reporter, "beginnings", [])
+    monkeypatch.setattr(Reporter, "problems", [])
+    monkeypatch.setattr(Reporter, "is_running", False)
+    return Reporter(io.StringIO(), {})
+
+
+def said(reporter: Reporter) -> list[str]:
+    reporter.complete_run()
+    stream = reporter._display.console.file
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue().splitlines()
+
+
+def failed(reporter: Reporter, name: str, problem: str) -> None:
+    error = UpstreamError("fetching the project page", f"http://x/{name}/", problem, "Run again.")
+    task: Any = SimpleNamespace(name=f"project:{name}")
+    reporter.add_failure(task, Failure(error))
+
+
+def test_equal_failures_are_told_once_with_their_number_and_some_names(reporter: Reporter) -> None:
+    for number in range(53):
+        failed(reporter, f"p{number:02}", "connection refused" + (" (5 attempts)" if number < 9 else ""))
+    failed(reporter, "other", "expected files, found none")
+    lines = said(reporter)
+    assert len(lines) == 5
+    assert lines[0] == "FAILED project:other"
+    assert lines[2].startswith("FAILED 53 tasks, for one reason: project:p00, project:p01, ")
+    assert lines[2].endswith(" …")
+    assert "http://x/p00/: connection refused" in lines[3]
+    assert lines[4].startswith("54 tasks failed")
+
+
+def test_the_outcome_is_told_last_and_nothing_is_whole_that_failed(reporter: Reporter) -> None:
+    reporter.tally.outcomes.append("mirror: 3 projects, 5 files, whole and checked")
+    failed(reporter, "p", "found none")
+    lines = said(reporter)
+    assert "whole and checked" not in "\n".join(lines)
+    assert lines[-2] == "mirror: 3 projects, 5 files, checked, though something failed"
+    assert lines[-1].startswith("1 task failed")
+
+
+def test_without_a_failure_the_last_line_says_that_it_is_whole(reporter: Reporter) -> None:
+    reporter.tally.note("left out: 3 releases")
+    reporter.tally.outcomes.append("mirror: 3 projects, 5 files, whole and checked")
+    assert said(reporter) == ["left out: 3 releases", "mirror: 3 projects, 5 files, whole and checked"]
+
+
+def test_what_is_logged_as_a_warning_is_a_line_of_its_own_told_once(reporter: Reporter) -> None:
+    reporter.initialize({}, [])
+    for _ in range(3):
+        logging.getLogger("mirror_tasks").warning("pip's %s is not used", "extra-index-url")
+    assert said(reporter) == ["warning: pip's extra-index-url is not used"]
+    logging.getLogger("mirror_tasks").warning("after the end")
+    assert reporter.tally.notes == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ([], "0 bytes"),
+        ([0, 5], "5 bytes"),
+        ([None], "size unknown"),
+        ([None, None], "size unknown"),
+        ([2000, None], "2.0 kB and 1 file of unknown size"),
+        ([2000, None, None], "2.0 kB and 2 files of unknown size"),
+    ],
+)
+def test_a_size_that_is_not_given_is_unknown_and_not_nothing(sizes: list[int | None], text: str) -> None:
+    assert total(sizes) == text
+
+
+def test_of_an_index_without_sizes_no_size_is_made_up(tmp_path: Path) -> None:
+    with FakeIndex(small_world()) as index:
+        for served in index.projects.values():
+            for one in served.values():
+                one.size = None
+        mirror_folder(tmp_path, index, requirements=["alone"])
+        for verb in (("mirror",), ("plan",), ("list",), ("explain", "alone")):
+            launcher().start(tmp_path, *verb)
+            output = launcher().wait().stdout
+            assert "0 bytes" not in output, (verb, output)
+            if verb != ("list",):
+                assert "size unknown" in output, (verb, output)
+
+
+WARNING = """
+from mirror_tasks import fetching
+import logging
+_fetch_page = fetching.fetch_page
+def fetch_page(way, name, folder):
+    logging.getLogger("mirror_tasks").warning("something odd of every page")
+    return _fetch_page(way, name, folder)
+fetch_page.__module__, fetch_page.__qualname__ = "mirror_tasks.fetching", "fetch_page"
+fetching.fetch_page = fetch_page
+from mirror_tasks import actions
+actions.fetch_page = fetch_page
+"""
+
+
+def on_a_terminal(folder: Path, *arguments: str) -> str:
+    """Run doit on a pseudo-terminal of its own and return what it showed, with all its control sequences."""
+    first, second = pty.openpty()
+    environment = {**run_environment({}), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    with subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment, stdin=second, stdout=second, stderr=second
+    ) as process:
+        os.close(second)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(first, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        process.wait(PATIENCE)
+    os.close(first)
+    return shown.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_warning_from_any_process_stands_on_a_line_of_its_own_above_the_live_display(tmp_path: Path) -> None:
+    with FakeIndex(small_world()) as index:
+        mirror_folder(tmp_path, index, dodo=IMPATIENT + WARNING + DODO)
+        shown = on_a_terminal(tmp_path, "mirror")
+    assert shown.count("something odd of every page") == 1
+    before, _, after = shown.partition("warning: something odd of every page")
+    assert before == "" or before.endswith(("\n", "\x1b[2K", "\r")), before[-40:]
+    assert after.lstrip(" ").startswith(("\r\n", "\x1b"))
+    assert "whole and checked" in shown
+
+
+# Told when doit has begun to read it, before and after what takes time to be imported.
+TOLD = """
+import os, sys, time
+{before}
+print("reading", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+@pytest.mark.parametrize("before", ["import mirror_tasks.interruption", "import mirror_tasks", DODO])
+def test_ctrl_c_before_the_first_task_is_no_traceback(tmp_path: Path, before: str) -> None:
+    with FakeIndex(small_world()) as index:
+        project = mirror_folder(tmp_path, index, dodo=TOLD.format(before=before))
+        process = project.start("mirror")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, output) == (130, "Interrupted.\n")
+
+
+def test_who_imports_this_project_for_something_else_keeps_his_own_ctrl_c() -> None:
+    code = "import signal, mirror_tasks; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=run_environment({}), timeout=60, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
