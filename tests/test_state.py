@@ -272,7 +272,9 @@ def test_a_database_with_other_tables_is_no_database_of_doit(tmp_path: Path) -> 
         database.execute("create table doit (something int)")
     database.close()
     have_database(path)
-    assert not path.exists()
+    with sqlite3.connect(path) as database:
+        assert [row[1] for row in database.execute("pragma table_info(doit)")] == ["task_id", "task_data"]
+    database.close()
 
 
 def test_a_database_that_another_process_writes_to_is_left_alone(tmp_path: Path) -> None:
