@@ -82,14 +82,14 @@ class Tally:
     def brief(self) -> str:
         """Return the state in few words, the numbers of bytes being shown beside it."""
         if self.planned_files:
-            return f"downloading {self.done_files}/{self.planned_files} files"
+            return f"downloading {min(self.done_files, self.planned_files)}/{self.planned_files} files"
         return f"resolving {self.pages} projects, {self.metadata} files {self.newest[:30]}"
 
     def sentence(self) -> str:
         """Return the state in one line."""
         if self.planned_files:
             return (
-                f"downloading: {self.done_files} of {self.planned_files} files, "
+                f"downloading: {min(self.done_files, self.planned_files)} of {self.planned_files} files, "
                 f"{readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
             )
         return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"

@@ -40,6 +40,7 @@ from mirror_tasks.tasks import verb_tasks
 from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
 from mirror_tasks.upstream import Upstream
 
+_MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = ("serve", "prove", "explain")
 
 
@@ -330,10 +331,7 @@ class MirrorTasks:
             plan = plan.with_what_was(before)
         self.actions.keep_plan(plan)
         self._plan = plan
-        for gap in plan.gaps:
-            if gap.undecided:
-                text = f"incomplete on {gap.environment}: {gap.requirement}, required by {', '.join(gap.by[:5])}"
-                self.tally.incomplete.append(self._of_which(text))
+        self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
         for one in plan.unsolved:
             self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
             self.tally.incomplete.append(f"NO SOLUTION: {one.root} on {one.environment}")
@@ -624,6 +622,20 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
         return [*absolute, *map(os.path.relpath, absolute)]
     except ValueError:  # another drive of Windows
         return absolute
+
+
+def _undecided(plan: Plan) -> list[str]:
+    """Say what could not be decided, a requirement a line, the first of them; `doit plan` has all."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for gap in plan.gaps:
+        if gap.undecided:
+            found.setdefault((gap.requirement, gap.by), []).append(gap.environment)
+    lines = [
+        f"incomplete: {requirement}, required by {', '.join(by[:5])}, on {', '.join(dict.fromkeys(environments))}"
+        for (requirement, by), environments in found.items()
+    ]
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], f"incomplete: {more} more, which `doit plan` lists"] if more > 0 else lines
 
 
 def _raise(error: Exception) -> None:

@@ -1,0 +1,83 @@
+"""What branches on the platform is listed in CONTRIBUTING with how it was checked; what can be simulated is."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
+
+import pytest
+
+from mirror_tasks import run_lock
+from tests.mirroring import REPOSITORY
+
+# The platform that a program runs on; those of environments are data.
+_ASKS = re.compile(
+    r'\bos\.name\b(?! *[,:"\'}])|\bsys\.platform\b(?! *[,:}])|^ *import (?:msvcrt|fcntl|resource|winreg)', re.MULTILINE
+)
+
+
+def branching() -> set[str]:
+    """Return the files that ask on which platform they run."""
+    sources = [*(REPOSITORY / "mirror_tasks").rglob("*.py"), REPOSITORY / "server_template" / "server.py"]
+    found = {path for path in sources if _ASKS.search(path.read_text("utf-8"))}
+    return {path.relative_to(REPOSITORY).as_posix() for path in found}
+
+
+def test_everything_that_branches_on_the_platform_is_listed_with_how_it_was_checked() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    section = text.partition("## What depends on the platform")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `([^`]+\.py)` \|", section, re.MULTILINE))
+    assert listed == branching()
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            assert line.count("|") == 5, "file, what, how it was checked, what of it was not"
+
+
+class _LockingByBytes:
+    """What the standard library of Windows has: a byte is locked by who came first."""
+
+    LK_NBLCK = 2
+
+    def __init__(self) -> None:
+        self.locked: set[tuple[int, int]] = set()
+
+    def locking(self, descriptor: int, mode: int, count: int) -> None:
+        import os
+
+        place = (os.fstat(descriptor).st_ino, os.lseek(descriptor, 0, os.SEEK_CUR))
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        if place in self.locked:
+            raise OSError(errno.EACCES, "Permission denied")
+        self.locked.add(place)
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[_LockingByBytes]:
+    fake = _LockingByBytes()
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=fake.locking, LK_NBLCK=fake.LK_NBLCK))
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "platform", "win32")
+        importlib.reload(run_lock)
+        yield fake
+    importlib.reload(run_lock)
+
+
+def test_on_windows_a_byte_beyond_the_note_is_locked_so_that_the_note_can_be_read(
+    tmp_path: Path, windows: _LockingByBytes
+) -> None:
+    path = tmp_path / "run.lock"
+    held: list[IO[bytes]] = []
+    lock = run_lock.RunLock([(tmp_path, path)], tmp_path / "mirror.yaml", print)
+    lock.take()
+    held += lock._streams
+    assert {place for _, place in windows.locked} == {1 << 30}
+    with pytest.raises(run_lock.BusyError, match=r"mirror\.yaml"):
+        run_lock.RunLock([(tmp_path, path)], tmp_path, print).take()
+    lock.release()
+    assert all(stream.closed for stream in held)
