@@ -145,7 +145,7 @@ def test_one_that_can_not_be_fetched_is_a_fault_and_keeps_no_other_file_out(plai
     )
     done = project.doit("mirror")
     assert done.returncode != 0
-    assert "incomplete on one: foo" in done.stdout + done.stderr
+    assert "incomplete: foo" in done.stdout + done.stderr
     assert packages(project.output) == {"bar": [BAR[0]], "foo": [special[0], SOURCES[0]]}
     plain.mend()
     project.mirrored()
