@@ -295,7 +295,7 @@ def test_what_doit_can_not_read_in_any_form_of_its_database_is_as_good_as_gone(
     project = MirrorFolder(tmp_path / "copy")
     project.doit("run", *own, "mirror")
     (path,) = [path for path in project.folder.glob("own.db*") if b'"made_from"' in path.read_bytes()]
-    wrong = b'"made_fro":' if backend == "json" else b'"made\xff\xfe}"'
+    wrong = b'"made_fro":' if backend == "json" else b'"made\xff\xfexx}"'
     path.write_bytes(path.read_bytes().replace(b'"made_from"', wrong))
     done = project.doit("run", *own, "mirror")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

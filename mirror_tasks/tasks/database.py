@@ -159,7 +159,10 @@ def _told(name: str) -> Any:
     try:
         yield
     except Exception as error:
-        advice = "Every task looks at its files first, so nothing is fetched twice for it. Make room, then run again."
+        advice = (
+            "Every task looks at its files first, so nothing is fetched twice for it. Make room, then run again; "
+            "if there is room, delete that file."
+        )
         found = MirrorError("keeping what doit remembers of this run, in", name, str(error), advice)
         if not Reporter.is_running:
             raise InvalidDodoFile(str(found)) from None
