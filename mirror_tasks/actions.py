@@ -437,13 +437,19 @@ class Actions:
         :param said: the hash of what the wheel says.
         :raises IntegrityError: it was not.
         """
-        if said is None or record is None or record.metadata_sha256 in (None, said):
+        if record is None or record.metadata_sha256 in (None, said):
             return
-        self.records.keep_metadata(file.filename, _record_of(upstream_file(file), self._read_local(there)))
+        found = _record_of(upstream_file(file), self._read_local(there))
+        self.records.keep_metadata(file.filename, found)
         raise IntegrityError(
             "publishing",
             file.filename,
-            "expected the core metadata that the index served for it, found other metadata in the wheel",
+            "expected the core metadata that the index served for it, found "
+            + (
+                f"that {found.metadata.reason}"
+                if isinstance(found.metadata, Unusable)
+                else "other metadata in the wheel"
+            ),
             "The plan was made from wrong metadata: run again, and it will be made from what the wheel says.",
         )
 

@@ -152,3 +152,15 @@ def test_a_requires_python_of_a_page_that_parsers_fail_on_leaves_its_file_out(
         told = folder.doit("explain", "bad").stdout
     assert packages(folder.output) == {"good": ["good-1.0-py3-none-any.whl"], "bad": ["bad-0.9-py3-none-any.whl"]}
     assert "its requires-python has" in told, told
+
+
+def test_a_wheel_that_readers_see_otherwise_is_not_published_whatever_its_index_says_beside_it(tmp_path: Path) -> None:
+    world = {"good": [wheel("good", "1.0")], "alias": [wheel("alias", "0.9"), odd_files()["a second name"]]}
+    with FakeIndex(world, sidecars="announced") as index:
+        folder = mirror_folder(tmp_path / "project", index, requirements=["good", "alias"])
+        done = folder.doit("mirror")
+        assert done.returncode != 0
+        assert "a second name" in done.stdout
+        assert "alias-1.0-py3-none-any.whl" not in packages(folder.output).get("alias", ())
+        folder.mirrored()
+    assert packages(folder.output) == {"alias": ["alias-0.9-py3-none-any.whl"], "good": ["good-1.0-py3-none-any.whl"]}
