@@ -159,7 +159,7 @@ def measure_reference(folder: Path, own: Path, given: argparse.Namespace) -> Mea
     python = install(folder / "venv-reference", "morgan", given.timeout)
     place = empty(folder / "reference")
     (place / "morgan.ini").write_text(REFERENCE_ENVIRONMENTS + "".join(map(reference_line, REQUIREMENTS)), "utf-8")
-    asked = [str(own), "-c", "from mirror_tasks.pip_settings import default_index; print(default_index())"]
+    asked = [str(own), "-c", "from mirror_tasks.index.pip_settings import default_index; print(default_index())"]
     index_url = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
     base: list[str | Path] = [
         python,

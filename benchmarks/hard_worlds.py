@@ -19,12 +19,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from mirror_tasks.config import RequestedRequirement, Root
-from mirror_tasks.environments import environment
-from mirror_tasks.metadata import CoreMetadata
-from mirror_tasks.pages import JSON_TYPE, File, Project, parse_page
-from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Solution, Solver
+from mirror_tasks.config.mirror_yaml import RequestedRequirement, Root
+from mirror_tasks.config.environments import environment
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.pages import JSON_TYPE, File, Project, parse_page
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.resolve.solver import Solution, Solver
 
 SIZES = ((10, 40), (15, 60), (20, 80), (30, 100))
 URL = "https://index.example.com/simple/"

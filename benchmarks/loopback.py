@@ -28,7 +28,7 @@ sys.path.insert(0, str(PROJECT))
 
 from mirror_tasks.errors import UpstreamError  # noqa: E402
 from mirror_tasks.files import write_whole  # noqa: E402
-from mirror_tasks.upstream import Upstream  # noqa: E402
+from mirror_tasks.index.client import Upstream  # noqa: E402
 from tests.making import sdist, wheel  # noqa: E402
 
 JSON = "application/vnd.pypi.simple.v1+json"

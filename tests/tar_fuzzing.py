@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from mirror_tasks.archives import tar_members
+from mirror_tasks.archives.members import tar_members
 from mirror_tasks.errors import MetadataError
 
 FILENAME = "foo-1.0.tar.gz"

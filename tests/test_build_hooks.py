@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import pytest
 
-from mirror_tasks.build_hooks import _login, ask_backend, is_known
+from mirror_tasks.archives.build_backend import _login, ask_backend, is_known
 from mirror_tasks.errors import MetadataError
-from mirror_tasks.metadata import CoreMetadata, sdist_metadata
+from mirror_tasks.archives.core_metadata import CoreMetadata, sdist_metadata
 from tests.fake_index import FakeIndex
 from tests.making import tar_gz_of, wheel
 from tests.mirroring import mirror_folder, tree
@@ -142,7 +142,7 @@ def test_the_file_with_credentials_is_the_users_alone_and_keeps_those_of_other_h
 def test_credentials_that_no_netrc_can_hold_are_told_and_not_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mirror_tasks.build_hooks._reads", lambda path, host: ("me", "s3cr"))
+    monkeypatch.setattr("mirror_tasks.archives.build_backend._reads", lambda path, host: ("me", "s3cr"))
     with pytest.raises(ValueError, match="characters that a netrc file can't hold") as failed:
         _login("https://me:s3cret@index.example.com/simple/", tmp_path)
     assert "s3c" not in str(failed.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.plan import Plan, make_plan
+from mirror_tasks.resolve.plan import Plan, make_plan
 from tests import worlds
 
 

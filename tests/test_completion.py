@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirror_tasks.closure import Closure
-from mirror_tasks.completion import Chosen, Completion
-from mirror_tasks.plan import Plan, make_plan
-from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Solution, Solver
+from mirror_tasks.resolve.closure import Closure
+from mirror_tasks.resolve.completion import Chosen, Completion
+from mirror_tasks.resolve.plan import Plan, make_plan
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.resolve.solver import Solution, Solver
 from tests import worlds
 
 

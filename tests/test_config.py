@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.blocks import redact
-from mirror_tasks.config import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
-from mirror_tasks.environments import KEYS as ENVIRONMENT_KEYS
-from mirror_tasks.environments import PLATFORMS
+from mirror_tasks.config.blocks import redact
+from mirror_tasks.config.mirror_yaml import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
+from mirror_tasks.config.environments import KEYS as ENVIRONMENT_KEYS
+from mirror_tasks.config.environments import PLATFORMS
 from mirror_tasks.errors import ConfigError
 
 ENVIRONMENTS = """
@@ -787,7 +787,7 @@ def test_a_line_of_the_review_that_is_no_requirement_is_refused_with_its_number(
 def test_the_same_file_gives_the_same_configuration_in_every_process(tmp_path: Path) -> None:
     config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [{{file: r.txt}}]", r_txt=f"a --hash=sha256:{HASH}\nb\n")
     code = (
-        "import sys; from pathlib import Path; from mirror_tasks.config import load\n"
+        "import sys; from pathlib import Path; from mirror_tasks.config.mirror_yaml import load\n"
         "one = load(Path(sys.argv[1])); print([e.digest for e in one.environments], one.roots, one.inputs)"
     )
     answers = {

@@ -25,7 +25,10 @@ def raises(error):
         raise error("something that nobody foresaw, at https://user:hush@index.example.com/simple/")
     return how
 
-from mirror_tasks import closure, fetching, metadata, pages, solver
+from mirror_tasks.resolve import closure, solver
+from mirror_tasks.work import fetching
+from mirror_tasks.archives import core_metadata as metadata
+from mirror_tasks.index import pages
 """
 BAD = "lambda *arguments: any(str(getattr(one, 'project', one)).startswith('bad') for one in arguments)"
 CASES = {
@@ -40,7 +43,7 @@ CASES = {
     "a process": (
         f"breaking(fetching, 'sdist_metadata', {BAD}, lambda: os._exit(9))\n"
         # One that is begun anew would not have this fault, since it does not read this file.
-        "from mirror_tasks.processes import Processes, _Hand\n"
+        "from mirror_tasks.work.processes import Processes, _Hand\n"
         "Processes._another = lambda self: _Hand('fork', self._threads)"
     ),
 }

@@ -19,7 +19,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from mirror_tasks import describe_environment
-from mirror_tasks.environments import PLATFORMS, Environment, environment
+from mirror_tasks.config.environments import PLATFORMS, Environment, environment
 from tests.interpreters import VERSIONS, interpreter
 
 SCRIPT = Path(describe_environment.__file__)

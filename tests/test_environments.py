@@ -19,7 +19,7 @@ from packaging.markers import Marker
 from packaging.tags import Tag, sys_tags
 from packaging.version import Version
 
-from mirror_tasks.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
+from mirror_tasks.config.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
 from tests.interpreters import VERSIONS, interpreter
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -469,7 +469,7 @@ def test_an_environment_is_a_value() -> None:
 
 def test_the_digest_is_the_same_in_every_process_and_changes_with_what_can_be_chosen() -> None:
     code = (
-        "from mirror_tasks.environments import environment;"
+        "from mirror_tasks.config.environments import environment;"
         "print(environment('here', {'python': '3.12', 'platform': 'linux-x86_64'}, '').digest)"
     )
     one = made(python="3.12", platform="linux-x86_64")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import mirror_tasks
-from mirror_tasks.config import load
+from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.errors import ConfigError, Fault, MirrorError, UpstreamError, in_words
 
 

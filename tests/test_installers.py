@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.environments import environment
-from mirror_tasks.prove import find_client
+from mirror_tasks.config.environments import environment
+from mirror_tasks.prove.proof import find_client
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder, packages

@@ -12,9 +12,9 @@ import pytest
 from packaging.markers import InvalidMarker, Marker
 
 from mirror_tasks import describe_environment
-from mirror_tasks.environments import Environment, environment
-from mirror_tasks.markers import extras_of, holds, judged_alike
-from mirror_tasks.prove import find_client
+from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.markers import extras_of, holds, judged_alike
+from mirror_tasks.prove.proof import find_client
 from tests import mirroring
 from tests.making import wheel
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from mirror_tasks.errors import IntegrityError, PageError
-from mirror_tasks.pages import File, Fingerprint, Project, is_sdist, is_wheel, parse_page, version_of
+from mirror_tasks.index.pages import File, Fingerprint, Project, is_sdist, is_wheel, parse_page, version_of
 from tests.fake_index import HTML, HTML_V1, JSON, FakeIndex
 
 URL = "https://index.example.com/simple/foo/"
@@ -469,7 +469,7 @@ def test_a_page_is_kept_as_the_same_bytes_where_orjson_is_not_installed() -> Non
     without = (
         "import importlib.util, sys; find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *more: None if name == 'orjson' else find(name, *more)\n"
-        "from mirror_tasks import pages; assert 'orjson' not in sys.modules\n"
+        "from mirror_tasks.index import pages; assert 'orjson' not in sys.modules\n"
         f"page = pages.parse_page(sys.stdin.buffer.read(), {JSON!r}, {URL!r}, 'foo')\n"
         "sys.stdout.buffer.write(page.to_bytes())"
     )

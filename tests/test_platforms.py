@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from mirror_tasks import run_lock
+from mirror_tasks.state import run_lock
 from tests.mirroring import REPOSITORY
 
 # The platform that a program runs on; those of environments are data.

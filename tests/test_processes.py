@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.errors import ConfigError, Fault, MirrorError, UpstreamError
-from mirror_tasks.processes import Processes, Progress
+from mirror_tasks.work.processes import Processes, Progress
 from tests.mirroring import REPOSITORY, run_environment
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")

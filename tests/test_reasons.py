@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.pages import JSON_TYPE, Project, parse_page
-from mirror_tasks.reasons import skipped_of, those_that_count, versions_of
+from mirror_tasks.index.pages import JSON_TYPE, Project, parse_page
+from mirror_tasks.resolve.reasons import skipped_of, those_that_count, versions_of
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import LINUX, WINDOWS, MirrorFolder, mirror_folder

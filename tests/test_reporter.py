@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.progress import Tally, total
-from mirror_tasks.reporter import Reporter
+from mirror_tasks.tasks.progress import Tally, total
+from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.tasks.parts import Failure
 from tests.fake_index import FakeIndex
 from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror_folder, run_environment, small_world
@@ -112,15 +112,15 @@ def test_of_an_index_without_sizes_no_size_is_made_up(tmp_path: Path) -> None:
 
 
 WARNING = """
-from mirror_tasks import fetching
+from mirror_tasks.work import fetching
 import logging
 _fetch_page = fetching.fetch_page
 def fetch_page(way, name, folder):
     logging.getLogger("mirror_tasks").warning("something odd of every page")
     return _fetch_page(way, name, folder)
-fetch_page.__module__, fetch_page.__qualname__ = "mirror_tasks.fetching", "fetch_page"
+fetch_page.__module__, fetch_page.__qualname__ = "mirror_tasks.work.fetching", "fetch_page"
 fetching.fetch_page = fetch_page
-from mirror_tasks import actions
+from mirror_tasks.work import actions
 actions.fetch_page = fetch_page
 """
 

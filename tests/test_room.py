@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.errors import StorageError
-from mirror_tasks.progress import readable
+from mirror_tasks.tasks.progress import readable
 from mirror_tasks.room import check_room
 from tests.fake_index import FakeIndex
 from tests.making import wheel

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.config import RequestedRequirement, Root
-from mirror_tasks.search import Limits
-from mirror_tasks.selection import Rules
-from mirror_tasks.solver import Conflict, Solution, Solver
+from mirror_tasks.config.mirror_yaml import RequestedRequirement, Root
+from mirror_tasks.resolve.search import Limits
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 from tests import worlds
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -124,7 +124,7 @@ def test_a_circle_of_ranges_is_solved_and_what_is_beside_it_is_mirrored(tmp_path
 
 
 def test_a_search_without_end_keeps_nothing_else_out_of_the_mirror(tmp_path: Path) -> None:
-    dodo = "from mirror_tasks import search, solver\n\nsolver.LIMITS = search.Limits(rounds=20)\n" + IMPATIENT + DODO
+    dodo = "from mirror_tasks.resolve import search; from mirror_tasks.resolve import solver\n\nsolver.LIMITS = search.Limits(rounds=20)\n" + IMPATIENT + DODO
     with FakeIndex(world_of({"good": {"1": {}}, **seeded(6, 12, 3)})) as index:
         project = mirror_folder(tmp_path, index, dodo, environments=HERE, requirements=["good", "p0"])
         done = project.doit("mirror")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mirror_tasks.files import Ledger, sealed, unsealed
-from mirror_tasks.plan import Plan
-from mirror_tasks.records import Records
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.records import Records
 from mirror_tasks.tasks.database import Codec, have_database
 from tests.fake_index import FakeIndex
 from tests.mirroring import MirrorFolder, asked, assert_whole, launcher, mirror_folder, small_world, tree

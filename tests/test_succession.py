@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror_tasks.config import KEYS, Root, load
+from mirror_tasks.config.mirror_yaml import KEYS, Root, load
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.succession import LEFT_OUT, OutputError, check_output, description
 from tests.fake_index import FakeIndex

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from mirror_tasks.errors import MetadataError
-from mirror_tasks.metadata import sdist_metadata
+from mirror_tasks.archives.core_metadata import sdist_metadata
 from tests.tar_fuzzing import (
     BLOCK,
     END,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror_tasks.run_lock import BusyError, RunLock
+from mirror_tasks.state.run_lock import BusyError, RunLock
 from tests.fake_index import FakeIndex
 from tests.mirroring import (
     PATIENCE,
@@ -30,7 +30,7 @@ from tests.mirroring import (
 HOLDING = """
 import sys
 from pathlib import Path
-from mirror_tasks.run_lock import RunLock
+from mirror_tasks.state.run_lock import RunLock
 lock = RunLock([(Path(name).parent, Path(name)) for name in sys.argv[2:]], Path(sys.argv[1]), print)
 lock.take()
 print("held", flush=True)

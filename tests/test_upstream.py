@@ -22,12 +22,12 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks import pip_settings
-from mirror_tasks.config import Index
+from mirror_tasks.index import pip_settings
+from mirror_tasks.config.mirror_yaml import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
-from mirror_tasks.pages import File, parse_page
-from mirror_tasks.pip_settings import default_index
-from mirror_tasks.upstream import Page, Seen, Upstream
+from mirror_tasks.index.pages import File, parse_page
+from mirror_tasks.index.pip_settings import default_index
+from mirror_tasks.index.client import Page, Seen, Upstream
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 
@@ -195,7 +195,7 @@ def test_a_truncated_page_is_asked_for_again(index: FakeIndex, upstream: Upstrea
 def test_a_page_that_inflates_without_end_is_refused(
     index: FakeIndex, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mirror_tasks.upstream._MOST_PAGE", 1 << 20)
+    monkeypatch.setattr("mirror_tasks.index.client._MOST_PAGE", 1 << 20)
     index.fault("/simple/foo/", "body", body=b"<a>" * (1 << 20), content_type=HTML)
     index.fault("/simple/foo/", "gzip")
     with pytest.raises(UpstreamError, match="found more"):
@@ -335,7 +335,7 @@ def test_a_file_of_this_machine_that_is_too_large_is_refused_and_never_cut_off(
         else:
             with pytest.raises(UpstreamError, match="at most 11 bytes"):
                 upstream.read(there, limit=11)
-        monkeypatch.setattr("mirror_tasks.upstream._MOST_PAGE", 11)
+        monkeypatch.setattr("mirror_tasks.index.client._MOST_PAGE", 11)
         with pytest.raises(UpstreamError, match="at most 11 bytes"):
             upstream.page("foo", None)
 
@@ -1166,7 +1166,7 @@ def test_nothing_is_asked_before_the_first_request(configure: Configure, monkeyp
 def test_a_proxy_is_used_and_gets_no_credentials_of_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeIndex({"foo": []}) as proxy:
         monkeypatch.setenv("http_proxy", proxy.origin)
-        monkeypatch.setattr("mirror_tasks.upstream.pip_settings", pip_settings.PipSettings)
+        monkeypatch.setattr("mirror_tasks.index.client.pip_settings", pip_settings.PipSettings)
         with Upstream(["http://index.example.com/simple/"]) as upstream:
             assert page_of(upstream).url == "http://index.example.com/simple/foo/"
         assert proxy.log[-1].headers["host"] == "index.example.com"
@@ -1193,7 +1193,7 @@ def test_a_proxy_that_can_not_be_reached_is_told_and_given_up_once(
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{closed.getsockname()[1]}")
-        monkeypatch.setattr("mirror_tasks.upstream.pip_settings", pip_settings.PipSettings)
+        monkeypatch.setattr("mirror_tasks.index.client.pip_settings", pip_settings.PipSettings)
         with Upstream(["https://index.example.com/simple/"], retries=2, sleep=waits) as upstream:
             for _ in range(3):
                 with pytest.raises(UpstreamError, match="the proxy") as failed:
@@ -1209,7 +1209,7 @@ def test_threads_that_start_together_find_the_index_once(index: FakeIndex, monke
         asked.append(index.url)
         return index.url
 
-    monkeypatch.setattr("mirror_tasks.upstream.default_index", default)
+    monkeypatch.setattr("mirror_tasks.index.client.default_index", default)
     barrier = threading.Barrier(8)
     shared = Upstream(None)
 

@@ -18,7 +18,7 @@ from doit.globals import Globals
 
 from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.files import clear_of_folders
-from mirror_tasks.reporter import Reporter
+from mirror_tasks.tasks.reporter import Reporter
 
 _DOING = "having the database for what doit remembers,"
 _COLUMNS = ["task_id", "task_data"]

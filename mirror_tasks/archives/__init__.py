@@ -1,0 +1,1 @@
+"""Core metadata from wheels and sdists that nobody vouches for."""

@@ -1,0 +1,288 @@
+"""Requirements files, in pip's format: comments, continued lines, ``-r``, ``-c``, ``--hash`` and ``${VARIABLES}``.
+
+What would fetch from elsewhere or install in another way than a mirror serves is refused, by line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from mirror_tasks.config.blocks import redact, show
+from mirror_tasks.errors import Fault
+from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
+
+_MANY = 10  # lines of which not one is right are one fault: it is another kind of file
+_LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedRequirement:
+    """A requirement as the user wrote it.
+
+    :param hashes: SHA-256 digests in hexadecimal that its files may have; empty: any.
+    :param where: its place, such as ``mirror.yaml: requirements[2]`` or ``requirements.txt:14``.
+    """
+
+    requirement: Requirement
+    hashes: frozenset[str] = frozenset()
+    where: str
+
+
+@dataclass(slots=True)
+class RequirementLines:
+    """What a requirements file and those it names hold; ``inputs`` are the files read, ``seen`` ends circles."""
+
+    requirements: list[RequestedRequirement] = field(default_factory=list)
+    constraints: list[Requirement] = field(default_factory=list)
+    inputs: list[Path] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    seen: set[tuple[Path, bool]] = field(default_factory=set)
+
+
+def parse_requirement(text: str, written: str | None = None) -> Requirement:
+    """Return the requirement that ``text`` is.
+
+    :param written: what to show in messages, where ``text`` has values of environment variables in it.
+    :raises ValueError: it is none, or names a URL or file, which an index can't serve; the message says what to do.
+    """
+    shown = show(written or text)
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        if "://" in text or _names_a_file(text):
+            raise ValueError(f"expected a project's name, found a file or URL {shown}; {_NO_URL}") from None
+        reason = redact(str(error).splitlines()[0])
+        raise ValueError(f"expected a requirement such as requests>=2.24, found {shown}: {reason}") from None
+    if requirement.url or _names_a_file(requirement.name):
+        raise ValueError(f"{shown} asks for a file or URL; {_NO_URL}")
+    return requirement
+
+
+_NO_URL = "a mirror serves what an index has: name the project, with ==VERSION if it has to be that one"
+
+
+_ENDINGS = (
+    ".whl",
+    ".zip",
+    ".tgz",
+    ".tbz",
+    ".txz",
+    ".tlz",
+    *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "lzma", "lz")),
+)
+
+
+def _names_a_file(text: str) -> bool:
+    return text.startswith((".", "/")) or text.lower().endswith(_ENDINGS)
+
+
+def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
+    """Read a requirements file and those it names.
+
+    :param shown: the file's name as the user wrote it, for messages.
+    :param base: the folder that names of further files are shown relative to.
+    """
+    lines = RequirementLines()
+    _File(Path(os.path.normpath(path)), shown, base, lines, as_constraints=False).read()
+    return lines
+
+
+def read_text(path: Path, largest: int, *, as_requirements: bool = False) -> str:
+    """Return the text of a file.
+
+    :param as_requirements: it is to be a requirements file: a coding line counts, and what it is otherwise is told.
+    :raises ValueError: it can't be read, is too large (in bytes) or no text; the message says which.
+    """
+    if as_requirements and path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file in it")
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(largest + 1)
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}") from None
+    except OSError as error:
+        raise ValueError(f"can't read {path}: {error.strerror}") from None
+    if as_requirements and (kind := kind_by_name(path.name) or kind_by_bytes(content)):
+        raise ValueError(_is_none(path, kind))
+    if len(content) > largest:
+        raise ValueError(f"{path} is larger than {largest} bytes")
+    try:
+        return decoded(content, coding_lines=as_requirements)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+
+
+def _is_none(path: Path, kind: str) -> str:
+    return f"expected a requirements file; {path} is {kind}"
+
+
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line that says something with its number: continued lines joined, comments gone.
+
+    As in pip a comment begins at the line's start or after white space, and a comment line ends a continued one.
+    """
+    first, parts = 0, [""]
+    for number, line in enumerate(text.splitlines(), 1):
+        first = first if len(parts) > 1 else number
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            parts.append(line[:-1])
+            continue
+        joined, parts = "".join([*parts, " " if line.lstrip().startswith("#") else "", line]), [""]
+        if said := re.sub(r"(^|\s)#.*$", "", joined).strip():
+            yield first, said
+    if said := "".join(parts).strip():
+        yield first, said
+
+
+_ELSEWHERE = "say it in mirror.yaml (`index:`), for the whole mirror"
+_REFUSED = {
+    "-e": "editable projects are not on an index; name the project, or leave the line out",
+    "-i": _ELSEWHERE,
+    "--extra-index-url": f"{_ELSEWHERE}; with a list the first index that has a project serves it",
+    "--no-index": _ELSEWHERE,
+    "-f": _ELSEWHERE,
+    "--trusted-host": "this project checks certificates; point REQUESTS_CA_BUNDLE to your authority's",
+    "--pre": "say `prereleases: true` in mirror.yaml",
+    "--prefer-binary": "say `prefer-binary: true` in mirror.yaml",
+    "--no-binary": "say `wheels: none` in mirror.yaml",
+    "--only-binary": "say `sdists: never` in mirror.yaml",
+    "--require-hashes": "hashes that are given are always checked; leave the line out",
+}
+_LONG = {"--editable": "-e", "--index-url": "-i", "--pypi-url": "-i", "--find-links": "-f"}
+_LONG |= {"--requirement": "-r", "--constraint": "-c"}
+
+
+class _File:
+    """One requirements or constraints file."""
+
+    def __init__(self, path: Path, shown: str, base: Path, lines: RequirementLines, *, as_constraints: bool) -> None:
+        self.path = path
+        self.shown = shown
+        self.base = base
+        self.lines = lines
+        self.as_constraints = as_constraints
+
+    def read(self, asked_at: str = "") -> None:
+        self.lines.seen.add((self.path, self.as_constraints))
+        try:
+            text = read_text(self.path, _LARGEST, as_requirements=True)
+        except ValueError as error:
+            self.lines.faults.append(Fault(asked_at or self.shown, str(error)))
+            return
+        self.lines.inputs.append(self.path)
+        own, count = [], 0
+        for number, line in logical_lines(text):
+            count += 1
+            where = f"{self.shown}:{number}"
+            try:
+                self.line(line, where)
+            except ValueError as error:
+                own.append(Fault(where, str(error)))
+                self.lines.faults.append(own[-1])
+        if (kind := self.none_of_it(own, count, text)) is not None:
+            kept = [fault for fault in self.lines.faults if fault not in own]  # those of files that it names, if any
+            self.lines.faults[:] = [*kept, Fault(self.shown, kind)]
+
+    def none_of_it(self, faults: Sequence[Fault], count: int, text: str) -> str | None:
+        """Return what to say in the place of all faults of ``count`` lines if the file is something else altogether."""
+        if faults and (kind := kind_by_text(text)):
+            return _is_none(self.path, kind)
+        if len(faults) == count > _MANY:
+            first = f"the first, line {faults[0].key_path.rpartition(':')[2]}: {faults[0].problem}"
+            return f"expected a requirements file, found a requirement in none of {count} lines; {first}"
+        return None
+
+    def line(self, line: str, where: str) -> None:
+        if line.startswith("-"):
+            self.option(line, where)
+            return
+        text, hashes = _split_hashes(line)
+        requirement = parse_requirement(_expand(text), text)
+        if not self.as_constraints:
+            self.lines.requirements.append(
+                RequestedRequirement(requirement=requirement, hashes=frozenset(hashes), where=where)
+            )
+        elif requirement.extras:
+            raise ValueError(f"a constraint has no extras, found {show(text)}; put them on the requirement")
+        else:
+            self.lines.constraints.append(requirement)
+
+    def option(self, line: str, where: str) -> None:
+        name, value = _split_option(line)
+        if name in ("-r", "-c"):
+            self.other_file(_expand(value), where, as_constraints=self.as_constraints or name == "-c")
+            return
+        advice = _REFUSED.get(name, "leave it out")
+        raise ValueError(f"{line.split()[0].split('=')[0]} can't be used here; {advice}")
+
+    def other_file(self, name: str, where: str, *, as_constraints: bool) -> None:
+        if not name:
+            raise ValueError("expected a file's name after it, found none")
+        if "://" in name:
+            raise ValueError("expected a file, found a URL; download it and name the copy")
+        path = Path(os.path.normpath(self.path.parent / name))
+        if (path, as_constraints) in self.lines.seen:
+            return
+        other = _File(path, relative(path, self.base), self.base, self.lines, as_constraints=as_constraints)
+        other.read(where)
+
+
+def relative(path: Path, base: Path) -> str:
+    """Return ``path`` as it is shown to the user: relative to ``base`` where it lies below it."""
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+
+
+def _expand(text: str) -> str:
+    """Replace ``${NAME}`` by the environment variable, as pip does: upper case only, unset ones stay."""
+    return re.sub(r"\$\{([A-Z0-9_]+)\}", lambda match: os.environ.get(match[1]) or match[0], text)
+
+
+def expand(text: str) -> str:
+    """Return ``text`` with the values of the environment variables that it names as ``${NAME}``, each of which has to be set.
+
+    :raises ValueError: one is not set, or its value can't stand where it is in a URL; the message shows no value.
+    """
+    for match in re.finditer(r"\$\{([^}]*)\}?", text):
+        name, value = match[1], os.environ.get(match[1])
+        if not re.fullmatch(r"[A-Z0-9_]+", name) or not match[0].endswith("}"):
+            raise ValueError(
+                f"{match[0]:.80} names no variable: expected ${{NAME}} in upper case; a $ of its own is %24"
+            )
+        if not value:
+            raise ValueError(f"the environment variable {name} is not set")
+        if "@" in text[match.end() :].partition("/")[0] and re.search(r"[/?#\s]", value):
+            raise ValueError(f"the value of {name} has one of / ? # or white space: encode it with %, as in a URL")
+    return _expand(text)
+
+
+def _split_option(line: str) -> tuple[str, str]:
+    word, _, rest = line.partition(" ")
+    if word.startswith("--"):
+        word, equals, value = word.partition("=")
+        rest = value if equals else rest
+    elif len(word) > 2:  # pip reads -rfile.txt too
+        word, rest = word[:2], word[2:]
+    return _LONG.get(word, word), rest.strip().strip("\"'")
+
+
+def _split_hashes(line: str) -> tuple[str, list[str]]:
+    """Return a requirement line's requirement and its SHA-256 digests.
+
+    :raises ValueError: it has another option than ``--hash=sha256:…``.
+    """
+    text, *options = re.split(r"\s+(?=--?[A-Za-z])", line)
+    hashes = []
+    for option in options:
+        match = re.fullmatch(r"--hash[=\s]\s*[\"']?(\w+):([0-9A-Fa-f]+)[\"']?", option)
+        if match is None:
+            raise ValueError(f"{option.split('=')[0].split()[0]} can't be used here; only --hash=sha256:… can")
+        if match[1] != "sha256" or len(match[2]) != 64:
+            raise ValueError(f"expected --hash=sha256: and 64 digits, found {show(option)}")
+        hashes.append(match[2].lower())
+    return text, hashes

@@ -1,0 +1,1 @@
+"""What an index is, how it is reached, and what a project page says."""

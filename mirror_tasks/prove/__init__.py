@@ -1,0 +1,1 @@
+"""Every requirement on every environment, from the mirror alone."""

@@ -1,0 +1,116 @@
+"""The pages of a mirror, written where they stand. It needs the plan and the files, so that any process can do it.
+
+Pages are compared with what is there and written only where they differ. The manifest is withdrawn before the first
+one changes: a directory that has it is whole.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from mirror_tasks.errors import MirrorError
+from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, to_json, write_whole
+from mirror_tasks.layout import beside, package_path, withdraw
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.publish.people.pages import PeoplePages, assets, description_of, project_path, with_packed
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.state.records import Records
+from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
+
+# What is computed gains nothing from a second thread, and loses a third of its time to the changes between them.
+_WRITING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What has to be known to write the pages of a mirror.
+
+    :param state: the folder of the records, the plan among them.
+    :param output: the mirror.
+    :param roots: the requirements of ``mirror.yaml``, as written.
+    :param plan_sha256: of ``plan.json``, so that pages are written from no other plan.
+    """
+
+    state: Path
+    output: Path
+    roots: tuple[str, ...]
+    plan_sha256: str
+
+    def package_path(self, file: PlannedFile) -> Path:
+        """Where a file stands in the mirror."""
+        return package_path(self.output, file.project, file.filename)
+
+
+def made_by() -> str:
+    """Return a digest of all that pages are made by: code, templates, what they load, and the versions of it all."""
+    folder = Path(__file__).resolve().parent
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    content = {path.relative_to(folder).as_posix(): sha256_of_bytes(path.read_bytes()) for path in files}
+    versions = [sys.version, zlib.ZLIB_RUNTIME_VERSION, *map(metadata.version, ("mirror-tasks", "packaging"))]
+    return sha256_of_bytes(to_json({"files": content, "versions": versions}))
+
+
+def publish_project(site: Site, name: str, files: Sequence[PublishedFile]) -> Mapping[Path, str]:
+    """Write the pages of a project, for clients and for people; return their SHA-256 by path.
+
+    :raises MirrorError: the plan is not the one that the pages are to be written from.
+    """
+    with _WRITING:
+        plan, people = _plan_and_people(site)
+        pages = project_pages(name, files, (plan.statuses or {}).get(name))
+        for_people = with_packed({project_path(name): people.project_page(name)})
+        return {
+            **publish(site.output, site.output / "simple" / name, pages),
+            **publish(site.output, site.output, for_people),
+        }
+
+
+def publish_root(site: Site) -> Mapping[Path, str]:
+    """Write the page that lists the projects, for clients and for people; return the SHA-256 by path.
+
+    :raises MirrorError: the plan is not the one that the pages are to be written from.
+    """
+    plan, people = _plan_and_people(site)
+    for_people = with_packed({"index.html": people.front_page(), **assets()})
+    return {
+        **publish(site.output, site.output / "simple", root_pages(plan.by_project)),
+        **publish(site.output, site.output, for_people),
+    }
+
+
+def publish(output: Path, folder: Path, contents: Mapping[str, bytes]) -> Mapping[Path, str]:
+    """Write files below a folder of the mirror, where they are not there as they should be; return their SHA-256."""
+    for name, content in contents.items():
+        path = folder / name
+        if not holds(path, content):
+            withdraw(output)
+            # The manifest, written last and durably, tells if a loss of power took one of these.
+            write_whole(path, content, durable=False)
+    return {folder / name: sha256_of_bytes(content) for name, content in contents.items()}
+
+
+@lru_cache(maxsize=1)
+def _plan_and_people(site: Site) -> tuple[Plan, PeoplePages]:
+    records = Records(site.state)
+    content = read_or_none(records.plan) or b""
+    if sha256_of_bytes(content) != site.plan_sha256:
+        problem = "expected the plan of this run, found another one"
+        raise MirrorError("publishing", str(records.plan), problem, "Let one run at a time use it, then run again.")
+    plan = Plan.from_bytes(content)
+
+    def metadata_of(file: PlannedFile) -> CoreMetadata | None:
+        record = records.metadata(file.filename, file.sha256)
+        return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
+
+    def description(file: PlannedFile) -> str | None:
+        content = read_or_none(beside(site.package_path(file)))
+        return None if content is None else description_of(content)
+
+    return plan, PeoplePages(plan, metadata_of, description, site.roots)

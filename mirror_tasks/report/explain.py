@@ -1,0 +1,290 @@
+"""Explanations, from the plan and the pages: why is this here, why is this not, why this version, why so big."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.index.pages import SDIST_ENDINGS, Project, sdist_ending
+from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
+from mirror_tasks.tasks.progress import total
+from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
+from mirror_tasks.resolve.selection import fitting, parse_requirement
+
+_MOST_CHAINS = 5
+_MOST_FILES = 20
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Answers questions on a plan.
+
+    :param page: gives a project as its page was last seen upstream, or None.
+    :param refusals: what keeps a file out, by the rules and by what is known of its metadata.
+    """
+
+    config: Config
+    refusals: Refusals
+    plan: Plan
+    page: Callable[[str], Project | None]
+
+    def explain(self, name: str) -> Iterator[str]:
+        """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``) or a file, in lines."""
+        if name in self.plan.by_filename or name.endswith((".whl", *SDIST_ENDINGS)):
+            yield from self._file(name)
+            return
+        project, version = self._parse(name)
+        if version is not None:
+            yield from self._release(project, version)
+        else:
+            yield from self._project(project)
+
+    def _parse(self, name: str) -> tuple[str, Version | None]:
+        head, sign, tail = name.partition("==")
+        if not sign and canonicalize_name(name) not in self.plan.by_project:
+            head, sign, tail = name.rpartition("-")
+        try:
+            return (canonicalize_name(head), Version(tail)) if sign else (canonicalize_name(name), None)
+        except InvalidVersion:
+            return canonicalize_name(name), None
+
+    def _project(self, name: str) -> Iterator[str]:
+        releases = [one for one in self.plan.releases if one.project == name]
+        if not releases:
+            yield from self._absent_project(name)
+            return
+        for release in releases:
+            yield from self._present(release)
+        yield from self._passed_over(name)
+
+    def _passed_over(self, name: str) -> Iterator[str]:
+        """Tell of the releases that are newer than those taken; of equal reasons once, with the newest and the oldest."""
+        alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for one in self.plan.passed_over:
+            if one.project == name:
+                alike[(", ".join(one.environments), one.reason)].append(one.version)
+        for (environments, reason), versions in alike.items():
+            told = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]} ({len(versions)} releases)"
+            yield f"  left out of {environments}: {name} {told}: {reason}"
+
+    def _present(self, release: PlannedRelease) -> Iterator[str]:
+        size = total(file.size for file in self.plan.by_release.get((release.project, release.version), ()))
+        yield f"{release.name} is in the mirror ({size})."
+        told = {environment: tuple(self._presence(release, environment)) for environment in release.installs}
+        yield from _grouped(told)
+        yield from _by_reason("warning", release.warnings)
+        yield from _by_reason("left out", release.left_out)
+
+    def _presence(self, release: PlannedRelease, environment: str) -> Iterator[str]:
+        yield f"an installer takes {release.installs[environment]}"
+        for chain in self.chains(release, environment):
+            yield f"  because {chain}"
+
+    def _absent_project(self, name: str) -> Iterator[str]:
+        known = self.page(name)
+        gaps = [gap for gap in self.plan.gaps if _project_of(gap.requirement) == name]
+        for gap in gaps:
+            yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(gap.by)}, but {gap.reason}."
+        if gaps:
+            yield f"{name} is not in the mirror."
+        else:
+            yield f"{name} is not in the mirror: nothing that mirror.yaml requires needs it on any environment."
+        if known is not None:
+            yield from self._on_the_index(known)
+        if not gaps:
+            yield f"  To have it, add under requirements:  - {name}"
+
+    def _on_the_index(self, project: Project) -> Iterator[str]:
+        if project.versions:
+            yield f"  The index has it, newest {project.versions[0]}."
+        for filename, reason in project.skipped[:_MOST_FILES]:
+            yield f"  It lists {filename}, which can't be used: {reason}"
+        if more := project.skipped[_MOST_FILES:]:
+            yield f"  and {len(more)} more such files."
+
+    def _release(self, name: str, version: Version) -> Iterator[str]:
+        present = [one for one in self.plan.releases if one.project == name and Version(one.version) == version]
+        if present:
+            yield from self._present(present[0])
+            return
+        chosen = [one for one in self.plan.releases if one.project == name]
+        project = self.page(name)
+        if project is None or not chosen:
+            yield from self._absent_project(name)
+            return
+        yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
+        if version not in versions_of(project):
+            yield f"  The index has no file of it; nearest: {self._nearest(project, version)}."
+            return
+        told = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
+        yield from _grouped(told)
+
+    def _nearest(self, project: Project, version: Version) -> str:
+        after = [one for one in project.versions if one > version][-1:]
+        before = [one for one in project.versions if one < version][:1]
+        return ", ".join(str(one) for one in (*before, *after)) or "none"
+
+    def _why_not(
+        self, project: Project, version: Version, environment: Environment, chosen: list[PlannedRelease]
+    ) -> Iterator[str]:
+        reasons = self.refusals.of_release(project, version, environment)
+        if all(file.filename in reasons for file in project.files(version)):
+            yield f"none of its files can be used: {those_that_count(reasons)}"
+            yield f"  the newest that can: {self._newest_usable(project, environment)}"
+            return
+        asked = [
+            f"{required.requirement} ({required.by}{_held(required)}) is met by {one.version}, the newest that fits"
+            for one in chosen
+            for required in one.required
+            if required.environment == environment.name and not required.by.startswith("completing ")
+        ]
+        yield from asked[:_MOST_CHAINS] or [f"nothing requires {project.name} there"]
+        yield f"  to have it too, add under requirements:  - {project.name}=={version}"
+
+    def _newest_usable(self, project: Project, environment: Environment) -> str:
+        candidates = fitting(project, SpecifierSet(), environment, self.refusals.rules)
+        usable = (
+            str(one.version)
+            for one in candidates
+            if any(self.refusals.of_file(file, environment) is None for file in one.files)
+        )
+        return next(usable, "none")
+
+    def _file(self, filename: str) -> Iterator[str]:
+        planned = self.plan.by_filename.get(filename)
+        if planned is not None:
+            yield f"{filename} is in the mirror, for {', '.join(planned.environments)}."
+            yield from self._release(planned.project, Version(planned.version))
+            return
+        for release in self.plan.releases:
+            if filename in release.left_out:
+                yield f"{filename} was left out of {release.name}: {release.left_out[filename]}"
+                yield from self._hints(release.left_out[filename])
+                return
+        yield f"{filename} is not in the mirror, and no release that is has it among its files."
+        yield from self._from_filename(filename)
+
+    def _hints(self, reason: str) -> Iterator[str]:
+        hints = {
+            "no tag in common": "add an environment whose platform and Python it is for",
+            "leaves out": "add an environment with such a Python",
+            "yanked": "pin it with == to have it all the same",
+            "sdists:": "set sdists: always",
+            "wheels:": "set wheels: compatible",
+        }
+        for phrase, hint in hints.items():
+            if phrase in reason:
+                yield f"  To have it, {hint}."
+
+    def _from_filename(self, filename: str) -> Iterator[str]:
+        name, _, rest = filename.partition("-")
+        version = rest.partition("-")[0].removesuffix(sdist_ending(rest) or "?")
+        try:
+            yield from self._release(canonicalize_name(name), Version(version))
+        except InvalidVersion:
+            yield from self._absent_project(canonicalize_name(name))
+
+    def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:
+        """Yield chains of requirements from a root to a release, shortest first; the first few only."""
+        by_name = {one.name: one for one in self.plan.releases}
+        roots = {root.name for root in self.config.roots}
+        todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
+            [(release, (), frozenset({release.name}))]
+        )
+        told = 0
+        while todo and told < _MOST_CHAINS:
+            current, links, seen = todo.popleft()
+            for required in (one for one in current.required if one.environment == environment):
+                by = required.by.removeprefix("building ")
+                if required.by.startswith("completing ") and not self._added(current, environment):
+                    continue  # pinned by a solution, and there without it
+                if required.by in roots or required.by.startswith("completing "):
+                    yield " → ".join((self._start(required.by, environment), *links))
+                    told += 1
+                elif by in by_name and by not in seen:
+                    link = f"{required.by} requires {required.requirement}{_held(required)}"
+                    todo.append((by_name[by], (link, *links), seen | {by}))
+
+    def _added(self, release: PlannedRelease, environment: str) -> bool:
+        return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
+
+    def _start(self, by: str, environment: str) -> str:
+        """Return the beginning of a chain: a root, or the completion of one, with its reason."""
+        root = by.removeprefix("completing ")
+        reasons = [one.reason for one in self.plan.completed if one.root == root and one.environment == environment]
+        if root == by or not reasons:
+            return f"mirror.yaml: {root}"
+        lacking = reasons[0].removesuffix(", asked for in mirror.yaml")
+        return f"mirror.yaml: {root}, to complete it (lacking: {lacking})"
+
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Return for each root what it costs alone, and what only it brings, in bytes; the largest first."""
+        reached = {root.name: self._reached(root.name) for root in self.config.roots}
+        count: dict[str, int] = defaultdict(int)
+        for names in reached.values():
+            for name in names:
+                count[name] += 1
+        size = {
+            one.name: sum(file.size or 0 for file in self.plan.by_release.get((one.project, one.version), ()))
+            for one in self.plan.releases
+        }
+        rows = [
+            (root, sum(size[name] for name in names), sum(size[name] for name in names if count[name] == 1))
+            for root, names in reached.items()
+        ]
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+    def _reached(self, root: str) -> set[str]:
+        needs: Mapping[str, set[str]] = self._needs()
+        found: set[str] = set()
+        todo = [*needs.get(root, ()), *needs.get(f"completing {root}", ())]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += [*needs.get(name, ()), *needs.get(f"building {name}", ())]
+        return found
+
+    def _needs(self) -> dict[str, set[str]]:
+        needs: dict[str, set[str]] = defaultdict(set)
+        for release in self.plan.releases:
+            for required in release.required:
+                needs[required.by].add(release.name)
+        return needs
+
+
+def _held(required: Required) -> str:
+    """Say what is not the asker's own requirement, but a line or a constraint of the user's."""
+    return f", held to {required.bound} by mirror.yaml" if required.bound else ""
+
+
+def _project_of(text: str) -> str | None:
+    requirement = parse_requirement(text)
+    return canonicalize_name(requirement.name) if requirement else None
+
+
+def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each reason, with the first of the files that have it and how many more there are."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for filename, reason in reasons.items():
+        by_reason[reason].append(filename)
+    for reason, filenames in sorted(by_reason.items()):
+        more = f" and {len(filenames) - 1} more" if len(filenames) > 1 else ""
+        yield f"  {what}: {filenames[0]}{more}: {reason}"
+
+
+def _grouped(told: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Yield what is told of each environment, once for those of which the same is told."""
+    environments: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for environment, lines in told.items():
+        environments[lines].append(environment)
+    for lines, names in environments.items():
+        yield f"  {', '.join(names)}: {lines[0]}"
+        yield from (f"    {line}" for line in lines[1:])

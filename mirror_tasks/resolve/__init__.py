@@ -1,0 +1,1 @@
+"""The algorithms, without I/O: what belongs in the mirror, and why."""

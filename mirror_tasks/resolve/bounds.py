@@ -1,0 +1,48 @@
+"""What binds all that is required below a root in an environment: its constraints, and the lines of its own file.
+
+An installer that is given a requirements file lets each line bind whoever else requires the project, hashes too. Builds
+are isolated: neither lines nor constraints bind what building an sdist requires (pip wants ``--build-constraint`` for
+that, and uv ``--build-constraints``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+
+from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.resolve.selection import applies
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Specifiers and sha256 sums by project; a project that is not named is not bound."""
+
+    specifiers: Mapping[NormalizedName, SpecifierSet] = field(default_factory=dict)
+    hashes: Mapping[NormalizedName, frozenset[str]] = field(default_factory=dict)
+
+
+def bounds_of(root: Root, environment: Environment) -> Bounds:
+    """Return what binds below a root in an environment with one set of markers; a line that does not apply binds nothing.
+
+    What asks for one thing only binds nothing else: the roots of a mirror share what they require.
+    """
+    lines = [one for one in root.requirements if applies(one.requirement, environment)]
+    if len(root.requirements) < 2 and not root.constraints:
+        return Bounds()
+    constraints = [one for one in root.constraints if applies(one, environment)]
+    specifiers: dict[NormalizedName, SpecifierSet] = {}
+    for requirement in (*constraints, *(one.requirement for one in lines)):
+        if requirement.specifier:
+            name = canonicalize_name(requirement.name)
+            specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
+    hashes: dict[NormalizedName, frozenset[str]] = {}
+    for one in lines:
+        if one.hashes:
+            name = canonicalize_name(one.requirement.name)
+            hashes[name] = hashes.get(name, frozenset()) | one.hashes
+    return Bounds(specifiers, hashes)

@@ -1,0 +1,521 @@
+"""The closure: which releases the requirements need, in each environment, and who asked for them.
+
+The algorithm does no I/O. It is told what arrived, a project page or the core metadata of a file, and answers what it
+wants next; when it wants nothing more, the closure is whole. Each requirement is decided by itself, so the result
+does not depend on the order in which things arrive.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.environments import Environment, parse_specifier
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.pages import File, Fingerprint, Project, is_wheel
+from mirror_tasks.resolve.points import Met
+from mirror_tasks.resolve.reasons import Refusals
+from mirror_tasks.resolve.selection import (
+    Candidate,
+    Rules,
+    applies,
+    check_python,
+    fitting,
+    parse_requirement,
+    wanted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A page or metadata that could not be had: the network, the index. What needs it stays undecided."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked for a requirement: a root, a release that requires it or is built with it, or the completion of a root."""
+
+    kind: str
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "root":
+            return self.name
+        release = f"{self.name}-{self.version}"
+        return {"release": release, "build": f"building {release}"}.get(self.kind, f"completing {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an asker itself said of a project, and what else binds it there: a demand is both together.
+
+    :param bound: of the lines and constraints of the root; empty where they add nothing.
+    """
+
+    specifier: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One requirement in one environment; equal ones are decided once, whoever asks."""
+
+    project: NormalizedName
+    specifier: str
+    extras: frozenset[str]
+    environment: str
+    scope: int = 0
+    versions: str | int = "latest"
+    hashes: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.with_specifier(self.specifier)
+
+    def with_specifier(self, specifier: str) -> str:
+        """Return the requirement as text, with what one of those who ask said of the version."""
+        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
+        return f"{self.project}{extras}{specifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """The build requirements of one release's sdist, to be followed in one environment."""
+
+    project: NormalizedName
+    version: Version
+    sdist: File
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice.
+
+    :param likely: the names of those of the files that belong in the mirror unless their metadata breaks a rule.
+    :param chosen: files that belong in the mirror, whatever else will be wanted.
+    """
+
+    projects: tuple[NormalizedName, ...] = ()
+    files: tuple[tuple[NormalizedName, File], ...] = ()
+    likely: frozenset[str] = frozenset()
+    chosen: tuple[tuple[NormalizedName, File], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.projects or self.files)
+
+    def and_also(self, other: Wants) -> Wants:
+        """Return both together."""
+        return Wants(
+            self.projects + other.projects,
+            self.files + other.files,
+            self.likely | other.likely,
+            self.chosen + other.chosen,
+        )
+
+
+@dataclass(slots=True)
+class Chosen:
+    """A release chosen in an environment: what an installer there would take, and what belongs in the mirror."""
+
+    installs: File
+    files: dict[str, File] = field(default_factory=dict)
+
+
+class _Enough:
+    """Counts how many releases each patch release of a range has got, until each has as many as were asked for."""
+
+    def __init__(self, versions: str | int, all_patches: int) -> None:
+        self._all = all_patches
+        number = 1 if versions == "latest" else 0 if versions == "all" else int(versions)
+        self._had = [0] * number  # the patch releases that have at least one, at least two, …
+
+    def __bool__(self) -> bool:
+        return bool(self._had) and self._had[-1] == self._all
+
+    def lacking(self, taken: Iterable[tuple[File, int]]) -> Iterator[tuple[File, int]]:
+        """Yield what some patch release that has not got enough would take."""
+        return (one for one in taken if not self._had or one[1] & ~self._had[-1])
+
+    def add(self, patches: int) -> None:
+        """Give one release to patch releases."""
+        for position, had in enumerate(self._had):
+            self._had[position], patches = had | patches, had & patches
+
+
+@dataclass(frozen=True, slots=True)
+class Unsatisfied:
+    """A requirement that no release on the index satisfies in an environment."""
+
+    environment: str
+    requirement: str
+    reason: str
+    undecided: bool = False
+
+
+class Closure:
+    """The growing closure of all roots on all environments.
+
+    :param environments: the targets.
+    :param roots: the entries under ``requirements:``.
+    :param rules: what kinds of files are wanted.
+    """
+
+    def __init__(self, environments: Sequence[Environment], roots: Sequence[Root], rules: Rules) -> None:
+        self.environments = {one.name: one for one in environments}
+        self.rules = rules
+        self.refusals = Refusals(rules, self._against)
+        self.projects: dict[str, Project | Failed | None] = {}
+        self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
+        self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
+        self.asked: dict[Demand, dict[Asker, Asked]] = {}
+        self.releases: dict[Demand, tuple[Version, ...]] = {}
+        self.unsatisfied: dict[Unsatisfied, dict[Asker, Any]] = defaultdict(dict)
+        self.unknown_extras: dict[tuple[str, str], None] = {}
+        self.bugs: list[tuple[str, Exception]] = []  # by project, or root
+        self.hashed = 0  # how often a project was replaced by itself with more hashes
+        self._roots = tuple(roots)
+        self._bounds: list[Bounds] = [Bounds()]
+        self._expanded: set[tuple[object, ...]] = set()
+        self._builds: set[_Build] = set()
+        self._todo: deque[Demand | _Build] = deque()
+        self._parked: dict[Demand | _Build, int] = {}
+        self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
+        self._wanted: set[str] = set()
+        self._newly_chosen: dict[str, tuple[NormalizedName, File]] = {}
+
+    def start(self) -> Wants:
+        """Take the roots in; return what is wanted first."""
+        for root in self._roots:
+            for environment in self.environments.values():
+                # a line that applies at one point of a range only binds nothing at the others
+                for point in Met([root]).points(environment):
+                    self._ask_for(root, point.of(environment))
+        return self._work()
+
+    def _ask_for(self, root: Root, environment: Environment) -> None:
+        hashes: dict[NormalizedName, frozenset[str]] = defaultdict(frozenset)
+        lines = [one for one in root.requirements if applies(one.requirement, environment)]
+        for one in lines:
+            hashes[canonicalize_name(one.requirement.name)] |= one.hashes
+        scope = self._scope(bounds_of(root, environment))
+        required = [one.requirement for one in lines]
+        self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
+
+    def project_arrived(self, name: NormalizedName, project: Project | Failed | None) -> Wants:
+        """Take in a project's page; None says that the index has no such project. Return what is wanted next."""
+        self.projects[name] = project
+        return self._arrived(f"project:{name}")
+
+    def hashes_arrived(self, name: NormalizedName, known: Mapping[str, Fingerprint]) -> None:
+        """Take in what was found of files of a project for which its page gives no hash, before their metadata."""
+        project = self.projects[name]
+        if isinstance(project, Project):
+            self.projects[name] = project.with_fingerprints(known)
+            self.hashed += 1
+
+    def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
+        """Take in the core metadata of a file. Return what is wanted next."""
+        self.metadata[filename] = metadata
+        return self._arrived(f"metadata:{filename}")
+
+    def want(self, project: NormalizedName, files: Iterable[File]) -> Wants:
+        """Want a page, or the core metadata of files of a project, for the solver; nothing that was wanted before."""
+        if project not in self.projects and f"project:{project}" not in self._wanted:
+            self._wanted.add(f"project:{project}")
+            return Wants((project,))
+        new = [file for file in files if f"metadata:{file.filename}" not in self._wanted]
+        self._wanted.update(f"metadata:{file.filename}" for file in new)
+        return Wants((), tuple((project, file) for file in new))
+
+    def complete(self, root: Root, environment: Environment, versions: Mapping[str, str]) -> Wants:
+        """Take in the releases of a solution, so that a root can be installed; return what is wanted next.
+
+        :param environment: with one set of markers.
+        """
+        pins = [Requirement(f"{name}=={version}") for name, version in sorted(versions.items())]
+        scope = self._scope(bounds_of(root, environment))
+        self._demand_all(pins, environment.name, scope, Asker("completion", root.name))
+        return self._work()
+
+    def _scope(self, bounds: Bounds) -> int:
+        """Return the number of a set of bounds; they bind all that is required below the root that brought them."""
+        if bounds not in self._bounds:
+            self._bounds.append(bounds)
+        return self._bounds.index(bounds)
+
+    def _arrived(self, what: str) -> Wants:
+        for item in self._waiting.pop(what, ()):
+            self._parked[item] -= 1
+            if not self._parked[item]:
+                del self._parked[item]
+                self._todo.append(item)
+        return self._work()
+
+    def _work(self) -> Wants:
+        projects: dict[NormalizedName, None] = {}
+        files: dict[str, tuple[NormalizedName, File]] = {}
+        while self._todo:
+            item = self._todo.popleft()
+            missing = self._followed(item)
+            for what, wish in missing.items():
+                self._waiting[what].append(item)
+                if what in self._wanted:
+                    continue
+                self._wanted.add(what)
+                if wish is None:
+                    projects[item.project] = None
+                else:
+                    files[what] = (item.project, wish)
+            if missing:
+                self._parked[item] = len(missing)
+        chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
+        likely = frozenset(file.filename for _, file in files.values())
+        return Wants(tuple(projects), tuple(files.values()), likely, chosen)
+
+    def _followed(self, item: Demand | _Build) -> Mapping[str, File | None]:
+        """Decide one thing. An error that nobody foresaw is kept for who runs this: it is a fault of this one alone."""
+        try:
+            return self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
+        except Exception as error:
+            self.bugs.append((item.project, error))
+            if isinstance(item, Demand):
+                self._not_satisfied(item, f"a bug of mirror-tasks: {error!r:.200}", undecided=True)
+            return {}
+
+    def _demand_all(
+        self,
+        requirements: Iterable[Requirement],
+        environment: str,
+        scope: int,
+        asker: Asker,
+        versions: str | int = "latest",
+        hashes: Mapping[NormalizedName, frozenset[str]] | None = None,
+    ) -> None:
+        """Ask for what one asker requires; what it says of one project in several lines holds together."""
+        bounds = self._bounds[scope]
+        asked: dict[NormalizedName, tuple[SpecifierSet, frozenset[str]]] = {}
+        for requirement in requirements:
+            name = canonicalize_name(requirement.name)
+            if requirement.url:
+                reason = "it names a URL, and a mirror of an index can't carry that"
+                self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
+                continue
+            specifier, extras = asked.get(name, (SpecifierSet(), frozenset[str]()))
+            asked[name] = (
+                specifier & requirement.specifier,
+                extras | {canonicalize_name(extra) for extra in requirement.extras},
+            )
+        for name, (specifier, extras) in asked.items():
+            allowed = (hashes or {}).get(name) or bounds.hashes.get(name, frozenset())
+            bound = bounds.specifiers.get(name, SpecifierSet())
+            demand = Demand(name, str(specifier & bound), extras, environment, scope, versions, allowed)
+            self._demand(demand, asker, Asked(str(specifier), str(bound) if bound != specifier else ""))
+
+    def _demand(self, demand: Demand, asker: Asker, asked: Asked) -> None:
+        askers = self.asked.get(demand)
+        if askers is None:
+            self.asked[demand] = {asker: asked}
+            self._todo.append(demand)
+        else:
+            askers[asker] = asked
+
+    def _settle(self, demand: Demand) -> dict[str, File | None]:
+        """Choose releases for a demand; return what has to arrive first, by the name of the task that brings it."""
+        if demand.project not in self.projects:
+            return {f"project:{demand.project}": None}
+        project = self.projects[demand.project]
+        if project is None:
+            return self._not_satisfied(demand, "the index has no project of this name")
+        if isinstance(project, Failed):
+            return self._not_satisfied(demand, project.reason, undecided=True)
+        chosen, missing = self._choose(demand, project)
+        if missing:
+            return missing
+        for one, installs in chosen:
+            self._take(demand, one, installs)
+        self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in chosen))
+        if not chosen and not self._undecided(demand, project):
+            environment = self.environments[demand.environment]
+            specifier = specifier_of(demand)
+            self._not_satisfied(demand, self.refusals.why_unsatisfied(project, specifier, environment, demand.hashes))
+        return {}
+
+    def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
+        """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good.
+
+        Where the environment is a range, as many for each of its patch releases.
+        """
+        chosen: list[tuple[Candidate, File]] = []
+        missing: dict[str, File | None] = {}
+        environment = self.environments[demand.environment]
+        enough = _Enough(demand.versions, environment.all_patches)
+        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
+            if enough:
+                break
+            taken = list(self._installs(one, environment))
+            for installs, _ in enough.lacking(taken):
+                if isinstance(self.metadata.get(installs.filename), Failed):
+                    return [], {}
+                if lacking := self._lacking(one, installs):
+                    missing.update(lacking)
+                else:
+                    chosen.append((one, installs))
+            for _, patches in taken:
+                enough.add(patches)
+        return chosen, missing
+
+    def _lacking(self, one: Candidate, installs: File) -> dict[str, File | None]:
+        """Return what has to arrive before a release can be taken: metadata, and with it the hash of what has none yet."""
+        unhashed = (file for file in wanted(one, self.rules) if "sha256" not in file.hashes)
+        return {
+            f"metadata:{file.filename}": file for file in (installs, *unhashed) if file.filename not in self.metadata
+        }
+
+    def _installs(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int]]:
+        """Yield the files that installers would take, each with the patch releases on which they would.
+
+        That is the preferred one whose metadata is not known to be bad; on an exact Python there is at most one.
+        """
+        left = environment.all_patches
+        for file in one.files:
+            metadata = self.metadata.get(file.filename)
+            if isinstance(metadata, Unusable):
+                continue
+            patches = left & environment.allows(file.requires_python)
+            # An index need not give data-requires-python; the metadata then tells.
+            if isinstance(metadata, CoreMetadata):
+                patches &= environment.allows(metadata.requires_python)
+            if patches:
+                yield file, patches
+            left &= ~patches
+
+    def _against(self, file: File, environment: Environment) -> str | None:
+        """Return what the core metadata of a file, if it arrived, says against using it in an environment."""
+        metadata = self.metadata.get(file.filename)
+        if isinstance(metadata, CoreMetadata):
+            return check_python(metadata.requires_python, environment)
+        return metadata.reason if isinstance(metadata, Unusable) else None
+
+    def _undecided(self, demand: Demand, project: Project) -> bool:
+        """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
+        environment = self.environments[demand.environment]
+        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
+            for installs, _ in self._installs(one, environment):
+                metadata = self.metadata.get(installs.filename)
+                if isinstance(metadata, Failed):
+                    self._not_satisfied(demand, metadata.reason, undecided=True)
+                    return True
+        return False
+
+    def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
+        self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)] = self.asked[demand]
+        return {}
+
+    def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
+        key = (demand.project, one.version, demand.environment)
+        chosen = self.chosen.setdefault(key, Chosen(installs))
+        usable = [file for file in wanted(one, self.rules) if self._is_usable(demand, file)]
+        for file in (installs, *usable):
+            if file.filename not in chosen.files:
+                chosen.files[file.filename] = file
+                self._newly_chosen[file.filename] = (demand.project, file)
+            build = _Build(demand.project, one.version, file, demand.environment)
+            if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
+                self._builds.add(build)
+                self._todo.append(build)
+        metadata = self.metadata[installs.filename]
+        assert isinstance(metadata, CoreMetadata)
+        self._expand(demand, one.version, metadata, installs.filename)
+
+    def _is_usable(self, demand: Demand, file: File) -> bool:
+        metadata = self.metadata.get(file.filename)
+        if isinstance(metadata, Failed) and "sha256" not in file.hashes:
+            # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
+            self._not_satisfied(demand, metadata.reason, undecided=True)
+            return False
+        return not isinstance(metadata, Unusable)
+
+    def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata, filename: str) -> None:
+        """Ask for what a release requires, with the extras asked for and those they bring in turn."""
+        extras = self._all_extras(demand, metadata)
+        key = (filename, demand.environment, demand.scope, extras)
+        if key in self._expanded:
+            return
+        self._expanded.add(key)
+        environment = self.environments[demand.environment]
+        required = [
+            requirement
+            for name, requirement in _requirements(metadata.requires_dist)
+            # An extra that names its own project is followed by _all_extras, on this very release.
+            if (name != demand.project or requirement.url) and applies(requirement, environment, extras)
+        ]
+        self._demand_all(required, demand.environment, demand.scope, Asker("release", demand.project, str(version)))
+
+    def _all_extras(self, demand: Demand, metadata: CoreMetadata) -> frozenset[str]:
+        """Return the extras of a demand and those which they name of their own project (``pkg[all]`` = ``pkg[a,b]``)."""
+        provided = {canonicalize_name(extra) for extra in metadata.provides_extra}
+        for extra in sorted(demand.extras - provided):
+            self.unknown_extras[(demand.project, extra)] = None
+        environment = self.environments[demand.environment]
+        extras = demand.extras
+        while True:
+            more = {
+                canonicalize_name(extra)
+                for name, requirement in _requirements(metadata.requires_dist)
+                if name == demand.project and applies(requirement, environment, extras)
+                for extra in requirement.extras
+            }
+            if more <= extras:
+                return extras
+            extras |= more
+
+    def _follow_build(self, build: _Build) -> dict[str, File | None]:
+        """Ask for what building a mirrored sdist requires, as for roots of the same closure."""
+        metadata = self.metadata.get(build.sdist.filename)
+        if metadata is None:
+            return {f"metadata:{build.sdist.filename}": build.sdist}
+        if not isinstance(metadata, CoreMetadata):
+            return {}
+        environment = self.environments[build.environment]
+        required = [
+            requirement
+            for _, requirement in _requirements(metadata.build_requires)
+            if applies(requirement, environment)
+        ]
+        # An installer builds in isolation: neither the lines of a file nor its constraints bind there.
+        self._demand_all(required, build.environment, 0, Asker("build", build.project, str(build.version)))
+        return {}
+
+
+@lru_cache(maxsize=4096)
+def _requirements(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requirement]]:
+    """Return the requirements that PEP 508 allows, each with the name of its project; asked for in each environment."""
+    parsed = (requirement for line in lines if (requirement := parse_requirement(line)) is not None)
+    return tuple((canonicalize_name(requirement.name), requirement) for requirement in parsed)
+
+
+def specifier_of(demand: Demand) -> SpecifierSet:
+    """Return what the version of a demand has to satisfy."""
+    specifier = parse_specifier(demand.specifier)
+    assert specifier is not None, "a demand is made of a parsed specifier"
+    return specifier

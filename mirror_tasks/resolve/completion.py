@@ -1,0 +1,297 @@
+"""Completion: what a closure of newest releases lacks for a root to be installable, found and added.
+
+A closure is not sound: the newest release of a root may need what is not there any more, and a resolver then steps
+back to an older one, which the closure never looked at. So each root is solved on each environment from the releases
+chosen; where that fails, from everything upstream, and what that solution takes joins the closure. No I/O here either:
+what is wanted is answered, and arrives as for the closure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from packaging.utils import NormalizedName
+
+from mirror_tasks.resolve.closure import Closure, Failed, Wants
+from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.installers import PIP, UV, Installer
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.resolve.needs import Wanted
+from mirror_tasks.index.pages import File, Project
+from mirror_tasks.resolve.points import Met, Point
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.resolve.solver import Conflict, Solution, Solver
+
+Solutions = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Releases that were added so that a root can be installed in an environment, and the conflict without them."""
+
+    environment: str
+    root: str
+    reason: str
+    releases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsolved:
+    """A root that can't be installed in an environment, not from everything upstream either."""
+
+    environment: str
+    root: str
+    lines: tuple[str, ...]
+
+
+class Chosen:
+    """The universe of what the closure chose: what will be in the mirror, as an installer will see it."""
+
+    def __init__(self, closure: Closure) -> None:
+        self._closure = closure
+        self._projects: dict[NormalizedName, Project | None] = {}
+        self._files: dict[NormalizedName, dict[Any, dict[str, File]]] = {}
+        for (name, version, _), chosen in closure.chosen.items():
+            self._files.setdefault(name, {}).setdefault(version, {}).update(chosen.files)
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return the project with the files that were chosen of it."""
+        if name not in self._projects:
+            upstream = self._closure.projects.get(name)
+            files = self._files.get(name)
+            known = files is not None and isinstance(upstream, Project)
+            self._projects[name] = upstream.only(files) if known else None  # type: ignore[union-attr,arg-type]
+        return self._projects[name]
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
+        """Return what the file says, if that is known and usable."""
+        return _metadata(self._closure, name, file)
+
+
+class Upstream:
+    """The universe of everything upstream."""
+
+    def __init__(self, closure: Closure) -> None:
+        self._closure = closure
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return the project as its page shows it."""
+        if name not in self._closure.projects:
+            raise Wanted({name: ()})
+        found = self._closure.projects[name]
+        if isinstance(found, Failed):
+            raise _UndecidedError(found.reason)
+        return found
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
+        """Return what the file says, if it is usable."""
+        return _metadata(self._closure, name, file)
+
+
+class _UndecidedError(Exception):
+    """Something could not be asked; the task that asked it has failed and says why."""
+
+
+def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | None:
+    found = closure.metadata.get(file.filename)
+    if found is None:
+        raise Wanted({name: (file,)})
+    if isinstance(found, Failed):
+        raise _UndecidedError(found.reason)
+    return found if isinstance(found, CoreMetadata) else None
+
+
+def _told(
+    environment: Environment, points: Sequence[Point], conflicts: Mapping[Point, Conflict]
+) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of each conflict that all installers have, once, with the Pythons that have it unless all do."""
+    judges: dict[int, list[Point]] = {}
+    for point in sorted(points):
+        judges.setdefault(point.patch, []).append(point)
+    pythons: dict[tuple[str, ...], list[str]] = {}
+    for patch, judging in judges.items():
+        if all(point in conflicts for point in judging):
+            pythons.setdefault(conflicts[judging[0]].lines, []).append(str(environment.at(patch).python))
+    for lines, where in pythons.items():
+        yield lines if len(where) == len(judges) else (f"on Python {', '.join(where)}:", *lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    root: Root
+    environment: Environment
+    point: Point
+    installer: Installer = PIP
+
+    @property
+    def solver(self) -> tuple[str, Installer]:
+        """The name under which its solver is kept."""
+        return (self.key, self.installer)
+
+    @property
+    def key(self) -> str:
+        """The name under which its solution is kept: one for each point of an environment."""
+        return f"{self.environment.name}/{self.point}"
+
+
+class Completion:
+    """Solves every root on every environment, and completes the closure where that fails.
+
+    :param known: solutions of the last run, which are checked before anything is searched:
+        versions by project, by root, by environment and point.
+    """
+
+    def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
+        self.closure = closure
+        self.completed: list[Completed] = []
+        self.solutions: dict[str, dict[str, dict[str, str]]] = {}
+        self._known = known
+        self._rules = rules
+        # An installer knows nothing of what mirror.yaml leaves out; it sees what is there.
+        self._installers = Rules(prereleases=rules.prereleases)
+        self._roots = tuple(roots)
+        self._met = Met(roots)
+        self._points: dict[str, list[Point]] = {name: [] for name in closure.environments}
+        self._given_up: dict[tuple[str, str], dict[Point, Conflict]] = {}
+        self._todo = self._new_cases()
+        self._failing: dict[_Case, Conflict] = {}
+        self._upstream: dict[tuple[str, Installer], Solver] = {}
+        self._hashed = closure.hashed
+
+    def step(self) -> Wants:
+        """Go as far as what is known allows; return what is wanted next, nothing when all is decided."""
+        wants = self._from_chosen()
+        if wants:
+            return wants
+        wants = self._from_upstream()
+        if wants:
+            return wants
+        self._todo += self._new_cases()
+        return self.step() if self._todo else Wants()
+
+    def _new_cases(self) -> list[_Case]:
+        """Return the cases that what was chosen makes, and that were not there before."""
+        for chosen in self.closure.chosen.values():
+            for file in chosen.files.values():
+                metadata = self.closure.metadata.get(file.filename)
+                self._met.meet(file, metadata if isinstance(metadata, CoreMetadata) else None)
+        cases: list[_Case] = []
+        for environment in self.closure.environments.values():
+            known = self._points[environment.name]
+            new = [point for point in self._met.points(environment) if point not in known]
+            cases += [_Case(root, point.of(environment), point) for point in new for root in self._roots]
+            known += new
+        return cases
+
+    def _from_chosen(self) -> Wants:
+        """Solve what is left to solve from the releases chosen."""
+        universe = Chosen(self.closure)
+        solvers: dict[tuple[str, Installer], Solver] = {}
+        missing: list[Wanted] = []
+        todo, self._todo = self._todo, []
+        for case in todo:
+            made = Solver(case.environment, universe, self._installers, installer=case.installer)
+            solver = solvers.setdefault(case.solver, made)
+            try:
+                found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
+            except Wanted as wanted:
+                missing.append(wanted)
+                self._todo.append(case)
+            except _UndecidedError:
+                continue
+            except Exception as error:  # that nobody foresaw: this root is undecided, and no other
+                self.closure.bugs.append((case.root.name, error))
+            else:
+                self._note(case, found)
+                if isinstance(found, Solution) and case.installer is PIP and solver.is_yanked_below(case.root, found):
+                    self._todo.append(replace(case, installer=UV))
+        return self._wants(missing)
+
+    def _note(self, case: _Case, found: Solution | Conflict) -> None:
+        if isinstance(found, Solution):
+            self._keep(case, found)
+        elif case in self._failing:  # completed before, and still none: there is no more to add
+            self._give_up(case, found)
+        else:
+            self._failing[case] = found
+
+    def _give_up(self, case: _Case, conflict: Conflict) -> None:
+        # What pip can install is solved; that uv can't, upstream either, is no fault of the mirror.
+        if case.installer is PIP:
+            self._given_up.setdefault((case.environment.name, case.root.name), {})[case.point] = conflict
+        del self._failing[case]
+
+    @property
+    def unsolved(self) -> list[Unsolved]:
+        """The roots that no installer can install somewhere in an environment."""
+        return [
+            Unsolved(environment, root, lines)
+            for (environment, root), conflicts in self._given_up.items()
+            for lines in _told(self.closure.environments[environment], self._points[environment], conflicts)
+        ]
+
+    def _keep(self, case: _Case, found: Solution) -> None:
+        versions = {name: version for name, (version, _) in sorted(found.pins.items())}
+        if case.installer is PIP:
+            self.solutions.setdefault(case.key, {})[case.root.name] = versions
+        self._failing.pop(case, None)
+
+    def _from_upstream(self) -> Wants:
+        """Solve what failed from everything upstream; what that takes joins the closure."""
+        missing: list[Wanted] = []
+        wants = Wants()
+        if (
+            self._hashed != self.closure.hashed
+        ):  # what a solver remembers are files without the hashes that are known now
+            self._upstream.clear()
+            self._hashed = self.closure.hashed
+        for case, conflict in list(self._failing.items()):
+            made = Solver(case.environment, Upstream(self.closure), self._rules, installer=case.installer)
+            solver = self._upstream.setdefault(case.solver, made)
+            try:
+                found = solver.solve(case.root)
+            except Wanted as wanted:
+                missing.append(wanted)
+                continue
+            except _UndecidedError:
+                del self._failing[case]
+                continue
+            except Exception as error:  # as above
+                self.closure.bugs.append((case.root.name, error))
+                del self._failing[case]
+                continue
+            if isinstance(found, Conflict):
+                self._give_up(case, found)
+            else:
+                wants = wants.and_also(self._complete(case, conflict, found))
+                self._todo.append(case)
+        return wants.and_also(self._wants(missing))
+
+    def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
+        reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
+        if case.installer is not PIP:
+            reason = f"{case.installer.name} takes no yanked release that you do not pin: {reason}"
+        new = tuple(sorted(self._new_releases(case, found)))
+        if new:  # another point may have brought them already
+            self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
+        return self.closure.complete(
+            case.root, case.environment, {name: version for name, (version, _) in found.pins.items()}
+        )
+
+    def _new_releases(self, case: _Case, found: Solution) -> Iterator[str]:
+        chosen = {
+            (name, str(version))
+            for name, version, environment in self.closure.chosen
+            if environment == case.environment.name
+        }
+        return (f"{name}-{version}" for name, (version, _) in found.pins.items() if (name, version) not in chosen)
+
+    def _wants(self, missing: Sequence[Wanted]) -> Wants:
+        wants = Wants()
+        for one in missing:
+            for name, files in one.files.items():
+                wants = wants.and_also(self.closure.want(name, files))
+        return wants

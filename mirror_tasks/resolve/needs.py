@@ -1,0 +1,105 @@
+"""What a solver asks and is told: needs, the releases that there are, and what has to arrive before it can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.pages import File, Project
+
+
+class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arrive first
+    """The universe does not know this yet: pages of projects, and the core metadata of files of them.
+
+    :param files: the files whose core metadata is wanted, by project; a project without files: its page.
+    """
+
+    def __init__(self, files: Mapping[NormalizedName, Iterable[File]]) -> None:
+        super().__init__(*files)
+        self.files = {name: tuple(some) for name, some in files.items()}
+
+
+class Universe(Protocol):
+    """What a solver may choose from."""
+
+    def project(self, name: NormalizedName) -> Project | None:
+        """Return a project with the releases there are, or None; raise :class:`Wanted`."""
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
+        """Return the core metadata of a file, or None where it can't be used; raise :class:`Wanted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A requirement as a solver handles it: of a project, or of a project with extras."""
+
+    name: NormalizedName
+    extras: frozenset[str]
+    specifier: SpecifierSet = field(compare=False)
+    hashes: frozenset[str] = frozenset()
+    text: str = field(init=False, repr=False)  # of the specifier, which hashes and compares slowly
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", str(self.specifier))
+
+    def __str__(self) -> str:
+        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
+        return f"{self.name}{extras}{self.specifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as an installer would take it: the version and the file."""
+
+    version: Version
+    file: File
+
+
+def need_of(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> Need | None:
+    """Return the need of a requirement; None for one by URL, which an index can't meet."""
+    if requirement.url:
+        return None
+    extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
+    return Need(canonicalize_name(requirement.name), extras, requirement.specifier, hashes)
+
+
+def together(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Let what one asker says of a project in several lines hold together: one of them may be what pins a yanked release."""
+    needs = tuple(needs)
+    specifiers: dict[NormalizedName, SpecifierSet] = {}
+    hashes: dict[NormalizedName, frozenset[str]] = {}
+    for need in needs:
+        specifiers[need.name] = specifiers.get(need.name, SpecifierSet()) & need.specifier
+        hashes[need.name] = hashes.get(need.name, frozenset()) | need.hashes
+    if len(specifiers) == len(needs):
+        return needs
+    merged = dict.fromkeys((need.name, need.extras) for need in needs)
+    return tuple(Need(name, extras, specifiers[name], hashes[name]) for name, extras in merged)
+
+
+@lru_cache(maxsize=1 << 15)
+def admitted(project: Project, specifier: SpecifierSet) -> int:
+    """Return the versions of a project that satisfy a specifier, pre-releases too: bit N stands for ``versions[N]``."""
+    if not specifier:
+        return (1 << len(project.versions)) - 1
+    return sum(
+        1 << position
+        for position, version in enumerate(project.versions)
+        if specifier.contains(version, prereleases=True)
+    )
+
+
+def positions(bits: int) -> Iterator[int]:
+    """Yield the positions of the bits that are set, the lowest first: that of the newest version."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest

@@ -1,0 +1,376 @@
+"""The plan: what belongs in the mirror, for which environments, who asked for it, and what was left out by which rule.
+
+It is made of a whole closure, and it is the only thing that the steps after it read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
+from mirror_tasks.resolve.completion import Completed, Completion, Unsolved
+from mirror_tasks.files import sealed, unsealed
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.pages import File, Project, is_wheel
+from mirror_tasks.resolve.reasons import skipped_of
+from mirror_tasks.resolve.selection import python_warning
+
+FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file that belongs in the mirror.
+
+    :param size: in bytes; None where the index does not say.
+    :param environments: the names of the environments that it is for, sorted.
+    """
+
+    filename: str
+    project: str
+    version: str
+    url: str
+    sha256: str
+    size: int | None
+    requires_python: str | None
+    yanked: str | None
+    upload_time: str | None
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """One reason why a release is in the mirror: an environment, a requirement, and who asked (a root or a release).
+
+    :param bound: what the lines and constraints of the root add to the requirement; empty where they add nothing.
+    """
+
+    environment: str
+    requirement: str
+    by: str
+    bound: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRelease:
+    """A release in the mirror.
+
+    :param installs: the file that an installer would take, by environment.
+    :param left_out: the rule that left a file of the release out, by file name.
+    :param warnings: what is wrong with a file that is taken all the same, by file name.
+    """
+
+    project: str
+    version: str
+    installs: Mapping[str, str]
+    required: tuple[Required, ...]
+    left_out: Mapping[str, str]
+    warnings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The release's name as tasks and people write it."""
+        return f"{self.project}-{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A requirement that nothing on the index satisfies, or that could not be decided because something failed."""
+
+    environment: str
+    requirement: str
+    by: tuple[str, ...]
+    reason: str
+    undecided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A release that satisfies a requirement and is newer than one that was taken, and why it was not."""
+
+    project: str
+    version: str
+    environments: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it, sorted; the same input gives the same plan."""
+
+    environments: tuple[Mapping[str, Any], ...]
+    releases: tuple[PlannedRelease, ...]
+    files: tuple[PlannedFile, ...]
+    gaps: tuple[Gap, ...]
+    unknown_extras: tuple[str, ...] = ()
+    completed: tuple[Completed, ...] = ()
+    unsolved: tuple[Unsolved, ...] = ()
+    statuses: Mapping[str, tuple[str, str]] | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+    unmet_wishes: tuple[Unsolved, ...] = ()
+
+    @cached_property
+    def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
+        """The files of each project, in the order of their names."""
+        grouped: dict[str, list[PlannedFile]] = defaultdict(list)
+        for file in self.files:
+            grouped[file.project].append(file)
+        return {name: tuple(files) for name, files in grouped.items()}
+
+    @cached_property
+    def by_filename(self) -> Mapping[str, PlannedFile]:
+        """Each file by its name."""
+        return {file.filename: file for file in self.files}
+
+    @cached_property
+    def by_release(self) -> Mapping[tuple[str, str], tuple[PlannedFile, ...]]:
+        """The files of each release, by project and version."""
+        grouped: dict[tuple[str, str], list[PlannedFile]] = defaultdict(list)
+        for file in self.files:
+            grouped[(file.project, file.version)].append(file)
+        return {key: tuple(files) for key, files in grouped.items()}
+
+    @cached_property
+    def _releases_by_project(self) -> Mapping[str, tuple[PlannedRelease, ...]]:
+        grouped: dict[str, list[PlannedRelease]] = defaultdict(list)
+        for release in self.releases:
+            grouped[release.project].append(release)
+        return {name: tuple(releases) for name, releases in grouped.items()}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything could be asked, and every requirement of ``mirror.yaml`` has a solution."""
+        return not self.unsolved and not any(gap.undecided for gap in self.gaps)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What keeps the plan from being complete: requirements without a solution, and what could not be decided."""
+        unsolved = {f"{one.root} on {one.environment}" for one in self.unsolved}
+        undecided = {f"{gap.requirement} on {gap.environment}, undecided" for gap in self.gaps if gap.undecided}
+        return tuple(sorted(unsolved | undecided))
+
+    def releases_of(self, name: str) -> tuple[PlannedRelease, ...]:
+        """Return the releases of a project, oldest first."""
+        return self._releases_by_project.get(name, ())
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files whose size is known."""
+        return sum(file.size or 0 for file in self.files)
+
+    def with_what_was(self, old: Plan) -> Plan:
+        """Return this plan with the releases and files of an older one that it does not name.
+
+        A plan that could not ask for everything must not take away what was published before and may still be needed.
+        """
+        releases = {(one.project, Version(one.version)): one for one in (*old.releases, *self.releases)}
+        files = {file.filename: file for file in (*old.files, *self.files)}
+        return replace(
+            self,
+            releases=tuple(releases[key] for key in sorted(releases)),
+            files=tuple(sorted(files.values(), key=attrgetter("project", "filename"))),
+        )
+
+    @cached_property
+    def content(self) -> bytes:
+        """The plan as :meth:`to_bytes` gives it, made once."""
+        return self.to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """Return the plan as JSON, an item a line, so that two plans can be compared with diff."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "environments": list(self.environments),
+            "releases": list(self.releases),
+            "files": list(self.files),
+            "gaps": list(self.gaps),
+            "unknown_extras": list(self.unknown_extras),
+            "completed": list(self.completed),
+            "unsolved": list(self.unsolved),
+            "statuses": dict(self.statuses or {}),
+            "passed_over": list(self.passed_over),
+            "unmet_wishes": list(self.unmet_wishes),
+        }
+        return sealed(content)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Plan:
+        """Read a plan back.
+
+        :raises ValueError: it is not a plan of this format.
+        """
+        data = unsealed(content)
+        if data.get("format") != FORMAT:
+            raise ValueError(f"expected a plan of format {FORMAT}, found {data.get('format')!r}")
+        return cls(
+            environments=tuple(data["environments"]),
+            releases=tuple(_release(one) for one in data["releases"]),
+            files=tuple(PlannedFile(**{**one, "environments": tuple(one["environments"])}) for one in data["files"]),
+            gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
+            unknown_extras=tuple(data["unknown_extras"]),
+            completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
+            unsolved=_unsolved(data["unsolved"]),
+            unmet_wishes=_unsolved(data.get("unmet_wishes", ())),
+            statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
+            passed_over=tuple(
+                PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data.get("passed_over", ())
+            ),
+        )
+
+
+def _unsolved(data: Iterable[Mapping[str, Any]]) -> tuple[Unsolved, ...]:
+    return tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data)
+
+
+def _release(data: Mapping[str, Any]) -> PlannedRelease:
+    return PlannedRelease(**{**data, "required": tuple(Required(**one) for one in data["required"])})
+
+
+def make_plan(closure: Closure, completion: Completion | None = None, wished: Collection[str] = ()) -> Plan:
+    """Turn a whole closure, and what completed it, into the plan.
+
+    :param wished: the names of the roots that clients asked for: that one has no solution leaves the plan complete.
+    """
+    unsolved = sorted(completion.unsolved, key=attrgetter("root", "environment", "lines")) if completion else []
+    required = _required(closure)
+    by_release: dict[tuple[NormalizedName, Version], dict[str, Chosen]] = defaultdict(dict)
+    for (name, version, environment), chosen in closure.chosen.items():
+        by_release[(name, version)][environment] = chosen
+    files: list[PlannedFile] = []
+    releases: list[PlannedRelease] = []
+    for (name, version), chosen_by in sorted(by_release.items()):
+        files += _planned_files(name, version, chosen_by)
+        releases.append(_planned_release(closure, name, version, chosen_by, required[(name, version)]))
+    return Plan(
+        environments=tuple(one.to_json() for one in closure.environments.values()),
+        releases=tuple(releases),
+        files=tuple(sorted(files, key=attrgetter("project", "filename"))),
+        gaps=_gaps(closure),
+        unknown_extras=tuple(sorted(f"{name}[{extra}]" for name, extra in closure.unknown_extras)),
+        completed=tuple(sorted(completion.completed, key=attrgetter("root", "environment", "reason")))
+        if completion
+        else (),
+        unsolved=tuple(one for one in unsolved if one.root not in wished),
+        unmet_wishes=tuple(one for one in unsolved if one.root in wished),
+        statuses=_statuses(closure, {name for name, _ in by_release}),
+        passed_over=_passed_over(closure),
+    )
+
+
+def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Required]]:
+    found: dict[tuple[str, Version], set[tuple[str, str, str, str]]] = defaultdict(set)
+    for demand, versions in closure.releases.items():
+        reasons = {
+            (demand.environment, demand.with_specifier(asked.specifier), str(asker), asked.bound)
+            for asker, asked in closure.asked[demand].items()
+        }
+        for version in versions:
+            found[(demand.project, version)] |= reasons
+    return defaultdict(list, {key: [Required(*one) for one in sorted(values)] for key, values in found.items()})
+
+
+def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen]) -> Iterable[PlannedFile]:
+    environments: dict[str, set[str]] = defaultdict(set)
+    files: dict[str, File] = {}
+    for environment, chosen in chosen_by.items():
+        for filename, file in chosen.files.items():
+            environments[filename].add(environment)
+            files[filename] = file
+    for filename, file in files.items():
+        yield PlannedFile(
+            filename=filename,
+            project=name,
+            version=str(version),
+            url=file.url,
+            sha256=file.hashes["sha256"],
+            size=file.size,
+            requires_python=file.requires_python,
+            yanked=file.yanked,
+            upload_time=file.upload_time,
+            environments=tuple(sorted(environments[filename])),
+        )
+
+
+def _planned_release(
+    closure: Closure, name: str, version: Version, chosen_by: Mapping[str, Chosen], required: Sequence[Required]
+) -> PlannedRelease:
+    project = closure.projects[name]
+    assert isinstance(project, Project), "a release was chosen from its project's page"
+    included = {filename: file for chosen in chosen_by.values() for filename, file in chosen.files.items()}
+    left_out = {
+        file.filename: _why_left_out(closure, file, chosen_by)
+        for file in project.files(version)
+        if file.filename not in included
+    }
+    left_out.update(skipped_of(project).get(version, {}))
+    installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}
+    warnings = {filename: text for filename, file in sorted(included.items()) if (text := _warning(closure, file))}
+    return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())), warnings)
+
+
+def _warning(closure: Closure, file: File) -> str | None:
+    metadata = closure.metadata.get(file.filename)
+    return python_warning(
+        file.requires_python, metadata.requires_python if isinstance(metadata, CoreMetadata) else None
+    )
+
+
+def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen]) -> str:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for environment, chosen in sorted(chosen_by.items()):
+        reasons[_why_left_out_of(closure, file, environment, chosen)].append(environment)
+    if len(reasons) == 1:
+        return next(iter(reasons))
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
+def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Chosen) -> str:
+    if reason := closure.refusals.of_file(file, closure.environments[environment]):
+        return reason
+    if is_wheel(file.filename):
+        return f"wheels: best takes {chosen.installs.filename}"
+    if closure.rules.sdists == "fallback" and is_wheel(chosen.installs.filename):
+        return "sdists: fallback, and a wheel fits"
+    return "another sdist of this release is taken"
+
+
+def _gaps(closure: Closure) -> tuple[Gap, ...]:
+    gaps = [
+        Gap(one.environment, one.requirement, tuple(sorted(str(asker) for asker in askers)), one.reason, one.undecided)
+        for one, askers in closure.unsatisfied.items()
+    ]
+    return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))
+
+
+def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
+    found: dict[tuple[str, Version, str], set[str]] = defaultdict(set)
+    for demand, taken in closure.releases.items():
+        project = closure.projects[demand.project]
+        environment = closure.environments[demand.environment]
+        if not taken or not isinstance(project, Project):
+            continue
+        specifier = specifier_of(demand)
+        for version, reason in closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes):
+            if (demand.project, version, environment.name) not in closure.chosen:
+                found[(demand.project, version, reason)].add(environment.name)
+    return tuple(
+        PassedOver(name, str(version), tuple(sorted(names)), reason)
+        for (name, version, reason), names in sorted(found.items())
+    )
+
+
+def _statuses(closure: Closure, names: Iterable[str]) -> Mapping[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted(names):
+        project = closure.projects[name]
+        if isinstance(project, Project) and project.status not in (None, "active"):
+            found[name] = (str(project.status), project.status_reason or "")
+    return found

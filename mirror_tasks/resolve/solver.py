@@ -1,0 +1,384 @@
+"""The solver: can a root be installed, all of it together, from a given set of releases?
+
+Mostly the first in line for each requirement agree, which is seen at once; else they are searched for.
+It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` for what it does not know yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.resolve.conflicts import explain, explain_unfinished
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.installers import PIP, Installer
+from mirror_tasks.resolve.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
+from mirror_tasks.index.pages import File
+from mirror_tasks.resolve.search import Limits, Refutation, Unfinished, search
+from mirror_tasks.resolve.selection import (
+    Candidate,
+    Rules,
+    applies,
+    candidate,
+    check_python,
+    check_status,
+    fitting,
+    is_allowed,
+    is_pin,
+    parse_requirement,
+)
+
+AHEAD = 4  # releases whose metadata is wanted with that of one to which a search steps back, doubled each time
+MOST_AHEAD = 64
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Releases that can be installed together: for each project its version and the file to take."""
+
+    pins: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Why there is no solution, in the user's terms, a line each.
+
+    :param limit: the limit that ended the search before it found anything out; empty where there is no solution.
+    """
+
+    lines: tuple[str, ...]
+    limit: str = ""
+
+    def __str__(self) -> str:
+        return "; ".join(self.lines)
+
+
+class Solver:
+    """Solves roots in one environment; what it learns of releases for one root serves the next.
+
+    :param environment: with one set of markers; :meth:`Environment.at` makes such ones of a range.
+    :param installer: whose decisions are foreseen.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        universe: Universe,
+        rules: Rules,
+        limits: Limits | None = None,
+        installer: Installer = PIP,
+    ) -> None:
+        self.installer = installer
+        self.environment = environment
+        self._limits = limits or LIMITS
+        self._releases: dict[tuple[NormalizedName, int, frozenset[str]], Release | None] = {}
+        self._stepped: dict[NormalizedName, int] = {}
+        self.universe = universe
+        self.rules = rules
+        self._matches: dict[tuple[NormalizedName, str, frozenset[str]], _Lazily] = {}
+        self._dependencies: dict[tuple[str, frozenset[str]], tuple[Need, ...]] = {}
+        self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
+        self._allowed: dict[tuple[str, Version], bool] = {}
+
+    def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
+        """Look for releases with which a root can be installed.
+
+        :param known: versions that solved the root before, by project; they are checked, which is faster than a search.
+        :raises Wanted: the universe has to learn something first; call again then.
+        """
+        needs = together(_applying(root, self.environment))
+        bounds = bounds_of(root, self.environment)
+        if not self.installer.any_pin_admits_yanked:  # rare, and for a search only: who pins is looked at there
+            return self._search(needs, bounds)
+        return (
+            self._agreeing(needs, bounds, {})
+            or (known and self._agreeing(needs, bounds, known))
+            or self._search(needs, bounds)
+        )
+
+    def is_yanked_below(self, root: Root, found: Solution) -> bool:
+        """Say if a solution has a yanked release that the user does not pin: not every installer would take it."""
+        pinned = _pinned(_applying(root, self.environment), bounds_of(root, self.environment))
+        return any(
+            file.filename == filename and file.yanked is not None
+            for name, (version, filename) in found.pins.items()
+            if name not in pinned and (project := self.universe.project(canonicalize_name(name)))
+            for file in project.files(Version(version))
+        )
+
+    def _agreeing(self, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str]) -> Solution | None:
+        """Take for each project what is first in line, or known; a solution if nothing else that is required contradicts it."""
+        chosen: dict[NormalizedName, Release] = {}
+        seen: set[tuple[NormalizedName, frozenset[str]]] = set()
+        todo = list(needs)
+        while todo:
+            need = todo.pop()
+            one = chosen.get(need.name)
+            if one is None:
+                one = self._first(need, bounds, known.get(need.name))
+                if one is None:
+                    return None
+                chosen[need.name] = one
+            elif not self._allows(need, one):
+                return None
+            if (need.name, need.extras) not in seen:
+                seen.add((need.name, need.extras))
+                todo += self.dependencies(need.name, one, frozenset())
+                todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
+        return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
+
+    def _first(self, need: Need, bounds: Bounds, known: str | None) -> Release | None:
+        """Return the release that is first in line for a need; the one of a known version, if a version is known."""
+        bound = bounds.specifiers.get(need.name)
+        hashes = need.hashes or bounds.hashes.get(need.name, frozenset())
+        if bound is not None or known is not None:
+            specifier = need.specifier if bound is None else need.specifier & bound
+            matches = self.matches(need.name, specifier, hashes)
+            return next((one for one in matches if known is None or str(one.version) == known), None)
+        key = (need.name, need.text, hashes)
+        if key not in self._firsts:
+            self._firsts[key] = next(iter(self.matches(need.name, need.specifier, hashes)), None)
+        return self._firsts[key]
+
+    def _allows(self, need: Need, release: Release) -> bool:
+        """Say if a release that was chosen for the project will do."""
+        key = (need.text, release.version)
+        if key not in self._allowed:
+            self._allowed[key] = need.specifier.contains(release.version, prereleases=True)
+        return self._allowed[key] and is_allowed(release.file, need.hashes)
+
+    def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterable[Release]:
+        """Return the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""
+        key = (name, str(specifier), hashes)
+        if key not in self._matches:
+            self._matches[key] = _Lazily(lambda: self._fitting(name, specifier, hashes))
+        return self._matches[key]
+
+    def _fitting(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterator[Release]:
+        project = self.universe.project(name)
+        if project is None:
+            return
+        candidates = fitting(project, specifier, self.environment, self.rules, hashes)
+        for one in candidates:
+            try:
+                file = self._installs(name, one)
+            except Wanted as wanted:
+                # Stepping back by one release a round trip takes long; most who step back do so more than once.
+                ahead = self._ahead(name, islice(candidates, AHEAD))
+                raise Wanted({name: (*wanted.files[name], *ahead)}) from None
+            if file is not None:
+                yield Release(one.version, file)
+
+    def _ahead(self, name: NormalizedName, candidates: Iterable[Candidate]) -> Iterator[File]:
+        for one in candidates:
+            try:
+                self._installs(name, one)
+            except Wanted as wanted:
+                yield from wanted.files[name]
+
+    def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
+        for file in one.files:
+            metadata = self.universe.metadata(name, file)
+            if metadata is not None and check_python(metadata.requires_python, self.environment) is None:
+                return file
+        return None
+
+    def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
+        """Return what a release requires; with extras, only what these add."""
+        key = (release.file.filename, extras)
+        if key not in self._dependencies:
+            self._dependencies[key] = together(self._required(name, release, extras))
+        return self._dependencies[key]
+
+    def _required(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> Iterator[Need]:
+        metadata = self.universe.metadata(name, release.file)
+        assert metadata is not None, "a release that can be taken has metadata"
+        for line in metadata.requires_dist:
+            requirement = parse_requirement(line)
+            if requirement is None or not self._applies(requirement, extras):
+                continue
+            # A requirement by URL can't be met from an index: no version is "url".
+            yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
+
+    def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
+        plain = applies(requirement, self.environment)
+        return (not plain and applies(requirement, self.environment, extras)) if extras else plain
+
+    def _search(self, needs: Sequence[Need], bounds: Bounds) -> Solution | Conflict:
+        source = _Bounded(self, needs, bounds)
+        found = search(source, needs, self._limits)
+        if isinstance(found, Refutation):
+            return Conflict(tuple(explain(found, source)))
+        if isinstance(found, Unfinished):
+            return Conflict(tuple(explain_unfinished(found)), limit=found.limit)
+        return Solution({name: (str(one.version), one.file.filename) for name, one in found.items()})
+
+    def release(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Release | None:
+        """Return a release of a project with the file that an installer would take; None where none is usable.
+
+        A file that is yanked is taken only where the release has no other, as pip does.
+        """
+        key = (name, position, hashes)
+        if key not in self._releases:
+            self._releases[key] = self._release(name, position, hashes)
+        return self._releases[key]
+
+    def _release(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Release | None:
+        one = self.candidate(name, position, hashes, pinned=False)
+        one = one if one.files else self.candidate(name, position, hashes, pinned=True)
+        try:
+            file = self._installs(name, one)
+        except Wanted as wanted:
+            ahead = self._ahead_of(name, position, hashes)
+            raise Wanted({name: (*wanted.files[name], *ahead)}) from None
+        return None if file is None else Release(one.version, file)
+
+    def candidate(self, name: NormalizedName, position: int, hashes: frozenset[str], *, pinned: bool) -> Candidate:
+        """Return a release as the environment sees it."""
+        project = self.universe.project(name)
+        assert project is not None, "a position is one of a project's page"
+        version = project.versions[position]
+        return candidate(project, version, self.environment, self.rules, pinned=pinned, hashes=hashes)
+
+    def _ahead_of(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Iterator[File]:
+        """Yield files whose metadata is likely to be wanted next: who steps back once does so more often, ever farther."""
+        count = self._stepped.get(name, 0)
+        self._stepped[name] = min(MOST_AHEAD, count * 2 or AHEAD)
+        project = self.universe.project(name)
+        assert project is not None, "a release is of a project that is there"
+        later = range(position + 1, min(len(project.versions), position + 1 + count))
+        yield from self._ahead(name, (self.candidate(name, at, hashes, pinned=False) for at in later))
+
+
+class _Bounded:
+    """What a search for one root chooses from: the solver's releases, within the bounds of that root."""
+
+    def __init__(self, solver: Solver, needs: Sequence[Need], bounds: Bounds) -> None:
+        self._pinned = None if solver.installer.any_pin_admits_yanked else _pinned(needs, bounds)
+        self.bounds = bounds.specifiers
+        self.hashes: Mapping[NormalizedName, frozenset[str]] = {
+            need.name: need.hashes for need in needs if need.hashes
+        } | dict(bounds.hashes)
+        self.environment = solver.environment
+        self.universe = solver.universe
+        self.rules = solver.rules
+        self._solver = solver
+
+    def range_of(self, need: Need) -> int:
+        """Return the versions that may satisfy a need, as bits; 0 where there is no such project."""
+        project = self.universe.project(need.name)
+        if project is None or check_status(project):
+            return 0
+        bound = self.bounds.get(need.name)
+        found = admitted(project, need.specifier)
+        return found if bound is None else found & admitted(project, bound)
+
+    def candidates(self, name: NormalizedName, needs: Sequence[Need], among: int) -> Iterator[int]:
+        """Yield the positions of what an installer may take with these needs, the first in line first.
+
+        PEP 440: pre-releases are left out unless a specifier names one, or they are all that satisfies them.
+        """
+        project = self.universe.project(name)
+        assert project is not None, "nothing is asked of a project that is not there"
+        specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
+        pinned = self.may_be_pinned(name) and any(is_pin(one) for one in specifiers)
+        satisfying = self._satisfying(name, needs)
+        finals = sum(1 << at for at in positions(satisfying) if not project.versions[at].is_prerelease)
+        allowed = satisfying
+        if not (self.rules.prereleases or any(one.prereleases for one in specifiers)) and self._any(
+            name, finals, pinned
+        ):
+            allowed = finals
+        found = (at for at in positions(allowed & among) if self._files(name, at, pinned))
+        if not self.rules.prefer_binary:
+            yield from found
+            return
+        listed = list(found)
+        yield from (at for at in listed if self._candidate(name, at, pinned).wheels)
+        yield from (at for at in listed if not self._candidate(name, at, pinned).wheels)
+
+    def may_be_pinned(self, name: NormalizedName) -> bool:
+        """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
+        return self._pinned is None or name in self._pinned
+
+    def _satisfying(self, name: NormalizedName, needs: Sequence[Need]) -> int:
+        found = self.range_of(Need(name, frozenset(), SpecifierSet()))
+        for need in needs:
+            found &= self.range_of(need)
+        return found
+
+    def _any(self, name: NormalizedName, among: int, pinned: bool) -> bool:
+        return any(self._files(name, at, pinned) for at in positions(among))
+
+    def _files(self, name: NormalizedName, position: int, pinned: bool) -> bool:
+        return bool(self._candidate(name, position, pinned).files)
+
+    def _candidate(self, name: NormalizedName, position: int, pinned: bool) -> Candidate:
+        return self._solver.candidate(name, position, self.hashes.get(name, frozenset()), pinned=pinned)
+
+    def exists(self, name: NormalizedName, among: int) -> bool:
+        """Say if any of these versions could be taken, if only it were pinned or asked for."""
+        project = self.universe.project(name)
+        return project is not None and self._any(
+            name, among & admitted(project, SpecifierSet()), pinned=self.may_be_pinned(name)
+        )
+
+    def release(self, name: NormalizedName, position: int) -> Release | None:
+        """Return a release with the file that an installer would take; None where no file's metadata is usable."""
+        return self._solver.release(name, position, self.hashes.get(name, frozenset()))
+
+    def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
+        """Return what a release requires; with extras, only what these add."""
+        return self._solver.dependencies(name, release, extras)
+
+
+def _applying(root: Root, environment: Environment) -> Sequence[Need]:
+    lines = (one for one in root.requirements if applies(one.requirement, environment))
+    return [need for one in lines if (need := need_of(one.requirement, one.hashes)) is not None]
+
+
+def _pinned(needs: Iterable[Need], bounds: Bounds) -> Collection[NormalizedName]:
+    """Return the names of the projects that the user pins."""
+    return {need.name for need in needs if is_pin(need.specifier)} | {
+        name for name, specifier in bounds.specifiers.items() if is_pin(specifier)
+    }
+
+
+class _Lazily:
+    """An iterable that computes each item once, when it is first asked for; what it raises, it raises each time."""
+
+    def __init__(self, make: Callable[[], Iterator[Release]]) -> None:
+        self._make = make
+        self._source: Iterator[Release] | None = None
+        self._items: list[Release] = []
+
+    def __iter__(self) -> Iterator[Release]:
+        position = 0
+        while True:
+            if position == len(self._items) and not self._advance():
+                return
+            yield self._items[position]
+            position += 1
+
+    def _advance(self) -> bool:
+        if self._source is None:
+            self._source = self._make()
+            for _ in self._items:
+                next(self._source)
+        try:
+            self._items.append(next(self._source))
+        except StopIteration:
+            return False
+        except BaseException:
+            self._source = None  # a generator that raised is spent; the next call begins again behind what is known
+            raise
+        return True

@@ -1,0 +1,225 @@
+"""What was learned from upstream, kept as files in the state folder: pages, core metadata, files read ahead.
+
+A record stands for what upstream said of one thing; it is rewritten only when that changed. A record that can't be
+read back is as good as none: what it held is asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.files import (
+    have_folder,
+    read_or_none,
+    sealed,
+    sha256_of_bytes,
+    unsealed,
+    write_if_changed,
+    write_whole,
+)
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.pages import Fingerprint, Project
+from mirror_tasks.index.client import Seen
+
+_SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
+FORMAT = 3  # of records: those of another format are asked for anew
+PAGE_FORMAT = 5  # of pages, likewise: to be raised whenever pages.py reads something of a page that it did not before
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataRecord:
+    """The core metadata of one file.
+
+    :param file_sha256: of the file it was read for; another hash upstream makes the record void.
+    :param metadata_sha256: of the METADATA of a wheel; None for an sdist.
+    :param asked: what the build backend of an sdist asks for when it is run is in the metadata.
+    """
+
+    file_sha256: str
+    metadata: CoreMetadata | Unusable
+    metadata_sha256: str | None
+    asked: bool = False
+
+
+class Records:
+    """The state folder.
+
+    :param folder: ``.mirror`` beside ``mirror.yaml``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plan = folder / "plan.json"
+        self.published = folder / "published.json"
+        self.solutions = folder / "solutions.json"
+        self.fingerprints = folder / "fingerprints.jsonl"
+
+    def page_path(self, name: str) -> Path:
+        """Where the page of a project is kept, as last seen upstream."""
+        return self.folder / "projects" / f"{name}.page"
+
+    def metadata_path(self, filename: str) -> Path:
+        """Where the core metadata of a file is kept."""
+        return self.folder / "metadata" / f"{filename}.json"
+
+    def release_path(self, name: str) -> Path:
+        """Where it is kept which files of a release are wanted, for which environments, required by whom."""
+        return self.folder / "releases" / f"{name}.json"
+
+    def held_path(self, filename: str) -> Path:
+        """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""
+        return self.folder / "held" / filename
+
+    def manifests(self) -> frozenset[str]:
+        """Return the SHA-256 of each ``mirror.json`` that was ever published from here."""
+        return frozenset((read_or_none(self.folder / "manifests.txt") or b"").decode("ascii", "replace").split())
+
+    def keep_manifest(self, sha256: str) -> None:
+        """Remember that a ``mirror.json`` is published from here."""
+        known = self.manifests()
+        if sha256 not in known:
+            content = "".join(f"{one}\n" for one in sorted({*known, sha256}))
+            write_whole(self.folder / "manifests.txt", content.encode(), durable=False)
+
+    def project(self, name: str) -> Project | None:
+        """Return a project as its page was last seen, or None."""
+        _, body = self._page(name)
+        try:
+            return None if body is None else Project.from_bytes(body)
+        except (ValueError, TypeError):
+            return None
+
+    def seen(self, name: str) -> Seen | None:
+        """Return what is remembered of the page of a project, or None where none was ever kept.
+
+        Of a record that can't be read back it is remembered that there was a project, and where: that it vanished, or
+        lost its files, is an error still.
+        """
+        return self._page(name)[0]
+
+    def known_fingerprints(self) -> dict[str, Fingerprint]:
+        """Return what was found of files without announced hashes when they were first fetched, by file name."""
+        found: dict[str, Fingerprint] = {}
+        for line in (read_or_none(self.fingerprints) or b"").splitlines():
+            try:
+                name, sha256, size, announced = json.loads(line)
+                if re.fullmatch("[0-9a-f]{64}", sha256):
+                    found[str(name)] = Fingerprint(sha256, int(size), dict(announced))
+            except (ValueError, TypeError, OverflowError, RecursionError):
+                continue  # a line that a kill cut short, or worse
+        return found
+
+    def keep_fingerprint(self, filename: str, one: Fingerprint) -> None:
+        """Add a line to what is known of files without announced hashes; the last line of a file counts."""
+        have_folder(self.folder)
+        with self.fingerprints.open("a+b") as journal:
+            line = json.dumps([filename, one.sha256, one.size, dict(one.announced)]).encode() + b"\n"
+            # What a kill cut short must not swallow this line.
+            journal.write(line if _ends_line(journal) else b"\n" + line)
+            journal.flush()
+            os.fsync(journal.fileno())
+
+    def _page(self, name: str) -> tuple[Seen | None, bytes | None]:
+        """Return what is remembered of a page, and the project as bytes; None for what is not there or of no use."""
+        content = read_or_none(self.page_path(name))
+        if content is None:
+            return None, None
+        if sha256_of_bytes(memoryview(content)[_SEAL:]) != content[: _SEAL - 1].decode("ascii", "replace"):
+            return _unreadable(_lost_url(content)), None
+        head, _, body = content[_SEAL:].partition(b"\n")
+        page_format, *seen = json.loads(head)
+        return (Seen(*seen), body) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None)
+
+    def page_age(self, name: str) -> float:
+        """Return the seconds since upstream last confirmed the page; infinite if it never did, or after now."""
+        try:
+            age = time.time() - self.page_path(name).stat().st_mtime
+        except OSError:
+            return float("inf")
+        return age if age >= 0 else float("inf")  # a clock that was ahead: when that was, nobody knows
+
+    def keep_project(self, project: Project, seen: Seen) -> None:
+        """Keep a project, and what is to be remembered of its page."""
+        body = project.to_bytes()
+        rest = json.dumps([PAGE_FORMAT, *astuple(seen)]).encode() + b"\n" + body
+        # What a loss of power or a fault of the disk makes of it is no record of a page any more.
+        write_whole(self.page_path(project.name), sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
+
+    def confirm_page(self, name: str) -> None:
+        """Mark a page that did not change as confirmed now: its file's time says when."""
+        os.utime(self.page_path(name))
+
+    def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
+        """Return the solutions of the last run: versions by project, by root, by environment and point."""
+        try:
+            return unsealed(read_or_none(self.solutions) or b"")
+        except ValueError:
+            return {}
+
+    def keep_solutions(self, solutions: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+        """Keep the solutions of all roots, so that an environment where nothing changed is not solved again."""
+        write_if_changed(self.solutions, sealed(solutions), durable=False)
+
+    def metadata(self, filename: str, file_sha256: str) -> MetadataRecord | None:
+        """Return what is known of a file's core metadata, if it is of the file with this hash."""
+        content = read_or_none(self.metadata_path(filename))
+        if content is None:
+            return None
+        try:
+            record = _record(unsealed(content))
+        except ValueError:
+            return None
+        return record if record and record.file_sha256 == file_sha256 else None
+
+    def keep_metadata(self, filename: str, record: MetadataRecord) -> None:
+        """Keep what was read of a file's core metadata."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "file_sha256": record.file_sha256,
+            "metadata_sha256": record.metadata_sha256,
+            "asked": record.asked,
+        }
+        if isinstance(record.metadata, Unusable):
+            content["unusable"] = record.metadata.reason
+        else:
+            content["metadata"] = record.metadata.to_json()
+        write_if_changed(self.metadata_path(filename), sealed(content), durable=False)
+
+
+def _ends_line(journal: IO[bytes]) -> bool:
+    if not journal.seek(0, os.SEEK_END):
+        return True
+    journal.seek(-1, os.SEEK_END)
+    return journal.read() == b"\n"
+
+
+def _unreadable(url: str) -> Seen:
+    """What is remembered of a page whose record is of no use: no validators, so that it comes whole."""
+    return Seen(url, None, None, "", True)
+
+
+def _lost_url(content: bytes) -> str:
+    """Return the URL from a record that is damaged, or of an earlier format: in all of them a list of strings begins it."""
+    for line in content.split(b"\n", 2)[:2]:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, list):
+            return next((one for one in found if isinstance(one, str) and "://" in one), "")
+    return ""
+
+
+def _record(data: dict[str, Any]) -> MetadataRecord | None:
+    if data.get("format") != FORMAT:
+        return None
+    metadata = Unusable(data["unusable"]) if "unusable" in data else CoreMetadata.from_json(data["metadata"])
+    return MetadataRecord(data["file_sha256"], metadata, data["metadata_sha256"], data["asked"])

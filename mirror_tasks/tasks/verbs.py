@@ -1,0 +1,254 @@
+"""What the everyday verbs print and do: plan, prune, serve, environment, requirements."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mirror_tasks import describe_environment
+from mirror_tasks.work.actions import Actions
+from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.report.explain import Explainer
+from mirror_tasks.files import to_json, write_if_changed
+from mirror_tasks.index.pages import File
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.tasks.progress import readable, total
+from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client
+from mirror_tasks.resolve.reasons import Refusals
+from mirror_tasks.resolve.selection import Rules, check_python
+
+
+def projects_of(root: Root) -> set[str]:
+    """Return the names of the projects that a root names."""
+    return {canonicalize_name(one.requirement.name) for one in root.requirements}
+
+
+def print_bill(plan: Plan, actions: Actions) -> None:
+    """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
+    console = Console(highlight=False)
+    due = {file.filename for file in plan.files if not actions.is_downloaded(file)}
+    table = Table("environment", title="What will be in the mirror", title_justify="left")
+    for column in ("projects", "releases", "files", "size", "still to fetch"):
+        table.add_column(column, justify="right")
+    for environment in plan.environments:
+        name = str(environment["name"])
+        table.add_row(name, *_counts([file for file in plan.files if name in file.environments], due))
+    table.add_row("all", *_counts(plan.files, due), style="bold")
+    console.print(table)
+    for one in plan.completed:
+        added = f"adds {', '.join(one.releases)}" if one.releases else "adds nothing new"
+        console.print(
+            f"+ completes {one.root} on {one.environment}, {added}: {one.reason}", markup=False, soft_wrap=True
+        )
+    for gap in plan.gaps:
+        console.print(
+            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(gap.by[:3])}: {gap.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for extra in plan.unknown_extras:
+        console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def newer_left_out(plan: Plan) -> str | None:
+    """Return the line that says what was passed over and is newer than what was taken; None where nothing was."""
+    releases = {(one.project, one.version) for one in plan.passed_over}
+    if not releases:
+        return None
+    projects = sorted({project for project, _ in releases})
+    count = "1 release" if len(releases) == 1 else f"{len(releases)} releases"
+    shown = ", ".join(projects[:5]) + (f" and {len(projects) - 5} more projects" if projects[5:] else "")
+    return f"left out: {count} newer than those taken, of {shown}; `doit explain {projects[0]}` says why"
+
+
+def _counts(files: Iterable[PlannedFile], due: Collection[str]) -> tuple[str, ...]:
+    listed = list(files)
+    missing = [file for file in listed if file.filename in due]
+    projects, releases = {file.project for file in listed}, {(file.project, file.version) for file in listed}
+    return (f"{len(projects)}", f"{len(releases)}", f"{len(listed)}", _size(listed), _size(missing) if missing else "-")
+
+
+def _size(files: Iterable[PlannedFile]) -> str:
+    return total(file.size for file in files)
+
+
+def prune(actions: Actions, *, dry_run: bool) -> None:
+    """Delete what is not published; say before what that is, and how much of the mirror.
+
+    :raises ResolutionError: the mirror is not whole, or a plan is incomplete: what it lacks may still be needed.
+    """
+    console = Console(highlight=False)
+    manifest = actions.manifest()
+    plans = [plan for plan in (actions.published_plan(), actions.known_plan()) if plan]
+    paths = actions.leftovers(manifest, plans)
+    for path in paths:
+        console.print(f"  {path}", markup=False, soft_wrap=True)
+    how_much = _how_much(paths, _published_size(actions.config, manifest))
+    _check_complete(actions.config, plans, how_much)
+    if not paths:
+        console.print("Nothing to delete: all that is there is published.")
+        return
+    console.print(f"{'Would delete' if dry_run else 'Deleting'} {how_much}.", soft_wrap=True)
+    if not dry_run:
+        actions.delete(paths)
+
+
+def _how_much(paths: Sequence[Path], published: int) -> str:
+    size = sum(path.lstat().st_size for path in paths)
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    share = f"{100 * size / max(1, size + published):.0f} % of what is there"
+    return f"{count} ({readable(size)}), {share}, beside {readable(published)} that are published"
+
+
+def _published_size(config: Config, manifest: Iterable[str]) -> int:
+    return sum((config.output / path).stat().st_size for path in manifest)
+
+
+def _check_complete(config: Config, plans: Sequence[Plan], how_much: str) -> None:
+    for plan in plans:
+        if not plan.is_complete:
+            lines = "".join(f"\n  {one}" for one in plan.lacking)
+            raise ResolutionError(
+                "pruning",
+                str(config.output),
+                f"expected a complete plan, found one that lacks:{lines}",
+                f"Nothing was deleted of {how_much}: it may still be needed. Change the requirement or run `doit mirror` again.",
+            )
+        if not plan.files:
+            problem = "expected a plan with files, found an empty one: all that was mirrored would go"
+            advice = f"Nothing was deleted of {how_much}. If nothing is wanted, delete the folder itself."
+            raise ResolutionError("pruning", str(config.output), problem, advice)
+
+
+def serve(output: Path, host: str, port: int) -> bool:
+    """Run the mirror's own server until it is interrupted."""
+    server = output / "server.py"
+    if not server.exists():
+        Console(stderr=True).print(
+            f"serving {output}: there is no server.py there. Run `doit mirror` first.", markup=False
+        )
+        return False
+    return subprocess.run(
+        [sys.executable, str(server), "--host", host, "--port", str(port)], check=False
+    ).returncode in (0, 130, -2)
+
+
+def print_environment(python: str) -> bool:
+    """Print the block of ``mirror.yaml`` for an interpreter."""
+    return _describe(python)
+
+
+def print_requirements(pin: str, python: str) -> bool:
+    """Print the installed distributions of an interpreter's environment as requirement lines."""
+    return _describe(python, "--requirements", "names" if pin == "none" else pin)
+
+
+def _describe(python: str, *arguments: str) -> bool:
+    script = Path(describe_environment.__file__)
+    return subprocess.run([python, str(script), *arguments], check=False).returncode == 0
+
+
+def proof_path(config: Config) -> Path:
+    """Where ``prove`` writes what it found."""
+    return config.state / "prove.json"
+
+
+def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
+    """Prove every root on every environment, print the table, write ``prove.json``.
+
+    :raises ResolutionError: something was not proven.
+    """
+    config = actions.config
+    if not (config.output / "mirror.json").exists():
+        raise ResolutionError(
+            "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
+        )
+    client = None if own else find_client()
+    if client is None and not own:
+        Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
+    proof = Proof(config, client)
+    judges = [proof.by_solver(), proof.by_client()]
+    judges += [proof.by_installation()] if install else []
+    judges += [proof.by_building(all_of_them=build)]
+    plan = actions.published_plan()
+    unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
+    found = (verdict for judge in judges for verdict in judge)
+    verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
+    write_if_changed(proof_path(config), to_json(as_json(verdicts)))
+    _print_verdicts(config, verdicts)
+    check(verdicts, config.output)
+
+
+def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
+    """Print the table: roots down, environments across; in a cell who proved it, or who could not."""
+    console = Console(highlight=False)
+    cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        cells[(verdict.root, verdict.environment)].append(verdict)
+    table = Table(
+        "requirement",
+        *(environment.name for environment in config.environments),
+        title="Proof, from the mirror alone",
+        title_justify="left",
+    )
+    for root in config.roots:
+        table.add_row(
+            escape(root.name), *(_cell(cells[(root.name, environment.name)]) for environment in config.environments)
+        )
+    console.print(table)
+    for environment in filter(attrgetter("is_range"), config.environments):
+        judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
+        python = f"{environment.python.major}.{environment.python.minor}"
+        console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
+    proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
+    console.print(f"{proven} of {len(cells)} pairs proven")
+
+
+def _cell(verdicts: Sequence[Verdict]) -> str:
+    return " ".join(f"[green]{one.judge}[/]" if one.proven else f"[red]NOT {one.judge}[/]" for one in verdicts) or "-"
+
+
+def _against(actions: Actions, file: File, environment: Environment) -> str | None:
+    """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
+    record = actions.records.metadata(file.filename, file.hashes.get("sha256", ""))
+    if record is None:
+        return None
+    if isinstance(record.metadata, Unusable):
+        return record.metadata.reason
+    return check_python(record.metadata.requires_python, environment)
+
+
+def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
+    """Print why each name is in the mirror or not; with ``size``, what each root costs.
+
+    :raises ResolutionError: nothing was asked.
+    """
+    console = Console(highlight=False)
+    refusals = Refusals(rules, lambda file, environment: _against(actions, file, environment))
+    explainer = Explainer(actions.config, refusals, plan, actions.project)
+    if not names and not size:
+        raise ResolutionError(
+            "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
+        )
+    for name in names:
+        for line in explainer.explain(name):
+            console.print(line, markup=False, soft_wrap=True)
+    if size:
+        table = Table("requirement", title="What each requirement costs", title_justify="left")
+        for column in ("all that it needs", "only for it"):
+            table.add_column(column, justify="right")
+        for root, total, alone in explainer.sizes():
+            table.add_row(escape(root), readable(total), readable(alone))
+        console.print(table)

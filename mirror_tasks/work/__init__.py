@@ -1,0 +1,1 @@
+"""What the tasks of a run do: pages, metadata and files are fetched, checked, read and put in place."""

@@ -1,0 +1,144 @@
+"""One file: fetched, checked, read. What takes time and no knowledge of anything else, so that any process can do it.
+
+Functions take all they need as arguments and return what was found; nothing is remembered but open connections.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.errors import MetadataError, UpstreamError
+from mirror_tasks.files import holds, sha256_of_bytes, write_whole
+from mirror_tasks.layout import beside, withdraw
+from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.index.pages import File, parse_page
+from mirror_tasks.state.records import Records
+from mirror_tasks.index.client import Upstream, Way
+
+Progress = Callable[[int], None]
+
+_PARSING = threading.Lock()  # a page of 7 MB takes 46 MB to parse: one at a time in a process
+
+_MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """What a wheel says of itself.
+
+    :param metadata_sha256: of its METADATA; None where it has none that can be told from others.
+    """
+
+    metadata: CoreMetadata | Unusable
+    metadata_sha256: str | None
+
+
+@lru_cache(maxsize=8)
+def _upstream(way: Way) -> Upstream:
+    return Upstream.along(way)
+
+
+def fetch_page(way: Way, name: str, folder: Path) -> bool:
+    """Bring the record of a project's page up to date; say if the index has such a project.
+
+    :param folder: of the records.
+    :raises UpstreamError: the page can't be had, or the project vanished since it was last seen.
+    :raises PageError: the page can't be read.
+    """
+    records = Records(folder)
+    known = records.seen(name)
+    try:
+        page = _upstream(way).page(name, known)
+    except UpstreamError as error:
+        if error.status == 404 and known is None:
+            return False
+        raise
+    if page is None:
+        records.confirm_page(name)
+    else:
+        with _PARSING:
+            records.keep_project(parse_page(page.body, page.content_type, page.url, name, page.index), page.seen)
+    return True
+
+
+def fetch(way: Way, file: File, path: Path, progress: Progress) -> str:
+    """Bring a file to its place, and return its SHA-256.
+
+    :raises UpstreamError: it can't be had.
+    :raises IntegrityError: it is not what the index announced.
+    """
+    return _upstream(way).download(file, path, progress)
+
+
+def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
+    """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of :func:`fetch`."""
+    fetch(way, file, path, progress)
+    return read_wheel(path, output)
+
+
+def read_sidecar(way: Way, file: File) -> Wheel:
+    """Return what the core metadata says that the index announces beside a wheel.
+
+    :raises UpstreamError: it can't be had.
+    :raises IntegrityError: it is not what the index announced.
+    """
+    upstream, sha256 = _upstream(way), (file.core_metadata or {}).get("sha256")
+    return _wheel(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
+
+
+def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
+    """Return what a wheel says, having fetched little more than its end, by ranges.
+
+    :param keep: where the wheel is kept if the server gives no ranges, so that all of it had to be fetched.
+    :raises UpstreamError: it can't be had.
+    :raises IntegrityError: it is not what the index announced.
+    """
+    with _upstream(way).wheel(file, keep) as archive:
+        return _wheel(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
+
+
+def read_wheel(path: Path, output: Path) -> Wheel:
+    """Return what the wheel at ``path`` says, and have its METADATA beside it, where publishing finds it.
+
+    :param output: the mirror, which ceases to say that it is whole before a file of it is changed.
+    """
+
+    def read() -> bytes:
+        with path.open("rb") as archive:
+            content = wheel_metadata(archive, path.name)
+        if not holds(beside(path), content):
+            if path.is_relative_to(output) and os.path.lexists(beside(path)):
+                withdraw(output)
+            write_whole(beside(path), content, durable=False)
+        return content
+
+    return _wheel(read, path.name)
+
+
+def _wheel(read: Callable[[], bytes], filename: str) -> Wheel:
+    sha256 = None
+    try:
+        content = read()
+        sha256 = sha256_of_bytes(content)
+        return Wheel(parse_metadata(content, filename), sha256)
+    except MetadataError as error:
+        return Wheel(_unusable(error), sha256)
+
+
+def read_sdist(path: Path) -> CoreMetadata | Unusable:
+    """Return what the sdist at ``path`` says; only the whole of it tells."""
+    try:
+        with path.open("rb") as archive:
+            return sdist_metadata(archive, path.name)
+    except MetadataError as error:
+        return _unusable(error)
+
+
+def _unusable(error: MetadataError) -> Unusable:
+    return Unusable(f"{error.subject}: {error.problem}")

@@ -1,0 +1,340 @@
+"""Processes beside the one that doit runs in: they receive and read files, for which one interpreter's lock is too narrow.
+
+Sixteen threads hide the time that an index takes to answer. But once bytes arrive they all want the interpreter's lock,
+for every 16 KiB that TLS gives at a time, and one that reads an archive gives it away only every 5 ms: 482 files (705 MB)
+fetched, inflated and read by 16 threads of one process took 20 s of processor time, by 4 threads 13.6 s, and the closure
+waited among them. So some processes receive, and some do nothing but read, a file at a time each. Those that receive write
+the pages as well: when these are due, next to nothing is left to be received.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from mirror_tasks.errors import MirrorError
+
+_T = TypeVar("_T")
+Progress = Callable[[int], None]
+
+_log = logging.getLogger("mirror_tasks")
+_COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
+_MOST_THREADS = 256
+_TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
+
+
+class ProcessError(MirrorError):
+    """A process that fetched or read a file has ended, as by a lack of memory."""
+
+
+class Processes:
+    """Calls functions in other processes; until :meth:`start` was called, in the caller's own.
+
+    A process that has ended is replaced. What it had under way is called again, one after another in a process of its
+    own, so that what ends that one as well is known to be the cause; it is given up, and all the rest is done.
+
+    :param count: how many processes.
+    :param threads: how many calls each does at a time, at most.
+    :param method: "fork", which costs a hundredth of what a new interpreter does, or "spawn" where that is not safe.
+    """
+
+    def __init__(self, count: int, threads: int, method: str = "fork" if sys.platform == "linux" else "spawn") -> None:
+        self._method = method
+        self._lock = threading.Lock()
+        self._count = count
+        self._threads = threads
+        self._may_start = False
+        self._hands: list[_Hand] = []
+        self._alone: _Hand | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def start(self) -> None:
+        """Let there be processes; called before there are threads, for a fork copies what they hold locked."""
+        self._may_start = True
+        if self._method == "fork":
+            self._started()
+
+    def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress | None = None) -> _T:
+        """Return what ``function(*arguments)`` returns in one of the processes, or raise what it raises.
+
+        :param function: of a module, as are the classes of its arguments, so that they can be sent.
+        :param progress: the function gets one as its last argument, too, and calls it with numbers, the sums of which
+            arrive here.
+        :raises ProcessError: the call has ended two processes.
+        """
+        hands = self._started()
+        if not hands:
+            return function(*arguments) if progress is None else function(*arguments, progress)
+        # Nothing that is called here is the worse for being begun again elsewhere.
+        with contextlib.suppress(ProcessError):
+            return self._least_busy().call(function, arguments, progress)
+        with self._one_at_a_time:
+            if self._alone is None or self._alone.ended:
+                self._alone = self._another()
+            if self._alone is None:
+                raise _ended(function, arguments)
+            return self._alone.call(function, arguments, progress)
+
+    def _least_busy(self) -> _Hand:
+        with self._lock:
+            for position, hand in enumerate(self._hands):
+                if hand.ended and (other := self._another()):
+                    self._hands[position] = other
+            return min([hand for hand in self._hands if not hand.ended] or self._hands, key=_Hand.busy)
+
+    def _another(self) -> _Hand | None:
+        """Return a process in the place of one that has ended, or None where no more are allowed; now there are threads."""
+        try:
+            return _Hand("spawn", self._threads)
+        except OSError:
+            return None
+
+    def _started(self) -> Sequence[_Hand]:
+        with self._lock:
+            if self._may_start and not self._hands:
+                self._may_start = False
+                # Where no more processes are allowed, those that began do it all, or this one.
+                with contextlib.suppress(OSError):
+                    for _ in range(self._count):
+                        self._hands.append(_Hand(self._method, self._threads))
+            return self._hands
+
+
+class _Hand:
+    """One process, as the first one sees it.
+
+    :ivar ended: it was found to have ended; it is asked no more while another one is there.
+    """
+
+    def __init__(self, method: str, threads: int) -> None:
+        self._connection, self._process = (_forked if method == "fork" else _spawned)(threads)
+        self._calls: dict[int, tuple[Future[Any], Progress | None, ProcessError]] = {}
+        self._number = 0
+        self._lock = threading.Lock()
+        self._listener: threading.Thread | None = None
+        self.ended = False
+
+    def busy(self) -> int:
+        """Return how many calls are under way."""
+        return len(self._calls)
+
+    def call(self, function: Callable[..., _T], arguments: Sequence[Any], progress: Progress | None) -> _T:
+        """As :meth:`Processes.call`."""
+        future: Future[_T] = Future()
+        with self._lock:
+            self._listening()
+            if self.ended:
+                raise _ended(function, arguments)
+            self._number += 1
+            self._calls[self._number] = (future, progress, _ended(function, arguments))
+            with contextlib.suppress(OSError):  # it has ended, which the listener sees as well
+                self._connection.send((self._number, function, arguments, progress is not None))
+        return future.result()
+
+    def _arrived(self, number: int, kind: str, content: bytes) -> None:
+        if kind == "warning":
+            _log.warning("%s", pickle.loads(content))  # noqa: S301
+            return
+        if kind == "progress":
+            if progress := self._calls[number][1]:
+                progress(pickle.loads(content))  # noqa: S301 - from a process of this run, as all that follows
+            return
+        future = self._calls.pop(number)[0]
+        try:
+            value = pickle.loads(content)  # noqa: S301
+        except Exception as error:  # a bug, of this call only
+            future.set_exception(RuntimeError(f"what came back can't be read: {error!r}"))
+            return
+        if kind == "done":
+            future.set_result(value)
+        else:
+            future.set_exception(value)
+
+    def _listening(self) -> None:
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._listen, daemon=True)
+            self._listener.start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(Exception):  # whatever ends this, nobody may wait for what does not come any more
+            while True:
+                number, kind, content = self._connection.recv()
+                self._arrived(number, kind, content)
+        with contextlib.suppress(OSError):
+            self._process.kill()  # if it went on, another would write the same files beside it
+            (self._process.wait if isinstance(self._process, subprocess.Popen) else self._process.join)()
+        with self._lock:
+            self.ended = True
+        for future, _, error in self._calls.values():
+            future.set_exception(error)
+
+
+def _forked(threads: int) -> tuple[_Connection, Any]:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
+    process = context.Process(target=_serve, args=(theirs, ours, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+# Not by multiprocessing, which imports the script that was started once more: a dodo.py that is run as one would need a
+# guard for it, and would run the mirror again in each process without one.
+_BEGUN_ANEW = (
+    "import sys; sys.path[:] = {path!r}; from mirror_tasks.work import processes; processes.serve_by_pipes({threads})"
+)
+
+
+def _spawned(threads: int) -> tuple[_Connection, Any]:
+    command = [sys.executable, "-c", _BEGUN_ANEW.format(path=sys.path, threads=threads)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return _Pipes(process.stdout, process.stdin), process
+
+
+class _Pipes:
+    """What of a connection of :mod:`multiprocessing` is used here, over two pipes that any process can have."""
+
+    def __init__(self, reading: IO[bytes], writing: IO[bytes]) -> None:
+        self._reading, self._writing = reading, writing
+
+    def recv(self) -> Any:
+        """Return the next message.
+
+        :raises EOFError: the other end is closed.
+        """
+        return pickle.load(self._reading)  # noqa: S301 - from a process of this run
+
+    def send(self, message: Any) -> None:
+        """Send a message."""
+        content = pickle.dumps(message)
+        self._writing.write(content)
+        self._writing.flush()
+
+    def close(self) -> None:
+        """Close both ends."""
+        for stream in (self._reading, self._writing):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+_Connection = Connection | _Pipes
+
+
+def serve_by_pipes(threads: int) -> None:
+    """What a process does that was begun anew: its messages go through what were its standard streams."""
+    reading, writing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # whatever is printed here is no message
+    _serve(_Pipes(reading, writing), None, threads)
+
+
+def _ended(function: Callable[..., object], arguments: Sequence[object]) -> ProcessError:
+    doing = f"{function.__name__.replace('_', ' ')}, in a process beside the first, of"
+    subject = " ".join(str(one) for one in arguments if isinstance(one, (str, Path)))
+    problem = (
+        "expected the process to be there to the end, found that it has ended, as did a second one that did only this"
+    )
+    advice = (
+        "See if memory is short, then run again: nothing finished is lost. If it ends again, please report the file."
+    )
+    return ProcessError(doing, subject, problem, advice)
+
+
+def _serve(connection: _Connection, other_end: _Connection | None, threads: int) -> None:
+    """Do calls until the process that makes them ends, whichever way; what is half done then is left for its next run."""
+    if other_end is not None:
+        other_end.close()  # a fork has both ends, and would never see its own end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.set_threshold(100_000, 20, 20)
+    gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
+    sending = threading.Lock()
+    logging.getLogger().handlers = [_Sent(connection, sending)]
+    logging.captureWarnings(True)
+    pool = ThreadPoolExecutor(threads)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            number, function, arguments, tells = connection.recv()
+            call = _Call(connection, sending, number)
+            pool.submit(call.do, function, (*arguments, call.progress) if tells else arguments)
+    os._exit(0)
+
+
+def look_for_garbage_rarely() -> None:
+    """Nearly all that a run makes it keeps to its end: looking for garbage as often as by default took 8 % of its time."""
+    gc.freeze()
+    gc.set_threshold(200_000, 1000, 1000)
+
+
+class _Sent(logging.Handler):
+    """Sends what is logged as a warning to the first process, which has the terminal."""
+
+    def __init__(self, connection: _Connection, sending: threading.Lock) -> None:
+        super().__init__(logging.WARNING)
+        self._connection, self._sending = connection, sending
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by :mod:`logging`."""
+        with self._sending, contextlib.suppress(OSError):  # nobody is left to be told
+            self._connection.send((0, "warning", pickle.dumps(record.getMessage())))
+
+
+class _Call:
+    """One call, as the process that does it sees it."""
+
+    def __init__(self, connection: _Connection, sending: threading.Lock, number: int) -> None:
+        self._connection, self._sending, self._number = connection, sending, number
+        self._untold = 0
+
+    def do(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """Do it, and send what comes of it."""
+        try:
+            value = function(*arguments)
+            if self._untold:
+                self._tell("progress", self._untold)
+            self._tell("done", value)
+        except BaseException as error:  # a bug, or a result that can't be sent: both have to be seen, nobody may wait
+            self._tell("failed", _sendable(error))
+
+    def progress(self, count: int) -> None:
+        """Tell the first process, now and then."""
+        self._untold += count
+        if abs(self._untold) >= _TOLD_EVERY:
+            told, self._untold = self._untold, 0
+            self._tell("progress", told)
+
+    def _tell(self, kind: str, value: Any) -> None:
+        content = pickle.dumps(value)
+        with self._sending, contextlib.suppress(OSError):  # nobody is left to be told
+            self._connection.send((self._number, kind, content))
+
+
+def _sendable(error: BaseException) -> Exception:
+    """Return the error if it is none of a bug and can be sent, else one that shows what it was."""
+    with contextlib.suppress(Exception):
+        if isinstance(error, (MirrorError, OSError)) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):  # noqa: S301
+            return error
+    return RuntimeError("".join(traceback.format_exception(error)))
+
+
+RECEIVING = Processes(_COUNT, _MOST_THREADS)
+# Not fewer: while one read a large sdist, all sixteen threads waited behind it with small ones, and nothing was received.
+READING = Processes(_COUNT, 1)
