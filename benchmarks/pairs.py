@@ -25,9 +25,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from mirror_tasks.prove import proof as prove
 from mirror_tasks.config.mirror_yaml import Config, load  # noqa: E402
 from mirror_tasks.index.pip_settings import default_index  # noqa: E402
+from mirror_tasks.prove import proof as prove  # noqa: E402
 from mirror_tasks.resolve.plan import Plan  # noqa: E402
 
 ENVIRONMENTS = """\

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mirror_tasks.errors import StorageError
-from mirror_tasks.tasks.progress import readable
+from mirror_tasks.text import readable
 
 
 def _there(path: Path) -> Path:

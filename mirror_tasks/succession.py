@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from mirror_tasks.config.blocks import redact
 from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.layout import manifest_paths
+from mirror_tasks.text import redact
 
 _MAIN = "mirror.yaml"
 

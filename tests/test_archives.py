@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror_tasks.archives import members as archives
+from mirror_tasks.archives.core_metadata import parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.archives.members import tar_members, zip_members
 from mirror_tasks.errors import MetadataError
-from mirror_tasks.archives.core_metadata import parse_metadata, sdist_metadata, wheel_metadata
 from tests.making import EPOCH, sdist, tar_gz_of, tar_of, wheel, zip_of
 
 NAME, WHEEL = wheel("Foo.Bar", "1.0", requires=["baz>=2"])

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from mirror_tasks.index import certificates, pip_settings
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.index.pip_settings import PipSettings
+from mirror_tasks.index import certificates, pip_settings
 from mirror_tasks.index.client import Upstream
+from mirror_tasks.index.pip_settings import PipSettings
 from tests.fake_index import HTML, FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages

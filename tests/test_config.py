@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.config.blocks import redact
-from mirror_tasks.config.mirror_yaml import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
 from mirror_tasks.config.environments import KEYS as ENVIRONMENT_KEYS
 from mirror_tasks.config.environments import PLATFORMS
+from mirror_tasks.config.mirror_yaml import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
 from mirror_tasks.errors import ConfigError
+from mirror_tasks.text import redact
 
 ENVIRONMENTS = """
 environments:

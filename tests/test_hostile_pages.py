@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_tasks.index import html_tags, pages, client as upstream
 from mirror_tasks.errors import PageError, UpstreamError
+from mirror_tasks.index import client as upstream
+from mirror_tasks.index import html_tags, pages
 from mirror_tasks.index.html_tags import start_tags, unescaped
 from mirror_tasks.index.pages import Project, parse_page
 from tests.fake_index import HTML, JSON, FakeIndex

@@ -13,8 +13,8 @@ from unittest import mock
 import pytest
 
 from mirror_tasks.archives import core_metadata as metadata_module
-from mirror_tasks.errors import MetadataError
 from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.errors import MetadataError
 from tests.making import core_metadata, sdist, tar_gz_of, wheel
 
 WHEEL = "foo_bar-1.0-py3-none-any.whl"

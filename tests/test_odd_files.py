@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.errors import MetadataError
 from mirror_tasks.archives.core_metadata import sdist_metadata
+from mirror_tasks.errors import MetadataError
 from mirror_tasks.index.pages import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex
 from tests.making import EPOCH, core_metadata, sdist, tar_gz_of, tar_of, wheel, zip_of

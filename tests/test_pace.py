@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from mirror_tasks.errors import IntegrityError, UpstreamError
+from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.pace import Pace, PacedReader, SlowError
 from mirror_tasks.index.pages import File
-from mirror_tasks.index.client import Upstream
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 from tests.mirroring import DODO, mirror_folder, packages
@@ -242,7 +242,11 @@ def test_a_file_of_which_more_is_sent_than_its_page_said_is_refused_at_once(tmp_
 
 def test_a_project_whose_page_stops_keeps_no_other_out_of_the_mirror(tmp_path: Path) -> None:
     world = {"good": [wheel("good", "1.0")], "slow": [wheel("slow", "1.0")], "file": [wheel("file", "1.0")]}
-    patch = "from mirror_tasks.index import pace; from mirror_tasks.index import client as upstream\nupstream.PACE = pace.Pace(patience=1.5, slowest=1e6)\n"
+    patch = (
+        "from mirror_tasks.index import pace\n"
+        "from mirror_tasks.index import client as upstream\n"
+        "upstream.PACE = pace.Pace(patience=1.5, slowest=1e6)\n"
+    )
     with FakeIndex(world) as index:
         index.fault("/simple/slow/", "slow")
         index.fault("/files/file/*.whl", "slow")

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from mirror_tasks.errors import IntegrityError
 from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.errors import IntegrityError
 from mirror_tasks.publish.people.pages import (
     LONGEST_DESCRIPTION,
     PeoplePages,
@@ -23,8 +23,8 @@ from mirror_tasks.publish.people.pages import (
     people_pages,
     with_packed,
 )
-from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
 from tests.server_fixtures import SERVER, seal_mirror, write
 
 ROOTS = ("app[fast]>=1", "lib-core")

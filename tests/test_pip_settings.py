@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.index import pip_settings
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default_index
+from mirror_tasks.index import pip_settings
 from mirror_tasks.index.client import Upstream
+from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default_index
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import DODO, mirror_folder

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks import describe_environment
-from mirror_tasks.config.mirror_yaml import Config, load
 from mirror_tasks.config.environments import environment
+from mirror_tasks.config.mirror_yaml import Config, load
 from mirror_tasks.errors import IntegrityError, ResolutionError
 from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client, is_here, macos_target, uv_platform
 from tests import mirroring

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.index.client import Page
 from mirror_tasks.index.pages import JSON_TYPE, Fingerprint, Project, parse_page
 from mirror_tasks.state.records import Records
-from mirror_tasks.index.client import Page
 
 URL = "https://index.example.com/simple/foo/"
 SHA = "ab" * 32

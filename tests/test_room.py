@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.errors import StorageError
-from mirror_tasks.tasks.progress import readable
 from mirror_tasks.room import check_room
+from mirror_tasks.text import readable
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import (

@@ -124,7 +124,11 @@ def test_a_circle_of_ranges_is_solved_and_what_is_beside_it_is_mirrored(tmp_path
 
 
 def test_a_search_without_end_keeps_nothing_else_out_of_the_mirror(tmp_path: Path) -> None:
-    dodo = "from mirror_tasks.resolve import search; from mirror_tasks.resolve import solver\n\nsolver.LIMITS = search.Limits(rounds=20)\n" + IMPATIENT + DODO
+    dodo = (
+        "from mirror_tasks.resolve import search, solver\n\nsolver.LIMITS = search.Limits(rounds=20)\n"
+        + IMPATIENT
+        + DODO
+    )
     with FakeIndex(world_of({"good": {"1": {}}, **seeded(6, 12, 3)})) as index:
         project = mirror_folder(tmp_path, index, dodo, environments=HERE, requirements=["good", "p0"])
         done = project.doit("mirror")

@@ -10,8 +10,8 @@ import pytest
 from mousebender import simple
 from pypi_simple import ProjectPage
 
-from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.resolve.plan import PlannedFile
 
 WHEEL = PlannedFile(
     "foo_bar-1.0-py3-none-any.whl", "foo-bar", "1.0", "https://files.example.com/w", "a" * 64, 10, ">=3.8,<4", None,

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from mirror_tasks.errors import MetadataError
 from mirror_tasks.archives.core_metadata import sdist_metadata
+from mirror_tasks.errors import MetadataError
 from tests.tar_fuzzing import (
     BLOCK,
     END,

@@ -22,12 +22,12 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.index import pip_settings
 from mirror_tasks.config.mirror_yaml import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
+from mirror_tasks.index import pip_settings
+from mirror_tasks.index.client import Page, Seen, Upstream
 from mirror_tasks.index.pages import File, parse_page
 from mirror_tasks.index.pip_settings import default_index
-from mirror_tasks.index.client import Page, Seen, Upstream
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.errors import ResolutionError
 from mirror_tasks.config.wishes import Review, Wish, read_review, read_wishes, review_path
+from mirror_tasks.errors import ResolutionError
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, asked, mirror_folder, packages, tree

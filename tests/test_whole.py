@@ -282,7 +282,7 @@ def test_cleaning_a_published_file_withdraws_the_manifest(project: MirrorFolder)
 
 
 @pytest.mark.parametrize(
-    "part", ["people/style.css", "people/search.js", "people/icon.svg", "progress.py", "layout.py"]
+    "part", ["publish/people/style.css", "publish/people/search.js", "publish/people/icon.svg", "text.py", "layout.py"]
 )
 def test_another_version_of_whatever_renders_publishes_the_pages_anew(
     tmp_path: Path, index: FakeIndex, part: str

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from mirror_tasks.resolve.closure import Closure, Failed, Unusable, Wants
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.mirror_yaml import Config, load
-from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.index.pages import JSON_TYPE, Project, is_wheel, parse_page
+from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.tasks.graph import rules
 
 FOLDER = Path(__file__).parent / "worlds"

@@ -1,7 +1,8 @@
 """What a build backend asks for only when it is run (PEP 517, ``get_requires_for_build_wheel``).
 
 This runs code of the sdist, so it is done only where ``mirror.yaml`` says ``build-requirements: ask``, and only for
-backends of which :mod:`mirror_tasks.archives.core_metadata` can't know without: setuptools with a ``setup.py``, backends in the sdist.
+backends of which :mod:`~mirror_tasks.archives.core_metadata` can't know without: setuptools with a ``setup.py``, backends
+in the sdist.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from urllib.parse import unquote, urlsplit
 import tomli
 from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
-from mirror_tasks.config.blocks import redact
-from mirror_tasks.errors import MetadataError
 from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.index.pip_settings import without_credentials
+from mirror_tasks.errors import MetadataError
+from mirror_tasks.text import redact, without_credentials
 
 # Backends that ask for nothing but what is declared, or for what metadata.py knows.
 _KNOWN = frozenset({"flit_core", "hatchling", "maturin", "mesonpy", "pdm", "poetry", "scikit_build_core", "uv_build"})

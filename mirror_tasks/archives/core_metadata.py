@@ -24,8 +24,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.archives.members import LARGEST_MEMBER, MEBIBYTE, Member, broken, folded, tar_members, zip_members
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.index.pages import is_wheel, sdist_ending, value_fault
-from mirror_tasks.resolve.selection import parse_requirement
 
 # PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
 # this specification, and tools should revert to the legacy behaviour of running setup.py".
@@ -664,3 +664,10 @@ def _with_wheel(lines: list[str]) -> list[str]:
     """setuptools before 70.1 asks for wheel when it is about to build one; and old Pythons have no newer setuptools."""
     names = {canonicalize_name(Requirement(line).name) for line in lines}
     return [*lines, "wheel"] if "setuptools" in names and "wheel" not in names else lines
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried."""
+
+    reason: str

@@ -7,31 +7,14 @@ Each reading method returns the value, or its default where the value is missing
 from __future__ import annotations
 
 import difflib
-import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from mirror_tasks.errors import Fault
+from mirror_tasks.text import redact
 
 _D = TypeVar("_D")
-
-
-# A URL's part before the @ of its host ends with the first of / ? # (RFC 3986, 3.2): a later @ belongs to its path, as in
-# git+file:///repository@v1.0.
-_CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
-# A password in which these are not encoded makes no URL: what seems to be a port then is no number.
-_MISSPELT = re.compile(r"://([^/?#\s@:\[]+):(?![^/?#\s]*@|\d*(?:[/?#\s'\",;)\]>]|$))\S*@")
-
-
-def redact(text: str) -> str:
-    """Return ``text`` with the passwords of URLs in it hidden; a name without a password may be a token, and is, too."""
-    return _CREDENTIALS.sub(_without_password, _MISSPELT.sub(r"://\1:***@", text))
-
-
-def _without_password(match: re.Match[str]) -> str:
-    user, colon, _ = match[1].partition(":")
-    return f"://{user}:***@" if colon and user else "://***@"
 
 
 class _Shown(reprlib.Repr):

@@ -20,10 +20,10 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac
 from packaging.version import Version
 
 from mirror_tasks.config.blocks import Block, show, unknown
-from mirror_tasks.errors import Fault, MirrorError
-from mirror_tasks.files import to_json
 from mirror_tasks.config.installers import repaired
 from mirror_tasks.config.markers import INSTALLERS, extras_of, holds, judged_alike
+from mirror_tasks.errors import Fault, MirrorError
+from mirror_tasks.files import to_json
 
 MARKER_KEYS = (
     "implementation_name",

@@ -14,9 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, is_normalized_name
 
-from mirror_tasks.config.blocks import Block, redact, show
+from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.environments import BlockError, Environment, environment
-from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.config.requirement_files import (
     RequestedRequirement,
     expand,
@@ -26,6 +25,8 @@ from mirror_tasks.config.requirement_files import (
     relative,
 )
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
+from mirror_tasks.errors import ConfigError, Fault
+from mirror_tasks.text import redact
 
 __all__ = ["INDEX_KEYS", "KEYS", "REQUIREMENT_KEYS", "Config", "Index", "RequestedRequirement", "Root", "load"]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from mirror_tasks.config.blocks import redact, show
-from mirror_tasks.errors import Fault
+from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
+from mirror_tasks.errors import Fault
+from mirror_tasks.text import redact
 
 _MANY = 10  # lines of which not one is right are one fault: it is another kind of file
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below

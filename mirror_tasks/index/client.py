@@ -39,23 +39,15 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from mirror_tasks.config.blocks import redact
-from mirror_tasks.index.certificates import ADVICE as CERTIFICATES
-from mirror_tasks.index.certificates import tls_context
 from mirror_tasks.config.mirror_yaml import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
+from mirror_tasks.index.certificates import ADVICE as CERTIFICATES
+from mirror_tasks.index.certificates import tls_context
 from mirror_tasks.index.local_index import unlisted
 from mirror_tasks.index.pace import Pace, SlowError, keep_pace
 from mirror_tasks.index.pages import HTML_TYPES, JSON_TYPE, File
-from mirror_tasks.index.pip_settings import (
-    PipSettings,
-    are_needed_for,
-    default_index,
-    is_near,
-    pip_settings,
-    without_credentials,
-)
+from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default_index, is_near, pip_settings
 from mirror_tasks.index.transfers import (
     CHUNK,
     IDENTITY,
@@ -67,6 +59,7 @@ from mirror_tasks.index.transfers import (
     wrong_hash,
     wrong_size,
 )
+from mirror_tasks.text import redact, without_credentials
 
 _T = TypeVar("_T")
 

@@ -20,8 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mirror_tasks.config.blocks import redact
 from mirror_tasks.errors import UpstreamError
+from mirror_tasks.text import redact
 
 _log = logging.getLogger("mirror_tasks")
 
@@ -55,11 +55,6 @@ class PipSettings:
     def uses_environment(self) -> bool:
         """As in pip: a proxy of its own, or no-proxy-env, ends that variables name proxies and certificates."""
         return self.proxy is None and not self.no_proxy_env
-
-
-def without_credentials(url: str) -> str:
-    """Return ``url`` as it may be stored and asked for; what may be no URL is shown by :func:`~mirror_tasks.config.blocks.redact`."""
-    return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
 
 
 def are_needed_for(indexes: Sequence[str]) -> bool:

@@ -23,14 +23,14 @@ from urllib.request import url2pathname
 from packaging.tags import sys_tags
 from packaging.utils import NormalizedName, canonicalize_name
 
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.installers import UV
+from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
 from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes
-from mirror_tasks.config.installers import UV
-from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
-from mirror_tasks.resolve.needs import Universe
 from mirror_tasks.index.pages import JSON_TYPE, File, Project, is_wheel, parse_page
+from mirror_tasks.resolve.needs import Universe
 from mirror_tasks.resolve.points import Met, Point
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver

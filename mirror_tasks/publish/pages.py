@@ -15,14 +15,14 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, to_json, write_whole
 from mirror_tasks.layout import beside, package_path, withdraw
-from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.publish.people.pages import PeoplePages, assets, description_of, project_path, with_packed
+from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.records import Records
-from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 
 # What is computed gains nothing from a second thread, and loses a third of its time to the changes between them.
 _WRITING = threading.Lock()
@@ -50,7 +50,7 @@ class Site:
 
 def made_by() -> str:
     """Return a digest of all that pages are made by: code, templates, what they load, and the versions of it all."""
-    folder = Path(__file__).resolve().parent
+    folder = Path(__file__).resolve().parent.parent
     files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     content = {path.relative_to(folder).as_posix(): sha256_of_bytes(path.read_bytes()) for path in files}
     versions = [sys.version, zlib.ZLIB_RUNTIME_VERSION, *map(metadata.version, ("mirror-tasks", "packaging"))]

@@ -10,13 +10,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.index.pages import SDIST_ENDINGS, Project, sdist_ending
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
-from mirror_tasks.tasks.progress import total
 from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
-from mirror_tasks.resolve.selection import fitting, parse_requirement
+from mirror_tasks.resolve.selection import fitting
+from mirror_tasks.tasks.progress import total
 
 _MOST_CHAINS = 5
 _MOST_FILES = 20

@@ -18,34 +18,20 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.resolve.bounds import Bounds, bounds_of
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment, parse_specifier
-from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.pages import File, Fingerprint, Project, is_wheel
+from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
-from mirror_tasks.resolve.selection import (
-    Candidate,
-    Rules,
-    applies,
-    check_python,
-    fitting,
-    parse_requirement,
-    wanted,
-)
+from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, fitting, wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A page or metadata that could not be had: the network, the index. What needs it stays undecided."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried."""
 
     reason: str
 

@@ -15,11 +15,11 @@ from typing import Any
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.files import sealed, unsealed
+from mirror_tasks.index.pages import File, Project, is_wheel
 from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
 from mirror_tasks.resolve.completion import Completed, Completion, Unsolved
-from mirror_tasks.files import sealed, unsealed
-from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.index.pages import File, Project, is_wheel
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.markers import INSTALLERS, judged_alike
-from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.pages import File
-from mirror_tasks.resolve.selection import parse_requirement
 
 
 class Point(NamedTuple):

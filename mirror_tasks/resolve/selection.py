@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import BuildTag
 from packaging.version import Version
@@ -44,15 +44,6 @@ class Candidate:
     def files(self) -> tuple[File, ...]:
         """The usable files, the preferred one first: an sdist is taken only where no wheel fits."""
         return self.wheels if self.sdist is None else (*self.wheels, self.sdist)
-
-
-@lru_cache(maxsize=65536)
-def parse_requirement(text: str) -> Requirement | None:
-    """Return the parsed requirement, or None where PEP 508 does not allow it."""
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
 
 
 def applies(requirement: Requirement, environment: Environment, extras: Iterable[str] = ()) -> bool:

@@ -15,13 +15,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.resolve.bounds import Bounds, bounds_of
-from mirror_tasks.config.mirror_yaml import Root
-from mirror_tasks.resolve.conflicts import explain, explain_unfinished
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, Installer
-from mirror_tasks.resolve.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
+from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.pages import File
+from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.resolve.conflicts import explain, explain_unfinished
+from mirror_tasks.resolve.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
 from mirror_tasks.resolve.search import Limits, Refutation, Unfinished, search
 from mirror_tasks.resolve.selection import (
     Candidate,
@@ -33,7 +34,6 @@ from mirror_tasks.resolve.selection import (
     fitting,
     is_allowed,
     is_pin,
-    parse_requirement,
 )
 
 AHEAD = 4  # releases whose metadata is wanted with that of one to which a search steps back, doubled each time

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.files import (
     have_folder,
     read_or_none,
@@ -25,9 +25,8 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
-from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.index.pages import Fingerprint, Project
 from mirror_tasks.index.client import Seen
+from mirror_tasks.index.pages import Fingerprint, Project
 
 _SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
 FORMAT = 3  # of records: those of another format are asked for anew

@@ -16,9 +16,9 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidDodoFile, TaskFailed
 from doit.task import Task
 
-from mirror_tasks.index import pip_settings
 from mirror_tasks.config.mirror_yaml import Config, load
 from mirror_tasks.errors import ConfigError
+from mirror_tasks.index import pip_settings
 from mirror_tasks.tasks.parts import creator
 
 
@@ -38,8 +38,8 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         raise InvalidDodoFile(str(error)) from None
     asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(_urls(loaded))
     # Only now: pip takes as long to answer as all of this takes to be imported.
-    from mirror_tasks.tasks.reporter import Reporter
     from mirror_tasks.tasks import verb_tasks
+    from mirror_tasks.tasks.reporter import Reporter
     from mirror_tasks.tasks.together import TOGETHER
 
     if asked:

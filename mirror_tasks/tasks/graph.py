@@ -21,25 +21,25 @@ from doit.exceptions import InvalidTask
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
-from mirror_tasks.publish import pages as publishing
-from mirror_tasks.tasks import verbs
-from mirror_tasks.work.actions import Actions, release_record, upstream_file
-from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.errors import MirrorError, ResolutionError, StorageError
 from mirror_tasks.files import to_json
-from mirror_tasks.layout import withdraw
-from mirror_tasks.index.pages import File, is_wheel
-from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
-from mirror_tasks.work.processes import look_for_garbage_rarely
-from mirror_tasks.tasks.progress import readable, total
-from mirror_tasks.tasks.reporter import Reporter
-from mirror_tasks.state.run_lock import RunLock, lock_of_output
-from mirror_tasks.resolve.selection import Rules
-from mirror_tasks.tasks import verb_tasks
-from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
 from mirror_tasks.index.client import Upstream
+from mirror_tasks.index.pages import File, is_wheel
+from mirror_tasks.layout import withdraw
+from mirror_tasks.publish import pages as publishing
+from mirror_tasks.resolve.closure import Closure, Failed, Wants
+from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.run_lock import RunLock, lock_of_output
+from mirror_tasks.tasks import verb_tasks, verbs
+from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
+from mirror_tasks.tasks.progress import total
+from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.text import readable
+from mirror_tasks.work.actions import Actions, release_record, upstream_file
+from mirror_tasks.work.processes import look_for_garbage_rarely
 
 _MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = ("serve", "prove", "explain")

@@ -19,6 +19,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mirror_tasks.text import readable
+
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
 
@@ -178,13 +180,3 @@ def total(sizes: Iterable[int | None]) -> str:
         return readable(known)
     more = f"{unknown} {'file' if unknown == 1 else 'files'} of unknown size"
     return f"{readable(known)} and {more}" if known else "size unknown"
-
-
-def readable(size: int) -> str:
-    """Return a number of bytes as people write it (decimal units)."""
-    value = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

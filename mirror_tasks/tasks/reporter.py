@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any, ClassVar, NamedTuple, TextIO
 
 from mirror_tasks.interruption import INTERRUPTED
-from mirror_tasks.work.processes import READING, RECEIVING
 from mirror_tasks.tasks.progress import Display, Tally
+from mirror_tasks.work.processes import READING, RECEIVING
 
 _ERROR = 2  # doit's exit status for what is no failure of a task's own
 _SHOWN = 5  # names of tasks that failed for one reason

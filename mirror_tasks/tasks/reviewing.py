@@ -9,17 +9,26 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from mirror_tasks.work.actions import Actions
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.requirement_files import read_text
+from mirror_tasks.config.wishes import (
+    MOST_BYTES,
+    Review,
+    Wish,
+    canonical,
+    meant_by,
+    read_review,
+    read_wishes,
+    review_path,
+)
 from mirror_tasks.errors import MirrorError, ResolutionError
 from mirror_tasks.files import write_if_changed
 from mirror_tasks.index.pages import Project
 from mirror_tasks.resolve.plan import Plan
-from mirror_tasks.tasks.progress import readable
 from mirror_tasks.resolve.reasons import Refusals
-from mirror_tasks.config.requirement_files import read_text
 from mirror_tasks.resolve.selection import Rules, fitting, wanted
-from mirror_tasks.config.wishes import MOST_BYTES, Review, Wish, canonical, meant_by, read_review, read_wishes, review_path
+from mirror_tasks.text import readable
+from mirror_tasks.work.actions import Actions
 
 
 @dataclass(frozen=True, slots=True)

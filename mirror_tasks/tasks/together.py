@@ -8,9 +8,9 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile
 
 from mirror_tasks.config.mirror_yaml import Config
-from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.tasks.database import Codec, have_database
 from mirror_tasks.tasks.graph import MirrorTasks
+from mirror_tasks.tasks.reporter import Reporter
 
 DATABASE = ".doit-mirrors.db"  # where all mirrors have a prefix, and none has a folder that is the file's own
 

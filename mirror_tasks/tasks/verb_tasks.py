@@ -11,12 +11,12 @@ from typing import Any
 
 from doit.task import Task
 
-from mirror_tasks.tasks import reviewing, verbs
-from mirror_tasks.work.actions import Actions
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.tasks import reviewing, verbs
 from mirror_tasks.tasks.parts import attempt, option
+from mirror_tasks.work.actions import Actions
 
 
 def environment(name: str) -> Task:

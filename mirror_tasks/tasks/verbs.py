@@ -15,19 +15,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from mirror_tasks import describe_environment
-from mirror_tasks.work.actions import Actions
-from mirror_tasks.resolve.closure import Unusable
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.archives.core_metadata import Unusable
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import ResolutionError
-from mirror_tasks.report.explain import Explainer
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.index.pages import File
-from mirror_tasks.resolve.plan import Plan, PlannedFile
-from mirror_tasks.tasks.progress import readable, total
 from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client
+from mirror_tasks.report.explain import Explainer
+from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, check_python
+from mirror_tasks.tasks.progress import total
+from mirror_tasks.text import readable
+from mirror_tasks.work.actions import Actions
 
 
 def projects_of(root: Root) -> set[str]:

@@ -18,21 +18,10 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
-from mirror_tasks.work.ahead import Ahead
 from mirror_tasks.archives.build_backend import ask_backend, is_known
-from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.errors import IntegrityError, MetadataError, PageError, ResolutionError, UpstreamError
-from mirror_tasks.work.fetching import (
-    Wheel,
-    fetch,
-    fetch_page,
-    fetch_wheel,
-    read_remote_wheel,
-    read_sdist,
-    read_sidecar,
-    read_wheel,
-)
 from mirror_tasks.files import (
     Ledger,
     fields_of,
@@ -46,20 +35,30 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
-from mirror_tasks.layout import beside, manifest_paths, package_path, withdraw
-from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.index.pages import File, Fingerprint, Project, is_wheel
-from mirror_tasks.publish.people.pages import assets, project_path, with_packed
-from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
-from mirror_tasks.work.processes import READING, RECEIVING
-from mirror_tasks.tasks.progress import Tally
-from mirror_tasks.publish.pages import Site, publish, publish_project, publish_root
-from mirror_tasks.state.records import MetadataRecord, Records
-from mirror_tasks.room import check_room, same_device
-from mirror_tasks.publish.simple_index import PublishedFile, root_pages
-from mirror_tasks.succession import check_output, description
-from mirror_tasks.index.transfers import part_of
 from mirror_tasks.index.client import Upstream, base_of
+from mirror_tasks.index.pages import File, Fingerprint, Project, is_wheel
+from mirror_tasks.index.transfers import part_of
+from mirror_tasks.layout import beside, manifest_paths, package_path, withdraw
+from mirror_tasks.publish.pages import Site, publish, publish_project, publish_root
+from mirror_tasks.publish.people.pages import assets, project_path, with_packed
+from mirror_tasks.publish.simple_index import PublishedFile, root_pages
+from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
+from mirror_tasks.room import check_room, same_device
+from mirror_tasks.state.records import MetadataRecord, Records
+from mirror_tasks.succession import check_output, description
+from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.work.ahead import Ahead
+from mirror_tasks.work.fetching import (
+    Wheel,
+    fetch,
+    fetch_page,
+    fetch_wheel,
+    read_remote_wheel,
+    read_sdist,
+    read_sidecar,
+    read_wheel,
+)
+from mirror_tasks.work.processes import READING, RECEIVING
 
 _AHEAD = 4  # files that are fetched at a time before their turn
 _LARGE = 32 << 20  # bytes; a wheel of so many has its metadata read by ranges before it is fetched
@@ -789,6 +788,6 @@ def move(source: Path, target: Path) -> None:
 
 def server_template() -> Path:
     """Return the path of the single-file server: inside the package if it was installed, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     inside = here / "server_template" / "server.py"
     return inside if inside.exists() else here.parent / "server_template" / "server.py"

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mirror_tasks.resolve.closure import Unusable
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
-from mirror_tasks.layout import beside, withdraw
-from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
-from mirror_tasks.index.pages import File, parse_page
-from mirror_tasks.state.records import Records
 from mirror_tasks.index.client import Upstream, Way
+from mirror_tasks.index.pages import File, parse_page
+from mirror_tasks.layout import beside, withdraw
+from mirror_tasks.state.records import Records
 
 Progress = Callable[[int], None]
 

@@ -22,12 +22,12 @@ from urllib.parse import quote
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.files import check_filename
 from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
-from mirror_tasks.tasks.progress import readable
-from mirror_tasks.resolve.selection import parse_requirement
+from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.files import check_filename
 from mirror_tasks.publish.simple_index import file_url
+from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
+from mirror_tasks.text import readable
 
 LONGEST_DESCRIPTION = 60_000  # characters; a changelog of years would make a page that no phone shows
 _LONGEST_LINE = 500  # characters of a summary or a licence, which are one line each in honest metadata
@@ -35,7 +35,7 @@ _LONGEST_METADATA = 4 << 20  # bytes read for a description
 _MANY = 12  # rows of a table that stand open
 _LETTERS_FROM = 40  # projects from which on a list of letters leads to them
 
-_ASSETS = Path(__file__).resolve().parent / "people"
+_ASSETS = Path(__file__).resolve().parent
 _ASSET_NAMES = ("icon.svg", "search.js", "style.css")
 
 # Control characters are no HTML, lone surrogates no UTF-8, and those that turn the direction of writing let a name

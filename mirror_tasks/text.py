@@ -1,0 +1,39 @@
+"""Sizes, counts and URLs in words: what messages show."""
+
+from __future__ import annotations
+
+import re
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes as people write it (decimal units)."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+# A URL's part before the @ of its host ends with the first of / ? # (RFC 3986, 3.2): a later @ belongs to its path, as in
+# git+file:///repository@v1.0.
+_CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
+
+
+# A password in which these are not encoded makes no URL: what seems to be a port then is no number.
+_MISSPELT = re.compile(r"://([^/?#\s@:\[]+):(?![^/?#\s]*@|\d*(?:[/?#\s'\",;)\]>]|$))\S*@")
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with the passwords of URLs in it hidden; a name without a password may be a token, and is, too."""
+    return _CREDENTIALS.sub(_without_password, _MISSPELT.sub(r"://\1:***@", text))
+
+
+def _without_password(match: re.Match[str]) -> str:
+    user, colon, _ = match[1].partition(":")
+    return f"://{user}:***@" if colon and user else "://***@"
+
+
+def without_credentials(url: str) -> str:
+    """Return ``url`` as it may be stored and asked for; what may be no URL is shown by :func:`redact`."""
+    return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
