@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 
 def readable(size: int) -> str:
@@ -37,3 +38,14 @@ def _without_password(match: re.Match[str]) -> str:
 def without_credentials(url: str) -> str:
     """Return ``url`` as it may be stored and asked for; what may be no URL is shown by :func:`redact`."""
     return re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@", r"\1//", url)
+
+
+def total(sizes: Iterable[int | None]) -> str:
+    """Return the sum of sizes in bytes as people write it; of what an index does not give it is said that it is unknown."""
+    known, unknown = 0, 0
+    for size in sizes:
+        known, unknown = known + (size or 0), unknown + (size is None)
+    if not unknown:
+        return readable(known)
+    more = f"{unknown} {'file' if unknown == 1 else 'files'} of unknown size"
+    return f"{readable(known)} and {more}" if known else "size unknown"

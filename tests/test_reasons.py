@@ -118,10 +118,10 @@ def project(*filenames: str) -> Project:
 
 def test_a_skipped_file_is_told_of_its_own_release_only() -> None:
     """flit-3.1 is no prefix to find the files of 3.12 by, and flit_core is another project."""
-    one = project("flit-3.1-py3-none-any.whl", "flit-3.12.egg", "flit_core-3.1.egg", "flit-3.1.tar.xz")
+    one = project("flit-3.1-py3-none-any.whl", "flit-3.12.egg", "flit_core-3.1.egg", "flit-3.1.exe")
     assert {str(version): list(files) for version, files in skipped_of(one).items()} == {
         "3.12": ["flit-3.12.egg"],
-        "3.1": ["flit-3.1.tar.xz"],
+        "3.1": ["flit-3.1.exe"],
     }
     assert list(map(str, versions_of(one))) == ["3.12", "3.1"]
 

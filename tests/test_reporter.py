@@ -17,8 +17,9 @@ import pytest
 
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.tasks.parts import Failure
-from mirror_tasks.tasks.progress import Tally, total
+from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.text import total
 from tests.fake_index import FakeIndex
 from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror_folder, run_environment, small_world
 

@@ -17,7 +17,7 @@ from mirror_tasks.index.pages import SDIST_ENDINGS, Project, sdist_ending
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
 from mirror_tasks.resolve.selection import fitting
-from mirror_tasks.tasks.progress import total
+from mirror_tasks.text import total
 
 _MOST_CHAINS = 5
 _MOST_FILES = 20

@@ -35,9 +35,8 @@ from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
 from mirror_tasks.tasks import verb_tasks, verbs
 from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
-from mirror_tasks.tasks.progress import total
 from mirror_tasks.tasks.reporter import Reporter
-from mirror_tasks.text import readable
+from mirror_tasks.text import readable, total
 from mirror_tasks.work.actions import Actions, release_record, upstream_file
 from mirror_tasks.work.processes import look_for_garbage_rarely
 

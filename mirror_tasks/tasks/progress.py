@@ -169,14 +169,3 @@ class _Bars(Progress):
             total, done = tally.planned_bytes or None, min(max(tally.received_bytes, 0), tally.planned_bytes)
             self.update(self._bar, description=tally.brief(), total=total, completed=done)
         yield from super().get_renderables()
-
-
-def total(sizes: Iterable[int | None]) -> str:
-    """Return the sum of sizes in bytes as people write it; of what an index does not give it is said that it is unknown."""
-    known, unknown = 0, 0
-    for size in sizes:
-        known, unknown = known + (size or 0), unknown + (size is None)
-    if not unknown:
-        return readable(known)
-    more = f"{unknown} {'file' if unknown == 1 else 'files'} of unknown size"
-    return f"{readable(known)} and {more}" if known else "size unknown"

@@ -26,8 +26,7 @@ from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, check_python
-from mirror_tasks.tasks.progress import total
-from mirror_tasks.text import readable
+from mirror_tasks.text import readable, total
 from mirror_tasks.work.actions import Actions
 
 
