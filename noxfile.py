@@ -69,10 +69,11 @@ def with_tests(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style."""
+    """Style, and the order of imports."""
     with_tests(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
 
 
 @nox.session
@@ -103,6 +104,13 @@ def real_index(session: nox.Session) -> None:
     """The tests on the real index: whatever pip uses on this machine."""
     with_tests(session)
     session.run("python", "-m", "pytest", "-q", "-m", "real_index", *session.posargs)
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """Draw the picture of imports in CONTRIBUTING.md anew from the code."""
+    with_tests(session)
+    session.run("python", "-m", "tests.picture")
 
 
 @nox.session

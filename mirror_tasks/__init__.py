@@ -1,7 +1,7 @@
 """Mirror the Python packages that your environments need, prove that they install, and serve them without the Internet.
 
-Read the modules in the order of the data: environments, config, pages, upstream, metadata, selection, closure, solver,
-completion, plan, simple_index, fetching, publishing, actions, tasks.
+Read the folders in the order of the data: config, index, archives, resolve, state, work, publish, prove, report, tasks.
+CONTRIBUTING.md says what lives in each.
 """
 
 from mirror_tasks import interruption
