@@ -80,8 +80,12 @@ def serve(plan: Plan) -> tuple[ThreadingHTTPServer, str]:
 def page(name: str, plan: Plan) -> bytes:
     """Return the JSON page of a project with the files of the plan."""
     files = []
-    for file in plan.by_project[name]:
-        entry: dict[str, Any] = {"filename": file.filename, "url": file.url, "hashes": {"sha256": file.sha256}}
+    for file in (planned.file for planned in plan.by_project[name]):
+        entry: dict[str, Any] = {
+            "filename": file.filename,
+            "url": file.url,
+            "hashes": {"sha256": file.hashes["sha256"]},
+        }
         if file.requires_python:
             entry["requires-python"] = file.requires_python
         if file.yanked is not None:

@@ -391,8 +391,8 @@ def test_an_index_that_forgets_drops_nothing(project: MirrorFolder, index: FakeI
     assert "FAILED 3 tasks, for one reason: project:alone, project:app, project:sourced" in done.stdout
     kept = tree(project.output)
     assert {path: kept.get(path) for path in before} == before
-    assert {file["filename"] for file in json.loads((project.state / "plan.json").read_bytes())["files"]} == {
-        file["filename"] for file in json.loads(plan)["files"]
+    assert {one["file"]["filename"] for one in json.loads((project.state / "plan.json").read_bytes())["files"]} == {
+        one["file"]["filename"] for one in json.loads(plan)["files"]
     }
     pruned = project.doit("prune")
     assert pruned.returncode not in (0, 130), "prune refuses after an incomplete plan"
@@ -526,7 +526,7 @@ def test_plan_prints_the_bill_and_downloads_nothing_into_the_output(tmp_path: Pa
 def test_the_plan_says_why_each_file_is_there_and_why_one_is_not(first: Mirrored) -> None:
     plan = json.loads((first.project.state / "plan.json").read_bytes())
     releases = {one["project"]: one for one in plan["releases"]}
-    files = {one["filename"]: one for one in plan["files"]}
+    files = {one["file"]["filename"]: one for one in plan["files"]}
     assert files["speed-2.0-cp311-cp311-win_amd64.whl"]["environments"] == ["laptop"]
     assert {one["by"] for one in releases["speed"]["required"]} == {"app-1.0"}
     assert {one["by"] for one in releases["app"]["required"]} == {"app[fast]"}

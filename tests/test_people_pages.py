@@ -15,6 +15,7 @@ import pytest
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import IntegrityError
+from mirror_tasks.index.pages import File
 from mirror_tasks.publish.people.pages import (
     LONGEST_DESCRIPTION,
     PeoplePages,
@@ -38,21 +39,21 @@ NASTY = "</pre></title><script>alert(1)</script><img src=x onerror=alert(2)> & \
 HOSTILE = NASTY + " \x00\x1b[31m\u202egnp.exe\u2066 \ud800 \ufffe"
 
 
-def file_of(project: str, version: str, filename: str, **given: object) -> PlannedFile:
+def file_of(
+    project: str, version: str, filename: str, environments: tuple[str, ...] = ("laptop", "server"), **given: object
+) -> PlannedFile:
     values: dict[str, object] = {
         "filename": filename,
-        "project": project,
-        "version": version,
         "url": f"https://files.example.com/{filename}",
-        "sha256": "0" * 64,
+        "hashes": {"sha256": "0" * 64},
         "size": 1000,
         "requires_python": ">=3.9",
         "yanked": None,
+        "core_metadata": None,
         "upload_time": "2025-03-04T05:06:07Z",
-        "environments": ("laptop", "server"),
         **given,
     }
-    return PlannedFile(**values)  # type: ignore[arg-type]
+    return PlannedFile(File(**values), project, version, environments)  # type: ignore[arg-type]
 
 
 def metadata_of(name: str, version: str, **given: object) -> CoreMetadata:
@@ -189,8 +190,8 @@ def published(root: Path, held: World, roots: Sequence[str]) -> Path:
         for file in files:
             write(root / "packages" / name / file.filename, b"x")
         # what is hostile in the page for people is not the simple page's test
-        plain = [PublishedFile(replace(file, yanked=None, requires_python=None), 1, None) for file in files]
-        for form, content in project_pages(name, plain).items():
+        plain = [replace(one, file=replace(one.file, yanked=None, requires_python=None)) for one in files]
+        for form, content in project_pages(name, [PublishedFile(one, 1, None) for one in plain]).items():
             write(root / "simple" / name / form, content)
     for form, content in root_pages(held.plan.by_project).items():
         write(root / "simple" / form, content)

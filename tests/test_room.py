@@ -177,7 +177,7 @@ def test_what_is_begun_or_held_already_needs_no_room(tmp_path: Path, index: Fake
     files = json.loads((project.state / "plan.json").read_bytes())["files"]
     held = {path.name for path in (project.state / "held").iterdir()}
     assert any(name.endswith((".zip", ".tar.gz")) for name in held)
-    needed = sum(file["size"] for file in files if file["filename"] not in held)
+    needed = sum(one["file"]["size"] for one in files if one["file"]["filename"] not in held)
     launcher().start(tmp_path, "mirror", FREE="10")
     assert f"at least {readable(needed)} are to come" in launcher().wait().stdout
     launcher().start(tmp_path, "mirror", FREE=str(needed))

@@ -10,16 +10,21 @@ import pytest
 from mousebender import simple
 from pypi_simple import ProjectPage
 
+from mirror_tasks.index.pages import File
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.plan import PlannedFile
 
 WHEEL = PlannedFile(
-    "foo_bar-1.0-py3-none-any.whl", "foo-bar", "1.0", "https://files.example.com/w", "a" * 64, 10, ">=3.8,<4", None,
-    "2024-01-01T00:00:00Z", ("one",),
+    File(
+        "foo_bar-1.0-py3-none-any.whl", "https://files.example.com/w", {"sha256": "a" * 64}, 10, ">=3.8,<4", None, None,
+        "2024-01-01T00:00:00Z",
+    ), "foo-bar", "1.0", ("one",),
 )  # fmt: skip
 SDIST = PlannedFile(
-    "foo_bar-1.0+a b.tar.gz", "foo-bar", "1.0+a", "https://files.example.com/s", "b" * 64, None, None,
-    'broken <script> & "more"', None, ("one",),
+    File(
+        "foo_bar-1.0+a b.tar.gz", "https://files.example.com/s", {"sha256": "b" * 64}, None, None,
+        'broken <script> & "more"', None, None,
+    ), "foo-bar", "1.0+a", ("one",),
 )  # fmt: skip
 FILES = [PublishedFile(SDIST, 20, None), PublishedFile(WHEEL, 10, "c" * 64)]
 
@@ -43,7 +48,7 @@ def test_pypi_simple_reads_the_html(pages: Mapping[str, bytes]) -> None:
     assert wheel.url == "https://mirror.example.com/packages/foo-bar/foo_bar-1.0-py3-none-any.whl"
     assert wheel.metadata_digests == {"sha256": "c" * 64}
     assert sdist.is_yanked
-    assert sdist.yanked_reason == SDIST.yanked
+    assert sdist.yanked_reason == SDIST.file.yanked
     assert not sdist.has_metadata
     assert page.repository_version == "1.4"
 

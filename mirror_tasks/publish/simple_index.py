@@ -85,8 +85,8 @@ def _html(title: str, metas: str, body: str) -> bytes:
 
 
 def _anchor(one: PublishedFile) -> str:
-    file = one.planned
-    attributes = [f'href="{file_url(file)}#sha256={file.sha256}"']
+    file = one.planned.file
+    attributes = [f'href="{file_url(one.planned)}#sha256={one.planned.sha256}"']
     if file.requires_python:
         attributes.append(f'data-requires-python="{escape(file.requires_python)}"')
     if file.yanked is not None:
@@ -109,11 +109,11 @@ def _project_json(name: str, files: Sequence[PublishedFile], status: tuple[str, 
 
 
 def _entry(one: PublishedFile) -> Mapping[str, Any]:
-    file = one.planned
+    file = one.planned.file
     entry: dict[str, Any] = {
         "filename": file.filename,
-        "url": file_url(file),
-        "hashes": {"sha256": file.sha256},
+        "url": file_url(one.planned),
+        "hashes": {"sha256": one.planned.sha256},
         "size": one.size,
     }
     if file.requires_python:

@@ -23,27 +23,36 @@ from mirror_tasks.resolve.completion import Completed, Completion, Unsolved
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
     """A file that belongs in the mirror.
 
-    :param size: in bytes; None where the index does not say.
+    :param file: as its index announces it; its ``sha256`` is known.
     :param environments: the names of the environments that it is for, sorted.
     """
 
-    filename: str
+    file: File
     project: str
     version: str
-    url: str
-    sha256: str
-    size: int | None
-    requires_python: str | None
-    yanked: str | None
-    upload_time: str | None
     environments: tuple[str, ...]
+
+    @property
+    def filename(self) -> str:
+        """The name of the file."""
+        return self.file.filename
+
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256, in hexadecimal."""
+        return self.file.hashes["sha256"]
+
+    @property
+    def size(self) -> int | None:
+        """Its size in bytes; None where the index does not say."""
+        return self.file.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +222,7 @@ class Plan:
         return cls(
             environments=tuple(data["environments"]),
             releases=tuple(_release(one) for one in data["releases"]),
-            files=tuple(PlannedFile(**{**one, "environments": tuple(one["environments"])}) for one in data["files"]),
+            files=tuple(_file(one) for one in data["files"]),
             gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
             unknown_extras=tuple(data["unknown_extras"]),
             completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
@@ -228,6 +237,10 @@ class Plan:
 
 def _unsolved(data: Iterable[Mapping[str, Any]]) -> tuple[Unsolved, ...]:
     return tuple(Unsolved(**{**one, "lines": tuple(one["lines"])}) for one in data)
+
+
+def _file(data: Mapping[str, Any]) -> PlannedFile:
+    return PlannedFile(File(**data["file"]), data["project"], data["version"], tuple(data["environments"]))
 
 
 def _release(data: Mapping[str, Any]) -> PlannedRelease:
@@ -285,18 +298,7 @@ def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen])
             environments[filename].add(environment)
             files[filename] = file
     for filename, file in files.items():
-        yield PlannedFile(
-            filename=filename,
-            project=name,
-            version=str(version),
-            url=file.url,
-            sha256=file.hashes["sha256"],
-            size=file.size,
-            requires_python=file.requires_python,
-            yanked=file.yanked,
-            upload_time=file.upload_time,
-            environments=tuple(sorted(environments[filename])),
-        )
+        yield PlannedFile(file, name, str(version), tuple(sorted(environments[filename])))
 
 
 def _planned_release(

@@ -37,7 +37,7 @@ from mirror_tasks.tasks import verb_tasks, verbs
 from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
 from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.text import readable, total
-from mirror_tasks.work.actions import Actions, release_record, upstream_file
+from mirror_tasks.work.actions import Actions, release_record
 from mirror_tasks.work.processes import look_for_garbage_rarely
 
 _MOST_LINES = 10  # of what could not be decided
@@ -594,7 +594,7 @@ class MirrorTasks:
 
     def _known_file_metadata(self, file: PlannedFile) -> Task:
         known = self.actions.records.metadata(file.filename, file.sha256) is not None
-        return self._metadata(file.project, upstream_file(file), uptodate=[known], subtask_of=self.name("metadata"))
+        return self._metadata(file.project, file.file, uptodate=[known], subtask_of=self.name("metadata"))
 
     def _not_made(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Leave out what the growth made already: a task exists once."""

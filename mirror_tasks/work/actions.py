@@ -317,7 +317,7 @@ class Actions:
         for file in due:
             held, place = self.records.held_path(file.filename), self.package_path(file.project, file.filename)
             if not (held.exists() and same_device(held, self.config.output)):
-                needed += min(_to_come(path, upstream_file(file)) for path in (held, place))
+                needed += min(_to_come(path, file.file) for path in (held, place))
         check_room([(self.config.output, needed)], "making room for what is to be downloaded into")
 
     def is_held(self, file: PlannedFile) -> bool:
@@ -352,10 +352,10 @@ class Actions:
 
     def _bring(self, file: PlannedFile, path: Path) -> None:
         self._tell_altered([path, beside(path)])
-        there = self._local(file.project, upstream_file(file))
+        there = self._local(file.project, file.file)
         if there is None:
             there = self._where_to_fetch(file, path)
-            self._fetch(file.project, upstream_file(file), there)
+            self._fetch(file.project, file.file, there)
         record = self.records.metadata(file.filename, file.sha256) if is_wheel(file.filename) else None
         said = self._metadata_beside(file, record, there) if is_wheel(file.filename) else None
         self._check_plan(file, record, said, there)
@@ -438,7 +438,7 @@ class Actions:
         """
         if record is None or record.metadata_sha256 in (None, said):
             return
-        found = _record_of(upstream_file(file), self._read_local(there))
+        found = _record_of(file.file, self._read_local(there))
         self.records.keep_metadata(file.filename, found)
         raise IntegrityError(
             "publishing",
@@ -653,7 +653,7 @@ class Actions:
             "releases": len(plan.releases),
             "files": len(plan.files),
             "bytes": sum(path.stat().st_size for path in paths),
-            "newest_upload": max((file.upload_time for file in plan.files if file.upload_time), default=None),
+            "newest_upload": max((time for file in plan.files if (time := file.file.upload_time)), default=None),
         }
 
     def manifest(self) -> Mapping[str, str]:
@@ -760,20 +760,6 @@ def _to_come(path: Path, file: File) -> int:
     except OSError:
         begun = 0
     return max(0, (file.size or 0) - begun)
-
-
-def upstream_file(file: PlannedFile) -> File:
-    """Return a planned file as upstream knows it."""
-    return File(
-        file.filename,
-        file.url,
-        {"sha256": file.sha256},
-        file.size,
-        file.requires_python,
-        file.yanked,
-        None,
-        file.upload_time,
-    )
 
 
 def move(source: Path, target: Path) -> None:

@@ -181,7 +181,7 @@ class PeoplePages:
 
     def _figures(self) -> str:
         plan = self._plan
-        uploads = [file.upload_time for file in plan.files if file.upload_time]
+        uploads = [time for file in plan.files if (time := file.file.upload_time)]
         bytes_ = readable(plan.size) + (" and more" if any(file.size is None for file in plan.files) else "")
         figures = (
             ("Projects", f"{len(plan.by_project):,}"),
@@ -388,19 +388,20 @@ def _release_rows(version: str, files: Sequence[PlannedFile]) -> str:
     return f"<tbody>\n{rows}</tbody>\n"
 
 
-def _file_cells(file: PlannedFile) -> str:
+def _file_cells(planned: PlannedFile) -> str:
+    file = planned.file
     yanked = ""
     if file.yanked is not None:
         yanked = f' <strong class="mark">yanked</strong> {_line(file.yanked)}'
     cells = (
         ("Size", _text(readable(file.size)) if file.size is not None else "not known"),
         ("Requires Python", f"<code>{_line(file.requires_python)}</code>" if file.requires_python else "any"),
-        ("Environments", _tags(file.environments)),
+        ("Environments", _tags(planned.environments)),
         ("Uploaded", _day(file.upload_time) if file.upload_time else "not known"),
     )
     # The label shows where the screen is too narrow for the head of the table.
     columns = "".join(f'<td data-label="{name}">{value}</td>' for name, value in cells)
-    link = f'<a href="{escape(file_url(file))}" download>{_text(file.filename)}</a>'
+    link = f'<a href="{escape(file_url(planned))}" download>{_text(file.filename)}</a>'
     return f'<th scope="row">{link}{yanked}</th>{columns}'
 
 
