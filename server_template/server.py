@@ -67,7 +67,7 @@ from typing import (
     Union,
 )
 
-VERSION = "0.1.0"  # that of mirror-tasks, which put this file here
+VERSION = "0.2.0"  # that of mirror-tasks, which put this file here
 
 
 class Limits(NamedTuple):

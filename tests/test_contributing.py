@@ -1,8 +1,10 @@
-"""What CONTRIBUTING.md says of the code is so: the picture of imports, the table of folders, the names that it points to."""
+"""What CONTRIBUTING.md says of the code is so (the picture of imports, the table of folders, names), and so is CHANGELOG.md."""
 
 from __future__ import annotations
 
 import re
+
+import tomli
 
 from tests import picture
 from tests.mirroring import REPOSITORY
@@ -46,3 +48,10 @@ def test_every_module_that_is_pointed_to_exists_and_has_the_names_that_are_told_
     assert {path for path in paths if not (REPOSITORY / "mirror_tasks" / path).is_file()} == set()
     names = set(re.findall(r"`(?:\w+\.)?(\w+)`", where))
     assert {name for name in names if not re.search(rf"\b(?:def|class) {name}\b", code)} == set()
+
+
+def test_the_newest_entry_of_the_changelog_is_of_the_version_that_this_is() -> None:
+    version = tomli.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    newest = re.search(r"^## (\S+) - ", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == version
