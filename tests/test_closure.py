@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.resolve.plan import Plan, make_plan
+from mirror_tasks.resolve.selection import Rules
 from tests import worlds
 
 
@@ -73,7 +74,7 @@ def test_every_release_of_a_plan_leads_back_to_a_root(name: str, tmp_path: Path)
 
 def test_nothing_is_wanted_twice(tmp_path: Path) -> None:
     one = worlds.world(worlds.read("closure", "cycles"), tmp_path)
-    closure = worlds.Closure(one.config.environments, one.config.roots, worlds.rules(one.config))
+    closure = worlds.Closure(one.config.environments, one.config.roots, Rules.of(one.config))
     wanted: list[str] = []
     todo = [closure.start()]
     while todo:

@@ -16,13 +16,13 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.mirror_yaml import Config, load
 from mirror_tasks.index.pages import JSON_TYPE, Project, is_wheel, parse_page
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.tasks.graph import rules
+from mirror_tasks.resolve.selection import Rules
 
 FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"
 
 
-__all__ = ["Closure", "Project", "World", "chosen", "close", "filename_of", "follow", "names", "read", "rules", "world"]
+__all__ = ["Closure", "Project", "World", "chosen", "close", "filename_of", "follow", "names", "read", "world"]
 
 
 def names(kind: str) -> list[str]:
@@ -125,7 +125,7 @@ def world(described: Mapping[str, Any], folder: Path) -> World:
 
 def close(one: World, seed: int | None = None) -> Closure:
     """Walk the closure of a world; a seed makes things arrive in another order."""
-    closure = Closure(one.config.environments, one.config.roots, rules(one.config))
+    closure = Closure(one.config.environments, one.config.roots, Rules.of(one.config))
     follow(one, closure, closure.start(), seed)
     return closure
 

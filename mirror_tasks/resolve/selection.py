@@ -16,6 +16,7 @@ from packaging.utils import BuildTag
 from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment, parse_specifier
+from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.index.pages import SDIST_ENDINGS, File, Project, is_wheel, sdist_ending
 
 NO_TAG = "no tag in common"
@@ -30,6 +31,17 @@ class Rules:
     prereleases: bool = False
     prefer_binary: bool = False
     build_requirements: bool = True
+
+    @classmethod
+    def of(cls, config: Config) -> Rules:
+        """Return those that a ``mirror.yaml`` sets."""
+        return cls(
+            wheels=config.wheels,
+            sdists=config.sdists,
+            prereleases=config.prereleases,
+            prefer_binary=config.prefer_binary,
+            build_requirements=config.build_requirements,
+        )
 
 
 @dataclass(frozen=True, slots=True)

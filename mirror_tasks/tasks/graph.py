@@ -1,40 +1,34 @@
-"""The tasks that make a mirror.
-
-The graph grows while it runs, because a closure is not known before it is walked: a page or metadata that arrives is
-told to the closure, and what that wants next becomes tasks, owned by the one that brought it (a tree, so that cycles
-among packages make no cycle among tasks). Names that begin with an underscore are this growth; doit hides them.
+"""The tasks that make a mirror: their names, and what follows from a plan. How they grow is told in :mod:`.growth`.
 
 A task that fails takes those down that depend on it. What shall go on in spite of that is therefore created by a
-delayed creator, which doit calls when the task it waits for ended, whichever way.
+delayed creator, which doit calls when the task it waits for ended, whichever way. Names that begin with an underscore are
+stages of the run; doit hides them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from doit.exceptions import InvalidTask
-from doit.task import DelayedLoader, Task
-from packaging.utils import NormalizedName
+from doit.task import Task
 
 from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.errors import MirrorError, ResolutionError, StorageError
 from mirror_tasks.files import to_json
 from mirror_tasks.index.client import Upstream
-from mirror_tasks.index.pages import File, is_wheel
 from mirror_tasks.layout import withdraw
 from mirror_tasks.publish import pages as publishing
-from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
 from mirror_tasks.tasks import verb_tasks, verbs
-from mirror_tasks.tasks.parts import Attempt, Creator, Unchanged, cleaning, creator
+from mirror_tasks.tasks.growth import Growth
+from mirror_tasks.tasks.known import Known
+from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.text import readable, total
 from mirror_tasks.work.actions import Actions, release_record
@@ -56,15 +50,13 @@ class MirrorTasks:
         self.tally = Reporter.tally
         self.actions = Actions(config, Upstream(config.indexes, connections=max(16, config.workers)), self.tally)
         self.actions.checks_room = os.environ.get("MIRROR_SPACE") != "any"
-        self.closure = Closure(config.environments, config.roots, rules(config))
+        self.make = TaskMaker(dash, config.state / "bugs")
+        self.growth = Growth(config, self.actions, self.make, self._begin)
+        self._known = Known(config, self.actions, self.make, self.growth)
         self._plan: Plan | None = None
-        self._made: set[str] = set()
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
-        self._bugs = 0
-        self._running = False
-        self._mirroring = False
         self._said = False
 
     def begin(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
@@ -77,6 +69,10 @@ class MirrorTasks:
                 self._take()
             except MirrorError as error:
                 raise InvalidTask(str(error)) from None
+
+    def _begin(self) -> None:
+        self._take()  # a reporter of somebody else's did not call `begin`
+        look_for_garbage_rarely()
 
     def _take(self) -> None:
         self.actions.check_output()
@@ -104,14 +100,13 @@ class MirrorTasks:
 
     def name(self, kind: str, of: str | None = None) -> str:
         """Return the name of a task."""
-        prefixed = f"_{self.dash}{kind[1:]}" if kind.startswith("_") else f"{self.dash}{kind}"
-        return prefixed if of is None else f"{prefixed}:{of}"
+        return self.make.name(kind, of)
 
     def creators(self) -> dict[str, Creator]:
         """Return the task creators by the name of the task they make."""
         plain = {
-            "_begin": self._begin,
-            "_ahead": self._ahead,
+            "_begin": self.growth.begin_stage,
+            "_ahead": self.growth.ahead_stage,
             "plan": self._plan_verb,
             "server": self._server,
             "mirror": self._mirror,
@@ -120,12 +115,12 @@ class MirrorTasks:
             "serve": lambda name: verb_tasks.serve(name, self.config.output),
             "prune": lambda name: verb_tasks.prune(name, self.actions),
             "prove": lambda name: verb_tasks.prove(name, self.actions),
-            "wanted": lambda name: verb_tasks.wanted(name, self.actions, rules(self.config)),
-            "explain": lambda name: verb_tasks.explain(name, self.actions, rules(self.config)),
+            "wanted": lambda name: verb_tasks.wanted(name, self.actions, Rules.of(self.config)),
+            "explain": lambda name: verb_tasks.explain(name, self.actions, Rules.of(self.config)),
         }
         delayed = {
-            "_closure": (self._closure, "_begin"),
-            "_complete": (self._completing, "_closure"),
+            "_closure": (self.growth.closure_stage, "_begin"),
+            "_complete": (self.growth.completion_stage, "_closure"),
             "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
             "metadata": (self._known_metadata, None),
@@ -153,178 +148,30 @@ class MirrorTasks:
     def _last_plan(self) -> Plan | None:
         return self.actions.known_plan()
 
-    def _task(
-        self, name: str, action: Callable[..., None] | None, *arguments: Any, kind: str | None = None, **settings: Any
-    ) -> Task:
-        actions = None if action is None else [Attempt(action, *arguments, bugs=self.config.state / "bugs")]
-        meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
-        return Task(name, actions, meta=meta, io={"capture": False}, **settings)
+    def _known_projects(self) -> Iterator[Task]:
+        """the project pages"""
+        yield from self._known.projects(self._last_plan)
 
-    def _group(self, kind: str, members: Iterable[str], doc: str = "") -> Task:
-        return Task(self.name(kind), None, task_dep=list(members), has_subtask=True, doc=doc, meta={"mirror": "group"})
-
-    # Growing: the closure
-
-    def _begin(self) -> Iterator[Task]:
-        """doit calls delayed creators also where nothing runs (list, info, clean); only what runs may grow."""
-        yield self._task(self.name("_begin"), self._set_running, kind="group")
-
-    def _set_running(self) -> None:
-        self._take()  # a reporter of somebody else's did not call `begin`
-        self._running = True
-        look_for_garbage_rarely()
-
-    def _ahead(self) -> Iterator[Task]:
-        """Only where files are to be mirrored, some may come before the plan is made."""
-        yield self._task(self.name("_ahead"), self._set_mirroring, kind="group")
-
-    def _set_mirroring(self) -> None:
-        self._mirroring = True
-
-    def _closure(self) -> Iterator[Task]:
-        children = [*self._grow(self._contained(self.closure.start)), *self._told()] if self._running else []
-        yield from children
-        yield self._group("_closure", _growth(children))
-
-    def _grow(self, wants: Wants) -> Iterator[Task]:
-        """Make the tasks that bring what the closure wants, each with the growth that follows it."""
-        self._fetch_ahead(wants)
-        for name in wants.projects:
-            yield from self._with_growth(self._project(name), lambda name=name: self._project_followed(name))  # type: ignore[misc]
-        for project, file in wants.files:
-            task = self._metadata(project, file, is_likely=self._mirroring and file.filename in wants.likely)
-            yield from self._with_growth(task, partial(self._metadata_followed, project, file))
-
-    def _fetch_ahead(self, wants: Wants) -> None:
-        if self._mirroring:
-            for project, file in wants.chosen:
-                self.actions.fetch_ahead(project, file)
-
-    def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
-        if task.name not in self._made:
-            self._made.add(task.name)
-            yield task
-        node = self.name("_grow", task.name)
-
-        def creator() -> Iterator[Task]:
-            children = [*self._grow(self._contained(follow)), *self._told()]
-            yield from children
-            yield self._group("_grow:" + task.name, _growth(children))
-
-        yield Task(node, None, task_dep=[task.name], loader=DelayedLoader(creator, executed=task.name))
-
-    def _contained(self, follow: Callable[[], Wants]) -> Wants:
-        """Return what is wanted next; doit ends the run at an error of who makes tasks, so it becomes a task that fails."""
-        try:
-            return follow()
-        except Exception as error:
-            self.closure.bugs.append(("what is wanted next", error))
-            return Wants()
-
-    def _told(self) -> list[Task]:
-        """Make a task that fails of each error that nobody foresaw: it is told, and the exit status says that not all is."""
-        bugs, self.closure.bugs = self.closure.bugs, []
-        tasks = []
-        for subject, error in bugs:
-            self._bugs += 1
-            name = self.name("_bug", f"{self._bugs} {subject}".replace("=", ":"))
-            tasks.append(self._task(name, partial(_raise, error), kind="group"))
-        return tasks
-
-    def _project(self, name: str, **settings: Any) -> Task:
-        target = self.actions.records.page_path(name)
-        return self._task(
-            self.name("project", name), self._fetch_project, name, targets=[target], clean=True, **settings
-        )
-
-    def _fetch_project(self, name: str) -> None:
-        try:
-            self._arrived[name] = self.actions.fetch_page(name)
-        except MirrorError as error:
-            self._arrived[name] = Failed(str(error))
-            raise
-
-    def _project_followed(self, name: NormalizedName) -> Wants:
-        return self.closure.project_arrived(name, self._arrived.pop(name, Failed("its page was not fetched")))
-
-    @cached_property
-    def _arrived(self) -> dict[str, Any]:
-        """What the actions brought, by project or file name, until the growth that follows has told the closure."""
-        return {}
-
-    def _metadata(self, project: str, file: File, *, is_likely: bool = False, **settings: Any) -> Task:
-        target = self.actions.records.metadata_path(file.filename)
-        return self._task(
-            self.name("metadata", file.filename),
-            self._read_metadata,
-            project,
-            file,
-            is_likely,
-            targets=[target],
-            clean=True,
-            **settings,
-        )
-
-    def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
-        try:
-            file = self.actions.identified(project, file)
-            self._arrived[file.filename] = self.actions.read_metadata(project, file, is_likely=is_likely)
-        except MirrorError as error:
-            self._arrived[file.filename] = Failed(str(error))
-            raise
-
-    def _metadata_followed(self, project: NormalizedName, file: File) -> Wants:
-        if "sha256" not in file.hashes:
-            self.closure.hashes_arrived(project, self.actions.fingerprints)
-        return self.closure.metadata_arrived(
-            file.filename, self._arrived.pop(file.filename, Failed("its metadata was not read"))
-        )
-
-    # Growing on: what a root needs beyond the closure
-
-    def _completing(self) -> Iterator[Task]:
-        yield from self._round(self.name("_complete"), 1)
-
-    def _round(self, node: str, number: int) -> Iterator[Task]:
-        """One round of the completion: what it wants grows as for the closure, and when that is there the next begins."""
-        wants = self._contained(lambda: self.completion.step()) if self._running else Wants()
-        told = self._told()
-        yield from told
-        if not wants:
-            self._fetch_ahead(wants)
-            yield Task(node, None, task_dep=_growth(told), has_subtask=True)
-            return
-        children = list(self._grow(wants))
-        arrived, after = self.name("_arrived", str(number)), self.name("_completed", str(number + 1))
-        yield from children
-        yield Task(arrived, None, task_dep=_growth(children), has_subtask=True)
-        yield Task(
-            after,
-            None,
-            task_dep=[arrived],
-            loader=DelayedLoader(lambda: self._round(after, number + 1), executed=arrived),
-        )
-        yield Task(node, None, task_dep=[after, *_growth(told)], has_subtask=True)
-
-    @cached_property
-    def completion(self) -> Completion:
-        """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
-        return Completion(self.closure, self.config.roots, rules(self.config), self.actions.records.known_solutions())
+    def _known_metadata(self) -> Iterator[Task]:
+        """the core metadata of files"""
+        yield from self._known.metadata(self._last_plan)
 
     # The plan and what follows from it
 
     def _planning(self) -> Iterator[Task]:
-        work = self._task(self.name("_plan", "write"), self._write_plan, kind="plan")
+        work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan")
         yield work
-        yield self._group("_plan", [work.name])
+        yield self.make.group("_plan", [work.name])
 
     def _write_plan(self) -> None:
-        if not self._running:
+        if not self.growth.is_running:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
-        plan = make_plan(self.closure, self.completion, {root.name for root in self.config.roots if root.wished})
-        self.actions.records.keep_solutions(self.completion.solutions)
+        plan = make_plan(
+            self.growth.closure, self.growth.completion, {root.name for root in self.config.roots if root.wished}
+        )
+        self.actions.records.keep_solutions(self.growth.completion.solutions)
         before = self.actions.published_plan() or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
             # Something could not be asked. What is published stays, for what is published may need it.
@@ -344,7 +191,7 @@ class MirrorTasks:
         )
 
     def _plan_verb(self) -> Iterator[Task]:
-        yield self._task(
+        yield self.make.task(
             self.name("plan"),
             self._show_plan,
             task_dep=[self.name("_plan")],
@@ -385,7 +232,7 @@ class MirrorTasks:
         plan = self.plan
         tasks = [] if plan is None else [self._release(plan, position) for position in range(len(plan.releases))]
         yield from tasks
-        yield self._group(
+        yield self.make.group(
             "release",
             [task.name for task in tasks],
             f"records which files of {len(tasks)} releases are wanted, and why",
@@ -394,7 +241,7 @@ class MirrorTasks:
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
         record = release_record(plan, release)
-        return self._task(
+        return self.make.task(
             self.name("release", release.name),
             self.actions.keep_release,
             release,
@@ -412,7 +259,7 @@ class MirrorTasks:
         yield from self._download_tasks()
         due = self._due
         size, whole = total(file.size for file in due), total(file.size for file in files)
-        yield self._group(
+        yield self.make.group(
             "download",
             [self.name("download", file.filename) for file in files],
             f"fetches files: {len(due)} of {len(files)} pending, {whole if 'unknown' in whole else f'{size} of {whole}'}",
@@ -425,7 +272,7 @@ class MirrorTasks:
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
-        if self._due and self._running and not self._said:
+        if self._due and self.growth.is_running and not self._said:
             missing = [file for file in self._due if not self.actions.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
             size = total(file.size for file in self._due)
@@ -434,7 +281,7 @@ class MirrorTasks:
 
     def _room(self) -> Iterator[Task]:
         """Only when there is room for all that is to come does anything published change."""
-        yield from self._not_made([self._task(self.name("_room"), self._check_room, kind="group")])
+        yield from self.make.only_new([self.make.task(self.name("_room"), self._check_room, kind="group")])
 
     def _check_room(self) -> None:
         self.actions.check_room(self._due)
@@ -444,13 +291,12 @@ class MirrorTasks:
         yield from self._room()
         for file in self.plan.files if self.plan else ():
             name = self.name("download", file.filename)
-            if name not in self._made:
-                self._made.add(name)
+            if self.make.is_new(name):
                 yield self._download(name, file)
 
     def _download(self, name: str, file: PlannedFile) -> Task:
         size = readable(file.size) if file.size is not None else "size unknown"
-        return self._task(
+        return self.make.task(
             name,
             self.actions.download,
             file,
@@ -477,7 +323,7 @@ class MirrorTasks:
         yield from tasks
         yield Task(
             self.name("index"),
-            [Attempt(self.actions.publish_root, plan, bugs=self.config.state / "bugs")] if plan else None,
+            [self.make.attempt(self.actions.publish_root, plan)] if plan else None,
             targets=targets,
             task_dep=[task.name for task in tasks],
             has_subtask=True,
@@ -494,7 +340,7 @@ class MirrorTasks:
         files = plan.by_project[name]
         made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
         targets = self.actions.project_targets(name)
-        return self._task(
+        return self.make.task(
             self.name("index", name),
             self.actions.publish_project,
             plan,
@@ -514,7 +360,7 @@ class MirrorTasks:
         return publishing.made_by().encode() + to_json(settings)
 
     def _server(self) -> Iterator[Task]:
-        yield self._task(
+        yield self.make.task(
             self.name("server"),
             self.actions.publish_server,
             targets=[self.config.output / "server.py"],
@@ -530,7 +376,7 @@ class MirrorTasks:
         return self.actions.server_is_published()
 
     def _mirror(self) -> Iterator[Task]:
-        yield self._task(
+        yield self.make.task(
             self.name("mirror"),
             self._finish,
             targets=_both_spellings(self.actions.manifest_paths()),
@@ -558,62 +404,6 @@ class MirrorTasks:
             return f"{what}: EMPTY, since no requirement applies to any environment"
         return f"{what}, whole and checked"
 
-    # What is known from the last run, for list, info, forget and clean
-
-    def _known_projects(self) -> Iterator[Task]:
-        """the project pages"""
-        plan = self._last_plan
-        names = {name for root in self.config.roots for name in verbs.projects_of(root)} | set(
-            plan.by_project if plan else ()
-        )
-        tasks = [
-            self._project(name, uptodate=[self._page_is_fresh(name)], subtask_of=self.name("project"))
-            for name in sorted(names)
-        ]
-        yield from self._not_made(tasks)
-        yield self._group("project", [task.name for task in tasks], f"asks for the pages of {len(tasks)} projects")
-
-    def _page_is_fresh(self, name: str) -> bool:
-        return self.actions.records.page_age(name) < self.config.refresh
-
-    def _known_metadata(self) -> Iterator[Task]:
-        """the core metadata of files"""
-        plan = self._last_plan
-        read = {filename for release in plan.releases for filename in release.installs.values()} if plan else set()
-        read |= (
-            {file.filename for file in plan.files if not is_wheel(file.filename)}
-            if plan and self.config.build_requirements
-            else set()
-        )
-        files = (
-            [plan.by_filename[filename] for filename in sorted(read) if filename in plan.by_filename] if plan else []
-        )
-        tasks = [self._known_file_metadata(file) for file in files]
-        yield from self._not_made(tasks)
-        yield self._group("metadata", [task.name for task in tasks], f"reads the core metadata of {len(tasks)} files")
-
-    def _known_file_metadata(self, file: PlannedFile) -> Task:
-        known = self.actions.records.metadata(file.filename, file.sha256) is not None
-        return self._metadata(file.project, file.file, uptodate=[known], subtask_of=self.name("metadata"))
-
-    def _not_made(self, tasks: Iterable[Task]) -> Iterator[Task]:
-        """Leave out what the growth made already: a task exists once."""
-        for task in tasks:
-            if task.name not in self._made:
-                self._made.add(task.name)
-                yield task
-
-
-def rules(config: Config) -> Rules:
-    """Return the rules of selection that a ``mirror.yaml`` sets."""
-    return Rules(
-        wheels=config.wheels,
-        sdists=config.sdists,
-        prereleases=config.prereleases,
-        prefer_binary=config.prefer_binary,
-        build_requirements=config.build_requirements,
-    )
-
 
 def _both_spellings(paths: Iterable[Path]) -> list[str]:
     """Return paths as they are and relative to ``dodo.py``: doit knows a ``file_dep`` as a target by its text alone."""
@@ -636,11 +426,3 @@ def _undecided(plan: Plan) -> list[str]:
     ]
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], f"incomplete: {more} more, which `doit plan` lists"] if more > 0 else lines
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-def _growth(tasks: Iterable[Task]) -> list[str]:
-    return [task.name for task in tasks if task.name.startswith("_")]

@@ -7,7 +7,7 @@ import inspect
 import platform
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,54 @@ def creator(
     if delayed or executed:
         create.doit_create_after = DelayedLoader(create, executed=executed)  # type: ignore[attr-defined]
     return create
+
+
+class TaskMaker:
+    """Makes the tasks of one mirror, and knows which it has made: a task exists once.
+
+    :param dash: the prefix of all names, with its dash; empty for none.
+    :param bugs: the folder where an error that nobody foresaw is reported.
+    """
+
+    def __init__(self, dash: str, bugs: Path) -> None:
+        self.dash = dash
+        self._bugs = bugs
+        self._made: set[str] = set()
+
+    def name(self, kind: str, of: str | None = None) -> str:
+        """Return the name of a task."""
+        prefixed = f"_{self.dash}{kind[1:]}" if kind.startswith("_") else f"{self.dash}{kind}"
+        return prefixed if of is None else f"{prefixed}:{of}"
+
+    def task(
+        self, name: str, action: Callable[..., None], *arguments: Any, kind: str | None = None, **settings: Any
+    ) -> Task:
+        """Return a task that calls ``action(*arguments)``.
+
+        :param kind: what the reporter takes it for; by default what its name says.
+        """
+        meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
+        return Task(name, [self.attempt(action, *arguments)], meta=meta, io={"capture": False}, **settings)
+
+    def attempt(self, action: Callable[..., None], *arguments: Any) -> Attempt:
+        """Return an action of doit that calls ``action(*arguments)``."""
+        return Attempt(action, *arguments, bugs=self._bugs)
+
+    def group(self, kind: str, members: Iterable[str], doc: str = "") -> Task:
+        """Return a task that does nothing, and waits for its members."""
+        return Task(self.name(kind), None, task_dep=list(members), has_subtask=True, doc=doc, meta={"mirror": "group"})
+
+    def only_new(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Leave out those that were made before."""
+        for task in tasks:
+            if self.is_new(task.name):
+                yield task
+
+    def is_new(self, name: str) -> bool:
+        """Say if no task has this name yet; from now on, one has."""
+        is_new = name not in self._made
+        self._made.add(name)
+        return is_new
 
 
 def option(name: str, default: object, text: str) -> dict[str, Any]:

@@ -1,0 +1,229 @@
+"""How the graph grows while it runs: a page or metadata that arrives says what is wanted next.
+
+A closure is not known before it is walked. So each task that brings something is followed by a task ``_grow:<task>``.
+doit calls the creator of that one when the first has ended, whichever way; it tells the closure what arrived, and makes
+the tasks for what the closure wants next, each with a task ``_grow`` of its own. For ``mirror.yaml`` with the one
+requirement ``flask``, where flask 3.0 requires jinja2 and click, and jinja2 3.1 requires markupsafe, this is the tree::
+
+    _begin                                  from here on something runs; `doit list` stops before it
+    _closure                                wants: the page of flask
+     ├─ project:flask                       fetches the page
+     └─ _grow:project:flask                 wants: the metadata of flask 3.0, which is the release chosen
+         ├─ metadata:flask-3.0.whl          reads it
+         └─ _grow:metadata:flask-3.0.whl    wants: the pages of jinja2 and click
+             ├─ project:jinja2
+             ├─ _grow:project:jinja2
+             │   ├─ metadata:jinja2-3.1.whl
+             │   └─ _grow:metadata:jinja2-3.1.whl
+             │       ├─ project:markupsafe
+             │       └─ _grow:project:markupsafe  …
+             ├─ project:click
+             └─ _grow:project:click  …
+    _complete                               every root has a solution in that: nothing is wanted
+    _plan:write                             writes plan.json
+
+A task is made by the first who wants it. If click required flask, the page of flask would have its task already, and
+nothing would grow there: it is a tree, so cycles among packages make no cycle among tasks. Each ``_grow`` waits for those
+below it, so ``_closure`` ends when the whole tree has. Where a root has no solution, ``_complete`` wants more: that grows
+likewise, and ``_completed:2`` asks once more when it is there, until nothing is wanted.
+
+doit fails what depends on a task that failed. Nothing here depends on a task that brings something: a page that can't be
+had fails, and what it would have wanted is told as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
+from typing import Any
+
+from doit.task import DelayedLoader, Task
+from packaging.utils import NormalizedName
+
+from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.errors import MirrorError
+from mirror_tasks.index.pages import File
+from mirror_tasks.resolve.closure import Closure, Failed, Wants
+from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.work.actions import Actions
+
+
+class Growth:
+    """The tasks of one mirror that bring pages and metadata, and what follows from each.
+
+    :param begin: called when the first task of the mirror runs.
+    :ivar is_running: a task of the mirror runs. doit calls creators also for `list`, `info` and `clean`: nothing grows then.
+    """
+
+    def __init__(self, config: Config, actions: Actions, make: TaskMaker, begin: Callable[[], None]) -> None:
+        self._config = config
+        self._actions = actions
+        self._make = make
+        self._begin = begin
+        self.is_running = False
+        self._is_mirroring = False
+        self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
+        self._bugs = 0
+        self.closure = Closure(config.environments, config.roots, Rules.of(config))
+
+    @cached_property
+    def completion(self) -> Completion:
+        """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
+        known = self._actions.records.known_solutions()
+        return Completion(self.closure, self._config.roots, Rules.of(self._config), known)
+
+    # The stages
+
+    def begin_stage(self) -> Iterator[Task]:
+        """Make ``_begin``, the first task of a run."""
+        yield self._make.task(self._make.name("_begin"), self._set_running, kind="group")
+
+    def _set_running(self) -> None:
+        self._begin()
+        self.is_running = True
+
+    def ahead_stage(self) -> Iterator[Task]:
+        """Make ``_ahead``, which `mirror` needs and `plan` does not: files may be fetched before the plan is made."""
+        yield self._make.task(self._make.name("_ahead"), self._set_mirroring, kind="group")
+
+    def _set_mirroring(self) -> None:
+        self._is_mirroring = True
+
+    def closure_stage(self) -> Iterator[Task]:
+        """Make ``_closure``, which waits for all that grows from the roots."""
+        children = self._children(self.closure.start) if self.is_running else []
+        yield from children
+        yield self._make.group("_closure", _hidden(children))
+
+    def completion_stage(self) -> Iterator[Task]:
+        """Make ``_complete``, which waits for what the roots need beyond the closure."""
+        yield from self._round(self._make.name("_complete"), 1)
+
+    def _round(self, name: str, number: int) -> Iterator[Task]:
+        """Make one round of the completion: what it wants grows, and when that is there the next round is made."""
+        wants = self._wanted(lambda: self.completion.step()) if self.is_running else Wants()
+        bugs = self._tasks_of_bugs()
+        yield from bugs
+        if not wants:
+            self._fetch_ahead(wants)
+            yield Task(name, None, task_dep=_hidden(bugs), has_subtask=True)
+            return
+        children = list(self._grow(wants))
+        arrived, after = self._make.name("_arrived", str(number)), self._make.name("_completed", str(number + 1))
+        yield from children
+        yield Task(arrived, None, task_dep=_hidden(children), has_subtask=True)
+        yield _made_after(arrived, after, lambda: self._round(after, number + 1))
+        yield Task(name, None, task_dep=[after, *_hidden(bugs)], has_subtask=True)
+
+    # One step of the growth
+
+    def _children(self, follow: Callable[[], Wants]) -> list[Task]:
+        """Return the tasks for what is wanted next, and those for errors on the way."""
+        children = list(self._grow(self._wanted(follow)))
+        return [*children, *self._tasks_of_bugs()]
+
+    def _grow(self, wants: Wants) -> Iterator[Task]:
+        """Make the tasks that bring what the closure wants, each with the growth that follows it."""
+        self._fetch_ahead(wants)
+        for name in wants.projects:
+            yield from self._with_growth(self.project(name), partial(self._project_arrived, name))
+        for project, file in wants.files:
+            task = self.metadata(project, file, is_likely=self._is_mirroring and file.filename in wants.likely)
+            yield from self._with_growth(task, partial(self._metadata_arrived, project, file))
+
+    def _fetch_ahead(self, wants: Wants) -> None:
+        if self._is_mirroring:
+            for project, file in wants.chosen:
+                self._actions.fetch_ahead(project, file)
+
+    def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
+        """Make a task, unless there is one of its name, and after it the tasks for what it brings to be wanted."""
+        yield from self._make.only_new([task])
+
+        def creator() -> Iterator[Task]:
+            children = self._children(follow)
+            yield from children
+            yield self._make.group("_grow:" + task.name, _hidden(children))
+
+        yield _made_after(task.name, self._make.name("_grow", task.name), creator, task_dep=[task.name])
+
+    # An error that nobody foresaw
+
+    def _wanted(self, follow: Callable[[], Wants]) -> Wants:
+        """Return what is wanted next; doit ends the run at an error of a creator, so it becomes a task that fails."""
+        try:
+            return follow()
+        except Exception as error:
+            self.closure.bugs.append(("what is wanted next", error))
+            return Wants()
+
+    def _tasks_of_bugs(self) -> list[Task]:
+        """Make a task that fails of each such error: it is told, and the exit status says that not all is done."""
+        bugs, self.closure.bugs = self.closure.bugs, []
+        tasks = []
+        for subject, error in bugs:
+            self._bugs += 1
+            name = self._make.name("_bug", f"{self._bugs} {subject}".replace("=", ":"))
+            tasks.append(self._make.task(name, partial(_raise, error), kind="group"))
+        return tasks
+
+    # Pages
+
+    def project(self, name: str, **settings: Any) -> Task:
+        """Return the task that fetches the page of a project."""
+        target = self._actions.records.page_path(name)
+        task_name = self._make.name("project", name)
+        return self._make.task(task_name, self._fetch_page, name, targets=[target], clean=True, **settings)
+
+    def _fetch_page(self, name: str) -> None:
+        try:
+            self._arrived[name] = self._actions.fetch_page(name)
+        except MirrorError as error:
+            self._arrived[name] = Failed(str(error))
+            raise
+
+    def _project_arrived(self, name: NormalizedName) -> Wants:
+        return self.closure.project_arrived(name, self._arrived.pop(name, Failed("its page was not fetched")))
+
+    # Metadata
+
+    def metadata(self, project: str, file: File, *, is_likely: bool = False, **settings: Any) -> Task:
+        """Return the task that reads the core metadata of a file.
+
+        :param is_likely: the file itself is sure to be wanted as well.
+        """
+        target = self._actions.records.metadata_path(file.filename)
+        name = self._make.name("metadata", file.filename)
+        return self._make.task(
+            name, self._read_metadata, project, file, is_likely, targets=[target], clean=True, **settings
+        )
+
+    def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
+        try:
+            file = self._actions.identified(project, file)
+            self._arrived[file.filename] = self._actions.read_metadata(project, file, is_likely=is_likely)
+        except MirrorError as error:
+            self._arrived[file.filename] = Failed(str(error))
+            raise
+
+    def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
+        if "sha256" not in file.hashes:
+            self.closure.hashes_arrived(project, self._actions.fingerprints)
+        arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
+        return self.closure.metadata_arrived(file.filename, arrived)
+
+
+def _made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
+    """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
+    return Task(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
+
+
+def _hidden(tasks: Iterable[Task]) -> list[str]:
+    """Return the names of the growth among tasks; what fetches or reads may fail, and nothing depends on it."""
+    return [task.name for task in tasks if task.name.startswith("_")]
+
+
+def _raise(error: Exception) -> None:
+    raise error

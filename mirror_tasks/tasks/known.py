@@ -1,0 +1,55 @@
+"""What is known from the last run, as tasks: for `doit list`, `info`, `forget` and `clean`, which run nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from doit.task import Task
+
+from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.tasks import verbs
+from mirror_tasks.tasks.growth import Growth
+from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.work.actions import Actions
+
+
+class Known:
+    """The pages and metadata of the last plan. What the growth has made already is left out: a task exists once."""
+
+    def __init__(self, config: Config, actions: Actions, make: TaskMaker, growth: Growth) -> None:
+        self._config = config
+        self._actions = actions
+        self._make = make
+        self._growth = growth
+
+    def projects(self, plan: Plan | None) -> Iterator[Task]:
+        """Make the tasks of the pages of all projects that were planned or are required."""
+        required = {name for root in self._config.roots for name in verbs.projects_of(root)}
+        tasks = [self._project(name) for name in sorted(required | set(plan.by_project if plan else ()))]
+        yield from self._make.only_new(tasks)
+        doc = f"asks for the pages of {len(tasks)} projects"
+        yield self._make.group("project", [task.name for task in tasks], doc)
+
+    def _project(self, name: str) -> Task:
+        is_fresh = self._actions.records.page_age(name) < self._config.refresh
+        return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
+
+    def metadata(self, plan: Plan | None) -> Iterator[Task]:
+        """Make the tasks of the metadata that the plan was made from."""
+        tasks = [self._metadata(file) for file in self._files(plan)] if plan else []
+        yield from self._make.only_new(tasks)
+        doc = f"reads the core metadata of {len(tasks)} files"
+        yield self._make.group("metadata", [task.name for task in tasks], doc)
+
+    def _files(self, plan: Plan) -> list[PlannedFile]:
+        names = {filename for release in plan.releases for filename in release.installs.values()}
+        if self._config.build_requirements:
+            names |= {file.filename for file in plan.files if not is_wheel(file.filename)}
+        return [plan.by_filename[filename] for filename in sorted(names) if filename in plan.by_filename]
+
+    def _metadata(self, file: PlannedFile) -> Task:
+        is_known = self._actions.records.metadata(file.filename, file.sha256) is not None
+        group = self._make.name("metadata")
+        return self._growth.metadata(file.project, file.file, uptodate=[is_known], subtask_of=group)
