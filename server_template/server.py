@@ -7,9 +7,42 @@ The server computes nothing that a static web server could not give: it chooses 
 headers, and sends it. So a tree that is changed underneath it is served at once. One thread runs an event loop
 (:mod:`asyncio`) and no request waits for another client: what is not finished at once is sent piece by piece.
 
-The file reads from top to bottom: a request is parsed, a representation of what it names is found in the tree, a
-response is made of both; then comes what watches (metrics, log, wish list), then the connection that carries requests
-and responses, the server that holds the connections, the check of the checksums, and the command line.
+The file reads from top to bottom; each part begins with a comment of its name:
+
+=====================  ==============================================================================================
+Requests               the bytes of a head become a ``Request``, or a ``Refusal``; no bytes are repaired
+Negotiation            which form of a page a client takes
+The tree               the only part that opens the mirror's files for a request: ``is_plain`` and ``Tree``
+Responses              conditions and ranges; a ``Response`` is made of a request and a file
+The routes             ``Site``: what is at which URL
+Passwords              the password file, and the logins that wait to be checked
+The operator           messages, the access log, metrics, and the list of what was asked for in vain
+Health                 whether the files are there that the pages name
+Connections            from bytes to requests, from responses to bytes, and all deadlines
+The server             ``Server``: what the connections share; start and end
+The check              ``--check``: the tree against SHA256SUMS
+The command line       options, TLS, sockets
+=====================  ==============================================================================================
+
+For a security reviewer:
+
+- Trusted are whoever starts the program, its options and the files these name, and the Python that runs it. Not trusted
+  is any byte of a client. The mirror's files are published, not believed: what upstream wrote is never run, and is sent
+  as a type that no browser runs; the pages for people forbid inline scripts.
+- Opened for a client: regular files below the mirror's directory, whose path consists of plain segments and, all links
+  followed, does not leave it (``Tree``); of its top folder only ``ROOT_FILES``. Nothing is opened by a name that a client
+  sent before it has passed ``is_plain``. Opened besides: ``SHA256SUMS``, ``mirror.json`` and the JSON pages of projects with
+  a plain name, where they stand, for what they say (``Checksums``, ``Inspection``, ``--check``); the files to hash, for
+  ``--check``; the password file, the certificate and its key, and a wish list of an earlier run.
+- Written: the wish list (``--wanted``, and FILE.new beside it), the password file (``add-user``, likewise), standard output
+  and standard error. Nothing below the mirror's directory, unless the operator names a file there.
+- Executed: nothing. There is no subprocess, no shell, no ``eval``, no ``pickle``, no import by a name that is data. No
+  connection is ever opened; only listening sockets are.
+- Threads: the event loop, which has all of the connections, ``Tree``, ``Passwords``, ``WishList``, the log and the metrics.
+  ``password-N`` (two) run ``Passwords.check`` on a ``Login``, which never changes. ``wish-list`` (one) writes a copy of the
+  list, and only looks at the tree. ``inspection`` (one) reads pages and looks at files, and sets ``Inspection.fault``. With
+  TLS, asyncio reads the next piece of a file in a thread of its own. All of them may ``report``. ``--check`` hashes in a
+  thread for each core; these share ``Progress``, under its lock.
 
 Rules quoted are those of RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1) and the simple repository API.
 """
@@ -22,6 +55,7 @@ import base64
 import binascii
 import concurrent.futures
 import email.utils
+import enum
 import errno
 import functools
 import getpass
@@ -76,7 +110,6 @@ class Limits(NamedTuple):
     request_line: int = 8 * 1024
     head: int = 16 * 1024
     fields: int = 100
-    ranges: int = 32
     connections: int = 10_000  # 200 installers at once: each opens up to 50
     head_seconds: float = 10.0
     idle_seconds: float = 60.0
@@ -250,7 +283,7 @@ def parse_weighted(value: str) -> Iterator[Tuple[str, float]]:
 
 @functools.lru_cache(maxsize=256)
 def preferred_types(accept: Optional[str]) -> Tuple[str, ...]:
-    """Return the page types that a client accepts, the most wanted first.
+    """Return the page types that a client accepts, the most preferred first.
 
     RFC 9110, 12.5.1: a request without Accept accepts everything, and "the most specific reference has precedence".
     """
@@ -259,9 +292,9 @@ def preferred_types(accept: Optional[str]) -> Tuple[str, ...]:
     for order, offered in enumerate(PAGE_FILES):
         matches = [
             (precision, weight)
-            for wanted, weight in ranges
+            for named, weight in ranges
             for precision, pattern in enumerate(("*/*", offered.partition("/")[0] + "/*", offered))
-            if pattern == _LATEST.get(wanted, wanted)
+            if pattern == _LATEST.get(named, named)
         ]
         precision, weight = max(matches, default=(0, 0.0))
         if weight > 0:
@@ -305,15 +338,20 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.I)
 
 
-def is_plain(segment: str, windows: bool = os.name == "nt") -> bool:
+def is_plain(segment: str) -> bool:
     """Say whether a segment can name a file in the tree, and nothing else, on the platform at hand.
 
     Refused are separators and drive letters of any platform, control characters, dot files (so "." and ".." too),
-    and endings that Windows drops; on Windows also the names of devices, with any extension.
+    and endings that Windows drops; on Windows also the names of devices.
     """
     if not segment or segment[0] == "." or segment[-1] in ". " or _FORBIDDEN.search(segment):
         return False
-    return not (windows and _DEVICE.fullmatch(segment))
+    return os.name != "nt" or not is_device(segment)
+
+
+def is_device(segment: str) -> bool:
+    """Say whether Windows takes a name for that of a device, which it does with any extension."""
+    return _DEVICE.fullmatch(segment) is not None
 
 
 Signature = Tuple[int, int, int, int]
@@ -347,7 +385,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
-        self._text = str(self.root)
+        self._root_text = str(self.root)
         self._cache: "OrderedDict[str, Tuple[Signature, Representation]]" = OrderedDict()
         self._cached_bytes = 0
         self._checksums = Checksums(self.root / "SHA256SUMS")
@@ -361,14 +399,14 @@ class Tree:
             return None
         relative = "/".join(segments)
         try:
-            status = os.stat(os.path.join(self._text, relative))
+            status = os.stat(os.path.join(self._root_text, relative))
             cached = self._cache.get(relative)
             if cached and cached[0] == signature_of(status):
                 self._cache.move_to_end(relative)
                 return cached[1]
             return self._read(relative) if stat.S_ISREG(status.st_mode) else None
         except (OSError, ValueError) as error:  # ValueError: a name that this file system can't write
-            self._explain(relative, error)
+            self._refuse_unreadable(relative, error)
             return None
 
     def fault(self) -> str:
@@ -401,7 +439,7 @@ class Tree:
 
         :raises FileNotFoundError: the path leads nowhere, or out of the root.
         """
-        path = Path(self._text, relative).resolve(strict=True)  # os.path.realpath follows no links on Windows' 3.7
+        path = Path(self._root_text, relative).resolve(strict=True)  # os.path.realpath follows no links on Windows' 3.7
         if self.root not in path.parents:
             raise FileNotFoundError(relative)
         return path
@@ -436,12 +474,15 @@ class Tree:
         changed after SHA256SUMS was written has a tag of inode, size and time of change in nanoseconds: the pipeline
         replaces files whole, by a new inode, so two contents never share that tag. The tag is strong in both cases.
         """
-        known = self._checksums.known(relative, status.st_mtime_ns)
-        etag = known or hashlib.sha256(repr(signature_of(status)[1:]).encode()).hexdigest()[:32]
+        listed = self._checksums.sha256_of(relative, status.st_mtime_ns)
+        etag = listed or hashlib.sha256(repr(signature_of(status)[1:]).encode()).hexdigest()[:32]
         return Representation(media_type_of(relative), f'"{etag}"', status.st_size, file=file)
 
-    def _explain(self, relative: str, error: Exception) -> None:
-        """Tell a file that is not there from one that can't be read."""
+    def _refuse_unreadable(self, relative: str, error: Exception) -> None:
+        """Tell a file that is not there from one that can't be read.
+
+        :raises Refusal: it can't be read, for now (503) or at all (500).
+        """
         code = getattr(error, "errno", None)
         if code in (errno.EMFILE, errno.ENFILE):
             raise Refusal(503, "the server has too many files open", [("Retry-After", "1")]) from None
@@ -459,7 +500,7 @@ class Checksums:
         self._signature: Optional[Signature] = None
         self._sums: Dict[str, str] = {}
 
-    def known(self, relative: str, mtime_ns: int) -> Optional[str]:
+    def sha256_of(self, relative: str, mtime_ns: int) -> Optional[str]:
         """Return the hash of a file that was not changed after SHA256SUMS was written, else None."""
         try:
             status = os.stat(self._path)
@@ -524,7 +565,6 @@ class Response(NamedTuple):
     data: bytes = b""
     parts: Sequence[Union[bytes, Span]] = ()
     file: Optional[BinaryIO] = None
-    close: bool = False
     missing: Optional[Missing] = None
 
 
@@ -533,19 +573,18 @@ def text_response(
     text: str,
     fields: Sequence[Tuple[str, str]] = (),
     media_type: str = "text/plain; charset=utf-8",
-    close: bool = False,
     missing: Optional[Missing] = None,
 ) -> Response:
     """Answer with a short text of the server's own."""
     data = text.encode("utf-8")
     head = [("Content-Type", media_type), ("Cache-Control", "no-cache"), *fields]
-    return Response(status, head, len(data), data, close=close, missing=missing)
+    return Response(status, head, len(data), data, missing=missing)
 
 
-def refused(refusal: Refusal, close: bool = False, missing: Optional[Missing] = None) -> Response:
+def refused(refusal: Refusal, missing: Optional[Missing] = None) -> Response:
     """Answer with an error."""
     text = f"{refusal.status} {reason_of(refusal.status)}: {refusal.detail}\n"
-    return text_response(refusal.status, text, refusal.fields, close=close, missing=missing)
+    return text_response(refusal.status, text, refusal.fields, missing=missing)
 
 
 def reason_of(status: int) -> str:
@@ -565,12 +604,12 @@ def represent(request: Request, content: Representation, fields: Sequence[Tuple[
         return Response(status, [field for field in head if field[0] != "Content-Type"], None if status == 304 else 0)
     spans = requested_spans(request, content)
     if spans is None:
-        return whole(head, content)
+        return full_response(head, content)
     if not spans:
         close_file(content)
         unsatisfied = [("Content-Range", f"bytes */{content.length}")]
         return refused(Refusal(416, "the file ends before the range begins", unsatisfied))
-    return partial(head, content, spans)
+    return partial_response(head, content, spans)
 
 
 def close_file(content: Representation) -> None:
@@ -611,19 +650,20 @@ def requested_spans(request: Request, content: Representation) -> Optional[List[
     return parse_ranges(request.fields["range"], content.length)
 
 
+RANGES = 32  # that one request may ask for
 _RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
 
 
-def parse_ranges(value: str, length: int, limit: int = DEFAULTS.ranges) -> Optional[List[Span]]:
+def parse_ranges(value: str, length: int) -> Optional[List[Span]]:
     """Parse a Range field; None where it is to be ignored, an empty list where no range can be satisfied.
 
     RFC 9110, 14.2: "A server that supports range requests MAY ignore or reject a Range header field that contains
-    ... more than two overlapping ranges or many small ranges": more than ``limit`` are ignored, overlapping ones
+    ... more than two overlapping ranges or many small ranges": more than ``RANGES`` are ignored, overlapping ones
     merged.
     """
     unit, _, text = value.partition("=")
     items = [item.strip(" \t") for item in text.split(",") if item.strip(" \t")]
-    if unit.strip().lower() != "bytes" or not items or len(items) > limit:
+    if unit.strip().lower() != "bytes" or not items or len(items) > RANGES:
         return None
     spans = []
     for item in items:
@@ -651,14 +691,14 @@ def merge(spans: List[Span]) -> List[Span]:
     return merged if len(merged) < len(spans) else spans
 
 
-def whole(head: List[Tuple[str, str]], content: Representation) -> Response:
+def full_response(head: List[Tuple[str, str]], content: Representation) -> Response:
     """Answer with all of a representation."""
     if content.file is None:
         return Response(200, head, content.length, content.data)
     return Response(200, head, content.length, parts=[(0, content.length)], file=content.file)
 
 
-def partial(head: List[Tuple[str, str]], content: Representation, spans: List[Span]) -> Response:
+def partial_response(head: List[Tuple[str, str]], content: Representation, spans: List[Span]) -> Response:
     """Answer with one span of a representation, or with several as multipart/byteranges (RFC 9110, 15.3.7)."""
     parts: List[Union[bytes, Span]] = list(spans)
     if len(spans) == 1:
@@ -733,7 +773,7 @@ class Site:
         """Answer a request; its refusals are answers too."""
         try:
             response = self._route(request)
-            return self._by_name(request, response) if response.status == 404 else response
+            return self._by_filename(request, response) if response.status == 404 else response
         except Refusal as refusal:
             return refused(refusal)
 
@@ -744,28 +784,28 @@ class Site:
         if first == "packages":
             return self._package(request)
         if first in OPEN_FOLDERS and rest:
-            found = self._static(request)
-            if found or len(rest) > 1 or rest[0]:
-                return found or self._nothing()
+            answer = self._static(request)
+            if answer or len(rest) > 1 or rest[0]:
+                return answer or self._not_found()
         if request.path == ("",):
             return self._front(request)
         if not rest and first in ROOT_FILES:
-            return self._file(request, request.path) or self._nothing()
-        return self._old_way(request, first, rest)
+            return self._file(request, request.path) or self._not_found()
+        return self._at_root(request, first, rest)
 
     def _simple(self, request: Request, rest: Tuple[str, ...]) -> Response:
         """/simple/, /simple/PROJECT/ and the files in them."""
         if not rest:
             return redirect("simple/")
         if rest == ("",):
-            return self._page(request, ("simple",)) or self._nothing()
+            return self._page(request, ("simple",)) or self._not_found()
         if rest[-1]:
-            found = self._file(request, request.path)
-            if found:
-                return found
+            answer = self._file(request, request.path)
+            if answer:
+                return answer
         if len(rest) == 1 or (len(rest) == 2 and not rest[1]):
             return self._project(request, rest[0], slash=len(rest) == 2)
-        return self._nothing()
+        return self._not_found()
 
     def _project(self, request: Request, name: str, slash: bool) -> Response:
         """Answer with a project's page.
@@ -775,31 +815,31 @@ class Site:
         relative, so it stays on the host, and below whatever prefix a proxy in front has put.
         """
         if not _PROJECT.fullmatch(name):
-            return self._nothing()
+            return self._not_found()
         normalised = normalise(name)
         if not slash:
             return redirect(normalised + "/")
         if normalised != name:
             return redirect(f"../{normalised}/")
-        found = self._page(request, ("simple", name))
-        return found or refused(Refusal(404, f"this mirror has no project {name}"), missing=Missing(name))
+        answer = self._page(request, ("simple", name))
+        return answer or refused(Refusal(404, f"this mirror has no project {name}"), missing=Missing(name))
 
-    def _old_way(self, request: Request, first: str, rest: Tuple[str, ...]) -> Response:
+    def _at_root(self, request: Request, first: str, rest: Tuple[str, ...]) -> Response:
         """/PROJECT/, for clients whose index URL is the root of the host."""
         if rest not in ((), ("",)) or not _PROJECT.fullmatch(first):
-            return self._nothing()
+            return self._not_found()
         if self._tree.is_folder(("simple", normalise(first))):
             return self._project(request, first, slash=bool(rest))
         asked_by_installer = "application/vnd.pypi.simple" in request.fields.get("accept", "")
-        return self._project(request, first, slash=bool(rest)) if asked_by_installer else self._nothing()
+        return self._project(request, first, slash=bool(rest)) if asked_by_installer else self._not_found()
 
     def _front(self, request: Request) -> Response:
         """/: the page for people, or the list of projects, whichever is rather accepted."""
         if preferred_types(request.fields.get("accept"))[:1] == (HTML,):
-            found = self._file(request, ("index.html",))
-            if found:
-                return found
-        return self._page(request, ("simple",)) or self._nothing()
+            answer = self._file(request, ("index.html",))
+            if answer:
+                return answer
+        return self._page(request, ("simple",)) or self._not_found()
 
     def _page(self, request: Request, folder: Tuple[str, ...]) -> Optional[Response]:
         """Answer with the page of a folder in the type that the client likes best; None where it has no page.
@@ -840,7 +880,7 @@ class Site:
             return represent(request, content, self._file_fields)
         return refused(Refusal(404, "this mirror has no such file"))
 
-    def _by_name(self, request: Request, response: Response) -> Response:
+    def _by_filename(self, request: Request, response: Response) -> Response:
         """Answer with a file that was asked for under a path of another host's, as locks hold them.
 
         It is served where exactly one project here has a file of that name; a lock has its hash, so it gets what it
@@ -862,10 +902,10 @@ class Site:
         """Pages for people and what they load; a folder stands for its index.html."""
         if not request.path[-1]:
             return self._file(request, (*request.path[:-1], "index.html"))
-        found = self._file(request, request.path)
-        if found is None and self._tree.is_folder(request.path):
+        answer = self._file(request, request.path)
+        if answer is None and self._tree.is_folder(request.path):
             return redirect(urllib.parse.quote(request.path[-1], safe="") + "/")
-        return found
+        return answer
 
     def _file(self, request: Request, path: Tuple[str, ...]) -> Optional[Response]:
         content = self._tree.get(path)
@@ -875,7 +915,7 @@ class Site:
         security = PAGE_SECURITY if "html" in content.media_type else ()
         return represent(request, self._encoded(request, path, content), (*PAGE_FIELDS, *security))
 
-    def _nothing(self) -> Response:
+    def _not_found(self) -> Response:
         return refused(Refusal(404, "there is nothing here; projects are under /simple/"))
 
 
@@ -942,7 +982,7 @@ class Passwords:
         self._lines: Dict[str, str] = {}
         self._right: Dict[str, bytes] = {}
         self._wrong: "OrderedDict[bytes, None]" = OrderedDict()
-        self._nobody = PasswordHash.make(secrets.token_hex()).write()
+        self._line_of_unknown_user = PasswordHash.make(secrets.token_hex()).write()
         self._load()
 
     def login(self, authorization: str) -> Login:
@@ -953,8 +993,8 @@ class Passwords:
         message = "\0".join((user, password, line)).encode("utf-8")
         return Login(user, password, line, hmac.new(self._key, message, "sha256").digest())
 
-    def known(self, login: Login) -> Optional[bool]:
-        """Say whether a login was found right or wrong before; None where it was not checked. Takes microseconds."""
+    def remembered(self, login: Login) -> Optional[bool]:
+        """Say whether a login turned out right or wrong before; None where it was not checked. Takes microseconds."""
         right = self._right.get(login.user)
         if right and hmac.compare_digest(right, login.seal):
             return True
@@ -965,7 +1005,7 @@ class Passwords:
 
         Takes a good part of a second, an unknown user as long as a known one, so it is called in another thread.
         """
-        return PasswordHash.read(login.line or self._nobody).fits(login.password) and bool(login.line)
+        return PasswordHash.read(login.line or self._line_of_unknown_user).fits(login.password) and bool(login.line)
 
     def conclude(self, login: Login, right: bool) -> bool:
         """Remember what :meth:`check` found; say whether the user may come in.
@@ -993,19 +1033,19 @@ class Passwords:
         except (OSError, ValueError) as error:
             raise SetupError(f"can't read the password file {self._path}: {error}") from None
         pairs = (line.partition(":") for line in lines if line.strip() and not line.startswith("#"))
-        found = {name: rest for name, _, rest in pairs}
-        for name, line in found.items():
+        users = {name: rest for name, _, rest in pairs}
+        for name, line in users.items():
             check_password_line(self._path, name, line)
-        self._lines = found
-        self._right = {user: seal for user, seal in self._right.items() if user in found}
+        self._lines = users
+        self._right = {user: seal for user, seal in self._right.items() if user in users}
         self._signature = signature_of(status)
 
 
-class Checks:
+class LoginQueue:
     """The logins that wait to be checked.
 
-    Addresses take turns, and of one address the newest login comes first: whoever guesses passwords by the thousand, be
-    it behind the same proxy, holds up nobody who knows his. Equal logins, as one installer sends them over all its
+    Addresses take turns, and of one address the newest login comes first: whoever guesses passwords by the thousand, also
+    behind the same proxy, holds up nobody who knows his. Equal logins, as one installer sends them over all its
     connections, are checked once. Where too many wait, the address that has the most loses its oldest.
 
     :param check: says in a thread whether a login is right.
@@ -1017,7 +1057,7 @@ class Checks:
     def __init__(self, check: Callable[[Login], bool]) -> None:
         self._check = check
         self._threads = concurrent.futures.ThreadPoolExecutor(self.THREADS, thread_name_prefix="password")
-        self._jobs: "Set[asyncio.Future[bool]]" = set()
+        self._under_way: "Set[asyncio.Future[bool]]" = set()
         self._waiting: "OrderedDict[str, OrderedDict[bytes, Login]]" = OrderedDict()
         self._answers: "Dict[bytes, asyncio.Future[Union[bool, BaseException]]]" = {}
 
@@ -1039,7 +1079,7 @@ class Checks:
     def close(self) -> None:
         """Begin no further check; what those under way find is of no use any more."""
         self._waiting.clear()
-        for job in self._jobs:
+        for job in self._under_way:
             job.cancel()
         self._threads.shutdown(wait=False)
 
@@ -1051,10 +1091,10 @@ class Checks:
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting and len(self._jobs) < self.THREADS:
+        while self._waiting and len(self._under_way) < self.THREADS:
             login = self._take(next(iter(self._waiting)), last=True)
             job = loop.run_in_executor(self._threads, self._check, login)
-            self._jobs.add(job)
+            self._under_way.add(job)
             job.add_done_callback(functools.partial(self._end, login))
 
     def _take(self, address: str, last: bool) -> Login:
@@ -1066,7 +1106,7 @@ class Checks:
         return login
 
     def _end(self, login: Login, job: "asyncio.Future[bool]") -> None:
-        self._jobs.discard(job)
+        self._under_way.discard(job)
         if not job.cancelled():  # else the server ends
             self._answer(login, job.exception() or job.result())
             self._begin()
@@ -1171,7 +1211,7 @@ def add_user(path: Path, name: str, password: str) -> None:
     os.replace(temporary, path)
 
 
-# What is said about requests.
+# The operator.
 
 
 def printable(text: str) -> str:
@@ -1204,9 +1244,9 @@ _reported: Dict[str, Tuple[float, int]] = {}  # by kind: when it was told last, 
 def report_now_and_then(kind: str, message: str, clock: Callable[[], float] = time.monotonic) -> None:
     """Tell the operator what any request can bring about, but not at every request; ``kind`` is one of a few."""
     now = clock()
-    told, untold = _reported.get(kind, (-REPORT_EVERY, 0))
-    if now - told < REPORT_EVERY:
-        _reported[kind] = (told, untold + 1)
+    last, untold = _reported.get(kind, (-REPORT_EVERY, 0))
+    if now - last < REPORT_EVERY:
+        _reported[kind] = (last, untold + 1)
         return
     _reported[kind] = (now, 0)
     report(f"{message} (and {untold} more like this before)" if untold else message)
@@ -1376,7 +1416,7 @@ def render_family(name: str, kind: str, text: str, samples: Any) -> str:
     return "\n".join([f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines]) + "\n"
 
 
-KEPT = 5  # files and clients that are told of a wish
+NAMES_KEPT = 5  # files and clients that are told of a wish
 OTHERS = "others"
 
 
@@ -1389,21 +1429,21 @@ class Wish(NamedTuple):
 
     def asked(self, file: str, client: str) -> "Wish":
         """Return the wish as it is after another request."""
-        return Wish(self.times + 1, with_one(self.files, file), with_one(self.clients, client))
+        return Wish(self.times + 1, add_to_few(self.files, file), add_to_few(self.clients, client))
 
     def write(self, requirement: str) -> str:
         """Return the line of the list."""
-        said = [f"asked for {self.times} {'time' if self.times == 1 else 'times'}"]
-        said += [f"files: {', '.join(self.files)}"] if self.files else []
-        said += [f"by: {', '.join(self.clients)}"] if self.clients else []
-        return f"{requirement}  # {'; '.join(said)}\n"
+        notes = [f"asked for {self.times} {'time' if self.times == 1 else 'times'}"]
+        notes += [f"files: {', '.join(self.files)}"] if self.files else []
+        notes += [f"by: {', '.join(self.clients)}"] if self.clients else []
+        return f"{requirement}  # {'; '.join(notes)}\n"
 
 
-def with_one(known: Tuple[str, ...], new: str) -> Tuple[str, ...]:
+def add_to_few(known: Tuple[str, ...], new: str) -> Tuple[str, ...]:
     """Add a name to the first few, once; after them all are others."""
-    if not new or new in known or len(known) > KEPT:
+    if not new or new in known or len(known) > NAMES_KEPT:
         return known
-    return (*known, new if len(known) < KEPT else OTHERS)
+    return (*known, new if len(known) < NAMES_KEPT else OTHERS)
 
 
 _WISH = re.compile(
@@ -1421,7 +1461,7 @@ def read_wish(line: str) -> Optional[Tuple[str, Wish]]:
     return match.group(1), Wish(int(match.group(2)), files, clients)
 
 
-class Wanted:
+class WishList:
     """The wish list: what clients asked for and the mirror does not have, as requirement lines.
 
     A list written by an earlier run is gone on with; what the mirror has got since is taken out. It is written by a
@@ -1440,12 +1480,12 @@ class Wanted:
         self._wishes: Dict[str, Wish] = {}
         self._due = 0.0
         self._dirty = False
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="wanted")
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="wish-list")
         self._job: "Optional[concurrent.futures.Future[List[str]]]" = None
-        self._seen: object = None  # the mirror as it was when the wishes were last compared with it
+        self._compared_with: object = None  # the mirror as it was when the wishes were last compared with it
         if path.exists():
-            found = map(read_wish, path.read_text("utf-8").splitlines())
-            self._wishes.update(itertools.islice(filter(None, found), self.LIMIT))
+            earlier = map(read_wish, path.read_text("utf-8").splitlines())
+            self._wishes.update(itertools.islice(filter(None, earlier), self.LIMIT))
 
     def note(self, missing: Missing, client: str) -> None:
         """Count a request in vain; ``client`` is what :func:`client_of` says."""
@@ -1457,7 +1497,7 @@ class Wanted:
     def flush(self, now: float) -> None:
         """Have the list written if something was added, but not at every request; ``now`` is in seconds."""
         if self._job and self._job.done():
-            self._end()
+            self._conclude()
         if self._dirty and not self._job and now >= self._due:
             self._due, self._dirty = now + self.EVERY, False
             self._job = self._thread.submit(self._write, dict(self._wishes))
@@ -1465,44 +1505,46 @@ class Wanted:
     def close(self) -> None:
         """Write what is to be written, and end."""
         if self._job:
-            self._end()
+            self._conclude()
         self.flush(float("inf"))
         if self._job:
-            self._end()
+            self._conclude()
         self._thread.shutdown()
 
-    def _end(self) -> None:
-        """Forget what the mirror has got; try again where the list could not be written."""
+    def _conclude(self) -> None:
+        """Wait for the thread; forget what the mirror has got; try again where the list could not be written."""
         assert self._job  # noqa: S101 - for the type checker
         try:
             for requirement in self._job.result():
                 self._wishes.pop(requirement, None)
         except (OSError, ValueError) as error:
             report_now_and_then("wanted", f"can't write {self._path}: {error}")
-            self._dirty = self._due < float("inf")
+            self._dirty = True
         self._job = None
 
     def _write(self, wishes: Dict[str, Wish]) -> List[str]:
         """Write the list; return what was left out, since the mirror has it."""
         mirror = [self._signature(name) for name in ("SHA256SUMS", "simple", "simple/index.html")]
-        met = set() if mirror == self._seen else set(self._met(wishes))  # only a change can have brought something
-        lines = [wish.write(requirement) for requirement, wish in sorted(wishes.items()) if requirement not in met]
+        # Only a change of the mirror can have brought something.
+        available = set() if mirror == self._compared_with else set(self._available(wishes))
+        left = sorted(wishes.keys() - available)
+        lines = [wishes[requirement].write(requirement) for requirement in left]
         temporary = self._path.with_name(self._path.name + ".new")
         temporary.write_text("# What clients asked for and this mirror did not have.\n" + "".join(lines), "utf-8")
         os.replace(temporary, self._path)
-        self._seen = mirror
-        return sorted(met)
+        self._compared_with = mirror
+        return sorted(available)
 
-    def _met(self, wishes: Dict[str, Wish]) -> Iterator[str]:
-        """Yield what the mirror has got."""
+    def _available(self, wishes: Dict[str, Wish]) -> Iterator[str]:
+        """Yield the wishes that the mirror meets by now."""
         by_project: Dict[str, List[str]] = {}
         for requirement in wishes:
             by_project.setdefault(requirement.partition("==")[0], []).append(requirement)
         for name, requirements in by_project.items():
             if self._tree.is_folder(("simple", name)):
-                yield from self._met_by(name, requirements, wishes)
+                yield from self._available_of(name, requirements, wishes)
 
-    def _met_by(self, name: str, requirements: List[str], wishes: Dict[str, Wish]) -> Iterator[str]:
+    def _available_of(self, name: str, requirements: List[str], wishes: Dict[str, Wish]) -> Iterator[str]:
         """Yield what a project of this mirror meets. Its folder is read once, however much of it was asked for."""
         try:
             files = set(os.listdir(str(self._tree.root / "packages" / name)))
@@ -1546,22 +1588,22 @@ class Inspection:
     def begin(self, now: float) -> None:
         """Have a look taken, if it is time; ``now`` is that of :func:`time.monotonic`."""
         if now >= self._due and (self._job is None or self._job.done()) and not self._ended:
-            self._job = self._thread.submit(self._look)
+            self._job = self._thread.submit(self._inspect)
 
     def close(self) -> None:
         """End, also in the middle of a look."""
         self._ended = True
         self._thread.shutdown()
 
-    def _look(self) -> None:
+    def _inspect(self) -> None:
         started = time.monotonic()
         missing = list(self._missing())
         if not self._ended:
-            self.fault = self._describe(missing)
+            self.fault = self._fault_of(missing)
             ended = time.monotonic()
             self._due = ended + max(self.EVERY, self.SHARE * (ended - started))
 
-    def _describe(self, missing: List[str]) -> str:
+    def _fault_of(self, missing: List[str]) -> str:
         """Say what is amiss, by number: /health asks for no password, so no name is said there."""
         if not missing:
             return ""
@@ -1586,6 +1628,8 @@ class Inspection:
 
     def _read(self, folder: str, what: Callable[[Any], List[Any]]) -> Optional[List[Any]]:
         """Return what a folder's JSON page says, None where it can't be read."""
+        if not all(map(is_plain, folder.split("/"))):
+            return None  # the list of projects says so; nothing is read outside of the mirror
         try:
             return what(json.loads((self._root / folder / PAGE_FILES[V1_JSON]).read_bytes().decode("utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -1616,6 +1660,29 @@ PIECE = 4 * 1024 * 1024  # a file is sent in pieces of this many bytes, each wit
 TURN = 16  # pipelined requests answered before other clients have their turn
 
 
+class State(enum.Enum):
+    """What a connection is at, which is always one of these::
+
+        HANDSHAKE ──> WAITING <──────────────────────────────┐
+         TLS only       │  ^ the client has read enough      │ nothing is left to send
+                        │  └──────────── BLOCKED <───────────┤
+           a whole head │                                    │ the client has not read enough yet
+                        ├──> ANSWERING ──────────────────────┤
+                        │     a password is checked,         │ that was the last answer
+                        │     or a file is sent              v
+                        └──────── a short answer ────────> ENDING ──> closed
+
+    A short answer is written at once, so it has no state of its own. Each state has a deadline, after which
+    :meth:`Connection.expire` leads to ENDING, as do a client that is gone and a server that has to make room.
+    """
+
+    HANDSHAKE = "TLS is negotiated"
+    WAITING = "a request is awaited, and may have arrived in part"
+    ANSWERING = "a task checks a password or sends a file"
+    BLOCKED = "an answer was written, which the client reads slower than it was written"
+    ENDING = "no further request is taken, and what arrives is dropped"
+
+
 class Connection(asyncio.Protocol):
     """One client's connection: takes requests out of the bytes that arrive, and sends the answers in turn.
 
@@ -1630,7 +1697,7 @@ class Connection(asyncio.Protocol):
         self._task: "Optional[asyncio.Task[None]]" = None
         self._handshake = False  # under way
         self._blocked = False  # the client reads slower than we write
-        self._hanging_up = False
+        self._ending = False
         self._last_request = False  # the client has said all it wants to say
         self.admitted = True  # else: over the limit, to be told so
         self.deadline = 0.0
@@ -1646,14 +1713,14 @@ class Connection(asyncio.Protocol):
         self._client = str(peer[0]) if peer else "-"
         self._await_request()
         self._server.admit(self)
-        if self._server.tls and not self._hanging_up:
+        if self._server.tls and not self._ending:
             self._handshake = True
             self.deadline = min(self.deadline, self._server.now() + self._limits.head_seconds)
             self._task = self._server.loop.create_task(self._secure(self._server.tls))
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that arrived."""
-        if self._hanging_up:
+        if self._ending:
             return  # read and dropped, so that the last answer is not lost to a reset
         if not self._buffer:
             self.deadline = min(self.deadline, self._server.now() + self._limits.head_seconds)
@@ -1667,7 +1734,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:  # noqa: ARG002
         """Let go of what was held for the client."""
-        self._hanging_up = True
+        self._ending = True
         if self._task:
             self._task.cancel()
         self._server.release(self)
@@ -1680,7 +1747,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with what arrived in the meantime."""
         self._blocked = False
-        if self._task or self._hanging_up:
+        if self.state is not State.WAITING:
             return
         if self._last_request:
             self.transport.close()
@@ -1691,20 +1758,24 @@ class Connection(asyncio.Protocol):
     # What the server tells.
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether the client has been promised nothing: no answer is under way."""
-        return self._task is None and not self._blocked and not self._hanging_up
+    def state(self) -> State:
+        """What the connection is at."""
+        if self._ending:
+            return State.ENDING
+        if self._task:
+            return State.HANDSHAKE if self._handshake else State.ANSWERING
+        return State.BLOCKED if self._blocked else State.WAITING
 
     @property
     def may_be_dropped(self) -> bool:
-        """Whether it can make room for another one: it waits for a request, or for the client's part of a handshake."""
-        return self.is_waiting or (self._handshake and not self._hanging_up)
+        """Whether it can make room for another one: the client has been promised no answer."""
+        return self.state in (State.WAITING, State.HANDSHAKE)
 
     def expire(self) -> None:
         """Give up on a client that is too slow, whatever it is slow at."""
         if self._task:
             self._task.cancel()
-        elif self._buffer and self.is_waiting:
+        elif self._buffer and self.state is State.WAITING:
             self._refuse(Refusal(408, "the request did not arrive in time"))
         else:
             self.drop()
@@ -1714,20 +1785,20 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.abandon()
         else:
-            self._hanging_up = True
+            self._ending = True
             self.deadline = self._server.now() + self._limits.linger_seconds
             self.transport.close()
 
     def abandon(self) -> None:
         """Reset the connection, and forget it."""
-        self._hanging_up = self._last_request = True
+        self._ending = self._last_request = True
         self.transport.abort()
         self._server.release(self)
 
     def finish(self) -> None:
         """Close when the answer under way is sent, at once where there is none."""
         self._last_request = True
-        if self.is_waiting and not self.transport.get_write_buffer_size():
+        if self.state is State.WAITING and not self.transport.get_write_buffer_size():
             self.transport.close()
 
     # From bytes to requests.
@@ -1759,7 +1830,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Answer the requests that have arrived whole, in their order."""
         for _ in range(TURN):
-            if not self.is_waiting:
+            if self.state is not State.WAITING:
                 return
             try:
                 head = self._take_head()
@@ -1842,7 +1913,7 @@ class Connection(asyncio.Protocol):
     # From responses to bytes.
 
     def _reply(self, request: Request, user: str, response: Response) -> None:
-        stays = request.keep_alive and not response.close and self.admitted and not self._server.stopping
+        stays = request.keep_alive and self.admitted and not self._server.stopping
         self._last_request = self._last_request or not stays
         head = response_head(response, request.line.endswith("1.0"), self._last_request)
         if request.method == "HEAD" and response.file:
@@ -1870,7 +1941,7 @@ class Connection(asyncio.Protocol):
             self.abandon()
         finally:
             self._note(request, user, response, sent)
-        if not self._hanging_up:
+        if self.state is not State.ENDING:
             self._end_of_reply()
             self._advance()
 
@@ -1901,7 +1972,7 @@ class Connection(asyncio.Protocol):
         if not self._last_request:
             self._await_request()
         else:
-            self._hanging_up = True
+            self._ending = True
             self._buffer.clear()
             self.deadline = self._server.now() + self._limits.linger_seconds
             self._close_half()
@@ -1957,7 +2028,7 @@ class Server:
     :param limits: what one client may use.
     :param passwords: who may read the mirror; None for everybody.
     :param log: where requests are noted.
-    :param wanted: the wish list, if one is kept.
+    :param wishes: the wish list, if one is kept.
     """
 
     def __init__(
@@ -1966,7 +2037,7 @@ class Server:
         limits: Limits = DEFAULTS,
         passwords: Optional[Passwords] = None,
         log: Optional[AccessLog] = None,
-        wanted: Optional[Wanted] = None,
+        wishes: Optional[WishList] = None,
     ) -> None:
         self.limits = limits
         self.stopping = False
@@ -1974,11 +2045,11 @@ class Server:
         self._site = Site(tree, private=passwords is not None)
         self._passwords = passwords
         self._log = log or AccessLog("none", sys.stdout)
-        self._wanted = wanted
+        self._wishes = wishes
         self._inspection = Inspection(tree.root)
         self._metrics = Metrics()
         self._connections: "Dict[Connection, None]" = {}
-        self._checks = Checks(passwords.check) if passwords else None
+        self._logins = LoginQueue(passwords.check) if passwords else None
 
     # Running.
 
@@ -2024,19 +2095,19 @@ class Server:
             except Exception as error:  # a fault of this program costs one connection, not the server
                 self._fault("giving up on a client", error)
                 connection.abandon()
-        if self._wanted:
-            self._wanted.flush(now)
+        if self._wishes:
+            self._wishes.flush(now)
 
     def _close_all(self) -> None:
         for connection in list(self._connections):
             connection.expire()
             connection.abandon()
-        if self._checks:
-            self._checks.close()
+        if self._logins:
+            self._logins.close()
         self._log.flush()
         self._inspection.close()
-        if self._wanted:
-            self._wanted.close()
+        if self._wishes:
+            self._wishes.close()
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:  # noqa: ARG002
         """Report what went wrong in one line; what clients do wrong is not worth one."""
@@ -2098,20 +2169,20 @@ class Server:
             login = self._passwords.login(authorization)
         except SetupError as error:
             raise self._without_passwords(error) from None
-        known = self._passwords.known(login)
-        if known is False:
+        right = self._passwords.remembered(login)
+        if right is False:
             raise unauthorised()
-        return login.user if known else login
+        return login.user if right else login
 
     async def authenticate(self, login: Login, address: str) -> str:
         """Have a login checked in another thread; return the user.
 
         :raises Refusal: 401 where it is wrong, 503 where too many wait for this already.
         """
-        assert self._passwords is not None and self._checks is not None  # noqa: S101, PT018 - for the type checker
+        assert self._passwords is not None and self._logins is not None  # noqa: S101, PT018 - for the type checker
         try:
-            right = self._passwords.conclude(login, await self._checks.verdict(login, address))
-        except (Refusal, asyncio.CancelledError):
+            right = self._passwords.conclude(login, await self._logins.verdict(login, address))
+        except (Refusal, asyncio.CancelledError):  # on Python 3.7 the latter is an Exception
             raise
         except SetupError as error:
             raise self._without_passwords(error) from None
@@ -2137,12 +2208,7 @@ class Server:
             return self._site.respond(request)
         except Exception as error:  # the last line of defence: the client gets an answer, the operator a line
             self._fault(repr(request.line), error)
-            return refused(
-                Refusal(
-                    500,
-                    "a fault of the server; its operator has been told",
-                )
-            )
+            return refused(Refusal(500, "a fault of the server; its operator has been told"))
 
     def _health(self) -> Response:
         """Tell a supervisor whether requests can be answered."""
@@ -2156,8 +2222,8 @@ class Server:
         self._metrics.note(exchange)
         if missing:
             self._metrics.missing += 1
-            if self._wanted:
-                self._wanted.note(missing, client_of(exchange.agent))
+            if self._wishes:
+                self._wishes.note(missing, client_of(exchange.agent))
         if self._log.note(exchange):
             self.loop.call_soon(self._log.flush)
 
@@ -2233,21 +2299,24 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
     :raises SetupError: SHA256SUMS is missing or is not one.
     """
     expected = read_checksums(root)
-    found = dict(walk(root))
+    present = dict(walk(root))
     # What is not met by walking may stand in a folder that is a link to another one in the tree.
-    known = ((path, found[path] if path in found else size_inside(root, path)) for path in expected)
+    known = ((path, present[path] if path in present else size_inside(root, path)) for path in expected)
     sizes = {path: size for path, size in known if size is not None}
     progress = Progress(sum(sizes.values()), progress_to)
 
     def is_altered(path: str) -> bool:
-        return hash_file(root / path, progress) != expected[path]
+        try:
+            return hash_file(root / path, progress) != expected[path]
+        except OSError:  # what can't be read is not what it should be
+            return True
 
     # The largest first, so that at the end no core waits for another one's last big file.
     queue = sorted(sizes, key=lambda path: (-sizes[path], path))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         altered = {path for path, differs in zip(queue, pool.map(is_altered, queue)) if differs}  # noqa: B905
     missing = expected.keys() - sizes.keys()
-    extra = found.keys() - expected.keys() - {"SHA256SUMS"}
+    extra = present.keys() - expected.keys() - {"SHA256SUMS"}
     for kind, paths in (("altered", altered), ("missing", missing), ("extra", extra)):
         out.writelines(printable(f"{kind}: {path}") + "\n" for path in sorted(paths))
     out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra\n")
@@ -2286,22 +2355,22 @@ def size_inside(root: Path, relative: str) -> Optional[int]:
     return status.st_size if root in path.parents and stat.S_ISREG(status.st_mode) else None
 
 
-_buffers = threading.local()
+_buffers = threading.local()  # one for each thread, used for all its files
 
 
 def hash_file(path: Path, progress: Progress) -> str:
-    """Return the SHA-256 of a file, or why it can't be read."""
+    """Return the SHA-256 of a file, in hexadecimal digits; count its bytes as they are read.
+
+    :raises OSError: it can't be read.
+    """
     if not hasattr(_buffers, "own"):
         _buffers.own = memoryview(bytearray(1 << 20))
     buffer = _buffers.own
     digest = hashlib.sha256()
-    try:
-        with open(path, "rb", buffering=0) as file:
-            for count in iter(lambda: file.readinto(buffer), 0):
-                digest.update(buffer[:count])  # without the interpreter's lock, so the cores work side by side
-                progress.add(count or 0)
-    except OSError as error:
-        return str(error)
+    with open(path, "rb", buffering=0) as file:
+        for count in iter(lambda: file.readinto(buffer), 0):
+            digest.update(buffer[:count])  # without the interpreter's lock, so the cores work side by side
+            progress.add(count or 0)
     return digest.hexdigest()
 
 
@@ -2365,7 +2434,7 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--passwords", type=Path, metavar="FILE", help="ask for a user and password of this file (see add-user)")
     add("--passwords-over-plain-http", action="store_true", help="do so without TLS, readable on the way")
     add("--log", choices=("common", "json", "none"), default="common", help="one line a request on standard output")
-    add("--max-connections", type=positive, metavar="N", help="default: what the system allows, up to 10000")
+    add("--max-connections", type=positive_number, metavar="N", help="default: what the system allows, up to 10000")
     add("--grace", type=seconds, default=30.0, metavar="SECONDS", help="for downloads under way when told to end")
     commands = parser.add_subparsers(dest="command", title="subcommands", metavar="")
     adding = commands.add_parser("add-user", help="write a user and a hashed password to a file, and end")
@@ -2381,7 +2450,7 @@ def port_number(text: str) -> int:
     return int(text)
 
 
-def positive(text: str) -> int:
+def positive_number(text: str) -> int:
     """Read a number from 1."""
     if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to 999999, found {text!r}")
@@ -2422,9 +2491,9 @@ def serve(root: Path, options: argparse.Namespace) -> int:
     tls = tls_context(options)
     tree = Tree(root)
     limits = Limits(connections=allowed_connections(options.max_connections), grace_seconds=options.grace)
-    wanted = Wanted(options.wanted, tree) if options.wanted else None
+    wishes = WishList(options.wanted, tree) if options.wanted else None
     log = AccessLog(options.log, sys.stdout)
-    server = Server(tree, limits, open_passwords(options), log, wanted)
+    server = Server(tree, limits, open_passwords(options), log, wishes)
     sockets = listen(options.host, options.port)
 
     def announce() -> None:
@@ -2482,11 +2551,11 @@ def allowed_connections(asked: Optional[int]) -> int:
 
     A connection may need two descriptors: its own and that of the file it is sent.
     """
-    wanted = asked or DEFAULTS.connections
-    needed = 2 * (wanted + spare_connections(wanted)) + 64
+    number = asked or DEFAULTS.connections
+    needed = 2 * (number + spare_connections(number)) + 64
     open_files = raise_open_files(needed)
     if open_files is None or open_files >= needed:
-        return wanted
+        return number
     allowed = max(1, (open_files - 64) * 4 // 9 - 16)
     if asked or allowed < FEW_CONNECTIONS:
         report(f"the system allows {open_files} open files, so at most {allowed} connections are taken (see ulimit -n)")
@@ -2516,11 +2585,11 @@ def listen(host: str, port: int) -> List[socket.socket]:
     :raises SetupError: it can't be done.
     """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        answers = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise SetupError(f"can't listen on {host}: {error}; give an address of this machine with --host") from None
     sockets: List[socket.socket] = []
-    for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
+    for family, address in dict.fromkeys((entry[0], entry[4]) for entry in answers):
         chosen = sockets[0].getsockname()[1] if sockets else port
         try:
             sockets.append(listening_socket(family, (address[0], chosen, *address[2:])))
@@ -2571,7 +2640,7 @@ def welcome(root: Path, options: argparse.Namespace, port: int, tls: bool) -> st
     trust = "" if tls or local else f" --trusted-host {host}"
     reach = " (this machine only; --host 0.0.0.0 for all)" if local else ""
     lines = (
-        f"Serving {contents(root)} at {url}/{reach}",
+        f"Serving {describe_mirror(root)} at {url}/{reach}",
         f"  pip install --index-url {login}/simple/{trust} NAME",
         f"  uv pip install --default-index {login}/simple/ NAME",
         "Ctrl-C ends.",
@@ -2579,7 +2648,7 @@ def welcome(root: Path, options: argparse.Namespace, port: int, tls: bool) -> st
     return "\n".join(map(printable, lines))
 
 
-def contents(root: Path) -> str:
+def describe_mirror(root: Path) -> str:
     """Describe the mirror by its mirror.json."""
     try:
         about = json.loads((root / "mirror.json").read_text("utf-8"))
@@ -2588,7 +2657,7 @@ def contents(root: Path) -> str:
         return str(root)
 
 
-def end(status: int) -> NoReturn:
+def exit_with(status: int) -> NoReturn:
     """Leave with this status, whether or not anybody still reads the output."""
     try:
         sys.stdout.flush()
@@ -2598,4 +2667,4 @@ def end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    end(main())
+    exit_with(main())

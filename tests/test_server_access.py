@@ -148,9 +148,9 @@ def test_a_user_who_is_added_again_has_the_new_password_only(tmp_path: Path) -> 
     known = server.Passwords(path)
     logins = {password: login_of(known, password) for password in ("old", "new")}
     assert not known.conclude(logins["old"], known.check(logins["old"]))
-    assert known.known(logins["new"]) is None
+    assert known.remembered(logins["new"]) is None
     assert known.conclude(logins["new"], known.check(logins["new"]))
-    assert (known.known(logins["new"]), known.known(logins["old"])) == (True, False)
+    assert (known.remembered(logins["new"]), known.remembered(logins["old"])) == (True, False)
 
 
 def login_of(passwords: Any, password: str) -> Any:
@@ -178,9 +178,9 @@ def test_a_user_who_is_taken_out_while_his_password_is_checked_is_out(tmp_path: 
         return
     assert right
     assert not known.conclude(login, right)
-    assert known.known(login_of(known, "secret")) is None
+    assert known.remembered(login_of(known, "secret")) is None
     path.write_text(text)  # back again, as it was: what he says now has to be checked
-    assert known.known(login_of(known, "secret")) is None
+    assert known.remembered(login_of(known, "secret")) is None
 
 
 def test_one_users_change_does_not_have_all_others_checked_again(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_one_users_change_does_not_have_all_others_checked_again(tmp_path: Path)
     login = login_of(known, "secret")
     assert known.conclude(login, known.check(login))
     server.add_user(path, "bob", "other")
-    assert known.known(login_of(known, "secret")) is True
+    assert known.remembered(login_of(known, "secret")) is True
 
 
 def test_a_python_without_scrypt_uses_pbkdf2_and_reads_no_scrypt(

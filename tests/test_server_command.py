@@ -298,7 +298,7 @@ def test_no_request_waits_for_the_wish_list(root: Path, tmp_path: Path, monkeypa
         replace(source, target)
 
     monkeypatch.setattr(server.os, "replace", slowly)
-    wanted = server.Wanted(tmp_path / "wanted.txt", server.Tree(root))
+    wanted = server.WishList(tmp_path / "wanted.txt", server.Tree(root))
     for number in range(wanted.LIMIT + 10):
         wanted.note(server.Missing(f"alpha=={number}", f"alpha-{number}.tar.gz"), "")
     wanted.flush(0.0)
@@ -324,7 +324,7 @@ def test_ten_thousand_versions_cost_one_look_at_the_project(
         return listdir(path)
 
     monkeypatch.setattr(server.os, "listdir", count)
-    wanted = server.Wanted(tmp_path / "wanted.txt", server.Tree(root))
+    wanted = server.WishList(tmp_path / "wanted.txt", server.Tree(root))
     for number in range(10_000):
         wanted.note(server.Missing(f"alpha=={number}", f"alpha-{number}.tar.gz"), "")
     wanted.flush(0.0)
@@ -336,7 +336,7 @@ def test_ten_thousand_versions_cost_one_look_at_the_project(
 
 def test_a_list_that_could_not_be_written_is_written_when_it_can_be(root: Path, tmp_path: Path) -> None:
     server = load_server()
-    wanted = server.Wanted(tmp_path / "folder" / "wanted.txt", server.Tree(root))
+    wanted = server.WishList(tmp_path / "folder" / "wanted.txt", server.Tree(root))
     wanted.note(server.Missing("numpy"), "")
     wanted.flush(0.0)
     with contextlib.suppress(OSError):
@@ -459,6 +459,20 @@ def test_health_tells_that_pages_name_what_is_not_there(root: Path, harm: str) -
         assert "1 file is missing or not what the pages say" in health(served.port)[1]
         assert victim.name not in health(served.port)[1]  # it asks for no password
         assert victim.name in served.wait_for_line("is missing, or not what")
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "..", ".hidden", "", "a\x00b"])
+def test_health_reads_nothing_outside_of_the_mirror_whatever_its_list_names(root: Path, name: str) -> None:
+    page = json.dumps({"files": [{"url": "none.whl"}] * 3}).encode()
+    for outside in (root / "simple" / name.replace("\x00", ""), root):
+        if not (outside / "index.v1_json").exists():
+            write(outside / "index.v1_json", page)
+    write(root / "simple" / "index.v1_json", json.dumps({"projects": [{"name": name}]}).encode())
+    inspection = load_server().Inspection(root)
+    inspection.begin(0.0)
+    inspection._job.result(PATIENCE)
+    inspection.close()
+    assert inspection.fault.startswith("1 file is missing")  # the page itself, and none of those that it names
 
 
 def test_health_looks_at_the_files_in_the_background_and_seldom(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

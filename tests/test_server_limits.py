@@ -241,7 +241,7 @@ def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleTy
         return gate.wait(PATIENCE)
 
     async def ask_all() -> list[bool]:
-        checks = server.Checks(check)
+        checks = server.LoginQueue(check)
         checks.THREADS = 1  # so that the order can be seen
         asked = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("a4", "a")]
         jobs = [

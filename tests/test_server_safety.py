@@ -168,8 +168,8 @@ def test_pipes_and_devices_are_not_opened(root: Path, served: Running) -> None:
     "name", ["con", "NUL", "aux.tar.gz", "Com1", "lpt9.whl", "com\u00b2.zip", "nul .txt", "CONIN$", "prn.metadata"]
 )
 def test_names_of_windows_devices_are_no_files_there(server: ModuleType, name: str) -> None:
-    assert not server.is_plain(name, windows=True)
-    assert server.is_plain(name, windows=False)
+    assert server.is_device(name)
+    assert server.is_plain(name)
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,15 @@ def test_names_of_windows_devices_are_no_files_there(server: ModuleType, name: s
     ["aux", "CON", "nul.txt", "com1", "com\u00b9.x", "lpt0", "clock$", "prn .zip", "auxiliary", "con-1.0.zip", "com10"],
 )
 def test_a_mirror_has_no_name_that_the_server_refuses_on_windows(server: ModuleType, name: str) -> None:
-    assert is_device(name) == (not server.is_plain(name, windows=True))
+    assert is_device(name) == server.is_device(name)
 
 
 @pytest.mark.parametrize(
     "name", ["console-1.0.tar.gz", "nulls", "com10", "foo-1!2.0+local.1-py3-none-any.whl", "lpt", "auxiliary"]
 )
 def test_names_like_those_of_devices_are_files(server: ModuleType, name: str) -> None:
-    assert server.is_plain(name, windows=True)
+    assert not server.is_device(name)
+    assert server.is_plain(name)
 
 
 def test_pages_for_people_carry_security_headers_and_no_page_is_sniffed(served: Running) -> None:
