@@ -21,7 +21,7 @@ from mirror_tasks.publish.people.pages import (
     PeoplePages,
     assets,
     description_of,
-    people_pages,
+    project_path,
     with_packed,
 )
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
@@ -95,12 +95,14 @@ class World:
     descriptions: dict[str, str] = field(default_factory=dict)
 
     def pages(self) -> Mapping[str, bytes]:
-        return people_pages(
+        pages = PeoplePages(
             self.plan,
             lambda file: self.metadata.get(file.filename),
             lambda file: self.descriptions.get(file.filename),
             ROOTS,
         )
+        projects = {project_path(name): pages.project_page(name) for name in sorted(self.plan.by_project)}
+        return {"index.html": pages.front_page(), **assets(), **projects}
 
     def project(self, name: str) -> str:
         return self.pages()[f"project/{name}/index.html"].decode()
