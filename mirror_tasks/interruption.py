@@ -9,14 +9,15 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
 def is_quiet_while_doit_begins() -> None:
-    """End the process without more than a word at Ctrl-C, if this is doit reading a ``dodo.py``; a run's reporter takes over.
+    """End the process without more than a word at Ctrl-C, if this is doit reading a ``dodo.py``.
 
-    Until then nothing is under way that could be left half-done.
+    Until tasks run, nothing is under way that could be left half-done.
     """
     loader = sys.modules.get("doit.loader")
     is_doit = getattr(loader, "initial_workdir", None) is not None  # doit keeps it when it begins to read a dodo.py
@@ -25,6 +26,10 @@ def is_quiet_while_doit_begins() -> None:
         signal.signal(signal.SIGINT, _end)
 
 
-def _end(*_: object) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "doit.runner":  # tasks run, with a reporter of somebody else's
+            signal.default_int_handler(number, frame)
+        frame = frame.f_back
     os.write(2, b"Interrupted.\n")
     os._exit(INTERRUPTED)

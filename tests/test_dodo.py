@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +20,7 @@ from tests.interpreters import python_of
 from tests.making import wheel
 from tests.mirroring import (
     DODO,
+    PATIENCE,
     REPOSITORY,
     assert_whole,
     clean_environment,
@@ -167,3 +171,61 @@ def test_installed_from_its_wheel_it_works_in_any_folder(tmp_path: Path, index: 
     assert done.returncode == 0, done.stdout + done.stderr
     assert_whole(project.output)
     assert tree(project.output)["server.py"] == (REPOSITORY / "server_template" / "server.py").read_bytes()
+
+
+FOREIGN = (
+    DODO
+    + """
+import multiprocessing
+from doit.tools import run_once
+import time
+
+DOIT_CONFIG["reporter"] = "{reporter}"
+
+
+def task_mine():
+    def act():
+        print(f"children: {{len(multiprocessing.active_children())}}", flush=True)
+
+    return {{"actions": [act], "verbosity": 2, "uptodate": [run_once]}}
+
+
+def task_slow():
+    def act():
+        print("running", flush=True)
+        time.sleep(60)
+
+    return {{"actions": [act], "verbosity": 2, "task_dep": ["mine"]}}
+"""
+)
+
+
+@pytest.mark.parametrize("reporter", ["console", "json", "zero"])
+def test_a_reporter_of_somebody_elses_makes_the_mirror(tmp_path: Path, index: FakeIndex, reporter: str) -> None:
+    project = mirror_folder(tmp_path, index, dodo=FOREIGN.format(reporter=reporter))
+    said = run(tmp_path, "mirror")
+    assert_whole(project.output)
+    if reporter == "console":
+        assert ".  mirror" in said
+
+
+def test_a_task_of_somebody_elses_alone_starts_no_process(tmp_path: Path, index: FakeIndex) -> None:
+    mirror_folder(tmp_path, index, dodo=FOREIGN.replace("DOIT_CONFIG[", "# ").format(reporter=""))
+    assert "children: 0" in run(tmp_path, "mine")
+    assert not index.requests
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_ctrl_c_below_a_reporter_of_somebody_elses_keeps_what_doit_knows_of_the_run(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    project = mirror_folder(tmp_path, index, dodo=FOREIGN.format(reporter="console"))
+    process = project.start("slow")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "running\n":
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    with contextlib.closing(sqlite3.connect(project.state / "doit.db")) as database:
+        assert ("mine",) in database.execute("select task_id from doit").fetchall()

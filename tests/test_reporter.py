@@ -17,8 +17,9 @@ import pytest
 
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.tasks.parts import Failure
-from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.tasks.progress import Tally, in_all
 from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.tasks.run import Run
 from mirror_tasks.text import total
 from tests.fake_index import FakeIndex
 from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror_folder, run_environment, small_world
@@ -26,11 +27,25 @@ from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror
 
 @pytest.fixture
 def reporter(monkeypatch: pytest.MonkeyPatch) -> Reporter:
-    monkeypatch.setattr(Reporter, "tally", Tally())
-    monkeypatch.setattr(Reporter, "beginnings", [])
-    monkeypatch.setattr(Reporter, "problems", [])
-    monkeypatch.setattr(Reporter, "is_running", False)
+    run = Run()
+    run.mirrors = [SomeMirror()]
+    monkeypatch.setattr("mirror_tasks.tasks.reporter.RUN", run)
     return Reporter(io.StringIO(), {})
+
+
+class SomeMirror:
+    """What a run knows of a mirror."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.changing = self.fetching = frozenset({"project", "download"})
+
+    def take_folders(self) -> None:
+        pass
+
+
+def tally_of(reporter: Reporter) -> Tally:
+    return reporter._run.mirrors[0].tally
 
 
 def said(reporter: Reporter) -> list[str]:
@@ -60,7 +75,7 @@ def test_equal_failures_are_told_once_with_their_number_and_some_names(reporter:
 
 
 def test_the_outcome_is_told_last_and_nothing_is_whole_that_failed(reporter: Reporter) -> None:
-    reporter.tally.outcomes.append("mirror: 3 projects, 5 files, whole and checked")
+    tally_of(reporter).outcomes.append("mirror: 3 projects, 5 files, whole and checked")
     failed(reporter, "p", "found none")
     lines = said(reporter)
     assert "whole and checked" not in "\n".join(lines)
@@ -69,8 +84,8 @@ def test_the_outcome_is_told_last_and_nothing_is_whole_that_failed(reporter: Rep
 
 
 def test_without_a_failure_the_last_line_says_that_it_is_whole(reporter: Reporter) -> None:
-    reporter.tally.note("left out: 3 releases")
-    reporter.tally.outcomes.append("mirror: 3 projects, 5 files, whole and checked")
+    tally_of(reporter).note("left out: 3 releases")
+    tally_of(reporter).outcomes.append("mirror: 3 projects, 5 files, whole and checked")
     assert said(reporter) == ["left out: 3 releases", "mirror: 3 projects, 5 files, whole and checked"]
 
 
@@ -80,7 +95,7 @@ def test_what_is_logged_as_a_warning_is_a_line_of_its_own_told_once(reporter: Re
         logging.getLogger("mirror_tasks").warning("pip's %s is not used", "extra-index-url")
     assert said(reporter) == ["warning: pip's extra-index-url is not used"]
     logging.getLogger("mirror_tasks").warning("after the end")
-    assert reporter.tally.notes == []
+    assert not any(tally.notes for tally in reporter._tallies)
 
 
 @pytest.mark.parametrize(
@@ -188,3 +203,14 @@ def test_who_imports_this_project_for_something_else_keeps_his_own_ctrl_c() -> N
         [sys.executable, "-c", code], capture_output=True, text=True, env=run_environment({}), timeout=60, check=False
     )
     assert done.stdout == "True\n", done.stderr
+
+
+def test_each_mirror_counts_its_own_tasks_and_the_display_shows_them_together(reporter: Reporter) -> None:
+    lab, office = SomeMirror(), SomeMirror()
+    office.fetching = frozenset({"office-project"})
+    reporter._run.mirrors = [lab, office]
+    for name in ("project:one", "project:two", "office-project:three"):
+        task: Any = SimpleNamespace(name=name, meta={"mirror": "project"})
+        reporter.add_success(task)
+    assert (lab.tally.pages, office.tally.pages) == (2, 1)
+    assert in_all([lab.tally, office.tally]).sentence() == "resolving: 3 project pages, 0 core metadata; three"

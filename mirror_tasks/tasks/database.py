@@ -18,7 +18,7 @@ from doit.globals import Globals
 
 from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.files import clear_of_folders
-from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.tasks.run import RUN
 
 _DOING = "having the database for what doit remembers,"
 _COLUMNS = ["task_id", "task_data"]
@@ -164,6 +164,6 @@ def _told(name: str) -> Any:
             "if there is room, delete that file."
         )
         found = MirrorError("keeping what doit remembers of this run, in", name, str(error), advice)
-        if not Reporter.is_running:
+        if not RUN.has_reporter:
             raise InvalidDodoFile(str(found)) from None
-        Reporter.problems.append(str(found))
+        RUN.problems.append(str(found))

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from doit.exceptions import InvalidTask
 from doit.task import Task
 
 from mirror_tasks.config.mirror_yaml import Config
-from mirror_tasks.errors import MirrorError, ResolutionError, StorageError
+from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import to_json
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.layout import withdraw
@@ -29,13 +28,15 @@ from mirror_tasks.tasks import verb_tasks, verbs
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
-from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.tasks.run import start_processes
 from mirror_tasks.text import readable, total
 from mirror_tasks.work.actions import Actions, release_record
 from mirror_tasks.work.processes import look_for_garbage_rarely
 
 _MOST_LINES = 10  # of what could not be decided
-_LOOK_ONLY = ("serve", "prove", "explain")
+_LOOK_ONLY = {"serve", "prove", "explain"}
+_CHANGE_ALONE = {"prune", "wanted"}
 
 
 class MirrorTasks:
@@ -47,7 +48,7 @@ class MirrorTasks:
     def __init__(self, config: Config, dash: str = "") -> None:
         self.config = config
         self.dash = dash
-        self.tally = Reporter.tally
+        self.tally = Tally()
         self.actions = Actions(config, Upstream(config.indexes, connections=max(16, config.workers)), self.tally)
         self.actions.checks_room = os.environ.get("MIRROR_SPACE") != "any"
         self.make = TaskMaker(dash, config.state / "bugs")
@@ -58,37 +59,23 @@ class MirrorTasks:
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
         self._said = False
+        names = set(self.creators())
+        self.changing = frozenset(names - {self.name(kind) for kind in _LOOK_ONLY})
+        self.fetching = frozenset(self.changing - {self.name(kind) for kind in _CHANGE_ALONE})
 
-    def begin(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
-        """Called before the first task of a run, and before there are other processes: only one run may use the folders.
+    def take_folders(self) -> None:
+        """Keep other runs out of the folders of the mirror.
 
-        :raises doit.exceptions.InvalidTask: another one does, or the output is not for this mirror; its message says which.
+        :raises MirrorError: another one uses them, or the output is not for this mirror.
         """
-        if self._is_reached(tasks, selected):
-            try:
-                self._take()
-            except MirrorError as error:
-                raise InvalidTask(str(error)) from None
-
-    def _begin(self) -> None:
-        self._take()  # a reporter of somebody else's did not call `begin`
-        look_for_garbage_rarely()
-
-    def _take(self) -> None:
         self.actions.check_output()
         self._lock.take()
 
-    def _is_reached(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> bool:
-        """Say if a task of this mirror will run that changes something."""
-        own, todo, seen = set(self.creators()) - {self.name(kind) for kind in _LOOK_ONLY}, list(selected), set[str]()
-        while todo:
-            name = todo.pop()
-            if name.partition(":")[0] in own:
-                return True
-            task = None if name in seen else tasks.get(name)
-            seen.add(name)
-            todo += [*task.task_dep, *task.setup_tasks] if task else []
-        return False
+    def _begin(self) -> None:
+        """Begin what the run began already, but where the reporter is somebody else's."""
+        self.take_folders()
+        start_processes()
+        look_for_garbage_rarely()
 
     def _note(self, text: str) -> None:
         self.tally.note(self._of_which(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -26,7 +26,7 @@ _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
 @dataclass(slots=True)
 class Tally:
-    """What was done so far. Counted from many threads.
+    """What was done so far for one mirror. Counted from many threads.
 
     :ivar received_bytes: bytes that came over the network for files.
     :ivar incomplete: what failures leave undecided, a line each; told last of all.
@@ -97,15 +97,28 @@ class Tally:
         return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"
 
 
+def in_all(tallies: Iterable[Tally]) -> Tally:
+    """Return what was done so far for all mirrors together, without notes and outcomes."""
+    found = Tally()
+    for tally in tallies:
+        for name in _NUMBERS:
+            setattr(found, name, getattr(found, name) + getattr(tally, name))
+        found.newest = tally.newest or found.newest
+    return found
+
+
+_NUMBERS = ("pages", "metadata", "planned_files", "planned_bytes", "done_files", "received_bytes")
+
+
 class Display:
-    """Shows a tally while it grows; knows nothing else.
+    """Shows tallies while they grow; knows nothing else.
 
     :param stream: where to; a terminal gets a live display, anything else a line every few seconds.
     """
 
-    def __init__(self, stream: TextIO, tally: Tally) -> None:
+    def __init__(self, stream: TextIO, tallies: Sequence[Tally]) -> None:
         self.console = Console(file=stream, highlight=False, emoji=False, soft_wrap=not stream.isatty())
-        self._tally = tally
+        self._tallies = tallies
         self._is_terminal = self.console.is_terminal
         self._live: Progress | None = None
         self._spoken = time.monotonic()
@@ -119,15 +132,16 @@ class Display:
                 self._draw()
             elif time.monotonic() - self._spoken >= _LINE_EVERY:
                 self._spoken = time.monotonic()
-                self.console.print(self._tally.sentence(), markup=False)
+                self.console.print(in_all(self._tallies).sentence(), markup=False)
 
     def _print_notes(self) -> None:
-        for note in self._tally.take_notes():
-            self.console.print(note, markup=False)
+        for tally in self._tallies:
+            for note in tally.take_notes():
+                self.console.print(note, markup=False)
 
     def _draw(self) -> None:
         if self._live is None:
-            self._live = _Bars(self._tally, console=self.console)
+            self._live = _Bars(self._tallies, console=self.console)
             self._live.start()
 
     def say(self, text: str) -> None:
@@ -145,10 +159,10 @@ class Display:
 
 
 class _Bars(Progress):
-    """rich's progress display, fed from a tally each time it is drawn."""
+    """rich's progress display, fed from tallies each time it is drawn."""
 
-    def __init__(self, tally: Tally, console: Console) -> None:
-        self._tally = tally
+    def __init__(self, tallies: Sequence[Tally], console: Console) -> None:
+        self._tallies = tallies
         self._bar: TaskID | None = None
         super().__init__(
             TextColumn("{task.description}"),
@@ -161,9 +175,9 @@ class _Bars(Progress):
         self._bar = self.add_task("resolving", total=None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Read the tally, then draw."""
+        """Read the tallies, then draw."""
         if self._bar is not None:
-            tally = self._tally
+            tally = in_all(self._tallies)
             if tally.planned_files and len(self.columns) == 2:
                 self.columns = (*self.columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
             total, done = tally.planned_bytes or None, min(max(tally.received_bytes, 0), tally.planned_bytes)

@@ -5,17 +5,12 @@ It is a doit reporter: doit calls its methods by name, some of them from worker 
 
 from __future__ import annotations
 
-import gc
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FrameType
-from typing import Any, ClassVar, NamedTuple, TextIO
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TextIO
 
-from mirror_tasks.interruption import INTERRUPTED
 from mirror_tasks.tasks.progress import Display, Tally
-from mirror_tasks.work.processes import READING, RECEIVING
+from mirror_tasks.tasks.run import RUN
 
 _ERROR = 2  # doit's exit status for what is no failure of a task's own
 _SHOWN = 5  # names of tasks that failed for one reason
@@ -25,45 +20,27 @@ class Reporter:
     """Reports the tasks of mirrors in one display, and those of other pipelines in a line each, as doit does.
 
     Tasks of a mirror carry ``meta={"mirror": kind}``.
-
-    :cvar tally: what the display shows.
-    :cvar beginnings: called with all tasks and the names of those that are selected, before anything is done.
-    :cvar is_running: there is one, which tells at the end what is in ``problems``.
     """
 
     desc = "one live display; plain lines where there is no terminal"
-    tally = Tally()
-    is_running = False
-    problems: ClassVar[list[str]] = []
-    beginnings: ClassVar[list[Callable[[Mapping[str, Any], list[str]], None]]] = []
 
     def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
-        self._display = Display(outstream, self.tally)
+        self._run = RUN
+        self._run.has_reporter = True
+        beside = Tally()  # what is told that is of no mirror
+        self._tallies = [beside, *(mirror.tally for mirror in self._run.mirrors)]
+        self._display = Display(outstream, self._tallies)
+        self._warnings = _Warnings(beside)
         self._failures: list[_Failed] = []
-        self._warnings = _Warnings(self.tally)
         self._unmet: list[str] = []
         self._errors: list[str] = []
         self._loud = True
-        self._interrupted = False
-        Reporter.is_running = True
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
-        """Called before the first task and the first thread: from here on Ctrl-C and SIGTERM end the run, its state kept."""
+        """Called before the first task and the first thread."""
         logging.getLogger().addHandler(self._warnings)
         logging.captureWarnings(True)
-        for begin in self.beginnings:
-            begin(tasks, selected_tasks)
-        if any(_fetches(tasks.get(name)) for name in selected_tasks):
-            for processes in (RECEIVING, READING):
-                processes.start()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._interrupt)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        # SystemExit passes through doit, which writes its state on the way; its worker threads are daemons and end with it.
-        self._interrupted = True
-        raise SystemExit(INTERRUPTED)
+        self._run.begin(tasks, selected_tasks)
 
     def get_status(self, task: Any) -> None:
         """Called when doit looks if a task is due."""
@@ -83,17 +60,20 @@ class Reporter:
 
     def add_success(self, task: Any) -> None:
         """Called when a task ended well."""
-        kind = _kind(task)
-        if kind:
-            self.tally.count(kind, task.name.partition(":")[2])
+        self._count(task)
 
     def skip_uptodate(self, task: Any) -> None:
         """Called when a task is not due."""
-        kind = _kind(task)
-        if kind:
-            self.tally.count(kind, task.name.partition(":")[2])
+        if _kind(task):
+            self._count(task)
         elif not task.name.startswith("_") and self._loud:
             self._display.say(f"-- {task.title()}")
+
+    def _count(self, task: Any) -> None:
+        name, _, of = task.name.partition(":")
+        for mirror in self._run.mirrors:
+            if name in mirror.fetching:
+                mirror.tally.count(_kind(task) or "", of)
 
     def skip_ignore(self, task: Any) -> None:
         """Called when the user told doit to ignore a task."""
@@ -122,38 +102,35 @@ class Reporter:
     def complete_run(self) -> None:
         """Called at the end, whatever happened: the last lines say what failed, why, and what it leaves incomplete."""
         if not self._loud:
-            self.tally.take_notes()
+            for tally in self._tallies:
+                tally.take_notes()
         self._display.stop()
         for line in _grouped(self._failures):
             self._display.say(line)
-        for line in self.tally.incomplete:
+        for line in (line for tally in self._tallies for line in tally.incomplete):
             self._display.say(line)
-        for message in [*self._errors, *self.problems]:
+        for message in [*self._errors, *self._run.problems]:
             self._display.say(f"ERROR {message}")
         for line in self._outcome():
             self._display.say(line)
         self._leave()
-        if self.problems:  # doit does not know of them
+        if self._run.problems:  # doit does not know of them
             raise SystemExit(_ERROR)
 
     def _outcome(self) -> list[str]:
         """Return the last lines, which say what came of it: nothing is called whole below something that failed."""
-        if self._interrupted:
+        outcomes = [line for tally in self._tallies for line in tally.outcomes]
+        if self._run.was_interrupted:
             return ["Interrupted. What was finished is kept; run the same command again to go on."]
         if self._failures:
-            told = [
-                line.replace("whole and checked", "checked, though something failed") for line in self.tally.outcomes
-            ]
+            told = [line.replace("whole and checked", "checked, though something failed") for line in outcomes]
             return [*told, self._what_is_incomplete()]
-        return list(self.tally.outcomes) if self._loud else []
+        return outcomes if self._loud else []
 
     def _leave(self) -> None:
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._warnings)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) == self._interrupt:  # nothing is left to be ended well
-                signal.signal(number, signal.SIG_DFL)
-        gc.freeze()  # the interpreter looks for garbage once more when it ends, a quarter of a second for nothing
+        self._run.end()
 
     def _what_is_incomplete(self) -> str:
         count = len(self._failures)
@@ -204,11 +181,6 @@ class _Warnings(logging.Handler):
         if text not in self._told:
             self._told.add(text)
             self._tally.note(f"warning: {text}")
-
-
-def _fetches(task: Any) -> bool:
-    """Say if a task may fetch something: those of a mirror that stand alone, as `serve` does, don't."""
-    return task is None or _kind(task) != "verb" or bool(task.task_dep)
 
 
 def _kind(task: Any) -> str | None:

@@ -11,6 +11,7 @@ from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.tasks.database import Codec, have_database
 from mirror_tasks.tasks.graph import MirrorTasks
 from mirror_tasks.tasks.reporter import Reporter
+from mirror_tasks.tasks.run import RUN
 
 DATABASE = ".doit-mirrors.db"  # where all mirrors have a prefix, and none has a folder that is the file's own
 
@@ -40,7 +41,7 @@ class Together:
         self._mirrors[dash] = made = MirrorTasks(config, dash)
         for mirror in self._mirrors.values():
             mirror.is_one_of_several = len(self._mirrors) > 1
-        Reporter.beginnings = [mirror.begin for mirror in self._mirrors.values()]
+        RUN.mirrors = list(self._mirrors.values())
         return made
 
     def doit_config(self) -> dict[str, Any]:

@@ -63,8 +63,14 @@ class Processes:
         self._one_at_a_time = threading.Lock()
 
     def start(self) -> None:
-        """Let there be processes; called before there are threads, for a fork copies what they hold locked."""
-        self._may_start = True
+        """Let there be processes; nothing if there are.
+
+        They are forked if there are no threads yet, for a fork copies what these hold locked; else begun anew when needed.
+        """
+        with self._lock:
+            self._may_start = not self._hands
+            if threading.active_count() > 1:
+                self._method = "spawn"
         if self._method == "fork":
             self._started()
 

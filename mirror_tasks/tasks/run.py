@@ -1,0 +1,107 @@
+"""A run of doit over the mirrors of one ``dodo.py``: what begins before its first task, and ends after its last.
+
+The reporter calls :meth:`Run.begin` before there are threads, for doit tells nobody else that a run begins. With a reporter
+of somebody else's, the first task of each mirror does, in a thread: no signal can be set then, and what doit and Python do
+at Ctrl-C is done.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Protocol
+
+from doit.exceptions import InvalidTask
+
+from mirror_tasks.errors import MirrorError
+from mirror_tasks.interruption import INTERRUPTED
+from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.work.processes import READING, RECEIVING
+
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Mirror(Protocol):
+    """What a run knows of the tasks of a mirror.
+
+    :ivar changing: the names of its tasks, without what follows their colon, that change something or need such a task.
+    :ivar fetching: those of them that fetch or read files, or need a task that does.
+    """
+
+    tally: Tally
+    changing: frozenset[str]
+    fetching: frozenset[str]
+
+    def take_folders(self) -> None:
+        """Keep other runs out of the folders of the mirror.
+
+        :raises MirrorError: another one uses them, or the output is not for this mirror.
+        """
+
+
+class Run:
+    """The run that this process does, if it does one.
+
+    :ivar mirrors: those of the ``dodo.py``.
+    :ivar has_reporter: the reporter of this project tells at the end what is in ``problems``.
+    """
+
+    def __init__(self) -> None:
+        self.mirrors: list[Mirror] = []
+        self.has_reporter = False
+        self.problems: list[str] = []
+        self.was_interrupted = False
+
+    def begin(self, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
+        """Begin what the selected tasks need: folders, processes, signals. Tasks of others need nothing of it.
+
+        :raises doit.exceptions.InvalidTask: the folders of a mirror can't be had; its message says why.
+        """
+        reached = set(_reached(tasks, selected))
+        try:
+            for mirror in self.mirrors:
+                if reached & mirror.changing:
+                    mirror.take_folders()
+        except MirrorError as error:
+            raise InvalidTask(str(error)) from None
+        # Now only: a process that is forked before has no part in the locks of the folders, and may outlive the first one.
+        if any(reached & mirror.fetching for mirror in self.mirrors):
+            start_processes()
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING_SIGNALS:
+                signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # SystemExit passes through doit, which writes its state on the way; its worker threads are daemons and end with it.
+        self.was_interrupted = True
+        raise SystemExit(INTERRUPTED)
+
+    def end(self) -> None:
+        """Let signals end the process at once: nothing is left to be ended well."""
+        for number in _ENDING_SIGNALS:
+            if signal.getsignal(number) == self._interrupt:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def start_processes() -> None:
+    """Start the processes that receive and read, unless they are started."""
+    for processes in (RECEIVING, READING):
+        processes.start()
+
+
+def _reached(tasks: Mapping[str, Any], selected: Iterable[str]) -> Iterator[str]:
+    """Return what stands before the colon in the names of all tasks that will run, as far as doit knows them by now."""
+    todo, seen = list(selected), set[str]()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        yield name.partition(":")[0]
+        task = tasks.get(name)
+        todo += [*task.task_dep, *task.setup_tasks] if task else []
+
+
+RUN = Run()
