@@ -12,7 +12,7 @@ def package_path(output: Path, project: str, filename: str) -> Path:
     return output.joinpath("packages", project, filename)
 
 
-def beside(path: Path) -> Path:
+def metadata_path(path: Path) -> Path:
     """Where the core metadata of the file at ``path`` stands."""
     return path.with_name(f"{path.name}.metadata")
 

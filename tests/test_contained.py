@@ -26,22 +26,22 @@ def raises(error):
     return how
 
 from mirror_tasks.resolve import closure, solver
-from mirror_tasks.work import fetching
+from mirror_tasks.work import jobs
 from mirror_tasks.archives import core_metadata as metadata
 from mirror_tasks.index import pages
 """
 BAD = "lambda *arguments: any(str(getattr(one, 'project', one)).startswith('bad') for one in arguments)"
 CASES = {
-    "a page": f"breaking(fetching, 'parse_page', {BAD}, raises(ValueError))",
-    "core metadata": f"breaking(fetching, 'parse_metadata', {BAD}, raises(RecursionError))",
-    "an archive": f"breaking(fetching, 'sdist_metadata', {BAD}, raises(ValueError))",
+    "a page": f"breaking(jobs, 'parse_page', {BAD}, raises(ValueError))",
+    "core metadata": f"breaking(jobs, 'parse_metadata', {BAD}, raises(RecursionError))",
+    "an archive": f"breaking(jobs, 'sdist_metadata', {BAD}, raises(ValueError))",
     "what is chosen": f"breaking(closure.Closure, '_settle', {BAD}, raises(RecursionError))",
     "what is solved": (
         "breaking(solver.Solver, 'solve', lambda self, root, *rest: root.name.startswith('bad'), raises(RecursionError))"
     ),
-    "memory": f"breaking(fetching, 'sdist_metadata', {BAD}, raises(MemoryError))",
+    "memory": f"breaking(jobs, 'sdist_metadata', {BAD}, raises(MemoryError))",
     "a process": (
-        f"breaking(fetching, 'sdist_metadata', {BAD}, lambda: os._exit(9))\n"
+        f"breaking(jobs, 'sdist_metadata', {BAD}, lambda: os._exit(9))\n"
         # One that is begun anew would not have this fault, since it does not read this file.
         "from mirror_tasks.work.processes import Processes, _Hand\n"
         "Processes._another = lambda self: _Hand('fork', self._threads)"

@@ -128,16 +128,14 @@ def test_of_an_index_without_sizes_no_size_is_made_up(tmp_path: Path) -> None:
 
 
 WARNING = """
-from mirror_tasks.work import fetching
+from mirror_tasks.work import jobs
 import logging
-_fetch_page = fetching.fetch_page
-def fetch_page(way, name, folder):
+_update_page = jobs.update_page
+def update_page(way, name, folder):
     logging.getLogger("mirror_tasks").warning("something odd of every page")
-    return _fetch_page(way, name, folder)
-fetch_page.__module__, fetch_page.__qualname__ = "mirror_tasks.work.fetching", "fetch_page"
-fetching.fetch_page = fetch_page
-from mirror_tasks.work import actions
-actions.fetch_page = fetch_page
+    return _update_page(way, name, folder)
+update_page.__module__, update_page.__qualname__ = "mirror_tasks.work.jobs", "update_page"
+jobs.update_page = update_page
 """
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.files import Ledger, sealed, unsealed
+from mirror_tasks.files import sealed, unsealed
 from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.ledger import Ledger
 from mirror_tasks.state.records import Records
 from mirror_tasks.tasks.database import Codec, have_database
 from tests.fake_index import FakeIndex

@@ -18,7 +18,7 @@ from pathlib import Path
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, to_json, write_whole
-from mirror_tasks.layout import beside, package_path, withdraw
+from mirror_tasks.layout import metadata_path, package_path, withdraw
 from mirror_tasks.publish.people.pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -110,7 +110,7 @@ def _plan_and_people(site: Site) -> tuple[Plan, PeoplePages]:
         return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
 
     def description(file: PlannedFile) -> str | None:
-        content = read_or_none(beside(site.package_path(file)))
+        content = read_or_none(metadata_path(site.package_path(file)))
         return None if content is None else description_of(content)
 
     return plan, PeoplePages(plan, metadata_of, description, site.roots)

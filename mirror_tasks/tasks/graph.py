@@ -19,10 +19,15 @@ from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import to_json
 from mirror_tasks.index.client import Upstream
-from mirror_tasks.layout import withdraw
+from mirror_tasks.layout import manifest_paths, withdraw
 from mirror_tasks.publish import pages as publishing
+from mirror_tasks.publish.manifest import check_may_publish, write_manifest
+from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets, server_target
+from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
 from mirror_tasks.tasks import verb_tasks, verbs
 from mirror_tasks.tasks.growth import Growth
@@ -31,8 +36,8 @@ from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, cr
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import start_processes
 from mirror_tasks.text import readable, total
-from mirror_tasks.work.actions import Actions, release_record
-from mirror_tasks.work.processes import look_for_garbage_rarely
+from mirror_tasks.work.acquire import Acquirer
+from mirror_tasks.work.processes import RECEIVING, look_for_garbage_rarely
 
 _MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = {"serve", "prove", "explain"}
@@ -49,11 +54,17 @@ class MirrorTasks:
         self.config = config
         self.dash = dash
         self.tally = Tally()
-        self.actions = Actions(config, Upstream(config.indexes, connections=max(16, config.workers)), self.tally)
-        self.actions.checks_room = os.environ.get("MIRROR_SPACE") != "any"
+        self.mirror = Mirror(config, self.tally.note)
+        self.acquire = Acquirer(
+            self.mirror,
+            Upstream(config.indexes, connections=max(16, config.workers)),
+            self.tally.received,
+            checks_room=os.environ.get("MIRROR_SPACE") != "any",
+        )
+        self.publisher = Publisher(self.mirror, RECEIVING.call)
         self.make = TaskMaker(dash, config.state / "bugs")
-        self.growth = Growth(config, self.actions, self.make, self._begin)
-        self._known = Known(config, self.actions, self.make, self.growth)
+        self.growth = Growth(self.mirror, self.acquire, self.make, self._begin)
+        self._known = Known(self.mirror, self.make, self.growth)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
         self._lock = RunLock(locks, config.path, self._note)
@@ -68,7 +79,7 @@ class MirrorTasks:
 
         :raises MirrorError: another one uses them, or the output is not for this mirror.
         """
-        self.actions.check_output()
+        check_may_publish(self.mirror)
         self._lock.take()
 
     def _begin(self) -> None:
@@ -100,10 +111,10 @@ class MirrorTasks:
         }
         alone = {
             "serve": lambda name: verb_tasks.serve(name, self.config.output),
-            "prune": lambda name: verb_tasks.prune(name, self.actions),
-            "prove": lambda name: verb_tasks.prove(name, self.actions),
-            "wanted": lambda name: verb_tasks.wanted(name, self.actions, Rules.of(self.config)),
-            "explain": lambda name: verb_tasks.explain(name, self.actions, Rules.of(self.config)),
+            "prune": lambda name: verb_tasks.prune(name, self.mirror),
+            "prove": lambda name: verb_tasks.prove(name, self.mirror),
+            "wanted": lambda name: verb_tasks.wanted(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "explain": lambda name: verb_tasks.explain(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
         delayed = {
             "_closure": (self.growth.closure_stage, "_begin"),
@@ -133,7 +144,7 @@ class MirrorTasks:
 
     @cached_property
     def _last_plan(self) -> Plan | None:
-        return self.actions.known_plan()
+        return self.mirror.plans.last()
 
     def _known_projects(self) -> Iterator[Task]:
         """the project pages"""
@@ -158,12 +169,12 @@ class MirrorTasks:
         plan = make_plan(
             self.growth.closure, self.growth.completion, {root.name for root in self.config.roots if root.wished}
         )
-        self.actions.records.keep_solutions(self.growth.completion.solutions)
-        before = self.actions.published_plan() or self._last_plan
+        self.mirror.records.keep_solutions(self.growth.completion.solutions)
+        before = self.mirror.plans.published() or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
             # Something could not be asked. What is published stays, for what is published may need it.
             plan = plan.with_what_was(before)
-        self.actions.keep_plan(plan)
+        self.mirror.plans.keep(plan)
         self._plan = plan
         self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
         for one in plan.unsolved:
@@ -182,7 +193,7 @@ class MirrorTasks:
             self.name("plan"),
             self._show_plan,
             task_dep=[self.name("_plan")],
-            targets=[self.actions.records.plan],
+            targets=[self.mirror.records.plan],
             verbosity=2,
             kind="verb",
             clean=True,
@@ -191,7 +202,7 @@ class MirrorTasks:
 
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
-        verbs.print_bill(self.plan, self.actions)
+        verbs.print_bill(self.plan, self.acquire.downloads)
         try:
             self._check_room()
         except StorageError as error:
@@ -230,11 +241,11 @@ class MirrorTasks:
         record = release_record(plan, release)
         return self.make.task(
             self.name("release", release.name),
-            self.actions.keep_release,
+            self.mirror.plans.keep_release,
             release,
             record,
             clean=True,
-            targets=[self.actions.records.release_path(release.name)],
+            targets=[self.mirror.records.release_path(release.name)],
             uptodate=[Unchanged(record)],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
@@ -255,12 +266,12 @@ class MirrorTasks:
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:
         """The files that are not in the mirror yet."""
-        return [file for file in (self.plan.files if self.plan else ()) if not self.actions.is_downloaded(file)]
+        return [file for file in (self.plan.files if self.plan else ()) if not self.acquire.downloads.is_done(file)]
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
         if self._due and self.growth.is_running and not self._said:
-            missing = [file for file in self._due if not self.actions.is_held(file)]
+            missing = [file for file in self._due if not self.acquire.downloads.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
             size = total(file.size for file in self._due)
             self._note(f"to download: {len(self._due)} files, {size}")
@@ -271,7 +282,7 @@ class MirrorTasks:
         yield from self.make.only_new([self.make.task(self.name("_room"), self._check_room, kind="group")])
 
     def _check_room(self) -> None:
-        self.actions.check_room(self._due)
+        self.acquire.downloads.check_room(self._due)
 
     def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
@@ -285,12 +296,12 @@ class MirrorTasks:
         size = readable(file.size) if file.size is not None else "size unknown"
         return self.make.task(
             name,
-            self.actions.download,
+            self.acquire.downloads.download,
             file,
             clean=cleaning(self._withdraw),
-            targets=self.actions.download_targets(file),
+            targets=self.acquire.downloads.targets(file),
             uptodate=[
-                Unchanged(file.sha256.encode(), lambda: file.sha256 if self.actions.is_downloaded(file) else None)
+                Unchanged(file.sha256.encode(), lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
             ],
             subtask_of=self.name("download"),
             task_dep=[self.name("_room")],
@@ -306,16 +317,18 @@ class MirrorTasks:
         # A page links to what else is mirrored.
         shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()
         tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
-        targets = self.actions.root_targets() if plan else []
+        targets = root_targets(self.config.output) if plan else []
         yield from tasks
         yield Task(
             self.name("index"),
-            [self.make.attempt(self.actions.publish_root, plan)] if plan else None,
+            [self.make.attempt(self.publisher.publish_root, plan)] if plan else None,
             targets=targets,
             task_dep=[task.name for task in tasks],
             has_subtask=True,
             uptodate=[
-                Unchanged(self._written_by + (plan.content if plan else b""), lambda: self.actions.as_made(targets))
+                Unchanged(
+                    self._written_by + (plan.content if plan else b""), lambda: digest_as_made(self.mirror, targets)
+                )
             ],
             io={"capture": False},
             meta={"mirror": "group"},
@@ -326,17 +339,17 @@ class MirrorTasks:
     def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
         files = plan.by_project[name]
         made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
-        targets = self.actions.project_targets(name)
+        targets = project_targets(self.config.output, name)
         return self.make.task(
             self.name("index", name),
-            self.actions.publish_project,
+            self.publisher.publish_project,
             plan,
             name,
             clean=cleaning(self._withdraw),
             subtask_of=self.name("index"),
             targets=targets,
             task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in files)],
-            uptodate=[Unchanged(shared + to_json(made_from), lambda: self.actions.as_made(targets))],
+            uptodate=[Unchanged(shared + to_json(made_from), lambda: digest_as_made(self.mirror, targets))],
             doc=f"{len(files)} files",
         )
 
@@ -349,8 +362,8 @@ class MirrorTasks:
     def _server(self) -> Iterator[Task]:
         yield self.make.task(
             self.name("server"),
-            self.actions.publish_server,
-            targets=[self.config.output / "server.py"],
+            self.publisher.publish_server,
+            targets=[server_target(self.config.output)],
             clean=cleaning(self._withdraw),
             uptodate=[self._server_is_published],
             doc="puts server.py into the mirror",
@@ -360,13 +373,13 @@ class MirrorTasks:
         withdraw(self.config.output)
 
     def _server_is_published(self) -> bool:
-        return self.actions.server_is_published()
+        return self.publisher.server_is_published()
 
     def _mirror(self) -> Iterator[Task]:
         yield self.make.task(
             self.name("mirror"),
             self._finish,
-            targets=_both_spellings(self.actions.manifest_paths()),
+            targets=_both_spellings(manifest_paths(self.config.output)),
             clean=cleaning(self._withdraw),
             task_dep=[self.name(kind) for kind in ("_ahead", "index", "server", "release")],
             doc="makes the mirror, whole and checked",
@@ -374,7 +387,7 @@ class MirrorTasks:
 
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
-        self.actions.write_manifest(self.plan)
+        write_manifest(self.mirror, self.plan)
         self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
         self._say_what_was_left_out(self.plan)
         self._check_roots(self.plan)

@@ -40,14 +40,14 @@ from typing import Any
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
-from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.index.pages import File
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import TaskMaker
-from mirror_tasks.work.actions import Actions
+from mirror_tasks.work.acquire import Acquirer
 
 
 class Growth:
@@ -57,22 +57,22 @@ class Growth:
     :ivar is_running: a task of the mirror runs. doit calls creators also for `list`, `info` and `clean`: nothing grows then.
     """
 
-    def __init__(self, config: Config, actions: Actions, make: TaskMaker, begin: Callable[[], None]) -> None:
-        self._config = config
-        self._actions = actions
+    def __init__(self, mirror: Mirror, acquire: Acquirer, make: TaskMaker, begin: Callable[[], None]) -> None:
+        self._mirror = mirror
+        self._acquire = acquire
         self._make = make
         self._begin = begin
         self.is_running = False
         self._is_mirroring = False
         self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
         self._bugs = 0
-        self.closure = Closure(config.environments, config.roots, Rules.of(config))
+        self.closure = Closure(mirror.config.environments, mirror.config.roots, Rules.of(mirror.config))
 
     @cached_property
     def completion(self) -> Completion:
         """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
-        known = self._actions.records.known_solutions()
-        return Completion(self.closure, self._config.roots, Rules.of(self._config), known)
+        known = self._mirror.records.known_solutions()
+        return Completion(self.closure, self._mirror.config.roots, Rules.of(self._mirror.config), known)
 
     # The stages
 
@@ -136,7 +136,7 @@ class Growth:
     def _fetch_ahead(self, wants: Wants) -> None:
         if self._is_mirroring:
             for project, file in wants.chosen:
-                self._actions.fetch_ahead(project, file)
+                self._acquire.downloads.begin(project, file)
 
     def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
         """Make a task, unless there is one of its name, and after it the tasks for what it brings to be wanted."""
@@ -173,13 +173,13 @@ class Growth:
 
     def project(self, name: str, **settings: Any) -> Task:
         """Return the task that fetches the page of a project."""
-        target = self._actions.records.page_path(name)
+        target = self._mirror.records.page_path(name)
         task_name = self._make.name("project", name)
         return self._make.task(task_name, self._fetch_page, name, targets=[target], clean=True, **settings)
 
     def _fetch_page(self, name: str) -> None:
         try:
-            self._arrived[name] = self._actions.fetch_page(name)
+            self._arrived[name] = self._acquire.pages.fetch(name)
         except MirrorError as error:
             self._arrived[name] = Failed(str(error))
             raise
@@ -194,7 +194,7 @@ class Growth:
 
         :param is_likely: the file itself is sure to be wanted as well.
         """
-        target = self._actions.records.metadata_path(file.filename)
+        target = self._mirror.records.metadata_path(file.filename)
         name = self._make.name("metadata", file.filename)
         return self._make.task(
             name, self._read_metadata, project, file, is_likely, targets=[target], clean=True, **settings
@@ -202,15 +202,15 @@ class Growth:
 
     def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
         try:
-            file = self._actions.identified(project, file)
-            self._arrived[file.filename] = self._actions.read_metadata(project, file, is_likely=is_likely)
+            file = self._acquire.files.identify(project, file)
+            self._arrived[file.filename] = self._acquire.metadata.read(project, file, is_likely=is_likely)
         except MirrorError as error:
             self._arrived[file.filename] = Failed(str(error))
             raise
 
     def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
         if "sha256" not in file.hashes:
-            self.closure.hashes_arrived(project, self._actions.fingerprints)
+            self.closure.hashes_arrived(project, self._acquire.fingerprints.known)
         arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
         return self.closure.metadata_arrived(file.filename, arrived)
 

@@ -6,21 +6,20 @@ from collections.abc import Iterator
 
 from doit.task import Task
 
-from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.index.pages import is_wheel
 from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks import verbs
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
-from mirror_tasks.work.actions import Actions
 
 
 class Known:
     """The pages and metadata of the last plan. What the growth has made already is left out: a task exists once."""
 
-    def __init__(self, config: Config, actions: Actions, make: TaskMaker, growth: Growth) -> None:
-        self._config = config
-        self._actions = actions
+    def __init__(self, mirror: Mirror, make: TaskMaker, growth: Growth) -> None:
+        self._config = mirror.config
+        self._records = mirror.records
         self._make = make
         self._growth = growth
 
@@ -33,7 +32,7 @@ class Known:
         yield self._make.group("project", [task.name for task in tasks], doc)
 
     def _project(self, name: str) -> Task:
-        is_fresh = self._actions.records.page_age(name) < self._config.refresh
+        is_fresh = self._records.page_age(name) < self._config.refresh
         return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
 
     def metadata(self, plan: Plan | None) -> Iterator[Task]:
@@ -50,6 +49,6 @@ class Known:
         return [plan.by_filename[filename] for filename in sorted(names) if filename in plan.by_filename]
 
     def _metadata(self, file: PlannedFile) -> Task:
-        is_known = self._actions.records.metadata(file.filename, file.sha256) is not None
+        is_known = self._records.metadata(file.filename, file.sha256) is not None
         group = self._make.name("metadata")
         return self._growth.metadata(file.project, file.file, uptodate=[is_known], subtask_of=group)

@@ -27,8 +27,9 @@ from mirror_tasks.index.pages import Project
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, fitting, wanted
+from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.text import readable
-from mirror_tasks.work.actions import Actions
+from mirror_tasks.work.project_pages import ProjectPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,15 @@ class WishList:
     review: Review
 
 
-def review(actions: Actions, rules: Rules, accept: bool, drop: bool, names: Sequence[str]) -> None:
+def review(mirror: Mirror, pages: ProjectPages, rules: Rules, accept: bool, drop: bool, names: Sequence[str]) -> None:
     """Decide on what is named, and show all wishes.
 
     :raises ResolutionError: there is no list, or a name means nothing in it.
     """
-    lists = [read_list(path) for path in actions.config.wanted]
+    lists = [read_list(path) for path in mirror.config.wanted]
     if not lists:
         raise _refusal(
-            str(actions.config.path),
+            str(mirror.config.path),
             "expected a list under requirements, found none",
             "Add the file that `server.py --wanted` wrote:  - {wanted: wanted.txt}",
         )
@@ -62,7 +63,7 @@ def review(actions: Actions, rules: Rules, accept: bool, drop: bool, names: Sequ
     asked = [_canonical(name) for name in names]
     if names:
         lists = [_decide(one, accept, asked) for one in _checked(lists, accept, asked)]
-    Shown(actions, rules, Console(highlight=False)).all_of(lists)
+    Shown(mirror, pages, rules, Console(highlight=False)).all_of(lists)
 
 
 def read_list(path: Path) -> WishList:
@@ -113,13 +114,14 @@ def _decide(one: WishList, accept: bool, names: Sequence[str]) -> WishList:
 class Shown:
     """Shows wishes by what was decided on them."""
 
-    actions: Actions
+    mirror: Mirror
+    pages: ProjectPages
     rules: Rules
     console: Console
 
     def all_of(self, lists: Sequence[WishList]) -> None:
         """Print all lists; the index is asked for what was accepted, and for nothing else."""
-        plan = self.actions.known_plan()
+        plan = self.mirror.plans.last()
         for one in lists:
             by_decision: dict[str, list[Wish]] = {"new": [], "accepted": [], "dropped": []}
             for wish in one.wishes:
@@ -157,13 +159,13 @@ class Shown:
 
     def _told(self, wish: Wish) -> None:
         for client in wish.clients:
-            self._print(f"    by {client}{_environment_of(client, self.actions.config.environments)}")
+            self._print(f"    by {client}{_environment_of(client, self.mirror.config.environments)}")
         if wish.files:
             self._print(f"    files: {', '.join(wish.files)}")
 
     def _on_the_index(self, wish: Wish) -> Iterator[str]:
         try:
-            project = self.actions.fetch_page(wish.project)
+            project = self.pages.fetch(wish.project)
         except MirrorError as error:
             yield f"could not be asked for: {error}"
             return
@@ -171,7 +173,7 @@ class Shown:
             yield f"is not on the index, and is passed over; doit wanted --drop {wish.requirement}"
             return
         told: dict[str, list[str]] = {}
-        for environment in self.actions.config.environments:
+        for environment in self.mirror.config.environments:
             told.setdefault(self._would_come(project, wish, environment), []).append(environment.name)
         for what, names in told.items():
             yield f"{', '.join(names)}: {what}"

@@ -14,9 +14,10 @@ from doit.task import Task
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks import reviewing, verbs
 from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.work.actions import Actions
+from mirror_tasks.work.project_pages import ProjectPages
 
 
 def environment(name: str) -> Task:
@@ -45,14 +46,14 @@ def serve(name: str, output: Path) -> Task:
     return _verb(name, lambda host, port: verbs.serve(output, host, port), doc, params)
 
 
-def prune(name: str, actions: Actions) -> Task:
+def prune(name: str, mirror: Mirror) -> Task:
     """Delete what is not published."""
     params = [{**option("dry_run", False, "only say what would be deleted"), "long": "dry-run"}]
     doc = "deletes what is not published any more; says what first"
-    return _verb(name, lambda dry_run: attempt(partial(verbs.prune, dry_run=dry_run), actions), doc, params)
+    return _verb(name, lambda dry_run: attempt(partial(verbs.prune, dry_run=dry_run), mirror), doc, params)
 
 
-def prove(name: str, actions: Actions) -> Task:
+def prove(name: str, mirror: Mirror) -> Task:
     """Prove every root installable on every environment."""
     params = [
         option("install", False, "also install each root for real, where this interpreter is of the environment"),
@@ -61,34 +62,34 @@ def prove(name: str, actions: Actions) -> Task:
     ]
     doc = "proves every requirement installable on every environment, from the mirror alone"
     proven = _verb(
-        name, lambda install, build, own: attempt(verbs.prove, actions, install, build, own), doc, params, clean=True
+        name, lambda install, build, own: attempt(verbs.prove, mirror, install, build, own), doc, params, clean=True
     )
-    proven.targets.append(str(verbs.proof_path(actions.config)))
+    proven.targets.append(str(verbs.proof_path(mirror.config)))
     return proven
 
 
-def explain(name: str, actions: Actions, rules: Rules) -> Task:
+def explain(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
     """Say why something is in the mirror, or why not."""
 
-    def answer(actions: Actions, plan: Plan, size: bool, names: list[str] | None) -> None:
-        verbs.explain(actions, plan, rules, [*(names or []), *_words_with_a_sign()], size=size)
+    def answer(plan: Plan, size: bool, names: list[str] | None) -> None:
+        verbs.explain(mirror, pages, plan, rules, [*(names or []), *_words_with_a_sign()], size=size)
 
     doc = "says why a project, release or file is in the mirror, or why not"
     advice = "Run `doit plan` first."
     return _verb(
         name,
-        lambda size, names: attempt(_with_plan, answer, actions, "explaining", advice, size, names),
+        lambda size, names: attempt(_with_plan, answer, mirror, "explaining", advice, size, names),
         doc,
         [option("size", False, "what each root costs")],
         pos_arg="names",
     )
 
 
-def wanted(name: str, actions: Actions, rules: Rules) -> Task:
+def wanted(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
     """Review what clients asked for in vain."""
 
     def review(accept: bool, drop: bool, names: list[str] | None) -> object:
-        return attempt(reviewing.review, actions, rules, accept, drop, [*(names or []), *_words_with_a_sign()])
+        return attempt(reviewing.review, mirror, pages, rules, accept, drop, [*(names or []), *_words_with_a_sign()])
 
     params = [
         option("accept", False, "mirror what is named"),
@@ -116,8 +117,8 @@ def _verb(name: str, action: Callable[..., object], doc: str, params: Any = (), 
     )
 
 
-def _with_plan(verb: Callable[..., None], actions: Actions, doing: str, advice: str, *arguments: Any) -> None:
-    plan = actions.known_plan()
+def _with_plan(verb: Callable[..., None], mirror: Mirror, doing: str, advice: str, *arguments: Any) -> None:
+    plan = mirror.plans.last()
     if plan is None:
-        raise ResolutionError(doing, str(actions.config.path), "expected a plan, found none", advice)
-    verb(actions, plan, *arguments)
+        raise ResolutionError(doing, str(mirror.config.path), "expected a plan, found none", advice)
+    verb(plan, *arguments)

@@ -22,12 +22,16 @@ from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.index.pages import File
 from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client
+from mirror_tasks.publish.prune import delete, leftovers, read_manifest
 from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, check_python
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.records import Records
 from mirror_tasks.text import readable, total
-from mirror_tasks.work.actions import Actions
+from mirror_tasks.work.downloads import Downloads
+from mirror_tasks.work.project_pages import ProjectPages
 
 
 def projects_of(root: Root) -> set[str]:
@@ -35,10 +39,10 @@ def projects_of(root: Root) -> set[str]:
     return {canonicalize_name(one.requirement.name) for one in root.requirements}
 
 
-def print_bill(plan: Plan, actions: Actions) -> None:
+def print_bill(plan: Plan, downloads: Downloads) -> None:
     """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
     console = Console(highlight=False)
-    due = {file.filename for file in plan.files if not actions.is_downloaded(file)}
+    due = {file.filename for file in plan.files if not downloads.is_done(file)}
     table = Table("environment", title="What will be in the mirror", title_justify="left")
     for column in ("projects", "releases", "files", "size", "still to fetch"):
         table.add_column(column, justify="right")
@@ -84,25 +88,25 @@ def _size(files: Iterable[PlannedFile]) -> str:
     return total(file.size for file in files)
 
 
-def prune(actions: Actions, *, dry_run: bool) -> None:
+def prune(mirror: Mirror, *, dry_run: bool) -> None:
     """Delete what is not published; say before what that is, and how much of the mirror.
 
     :raises ResolutionError: the mirror is not whole, or a plan is incomplete: what it lacks may still be needed.
     """
     console = Console(highlight=False)
-    manifest = actions.manifest()
-    plans = [plan for plan in (actions.published_plan(), actions.known_plan()) if plan]
-    paths = actions.leftovers(manifest, plans)
+    manifest = read_manifest(mirror)
+    plans = [plan for plan in (mirror.plans.published(), mirror.plans.last()) if plan]
+    paths = leftovers(mirror, manifest, plans)
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
-    how_much = _how_much(paths, _published_size(actions.config, manifest))
-    _check_complete(actions.config, plans, how_much)
+    how_much = _how_much(paths, _published_size(mirror.config, manifest))
+    _check_complete(mirror.config, plans, how_much)
     if not paths:
         console.print("Nothing to delete: all that is there is published.")
         return
     console.print(f"{'Would delete' if dry_run else 'Deleting'} {how_much}.", soft_wrap=True)
     if not dry_run:
-        actions.delete(paths)
+        delete(mirror, paths)
 
 
 def _how_much(paths: Sequence[Path], published: int) -> str:
@@ -165,12 +169,12 @@ def proof_path(config: Config) -> Path:
     return config.state / "prove.json"
 
 
-def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
+def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     """Prove every root on every environment, print the table, write ``prove.json``.
 
     :raises ResolutionError: something was not proven.
     """
-    config = actions.config
+    config = mirror.config
     if not (config.output / "mirror.json").exists():
         raise ResolutionError(
             "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
@@ -182,7 +186,7 @@ def prove(actions: Actions, install: bool, build: bool, own: bool) -> None:
     judges = [proof.by_solver(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]
-    plan = actions.published_plan()
+    plan = mirror.plans.published()
     unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
     found = (verdict for judge in judges for verdict in judge)
     verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
@@ -220,9 +224,9 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
     return " ".join(f"[green]{one.judge}[/]" if one.proven else f"[red]NOT {one.judge}[/]" for one in verdicts) or "-"
 
 
-def _against(actions: Actions, file: File, environment: Environment) -> str | None:
+def _against(records: Records, file: File, environment: Environment) -> str | None:
     """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
-    record = actions.records.metadata(file.filename, file.hashes.get("sha256", ""))
+    record = records.metadata(file.filename, file.hashes.get("sha256", ""))
     if record is None:
         return None
     if isinstance(record.metadata, Unusable):
@@ -230,14 +234,14 @@ def _against(actions: Actions, file: File, environment: Environment) -> str | No
     return check_python(record.metadata.requires_python, environment)
 
 
-def explain(actions: Actions, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
+def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
     """Print why each name is in the mirror or not; with ``size``, what each root costs.
 
     :raises ResolutionError: nothing was asked.
     """
     console = Console(highlight=False)
-    refusals = Refusals(rules, lambda file, environment: _against(actions, file, environment))
-    explainer = Explainer(actions.config, refusals, plan, actions.project)
+    refusals = Refusals(rules, lambda file, environment: _against(mirror.records, file, environment))
+    explainer = Explainer(mirror.config, refusals, plan, pages.known)
     if not names and not size:
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."

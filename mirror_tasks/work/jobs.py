@@ -1,6 +1,6 @@
-"""One file: fetched, checked, read. What takes time and no knowledge of anything else, so that any process can do it.
+"""What the processes beside the first are given to do: one page or file, fetched, checked, read.
 
-Functions take all they need as arguments and return what was found; nothing is remembered but open connections.
+Each job takes all that it needs as arguments and returns what it found; nothing is remembered but open connections.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index.client import Upstream, Way
 from mirror_tasks.index.pages import File, parse_page
-from mirror_tasks.layout import beside, withdraw
-from mirror_tasks.state.records import Records
+from mirror_tasks.layout import metadata_path, withdraw
+from mirror_tasks.state.records import MetadataRecord, Records
 
 Progress = Callable[[int], None]
 
@@ -37,13 +37,21 @@ class Wheel:
     metadata: CoreMetadata | Unusable
     metadata_sha256: str | None
 
+    def record(self, file_sha256: str) -> MetadataRecord:
+        """Return what is kept of it; the hash of METADATA that can't be used is of no use.
+
+        :param file_sha256: of the wheel.
+        """
+        sha256 = None if isinstance(self.metadata, Unusable) else self.metadata_sha256
+        return MetadataRecord(file_sha256, self.metadata, sha256)
+
 
 @lru_cache(maxsize=8)
 def _upstream(way: Way) -> Upstream:
     return Upstream.along(way)
 
 
-def fetch_page(way: Way, name: str, folder: Path) -> bool:
+def update_page(way: Way, name: str, folder: Path) -> bool:
     """Bring the record of a project's page up to date; say if the index has such a project.
 
     :param folder: of the records.
@@ -66,7 +74,7 @@ def fetch_page(way: Way, name: str, folder: Path) -> bool:
     return True
 
 
-def fetch(way: Way, file: File, path: Path, progress: Progress) -> str:
+def fetch_file(way: Way, file: File, path: Path, progress: Progress) -> str:
     """Bring a file to its place, and return its SHA-256.
 
     :raises UpstreamError: it can't be had.
@@ -76,8 +84,9 @@ def fetch(way: Way, file: File, path: Path, progress: Progress) -> str:
 
 
 def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
-    """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of :func:`fetch`."""
-    fetch(way, file, path, progress)
+    """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of
+    :func:`fetch_file`."""
+    fetch_file(way, file, path, progress)
     return read_wheel(path, output)
 
 
@@ -88,7 +97,7 @@ def read_sidecar(way: Way, file: File) -> Wheel:
     :raises IntegrityError: it is not what the index announced.
     """
     upstream, sha256 = _upstream(way), (file.core_metadata or {}).get("sha256")
-    return _wheel(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
+    return _told_by(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
 
 
 def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
@@ -99,7 +108,7 @@ def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
     :raises IntegrityError: it is not what the index announced.
     """
     with _upstream(way).wheel(file, keep) as archive:
-        return _wheel(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
+        return _told_by(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
 
 
 def read_wheel(path: Path, output: Path) -> Wheel:
@@ -111,16 +120,17 @@ def read_wheel(path: Path, output: Path) -> Wheel:
     def read() -> bytes:
         with path.open("rb") as archive:
             content = wheel_metadata(archive, path.name)
-        if not holds(beside(path), content):
-            if path.is_relative_to(output) and os.path.lexists(beside(path)):
+        place = metadata_path(path)
+        if not holds(place, content):
+            if path.is_relative_to(output) and os.path.lexists(place):
                 withdraw(output)
-            write_whole(beside(path), content, durable=False)
+            write_whole(place, content, durable=False)
         return content
 
-    return _wheel(read, path.name)
+    return _told_by(read, path.name)
 
 
-def _wheel(read: Callable[[], bytes], filename: str) -> Wheel:
+def _told_by(read: Callable[[], bytes], filename: str) -> Wheel:
     sha256 = None
     try:
         content = read()

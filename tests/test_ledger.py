@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.files import Ledger
+from mirror_tasks.state.ledger import Ledger
 
 
 def made(folder: Path, name: str) -> Path:

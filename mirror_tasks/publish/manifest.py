@@ -1,0 +1,87 @@
+"""The manifest, ``mirror.json`` and ``SHA256SUMS``: written last of all, so that a directory that has it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mirror_tasks.errors import IntegrityError
+from mirror_tasks.files import holds, sha256_of_bytes, to_json, write_whole
+from mirror_tasks.layout import manifest_paths, package_path, withdraw
+from mirror_tasks.publish.published import hash_as_made, published_paths
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.succession import check_output, description
+
+
+def write_manifest(mirror: Mirror, plan: Plan) -> None:
+    """Write the manifest of a mirror whose files and pages all are there.
+
+    :raises IntegrityError: a published file is not what it was made as, or lies outside the output.
+    """
+    summary, sums = manifest_paths(mirror.output)
+    _check_folders(mirror.output, plan)
+    made = {path: hash_as_made(mirror, path) for path in published_paths(mirror.output, plan)}
+    about = to_json(_summary(mirror, plan))
+    made[summary] = sha256_of_bytes(about)
+    lines = sorted((mirror.relative(path), sha256) for path, sha256 in made.items())
+    content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
+    # Before it is there: after a kill in between, the mirror must not pass for another configuration's.
+    mirror.records.keep_manifest(made[summary])
+    mirror.plans.keep_published(plan)
+    if not (holds(sums, content) and holds(summary, about)):
+        withdraw(mirror.output)
+        _sweep(mirror.output)
+        write_whole(summary, about)
+        write_whole(sums, content)
+    mirror.ledger.seal_all({summary: made[summary], sums: sha256_of_bytes(content)})
+
+
+def _check_folders(output: Path, plan: Plan) -> None:
+    """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
+
+    :raises IntegrityError: a folder is a link.
+    """
+    folders = {path.parent for path in published_paths(output, plan)}
+    folders |= {folder.parent for folder in folders}
+    for folder in sorted(folders - {output, output.parent}):
+        if folder.is_symlink():
+            withdraw(output)
+            raise IntegrityError(
+                "finishing",
+                str(folder),
+                f"expected a folder, found a link to {folder.readlink()}, which the mirror's server does not follow",
+                "Put the folder itself in its place (a bind mount may be one), then run again.",
+            )
+
+
+def _summary(mirror: Mirror, plan: Plan) -> Mapping[str, object]:
+    """What the mirror holds; no clock: the newest upload says how old it is."""
+    paths = [package_path(mirror.output, file.project, file.filename) for file in plan.files]
+    return {
+        "format": 1,
+        **description(mirror.config),
+        "lacking": plan.lacking,
+        "environments": [environment["name"] for environment in plan.environments],
+        "requirements": [root.name for root in mirror.config.roots],
+        "projects": len(plan.by_project),
+        "releases": len(plan.releases),
+        "files": len(plan.files),
+        "bytes": sum(path.stat().st_size for path in paths),
+        "newest_upload": max((time for file in plan.files if (time := file.file.upload_time)), default=None),
+    }
+
+
+def _sweep(output: Path) -> None:
+    """Delete what a killed run left half-written; all that is wanted is there when this is called."""
+    for path in [*output.rglob(".*.part"), *output.rglob(".*.part.etag")]:
+        path.unlink(missing_ok=True)
+
+
+def check_may_publish(mirror: Mirror) -> None:
+    """Look if the mirror can be made where it is to be made, and by this configuration.
+
+    :raises OutputError: it can't.
+    """
+    summary, _ = manifest_paths(mirror.output)
+    check_output(mirror.config, mirror.records.manifests() | {str(mirror.ledger.made(summary))})

@@ -1,0 +1,76 @@
+"""What is in a mirror and its state and not published: found by the manifest and the plans, and deleted when asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.layout import manifest_paths, metadata_path
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.mirror import Mirror
+
+
+def read_manifest(mirror: Mirror) -> Mapping[str, str]:
+    """Return the SHA-256 of each published file by its path with slashes, as ``SHA256SUMS`` was written.
+
+    :raises ResolutionError: the mirror is not whole, or ``SHA256SUMS`` is not what this configuration wrote.
+    """
+    for path in manifest_paths(mirror.output):
+        if not os.path.lexists(path):
+            raise _refusal(mirror.output, f"expected a whole mirror, found no {path.name}")
+        if mirror.ledger.known(path) is None:
+            raise _refusal(path, "expected what the last run of this configuration wrote there, found something else")
+    return mirror.published_sums()
+
+
+def _refusal(path: Path, problem: str) -> ResolutionError:
+    return ResolutionError("pruning", str(path), problem, "Run `doit mirror` first.")
+
+
+def leftovers(mirror: Mirror, manifest: Iterable[str], plans: Sequence[Plan]) -> list[Path]:
+    """Return what ``prune`` deletes, sorted: files in the output that are not published, and records of no use.
+
+    :param manifest: the paths that are published.
+    :param plans: the one that was published and the newest: what these name is kept, for it may be published next.
+    """
+    wanted = {*manifest, *(path.name for path in manifest_paths(mirror.output))}
+    wanted |= {mirror.relative(path) for plan in plans for path in _planned_paths(mirror, plan)}
+    unpublished = (path for path in _files_in(mirror.output) if mirror.relative(path) not in wanted)
+    return sorted([*unpublished, *_old_records(mirror, plans)])
+
+
+def _planned_paths(mirror: Mirror, plan: Plan) -> Iterator[Path]:
+    for file in plan.files:
+        path = mirror.package_path(file.project, file.filename)
+        yield path
+        if is_wheel(file.filename):
+            yield metadata_path(path)
+
+
+def _files_in(output: Path) -> Iterator[Path]:
+    for folder in ("packages", "project", "simple", "site"):
+        yield from (path for path in (output / folder).rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
+    """Give the records of releases that no plan names, and the files that are held for none."""
+    state, records = mirror.config.state, mirror.records
+    releases = {records.release_path(release.name) for plan in plans for release in plan.releases}
+    yield from (path for path in (state / "releases").glob("*.json") if path not in releases)
+    filenames = {filename for plan in plans for filename in plan.by_filename}
+    for path in (state / "held").glob("*"):
+        if path.name.removesuffix(".metadata") not in filenames:
+            yield path
+
+
+def delete(mirror: Mirror, paths: Iterable[Path]) -> None:
+    """Delete files, and folders that are empty then."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder in (mirror.output, mirror.config.state) or any(folder.iterdir()):
+                break
+            folder.rmdir()

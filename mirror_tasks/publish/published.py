@@ -1,0 +1,70 @@
+"""The files that are published, which the manifest names: where they stand, and what they were made as."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mirror_tasks.errors import IntegrityError
+from mirror_tasks.files import sha256_of_bytes
+from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.layout import metadata_path, package_path, withdraw
+from mirror_tasks.publish.people.pages import assets, project_path, with_packed
+from mirror_tasks.publish.simple_index import root_pages
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.mirror import Mirror
+
+
+def root_targets(output: Path) -> list[Path]:
+    """Return where the pages stand that list the projects, for clients and for people, and what these load."""
+    names = with_packed(dict.fromkeys(("index.html", *assets()), b""))
+    return [*(output / "simple" / form for form in root_pages(())), *(output / name for name in names)]
+
+
+def project_targets(output: Path, name: str) -> list[Path]:
+    """Return where the pages of a project stand, for clients and for people."""
+    forms = [output / "simple" / name / form for form in root_pages(())]
+    return [*forms, *(output / path for path in with_packed({project_path(name): b""}))]
+
+
+def server_target(output: Path) -> Path:
+    """Where the server stands."""
+    return output / "server.py"
+
+
+def published_paths(output: Path, plan: Plan) -> Iterator[Path]:
+    """Give every file that is published by a plan, but for the manifest itself."""
+    yield server_target(output)
+    yield from root_targets(output)
+    for name in plan.by_project:
+        yield from project_targets(output, name)
+    for file in plan.files:
+        path = package_path(output, file.project, file.filename)
+        yield path
+        if is_wheel(file.filename) and os.path.lexists(metadata_path(path)):
+            yield metadata_path(path)
+
+
+def hash_as_made(mirror: Mirror, path: Path) -> str:
+    """Return the SHA-256 that a published file was made with.
+
+    What is found is never taken for what was made: it would be published as right from then on.
+
+    :raises IntegrityError: something else stands there.
+    """
+    made = mirror.ledger.made(path)
+    if made and mirror.ledger.is_right(path, made):
+        return made
+    withdraw(mirror.output)
+    problem = f"expected what was made there in this run (sha256 {made}), found something else"
+    raise IntegrityError("finishing", str(path), problem, "Run again: it is made anew. Let nothing else write there.")
+
+
+def digest_as_made(mirror: Mirror, paths: Iterable[Path]) -> str | None:
+    """Return a digest of published files as they were made, or None if one of them is not as it was made any more.
+
+    No content is read, so that it costs next to nothing.
+    """
+    known = [mirror.ledger.known(path) for path in paths]
+    return None if None in known else sha256_of_bytes(" ".join(map(str, known)).encode())

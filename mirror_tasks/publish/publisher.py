@@ -1,0 +1,80 @@
+"""What publishes: the pages of a project whose files all stand in the mirror, the pages that list them, the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from mirror_tasks.files import holds, sha256_of_bytes
+from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.layout import metadata_path
+from mirror_tasks.publish.pages import Site, publish, publish_project, publish_root
+from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets, server_target
+from mirror_tasks.publish.simple_index import PublishedFile
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.state.mirror import Mirror
+
+_T = TypeVar("_T")
+
+
+class Calls(Protocol):
+    """Calls a function, here or in another process."""
+
+    def __call__(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Return what ``function(*arguments)`` returns, or raise what it raises."""
+
+
+class Publisher:
+    """Publishes one mirror. Files come first and the manifest last: an index never names a file that is not there.
+
+    :param call: calls what writes pages, which takes time.
+    """
+
+    def __init__(self, mirror: Mirror, call: Calls) -> None:
+        self._mirror = mirror
+        self._call = call
+        self._site: tuple[Plan, Site] | None = None
+
+    def publish_project(self, plan: Plan, name: str) -> None:
+        """Write the pages of a project whose files all stand in the mirror."""
+        files = [self._published(file) for file in plan.by_project[name]]
+        self._mirror.note_altered(project_targets(self._mirror.output, name))
+        self._mirror.ledger.seal_all(self._call(publish_project, self._site_of(plan), name, files))
+
+    def _published(self, file: PlannedFile) -> PublishedFile:
+        path = self._mirror.package_path(file.project, file.filename)
+        metadata = metadata_path(path)
+        has_metadata = is_wheel(file.filename) and os.path.lexists(metadata)
+        return PublishedFile(file, path.stat().st_size, hash_as_made(self._mirror, metadata) if has_metadata else None)
+
+    def publish_root(self, plan: Plan) -> None:
+        """Write the page that lists the projects, for clients and for people."""
+        self._mirror.note_altered(root_targets(self._mirror.output))
+        self._mirror.ledger.seal_all(self._call(publish_root, self._site_of(plan)))
+
+    def _site_of(self, plan: Plan) -> Site:
+        if self._site is None or self._site[0] is not plan:
+            roots = tuple(root.name for root in self._mirror.config.roots)
+            site = Site(self._mirror.config.state, self._mirror.output, roots, sha256_of_bytes(plan.content))
+            self._site = (plan, site)
+        return self._site[1]
+
+    def publish_server(self) -> None:
+        """Put ``server.py`` into the mirror."""
+        output = self._mirror.output
+        self._mirror.note_altered([server_target(output)])
+        self._mirror.ledger.seal_all(publish(output, output, {"server.py": server_template().read_bytes()}))
+
+    def server_is_published(self) -> bool:
+        """Say if the mirror has this version's ``server.py``, and it is known that it was put there."""
+        path, template = server_target(self._mirror.output), server_template().read_bytes()
+        return self._mirror.ledger.known(path) == sha256_of_bytes(template) and holds(path, template)
+
+
+def server_template() -> Path:
+    """Return the path of the single-file server: inside the package if it was installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "server_template" / "server.py"
+    return inside if inside.exists() else package.parent / "server_template" / "server.py"

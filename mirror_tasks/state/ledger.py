@@ -1,0 +1,153 @@
+"""The ledger: what each file was when its hash was last checked, so that no file is hashed twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mirror_tasks.files import have_folder, is_file, naming, read_or_none, sha256_of, write_whole
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a file was when its hash was checked: size in bytes, time of change in nanoseconds, SHA-256 in hexadecimal."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class Ledger:
+    """Remembers which files were made or found right, and what they were then, so that no file is hashed twice.
+
+    It is a journal: one line a file, added when the hash was checked; the last line of a path counts. A kill can
+    cost the last line, after which one file is hashed once more; nothing is fetched again for it.
+
+    :param path: the journal's file; made when the first line is written.
+    :param root: paths below it are remembered relative to it, so that the folder can be moved.
+    """
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self._path = path
+        self._root = f"{root}{os.sep}"
+        self._lock = threading.Lock()
+        self._seals: dict[str, Seal] = {}
+        self._journal: IO[bytes] | None = None
+        self._load()
+
+    def _load(self) -> None:
+        content = read_or_none(self._path)
+        lines = (content or b"").splitlines()
+        for line in lines:
+            if seal := _seal_in(line):
+                self._seals[seal[0]] = seal[1]
+        is_torn = bool(content) and not (content or b"").endswith(b"\n")
+        is_no_file = content is None and os.path.lexists(self._path)
+        self._is_worn = is_torn or is_no_file or len(lines) > 2 * len(self._seals) + 100
+
+    @staticmethod
+    def _line(name: str, seal: Seal) -> bytes:
+        return (json.dumps([name, seal.size, seal.mtime_ns, seal.sha256]) + "\n").encode()
+
+    def seal(self, path: Path, sha256: str) -> None:
+        """Remember that ``path``, as it is now, was seen to have this hash."""
+        self.seal_all({path: sha256})
+
+    def seal_all(self, seen: Mapping[Path, str]) -> None:
+        """Remember that these files, as they are now, were seen to have these hashes."""
+        seals = {}
+        for path, sha256 in seen.items():
+            status = path.lstat()
+            seals[str(path).removeprefix(self._root)] = Seal(status.st_size, status.st_mtime_ns, sha256)
+        with self._lock:
+            new = {name: seal for name, seal in seals.items() if self._seals.get(name) != seal}
+            if not new:
+                return
+            if self._journal is None:
+                self._journal = self._opened()
+            self._write(self._journal, b"".join(self._line(name, seal) for name, seal in new.items()))
+            self._seals |= new
+
+    def _write(self, journal: IO[bytes], lines: bytes) -> None:
+        """Write to the end, or have the journal written anew next time: half a line would take the next one with it."""
+        try:
+            with naming(self._path):
+                while lines:
+                    lines = lines[journal.write(lines) :]
+        except OSError:
+            journal.close()
+            self._journal, self._is_worn = None, True
+            raise
+
+    def _opened(self) -> IO[bytes]:
+        """Open the journal to write: only now, since who just looks must not replace what a run writes to.
+
+        A torn last line must not swallow the next one, and a journal of many runs is shortened now and then.
+        """
+        if self._is_worn:
+            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
+        have_folder(self._path.parent)
+        return self._path.open("ab", buffering=0)
+
+    def made(self, path: Path) -> str | None:
+        """Return the hash that ``path`` had when it was made or last found right, whatever stands there now."""
+        seal = self._seals.get(str(path).removeprefix(self._root))
+        return seal.sha256 if seal else None
+
+    def known(self, path: Path) -> str | None:
+        """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
+
+        A link is not what was made, wherever it leads.
+        """
+        seal = self._seals.get(str(path).removeprefix(self._root))
+        if seal is None:
+            return None
+        try:
+            status = path.lstat()
+        except OSError:
+            return None
+        is_same = (status.st_size, status.st_mtime_ns) == (seal.size, seal.mtime_ns) and stat.S_ISREG(status.st_mode)
+        return seal.sha256 if is_same else None
+
+    def is_right(self, path: Path, sha256: str) -> bool:
+        """Say if ``path`` is a file with this hash; it is read only if it was touched since it was last found right.
+
+        What is found wrong is not remembered: a seal says what a file was made as, never what became of it.
+        """
+        if (known := self.known(path)) is not None:
+            return known == sha256
+        if not is_file(path):
+            return False
+        try:
+            with path.open("rb") as stream:
+                found = sha256_of(stream)
+        except OSError:
+            return False
+        if found == sha256:
+            self.seal(path, sha256)
+        return found == sha256
+
+    def is_altered(self, path: Path) -> bool:
+        """Say if ``path`` was made, and is not any more what it was made as."""
+        made = self.made(path)
+        return made is not None and not self.is_right(path, made)
+
+
+def _seal_in(line: bytes) -> tuple[str, Seal] | None:
+    """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
+    try:
+        name, size, mtime_ns, sha256 = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if type(size) is not int or type(mtime_ns) is not int or not isinstance(name, str) or not isinstance(sha256, str):
+        return None
+    return (name, Seal(size, mtime_ns, sha256)) if _SHA256.fullmatch(sha256) else None

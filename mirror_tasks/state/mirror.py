@@ -1,0 +1,54 @@
+"""One mirror: what the user wants of it, what is known of it, and where its files stand.
+
+What acquires and what publishes have this in common, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.files import read_or_none
+from mirror_tasks.layout import manifest_paths, package_path
+from mirror_tasks.state.ledger import Ledger
+from mirror_tasks.state.plans import Plans
+from mirror_tasks.state.records import Records
+
+
+class Mirror:
+    """A mirror and its state folder.
+
+    :param note: leaves a line for the user; called from many threads.
+    :ivar ledger: the hashes of the files that were made or found right.
+    """
+
+    def __init__(self, config: Config, note: Callable[[str], None]) -> None:
+        self.config = config
+        self.output = config.output
+        self.note = note
+        self.records = Records(config.state)
+        self.plans = Plans(self.records)
+        self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
+
+    def package_path(self, project: str, filename: str) -> Path:
+        """Where a file stands in the mirror."""
+        return package_path(self.output, project, filename)
+
+    def relative(self, path: Path) -> str:
+        """Return a path as the manifest has it: relative to the mirror, with slashes."""
+        return str(path)[len(str(self.output)) + 1 :].replace(os.sep, "/")
+
+    def published_sums(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each published file by its relative path, as ``SHA256SUMS`` has it; where it is not, none."""
+        content = read_or_none(manifest_paths(self.output)[1]) or b""
+        lines = content.decode("utf-8", "replace").splitlines()
+        return {line[66:]: line[:64] for line in lines if re.fullmatch("[0-9a-f]{64}  .+", line)}
+
+    def note_altered(self, paths: Iterable[Path]) -> None:
+        """Tell of published files that were altered since they were made, or replaced by links; they are made anew."""
+        altered = [self.relative(path) for path in paths if os.path.lexists(path) and self.ledger.is_altered(path)]
+        if altered:
+            self.note(f"repaired, since it was altered after it was made: {', '.join(altered)}")

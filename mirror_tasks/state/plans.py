@@ -1,0 +1,55 @@
+"""The plans of a mirror as they are kept: the last one that was made, and the one that is published; the releases of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirror_tasks.files import fields_of, read_or_none, to_json, write_if_changed
+from mirror_tasks.resolve.plan import Plan, PlannedRelease
+from mirror_tasks.state.records import Records
+
+
+class Plans:
+    """The plans in a state folder."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def last(self) -> Plan | None:
+        """Return the plan of the last run, or None."""
+        return _read(self._records.plan)
+
+    def published(self) -> Plan | None:
+        """Return the plan that the mirror was last made whole by, or None."""
+        return _read(self._records.published)
+
+    def keep(self, plan: Plan) -> None:
+        """Write ``plan.json``."""
+        write_if_changed(self._records.plan, plan.content)
+
+    def keep_published(self, plan: Plan) -> None:
+        """Remember by which plan the mirror is made whole."""
+        write_if_changed(self._records.published, plan.content)
+
+    def keep_release(self, release: PlannedRelease, record: bytes) -> None:
+        """Write the record of a release: which of its files are wanted, for which environments, required by whom.
+
+        :param record: as :func:`release_record` makes it.
+        """
+        write_if_changed(self._records.release_path(release.name), record, durable=False)
+
+
+def _read(path: Path) -> Plan | None:
+    content = read_or_none(path)
+    if content is None:
+        return None
+    try:
+        return Plan.from_bytes(content)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def release_record(plan: Plan, release: PlannedRelease) -> bytes:
+    """Return the record of a release as it is kept on disk."""
+    files = plan.by_release.get((release.project, release.version), ())
+    return to_json({**fields_of(release), "files": files})
