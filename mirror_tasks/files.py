@@ -182,14 +182,15 @@ _compact = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=fields_o
 
 
 # Windows has these in every folder, whatever ending follows: https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-_DEVICE = re.compile(
-    r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.IGNORECASE
-)
+_DEVICE = r"(?i:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\..*)?"
+# What is not in a safe name leads elsewhere or means something to a shell on some platform; doit allows no "=" in a
+# task's name. One pattern, for it is matched with each name on a page.
+_is_safe = re.compile(rf"(?!{_DEVICE}\Z)(?![.\-\s])[^/\\:*?\"<>|=\x00-\x1f\x7f]{{1,250}}(?<![.\s])").fullmatch
 
 
 def is_device(name: str) -> bool:
     """Say if Windows takes a name for that of a device, so that no file or folder there can have it."""
-    return _DEVICE.fullmatch(name) is not None
+    return re.fullmatch(_DEVICE, name) is not None
 
 
 def check_filename(filename: str) -> str:
@@ -199,17 +200,7 @@ def check_filename(filename: str) -> str:
 
     :raises IntegrityError: it is empty, names another folder, or has characters that no distribution's name has.
     """
-    # The first six lead elsewhere or mean something to a shell on some platform; doit allows no "=" in a task's name.
-    unsafe = set('/\\:*?"<>|=') | {chr(code) for code in range(32)} | {chr(127)}
-    if (
-        not filename
-        or filename[0] in ".-"
-        or filename[-1] == "."
-        or filename != filename.strip()
-        or is_device(filename)
-        or unsafe & set(filename)
-        or len(filename) > 250
-    ):
+    if not _is_safe(filename):
         raise IntegrityError(
             "checking the file name",
             repr(filename[:300]),

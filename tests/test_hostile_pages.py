@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from mirror_tasks.errors import PageError, UpstreamError
 from mirror_tasks.index import client as upstream
-from mirror_tasks.index import html_tags, pages
+from mirror_tasks.index import entries, html_page, html_tags
 from mirror_tasks.index.html_tags import start_tags, unescaped
-from mirror_tasks.index.pages import Project, parse_page
+from mirror_tasks.index.pages import parse_page
+from mirror_tasks.index.project import Project
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages
@@ -104,7 +105,7 @@ def test_whatever_a_parser_raises_is_told_and_no_traceback(monkeypatch: pytest.M
     def break_down(_text: str) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(pages, "start_tags", break_down)
+    monkeypatch.setattr(html_page, "start_tags", break_down)
     with pytest.raises(PageError, match="KeyError: 'surprise'"):
         parse_page(LINK.encode(), HTML, URL, "foo")
 
@@ -179,8 +180,8 @@ def test_entries_that_are_none_are_counted_and_not_listed() -> None:
 
 
 def test_a_page_of_too_many_links_is_refused() -> None:
-    with pytest.raises(PageError, match=f"more than {pages._MOST_FILES:,} files"):
-        parse_page(b"<a href=x>" * (pages._MOST_FILES + 1), HTML, URL, "foo")
+    with pytest.raises(PageError, match=f"more than {entries.MOST_FILES:,} files"):
+        parse_page(b"<a href=x>" * (entries.MOST_FILES + 1), HTML, URL, "foo")
 
 
 def test_a_page_of_too_many_tags_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

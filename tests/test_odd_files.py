@@ -17,7 +17,7 @@ import pytest
 
 from mirror_tasks.archives.core_metadata import sdist_metadata
 from mirror_tasks.errors import MetadataError
-from mirror_tasks.index.pages import SDIST_ENDINGS, version_of
+from mirror_tasks.index.file_names import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex
 from tests.making import EPOCH, core_metadata, sdist, tar_gz_of, tar_of, wheel, zip_of
 from tests.mirroring import PATIENCE, clean_environment, mirror_folder, packages

@@ -18,7 +18,7 @@ import pytest
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.pace import Pace, PacedReader, SlowError
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 from tests.mirroring import DODO, mirror_folder, packages

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from mirror_tasks.errors import IntegrityError, PageError
-from mirror_tasks.index.pages import File, Fingerprint, Project, is_sdist, is_wheel, parse_page, version_of
+from mirror_tasks.index.file_names import is_sdist, is_wheel, version_of
+from mirror_tasks.index.pages import parse_page
+from mirror_tasks.index.project import File, Fingerprint, Project
 from tests.fake_index import HTML, HTML_V1, JSON, FakeIndex
 
 URL = "https://index.example.com/simple/foo/"

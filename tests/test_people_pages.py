@@ -15,7 +15,7 @@ import pytest
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import IntegrityError
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from mirror_tasks.publish.people.pages import (
     LONGEST_DESCRIPTION,
     PeoplePages,

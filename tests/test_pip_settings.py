@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.index import pip_settings
@@ -170,7 +171,7 @@ def test_without_pip_its_variables_count_and_its_default_is_used_with_a_line_abo
     configure: Configure, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pip_settings, "_has_pip", lambda: False)
-    assert default_index() == pip_settings._endpoint()
+    assert default_index() == PYPI_SIMPLE_ENDPOINT
     (said,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "no pip beside" in said.getMessage()
     caplog.clear()
@@ -180,6 +181,26 @@ def test_without_pip_its_variables_count_and_its_default_is_used_with_a_line_abo
     assert default_index() == "https://index.example.com/simple/"
     assert pip_settings.pip_settings() == PipSettings(timeout=7.0)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("says", ["https://index.example.com/simple/", ""])
+def test_the_library_that_has_the_default_is_imported_only_where_pip_names_no_index(says: str) -> None:
+    program = (
+        "import sys\n"
+        "from mirror_tasks.index.pip_settings import default_index\n"
+        "default_index()\n"
+        "print('pypi_simple' in sys.modules)\n"
+    )
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": says}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == str(not says)
 
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf", "nan"])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.index.pages import JSON_TYPE, Project, parse_page
+from mirror_tasks.index.pages import JSON_TYPE, parse_page
+from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.reasons import skipped_of, those_that_count, versions_of
 from tests.fake_index import FakeIndex
 from tests.making import wheel

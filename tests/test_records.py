@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.index.client import Page
-from mirror_tasks.index.pages import JSON_TYPE, Fingerprint, Project, parse_page
+from mirror_tasks.index.pages import JSON_TYPE, parse_page
+from mirror_tasks.index.project import Fingerprint, Project
 from mirror_tasks.state.records import Records
 
 URL = "https://index.example.com/simple/foo/"

@@ -10,7 +10,7 @@ import pytest
 from mousebender import simple
 from pypi_simple import ProjectPage
 
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.plan import PlannedFile
 

@@ -26,8 +26,9 @@ from mirror_tasks.config.mirror_yaml import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.index import pip_settings
 from mirror_tasks.index.client import Page, Seen, Upstream
-from mirror_tasks.index.pages import File, parse_page
+from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.pip_settings import default_index
+from mirror_tasks.index.project import File
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 

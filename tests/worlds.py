@@ -14,7 +14,9 @@ import yaml
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.mirror_yaml import Config, load
-from mirror_tasks.index.pages import JSON_TYPE, Project, is_wheel, parse_page
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.pages import JSON_TYPE, parse_page
+from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.selection import Rules
 

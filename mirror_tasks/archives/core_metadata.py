@@ -25,7 +25,8 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.archives.members import LARGEST_MEMBER, MEBIBYTE, Member, broken, folded, tar_members, zip_members
 from mirror_tasks.archives.requirements import parse_requirement
-from mirror_tasks.index.pages import is_wheel, sdist_ending, value_fault
+from mirror_tasks.index.entries import value_fault
+from mirror_tasks.index.file_names import is_wheel, sdist_ending
 
 # PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
 # this specification, and tools should revert to the legacy behaviour of running setup.py".

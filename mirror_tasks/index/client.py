@@ -46,8 +46,9 @@ from mirror_tasks.index.certificates import ADVICE as CERTIFICATES
 from mirror_tasks.index.certificates import tls_context
 from mirror_tasks.index.local_index import unlisted
 from mirror_tasks.index.pace import Pace, SlowError, keep_pace
-from mirror_tasks.index.pages import HTML_TYPES, JSON_TYPE, File
+from mirror_tasks.index.pages import HTML_TYPES, JSON_TYPE
 from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default_index, is_near, pip_settings
+from mirror_tasks.index.project import File
 from mirror_tasks.index.transfers import (
     CHUNK,
     IDENTITY,

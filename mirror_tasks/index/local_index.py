@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.errors import IntegrityError, PageError
-from mirror_tasks.index.pages import version_of
+from mirror_tasks.index.file_names import version_of
 
 _MOST_SHOWN = 3  # names that a message tells; the others are counted
 

@@ -23,7 +23,7 @@ from urllib3.response import BaseHTTPResponse
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.files import clear_of_folders, have_folder, naming
 from mirror_tasks.index.pace import Pace, SlowError
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 
 _T = TypeVar("_T")
 

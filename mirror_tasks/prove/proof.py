@@ -29,7 +29,9 @@ from mirror_tasks.config.installers import UV
 from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import IntegrityError, MetadataError, ResolutionError
 from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes
-from mirror_tasks.index.pages import JSON_TYPE, File, Project, is_wheel, parse_page
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.pages import JSON_TYPE, parse_page
+from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.needs import Universe
 from mirror_tasks.resolve.points import Met, Point
 from mirror_tasks.resolve.selection import Rules

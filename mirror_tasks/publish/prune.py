@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mirror_tasks.errors import ResolutionError
-from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import manifest_paths, metadata_path
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror

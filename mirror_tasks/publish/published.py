@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import sha256_of_bytes
-from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path, package_path, withdraw
 from mirror_tasks.publish.people.pages import assets, project_path, with_packed
 from mirror_tasks.publish.simple_index import root_pages

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mirror_tasks.files import holds, sha256_of_bytes
-from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path
 from mirror_tasks.publish.pages import Site, publish, publish_project, publish_root
 from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets, server_target

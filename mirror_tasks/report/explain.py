@@ -13,7 +13,8 @@ from packaging.version import InvalidVersion, Version
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.mirror_yaml import Config
-from mirror_tasks.index.pages import SDIST_ENDINGS, Project, sdist_ending
+from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
+from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
 from mirror_tasks.resolve.selection import fitting

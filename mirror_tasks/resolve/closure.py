@@ -22,7 +22,8 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment, parse_specifier
 from mirror_tasks.config.mirror_yaml import Root
-from mirror_tasks.index.pages import File, Fingerprint, Project, is_wheel
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals

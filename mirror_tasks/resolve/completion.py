@@ -18,7 +18,7 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, UV, Installer
 from mirror_tasks.config.mirror_yaml import Root
-from mirror_tasks.index.pages import File, Project
+from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.needs import Wanted
 from mirror_tasks.resolve.points import Met, Point

@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.index.pages import File, Project
+from mirror_tasks.index.project import File, Project
 
 
 class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arrive first

@@ -17,7 +17,8 @@ from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.files import sealed, unsealed
-from mirror_tasks.index.pages import File, Project, is_wheel
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
 from mirror_tasks.resolve.completion import Completed, Completion, Unsolved
 from mirror_tasks.resolve.reasons import skipped_of

@@ -15,7 +15,7 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.markers import INSTALLERS, judged_alike
 from mirror_tasks.config.mirror_yaml import Root
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 
 
 class Point(NamedTuple):

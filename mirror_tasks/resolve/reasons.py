@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.index.pages import File, Project
+from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.selection import NO_TAG, Rules, check_status, is_allowed, is_pin, refusal
 
 Against = Callable[[File, Environment], "str | None"]

@@ -21,7 +21,7 @@ from nab_resolver.resolver import BaseProvider, Resolver, ResolverObserver
 from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProtocol, RootRequirement, Term
 from packaging.utils import NormalizedName
 
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from mirror_tasks.resolve.needs import Need, Release, Wanted, positions
 
 MOST_WISHES = 64  # files and pages that are looked past before the search waits for them

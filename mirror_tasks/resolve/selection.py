@@ -17,7 +17,8 @@ from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment, parse_specifier
 from mirror_tasks.config.mirror_yaml import Config
-from mirror_tasks.index.pages import SDIST_ENDINGS, File, Project, is_wheel, sdist_ending
+from mirror_tasks.index.file_names import SDIST_ENDINGS, is_wheel, sdist_ending
+from mirror_tasks.index.project import File, Project
 
 NO_TAG = "no tag in common"
 

@@ -41,7 +41,7 @@ from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
 from mirror_tasks.errors import MirrorError
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.resolve.selection import Rules

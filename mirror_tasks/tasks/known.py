@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from doit.task import Task
 
-from mirror_tasks.index.pages import is_wheel
+from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks import verbs

@@ -23,7 +23,7 @@ from mirror_tasks.config.wishes import (
 )
 from mirror_tasks.errors import MirrorError, ResolutionError
 from mirror_tasks.files import write_if_changed
-from mirror_tasks.index.pages import Project
+from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, fitting, wanted

@@ -20,7 +20,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
-from mirror_tasks.index.pages import File
+from mirror_tasks.index.project import File
 from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client
 from mirror_tasks.publish.prune import delete, leftovers, read_manifest
 from mirror_tasks.report.explain import Explainer

@@ -11,7 +11,8 @@ from pathlib import Path
 from mirror_tasks.archives.core_metadata import Unusable
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import have_folder, replacing
-from mirror_tasks.index.pages import File, is_wheel
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.project import File
 from mirror_tasks.index.transfers import part_of
 from mirror_tasks.layout import metadata_path, withdraw
 from mirror_tasks.resolve.plan import PlannedFile

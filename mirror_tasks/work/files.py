@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.index.client import Upstream
-from mirror_tasks.index.pages import File, Fingerprint, is_wheel
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.project import File, Fingerprint
 from mirror_tasks.index.transfers import part_of
 from mirror_tasks.layout import metadata_path
 from mirror_tasks.room import check_room

@@ -8,7 +8,7 @@ from functools import cached_property
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.errors import IntegrityError
-from mirror_tasks.index.pages import File, Fingerprint
+from mirror_tasks.index.project import File, Fingerprint
 from mirror_tasks.state.mirror import Mirror
 
 _ACCEPT = (

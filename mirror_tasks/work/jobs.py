@@ -16,7 +16,8 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, parse_me
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index.client import Upstream, Way
-from mirror_tasks.index.pages import File, parse_page
+from mirror_tasks.index.pages import parse_page
+from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
 from mirror_tasks.state.records import MetadataRecord, Records
 

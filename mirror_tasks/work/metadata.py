@@ -10,7 +10,8 @@ from mirror_tasks.archives.build_backend import ask_backend, is_known
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
 from mirror_tasks.index.client import Upstream
-from mirror_tasks.index.pages import File, is_wheel
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.project import File
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.records import MetadataRecord
 from mirror_tasks.work import jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mirror_tasks.errors import PageError
 from mirror_tasks.files import is_device
 from mirror_tasks.index.client import Upstream, base_of
-from mirror_tasks.index.pages import Project
+from mirror_tasks.index.project import Project
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work import jobs
 from mirror_tasks.work.fingerprints import Fingerprints
