@@ -73,7 +73,7 @@ def test_a_project_without_files_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 1, 100, -300, -1])
 def test_a_page_that_a_loss_of_power_cut_short_is_asked_for_again(tmp_path: Path, length: int) -> None:
     records, _ = kept(tmp_path, page())
-    path = records.page_path("foo")
+    path = records.page_record_path("foo")
     path.write_bytes(path.read_bytes()[:length])
     assert records.project("foo") is None
     seen = records.seen("foo")
@@ -87,7 +87,7 @@ def test_a_page_that_a_loss_of_power_cut_short_is_asked_for_again(tmp_path: Path
 )
 def test_what_is_not_a_kept_page_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
     records, _ = kept(tmp_path, page())
-    records.page_path("foo").write_bytes(content)
+    records.page_record_path("foo").write_bytes(content)
     assert records.project("foo") is None
     seen = records.seen("foo")
     assert seen is not None
@@ -96,7 +96,7 @@ def test_what_is_not_a_kept_page_is_not_taken_for_one(tmp_path: Path, content: b
 
 def test_of_a_page_that_an_earlier_version_kept_it_is_known_where_it_was(tmp_path: Path) -> None:
     records, _ = kept(tmp_path, page())
-    records.page_path("foo").write_bytes(json.dumps([URL, JSON_TYPE, '"x"', None]).encode() + b"\n{}")
+    records.page_record_path("foo").write_bytes(json.dumps([URL, JSON_TYPE, '"x"', None]).encode() + b"\n{}")
     seen = records.seen("foo")
     assert records.project("foo") is None
     assert seen is not None

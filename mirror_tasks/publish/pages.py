@@ -57,7 +57,7 @@ def made_by() -> str:
     return sha256_of_bytes(to_json({"files": content, "versions": versions}))
 
 
-def publish_project(site: Site, name: str, files: Sequence[PublishedFile]) -> Mapping[Path, str]:
+def write_project_pages(site: Site, name: str, files: Sequence[PublishedFile]) -> Mapping[Path, str]:
     """Write the pages of a project, for clients and for people; return their SHA-256 by path.
 
     :raises MirrorError: the plan is not the one that the pages are to be written from.
@@ -67,12 +67,12 @@ def publish_project(site: Site, name: str, files: Sequence[PublishedFile]) -> Ma
         pages = project_pages(name, files, (plan.statuses or {}).get(name))
         for_people = with_packed({project_path(name): people.project_page(name)})
         return {
-            **publish(site.output, site.output / "simple" / name, pages),
-            **publish(site.output, site.output, for_people),
+            **write_published(site.output, site.output / "simple" / name, pages),
+            **write_published(site.output, site.output, for_people),
         }
 
 
-def publish_root(site: Site) -> Mapping[Path, str]:
+def write_root_pages(site: Site) -> Mapping[Path, str]:
     """Write the page that lists the projects, for clients and for people; return the SHA-256 by path.
 
     :raises MirrorError: the plan is not the one that the pages are to be written from.
@@ -80,12 +80,12 @@ def publish_root(site: Site) -> Mapping[Path, str]:
     plan, people = _plan_and_people(site)
     for_people = with_packed({"index.html": people.front_page(), **assets()})
     return {
-        **publish(site.output, site.output / "simple", root_pages(plan.by_project)),
-        **publish(site.output, site.output, for_people),
+        **write_published(site.output, site.output / "simple", root_pages(plan.by_project)),
+        **write_published(site.output, site.output, for_people),
     }
 
 
-def publish(output: Path, folder: Path, contents: Mapping[str, bytes]) -> Mapping[Path, str]:
+def write_published(output: Path, folder: Path, contents: Mapping[str, bytes]) -> Mapping[Path, str]:
     """Write files below a folder of the mirror, where they are not there as they should be; return their SHA-256."""
     for name, content in contents.items():
         path = folder / name

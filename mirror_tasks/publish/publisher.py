@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from mirror_tasks.files import holds, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path
-from mirror_tasks.publish.pages import Site, publish, publish_project, publish_root
+from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
 from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets, server_target
 from mirror_tasks.publish.simple_index import PublishedFile
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -41,7 +41,7 @@ class Publisher:
         """Write the pages of a project whose files all stand in the mirror."""
         files = [self._published(file) for file in plan.by_project[name]]
         self._mirror.note_altered(project_targets(self._mirror.output, name))
-        self._mirror.ledger.seal_all(self._call(publish_project, self._site_of(plan), name, files))
+        self._mirror.ledger.seal_all(self._call(write_project_pages, self._site_of(plan), name, files))
 
     def _published(self, file: PlannedFile) -> PublishedFile:
         path = self._mirror.package_path(file.project, file.filename)
@@ -52,7 +52,7 @@ class Publisher:
     def publish_root(self, plan: Plan) -> None:
         """Write the page that lists the projects, for clients and for people."""
         self._mirror.note_altered(root_targets(self._mirror.output))
-        self._mirror.ledger.seal_all(self._call(publish_root, self._site_of(plan)))
+        self._mirror.ledger.seal_all(self._call(write_root_pages, self._site_of(plan)))
 
     def _site_of(self, plan: Plan) -> Site:
         if self._site is None or self._site[0] is not plan:
@@ -65,7 +65,7 @@ class Publisher:
         """Put ``server.py`` into the mirror."""
         output = self._mirror.output
         self._mirror.note_altered([server_target(output)])
-        self._mirror.ledger.seal_all(publish(output, output, {"server.py": server_template().read_bytes()}))
+        self._mirror.ledger.seal_all(write_published(output, output, {"server.py": server_template().read_bytes()}))
 
     def server_is_published(self) -> bool:
         """Say if the mirror has this version's ``server.py``, and it is known that it was put there."""

@@ -63,11 +63,11 @@ class Records:
         self.solutions = folder / "solutions.json"
         self.fingerprints = folder / "fingerprints.jsonl"
 
-    def page_path(self, name: str) -> Path:
+    def page_record_path(self, name: str) -> Path:
         """Where the page of a project is kept, as last seen upstream."""
         return self.folder / "projects" / f"{name}.page"
 
-    def metadata_path(self, filename: str) -> Path:
+    def metadata_record_path(self, filename: str) -> Path:
         """Where the core metadata of a file is kept."""
         return self.folder / "metadata" / f"{filename}.json"
 
@@ -130,7 +130,7 @@ class Records:
 
     def _page(self, name: str) -> tuple[Seen | None, bytes | None]:
         """Return what is remembered of a page, and the project as bytes; None for what is not there or of no use."""
-        content = read_or_none(self.page_path(name))
+        content = read_or_none(self.page_record_path(name))
         if content is None:
             return None, None
         if sha256_of_bytes(memoryview(content)[_SEAL:]) != content[: _SEAL - 1].decode("ascii", "replace"):
@@ -142,7 +142,7 @@ class Records:
     def page_age(self, name: str) -> float:
         """Return the seconds since upstream last confirmed the page; infinite if it never did, or after now."""
         try:
-            age = time.time() - self.page_path(name).stat().st_mtime
+            age = time.time() - self.page_record_path(name).stat().st_mtime
         except OSError:
             return float("inf")
         return age if age >= 0 else float("inf")  # a clock that was ahead: when that was, nobody knows
@@ -152,11 +152,11 @@ class Records:
         body = project.to_bytes()
         rest = json.dumps([PAGE_FORMAT, *astuple(seen)]).encode() + b"\n" + body
         # What a loss of power or a fault of the disk makes of it is no record of a page any more.
-        write_whole(self.page_path(project.name), sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
+        write_whole(self.page_record_path(project.name), sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
 
     def confirm_page(self, name: str) -> None:
         """Mark a page that did not change as confirmed now: its file's time says when."""
-        os.utime(self.page_path(name))
+        os.utime(self.page_record_path(name))
 
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return the solutions of the last run: versions by project, by root, by environment and point."""
@@ -171,7 +171,7 @@ class Records:
 
     def metadata(self, filename: str, file_sha256: str) -> MetadataRecord | None:
         """Return what is known of a file's core metadata, if it is of the file with this hash."""
-        content = read_or_none(self.metadata_path(filename))
+        content = read_or_none(self.metadata_record_path(filename))
         if content is None:
             return None
         try:
@@ -192,7 +192,7 @@ class Records:
             content["unusable"] = record.metadata.reason
         else:
             content["metadata"] = record.metadata.to_json()
-        write_if_changed(self.metadata_path(filename), sealed(content), durable=False)
+        write_if_changed(self.metadata_record_path(filename), sealed(content), durable=False)
 
 
 def _ends_line(journal: IO[bytes]) -> bool:

@@ -136,7 +136,7 @@ class Growth:
     def _fetch_ahead(self, wants: Wants) -> None:
         if self._is_mirroring:
             for project, file in wants.chosen:
-                self._acquire.downloads.begin(project, file)
+                self._acquire.downloads.fetch_ahead(project, file)
 
     def _with_growth(self, task: Task, follow: Callable[[], Wants]) -> Iterator[Task]:
         """Make a task, unless there is one of its name, and after it the tasks for what it brings to be wanted."""
@@ -173,7 +173,7 @@ class Growth:
 
     def project(self, name: str, **settings: Any) -> Task:
         """Return the task that fetches the page of a project."""
-        target = self._mirror.records.page_path(name)
+        target = self._mirror.records.page_record_path(name)
         task_name = self._make.name("project", name)
         return self._make.task(task_name, self._fetch_page, name, targets=[target], clean=True, **settings)
 
@@ -194,7 +194,7 @@ class Growth:
 
         :param is_likely: the file itself is sure to be wanted as well.
         """
-        target = self._mirror.records.metadata_path(file.filename)
+        target = self._mirror.records.metadata_record_path(file.filename)
         name = self._make.name("metadata", file.filename)
         return self._make.task(
             name, self._read_metadata, project, file, is_likely, targets=[target], clean=True, **settings

@@ -23,7 +23,7 @@ from mirror_tasks.work.processes import READING, RECEIVING
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Mirror(Protocol):
+class MirrorOfRun(Protocol):
     """What a run knows of the tasks of a mirror.
 
     :ivar changing: the names of its tasks, without what follows their colon, that change something or need such a task.
@@ -49,7 +49,7 @@ class Run:
     """
 
     def __init__(self) -> None:
-        self.mirrors: list[Mirror] = []
+        self.mirrors: list[MirrorOfRun] = []
         self.has_reporter = False
         self.problems: list[str] = []
         self.was_interrupted = False

@@ -70,7 +70,7 @@ class Downloads:
                 needed += min(bytes_to_come(path, file.file) for path in (held, place))
         check_room([(self._mirror.output, needed)], "making room for what is to be downloaded into")
 
-    def begin(self, project: str, file: File) -> None:
+    def fetch_ahead(self, project: str, file: File) -> None:
         """Begin to fetch a file that will be in the plan, so that the network has work while the plan is made.
 
         An sdist has to be read for the plan where its build requirements belong in it, and comes with that.
@@ -153,7 +153,7 @@ class Downloads:
 
     def _have_metadata(self, file: PlannedFile, wheel: Path, planned: str | None) -> str | None:
         # The ledger alone says what stands there, not that it is the wheel's.
-        from_the_wheel = {self._files.metadata_read(wheel), planned}
+        from_the_wheel = {self._files.metadata_read_from(wheel), planned}
         if (known := self._mirror.ledger.known(metadata_path(wheel))) and known in from_the_wheel:
             return known
         read = self._files.read_wheel(wheel)

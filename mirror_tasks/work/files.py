@@ -17,7 +17,7 @@ from mirror_tasks.layout import metadata_path
 from mirror_tasks.room import check_room
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work import jobs
-from mirror_tasks.work.fingerprints import Fingerprints, no_longer
+from mirror_tasks.work.fingerprints import Fingerprints, not_as_first_fetched
 from mirror_tasks.work.jobs import Wheel
 from mirror_tasks.work.processes import READING, RECEIVING
 
@@ -117,7 +117,7 @@ class Files:
         try:
             self._fetch(replace(file, size=None), path)  # the hash tells, and both hashes are to be said
         except IntegrityError as error:
-            raise no_longer(project, error) from error
+            raise not_as_first_fetched(project, error) from error
 
     def _fetch(self, file: File, path: Path) -> None:
         if is_wheel(file.filename):
@@ -153,7 +153,7 @@ class Files:
             self._mirror.ledger.seal(metadata_path(path), wheel.metadata_sha256)
             self._metadata_read[path] = wheel.metadata_sha256
 
-    def metadata_read(self, path: Path) -> str | None:
+    def metadata_read_from(self, path: Path) -> str | None:
         """Return the SHA-256 of the METADATA of the wheel at ``path``, if it was read from the wheel in this run."""
         return self._metadata_read.get(path)
 

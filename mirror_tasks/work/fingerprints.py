@@ -55,7 +55,7 @@ class Fingerprints:
         return known is not None and known.sha256 == file.hashes["sha256"]
 
 
-def no_longer(project: str, error: IntegrityError) -> IntegrityError:
+def not_as_first_fetched(project: str, error: IntegrityError) -> IntegrityError:
     """Return the error of a wrong hash, where what was expected is a fingerprint and nothing that the index announced."""
     problem = f"{error.problem}; what was expected is what it was when it was first fetched"
     return IntegrityError(error.doing, error.subject, problem, _ACCEPT.format(project))

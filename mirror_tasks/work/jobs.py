@@ -85,8 +85,11 @@ def fetch_file(way: Way, file: File, path: Path, progress: Progress) -> str:
 
 
 def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
-    """Bring a wheel to its place, have its METADATA beside it, and return what it says; errors are those of
-    :func:`fetch_file`."""
+    """Bring a wheel to its place, have its METADATA beside it, and return what it says.
+
+    :raises UpstreamError: it can't be had.
+    :raises IntegrityError: it is not what the index announced.
+    """
     fetch_file(way, file, path, progress)
     return read_wheel(path, output)
 
@@ -98,7 +101,9 @@ def read_sidecar(way: Way, file: File) -> Wheel:
     :raises IntegrityError: it is not what the index announced.
     """
     upstream, sha256 = _upstream(way), (file.core_metadata or {}).get("sha256")
-    return _told_by(lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename)
+    return _parse_metadata_of(
+        lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename
+    )
 
 
 def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
@@ -109,7 +114,7 @@ def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
     :raises IntegrityError: it is not what the index announced.
     """
     with _upstream(way).wheel(file, keep) as archive:
-        return _told_by(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
+        return _parse_metadata_of(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
 
 
 def read_wheel(path: Path, output: Path) -> Wheel:
@@ -121,17 +126,21 @@ def read_wheel(path: Path, output: Path) -> Wheel:
     def read() -> bytes:
         with path.open("rb") as archive:
             content = wheel_metadata(archive, path.name)
-        place = metadata_path(path)
-        if not holds(place, content):
-            if path.is_relative_to(output) and os.path.lexists(place):
-                withdraw(output)
-            write_whole(place, content, durable=False)
+        _put_beside(path, content, output)
         return content
 
-    return _told_by(read, path.name)
+    return _parse_metadata_of(read, path.name)
 
 
-def _told_by(read: Callable[[], bytes], filename: str) -> Wheel:
+def _put_beside(wheel: Path, metadata: bytes, output: Path) -> None:
+    place = metadata_path(wheel)
+    if not holds(place, metadata):
+        if wheel.is_relative_to(output) and os.path.lexists(place):
+            withdraw(output)
+        write_whole(place, metadata, durable=False)
+
+
+def _parse_metadata_of(read: Callable[[], bytes], filename: str) -> Wheel:
     sha256 = None
     try:
         content = read()

@@ -37,7 +37,7 @@ class ProjectPages:
             return None
         project = self.known(name)
         if project is None:
-            path = self._records.page_path(name)
+            path = self._records.page_record_path(name)
             problem = "expected what was just written there, found something else"
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
