@@ -26,10 +26,6 @@ from mirror_tasks.text import redact
 
 _MAIN = "mirror.yaml"
 
-LEFT_OUT = frozenset({"output", "index", "workers", "refresh", "accept-changed"})
-"""The keys of ``mirror.yaml`` that say something of the machine or of the moment, not of the mirror; an index may be
-secret, and its URL may carry credentials."""
-
 
 class OutputError(MirrorError):
     """A mirror can't be made where it is to be made."""
@@ -39,7 +35,9 @@ def description(config: Config) -> Mapping[str, Any]:
     """Return what makes it possible to go on with a mirror where only the mirror itself is left.
 
     ``configuration`` has the text of a ``mirror.yaml`` and of the files that it names, by file name. There are no
-    credentials, names of indexes, or paths of this machine in it.
+    credentials, names of indexes, or paths of this machine in it: an index may be secret, and its URL may carry
+    credentials. Nor are the other keys of ``mirror.yaml`` that say something of the machine or of the moment, not of the
+    mirror (``workers``, ``refresh``, ``accept-changed``).
     """
     included = _Included()
     configuration = {

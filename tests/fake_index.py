@@ -20,6 +20,7 @@ import io
 import json
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -130,6 +131,7 @@ class FakeIndex:
     :param ranges: ranges of files are served.
     :param latency: seconds before each answer; for benchmarks, tests have no need to wait.
     :param auth: user and password without which everything is 401.
+    :param tls: what it speaks TLS with; plain HTTP without.
     :ivar requests: how often each path was asked for.
     :ivar log: every request, in order of arrival.
     :ivar gate: opened by a test to let "slow" answers go on.
@@ -147,6 +149,7 @@ class FakeIndex:
         latency: float = 0.0,
         auth: tuple[str, str] | None = None,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.formats = tuple(formats)
         self.sidecars = sidecars
@@ -172,6 +175,9 @@ class FakeIndex:
                 self.add(project, filename, content, **attributes)
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.index = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     # --- The world
@@ -218,8 +224,8 @@ class FakeIndex:
 
     @property
     def origin(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """``http://127.0.0.1:PORT``, or with TLS ``https://127.0.0.1:PORT``."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:

@@ -27,7 +27,7 @@ REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
 PATIENCE = 120.0  # seconds after which a run that does not end fails its test
 DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
 # What is tried again at once needs no test that sleeps.
-IMPATIENT = "from mirror_tasks.index import client as upstream\n\nupstream._LONGEST_WAIT = 0.01\n"
+IMPATIENT = "from mirror_tasks.index import client\n\nclient.LONGEST_WAIT = 0.01\n"
 FORMS = ("index.html", "index.v1_html", "index.v1_json")
 
 Files = Mapping[str, Sequence[tuple[str, bytes]]]

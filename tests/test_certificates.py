@@ -49,10 +49,9 @@ def inspected(tmp_path: Path) -> Iterator[str]:
     certificate, key = write_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    index = FakeIndex({"foo": [wheel("foo", "1.0")]}, formats=(HTML,))
-    index._server.socket = context.wrap_socket(index._server.socket, server_side=True)
+    index = FakeIndex({"foo": [wheel("foo", "1.0")]}, formats=(HTML,), tls=context)
     with index:
-        yield index.url.replace("http://", "https://")
+        yield index.url
 
 
 def pip_reaches(url: str, folder: Path) -> bool:
@@ -100,7 +99,7 @@ def test_who_is_trusted_by_pip_is_trusted_and_nobody_else(
 
 
 # What an older one does is tested below, by its version.
-needs_new_pip = pytest.mark.skipif(not certificates._trusts_system(PipSettings()), reason="the pip here is before 24.2")
+needs_new_pip = pytest.mark.skipif(not certificates.trusts_system(PipSettings()), reason="the pip here is before 24.2")
 
 
 @needs_pip
@@ -122,7 +121,7 @@ def test_where_openssl_finds_no_certificates_truststore_does(
     monkeypatch.setattr("importlib.metadata.version", lambda _: "26.3")
     monkeypatch.setattr(certificates, "_openssl_finds_them", lambda: False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    assert isinstance(certificates._system_context(), truststore.SSLContext)
+    assert isinstance(certificates.system_context(), truststore.SSLContext)
     assert we_reach(inspected)
 
 
@@ -134,7 +133,7 @@ def test_an_older_pip_trusts_the_system_only_where_it_was_told_to(
     monkeypatch: pytest.MonkeyPatch, version: str, features: tuple[str, ...], trusts: bool
 ) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda _: version)
-    assert certificates._trusts_system(PipSettings(features=frozenset(features))) is trusts
+    assert certificates.trusts_system(PipSettings(features=frozenset(features))) is trusts
 
 
 @needs_new_pip

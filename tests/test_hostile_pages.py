@@ -193,7 +193,7 @@ def test_a_page_of_too_many_tags_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_page_says_how_large_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeIndex({"foo": [wheel("foo", "1.0")]}) as index, upstream.Upstream([index.url]) as asked:
-        monkeypatch.setattr(upstream, "_MOST_PAGE", 100)
+        monkeypatch.setattr(upstream, "MOST_PAGE", 100)
         with pytest.raises(UpstreamError, match="expected at most 100 bytes, found more"):
             asked.page("foo", None)
 

@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,19 +31,44 @@ from tests.mirroring import (
 
 KILLS = 20
 
-# Kills the run when one of its processes is about to put the given one of its files into place.
+# Counts the files that are put into place, those by the first process and those by the others beside it apart; kills the
+# run before the given one of them is.
 KILLING_ITSELF = """
 import os, signal
-_replace, _run, _left = os.replace, os.getpid(), [int(os.environ.get("KILL_AT", 0))]
+_replace, _run = os.replace, os.getpid()
 def _killing(*arguments, **options):
-    if (os.getpid() == _run) == (os.environ.get("KILLER") == "first"):
-        _left[0] -= 1
-        if _left[0] == 0:
-            os.kill(_run, signal.SIGKILL)
-            os._exit(1)
+    putter = "first" if os.getpid() == _run else "beside"
+    counted = os.open(os.path.join(os.environ["COUNTED"], putter), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(counted, b".")
+    number = os.fstat(counted).st_size
+    os.close(counted)
+    if os.environ.get("KILLER") == putter and number >= int(os.environ["KILL_AT"]):
+        os.kill(_run, signal.SIGKILL)
+        os._exit(1)
     return _replace(*arguments, **options)
 os.replace = _killing
 """
+
+Counts = Mapping[str, int]
+
+
+def run_and_count(project: MirrorFolder, counted: Path, **settings: str) -> tuple[int, Counts]:
+    """Run; return the exit status, and how many files the first process put into place and how many the others did."""
+    dodo = project.folder / "dodo.py"
+    plain = dodo.read_text()
+    dodo.write_text(KILLING_ITSELF + plain)
+    counted.mkdir()
+    launcher().start(project.folder, "mirror", COUNTED=str(counted), **settings)
+    status = launcher().wait().returncode
+    dodo.write_text(plain)
+    return status, {path.name: path.stat().st_size for path in counted.iterdir()}
+
+
+def kill_before(project: MirrorFolder, counted: Path, counts: Counts, killer: str, share: float) -> None:
+    """Run, and kill it before the given process puts the file into place that comes after this share of its files."""
+    moment = 1 + int(share * counts[killer])
+    status, _ = run_and_count(project, counted, KILL_AT=str(moment), KILLER=killer)
+    assert status == -signal.SIGKILL
 
 
 class KillingIndex(FakeIndex):
@@ -153,22 +179,28 @@ def test_killed_at_a_random_moment_a_run_goes_on_where_it_was(
     run_again(project, port, content)
 
 
-# The first process puts 31 files into place, those beside it 72: of eight, one has nine at least.
-MOMENTS = [("first", number) for number in random.Random(3).sample(range(1, 32), 10)]
-MOMENTS += [("beside", number) for number in random.Random(4).sample(range(1, 10), 5)]
+@pytest.fixture(scope="module")
+def put(tmp_path_factory: pytest.TempPathFactory) -> Counts:
+    """How many files a run puts into place that nothing interrupts."""
+    with FakeIndex(world()) as index:
+        project = mirror_folder(tmp_path_factory.mktemp("put") / "project", index)
+        status, counts = run_and_count(project, project.folder.parent / "counted")
+        assert status == 0
+        assert min(counts["first"], counts["beside"]) > 10, "else the moments below are the same ones"
+        return counts
 
 
-@pytest.mark.parametrize(("killer", "moment"), MOMENTS)
+MOMENTS = [("first", number / 10) for number in range(10)] + [("beside", number / 5) for number in range(5)]
+
+
+@pytest.mark.parametrize(("killer", "share"), MOMENTS)
 def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
-    tmp_path: Path, whole: tuple[dict[str, bytes], int], killer: str, moment: int
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], put: Counts, killer: str, share: float
 ) -> None:
     with FakeIndex(world()) as index:
-        project = mirror_folder(tmp_path, index)
-        dodo = project.folder / "dodo.py"
-        dodo.write_text(KILLING_ITSELF + dodo.read_text())
+        project = mirror_folder(tmp_path / "project", index)
         port = int(index.origin.rpartition(":")[2])
-        launcher().start(tmp_path, "mirror", KILL_AT=str(moment), KILLER=killer)
-        assert launcher().wait().returncode == -signal.SIGKILL
+        kill_before(project, tmp_path / "counted", put, killer, share)
     run_again(project, port, whole[0])
 
 
@@ -179,9 +211,18 @@ def newer_world() -> dict[str, list[tuple[str, bytes]]]:
     return {**newer, "lib-core": [*newer["lib-core"], wheel("lib.core", "1.2")]}
 
 
+class Update(NamedTuple):
+    """A mirror that is due for an update, what the update makes of it, the port of the index, and what is put into place."""
+
+    before: Path
+    after: dict[str, bytes]
+    port: int
+    put: Counts
+
+
 @pytest.fixture(scope="module")
-def update(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], int]:
-    """A whole mirror that is due for an update, what the update makes of it, and the port of the index."""
+def update(tmp_path_factory: pytest.TempPathFactory) -> Update:
+    """A whole mirror that is due for an update."""
     folder = tmp_path_factory.mktemp("update")
     with FakeIndex(world()) as index:
         port = int(index.origin.rpartition(":")[2])
@@ -189,9 +230,10 @@ def update(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, by
     shutil.copytree(folder / "before", folder / "after")
     with FakeIndex(newer_world(), port=port):
         after = MirrorFolder(folder / "after")
-        after.mirrored()
+        status, counts = run_and_count(after, folder / "counted")
+        assert status == 0
         assert_whole_but_for(after, "lib_core-1.1")
-    return folder / "before", tree(after.output), port
+    return Update(folder / "before", tree(after.output), port, counts)
 
 
 def assert_whole_but_for(project: MirrorFolder, old: str) -> None:
@@ -201,24 +243,17 @@ def assert_whole_but_for(project: MirrorFolder, old: str) -> None:
     assert_not_whole_in_vain(project)
 
 
-# The first process puts some 15 files into place, those beside it more than 30.
-UPDATING = [("first", number) for number in range(1, 14, 2)] + [("beside", number) for number in range(1, 5)]
+UPDATING = [("first", number / 7) for number in range(7)] + [("beside", number / 4) for number in range(4)]
 
 
-@pytest.mark.parametrize(("killer", "moment"), UPDATING)
+@pytest.mark.parametrize(("killer", "share"), UPDATING)
 def test_killed_while_it_brings_a_mirror_up_to_date_nothing_says_that_it_is_whole_that_is_not(
-    tmp_path: Path, update: tuple[Path, dict[str, bytes], int], killer: str, moment: int
+    tmp_path: Path, update: Update, killer: str, share: float
 ) -> None:
-    before, after, port = update
-    shutil.copytree(before, tmp_path / "project")
+    shutil.copytree(update.before, tmp_path / "project")
     project = MirrorFolder(tmp_path / "project")
-    dodo = project.folder / "dodo.py"
-    plain = dodo.read_text()
-    dodo.write_text(KILLING_ITSELF + plain)
-    with FakeIndex(newer_world(), port=port):
-        launcher().start(project.folder, "mirror", KILL_AT=str(moment), KILLER=killer)
-        assert launcher().wait().returncode == -signal.SIGKILL
+    with FakeIndex(newer_world(), port=update.port):
+        kill_before(project, tmp_path / "counted", update.put, killer, share)
         assert_not_whole_in_vain(project)
-        dodo.write_text(plain)
         project.mirrored()
-    assert tree(project.output) == after
+    assert tree(project.output) == update.after

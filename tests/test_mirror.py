@@ -726,17 +726,16 @@ def test_what_fails_ahead_of_its_turn_is_tried_again_in_its_turn(
 @pytest.mark.parametrize(
     ("workers", "path"), [("1", f"/files/alone/{ALONE}"), ("8", f"/files/alone/{ALONE}"), ("8", "/simple/lib-core/")]
 )
-def test_an_interrupted_run_ends_in_two_seconds_and_keeps_what_it_has(
+def test_an_interrupted_run_ends_while_the_index_still_holds_back_an_answer_and_keeps_what_it_has(
     first: Mirrored, tmp_path: Path, index: FakeIndex, number: signal.Signals, workers: str, path: str
 ) -> None:
     index.fault(path, "slow")
     project = mirror_folder(tmp_path, index)
     process = project.start("-n", workers, "mirror")
     assert index.stalled.wait(60)
-    started = time.monotonic()
     process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
-    assert time.monotonic() - started < 2
+    output, _ = process.communicate(timeout=30)  # half of the silence that is borne of an index
+    assert not index.gate.is_set()
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert "run the same command again" in output

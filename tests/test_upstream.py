@@ -196,7 +196,7 @@ def test_a_truncated_page_is_asked_for_again(index: FakeIndex, upstream: Upstrea
 def test_a_page_that_inflates_without_end_is_refused(
     index: FakeIndex, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mirror_tasks.index.client._MOST_PAGE", 1 << 20)
+    monkeypatch.setattr("mirror_tasks.index.client.MOST_PAGE", 1 << 20)
     index.fault("/simple/foo/", "body", body=b"<a>" * (1 << 20), content_type=HTML)
     index.fault("/simple/foo/", "gzip")
     with pytest.raises(UpstreamError, match="found more"):
@@ -336,7 +336,7 @@ def test_a_file_of_this_machine_that_is_too_large_is_refused_and_never_cut_off(
         else:
             with pytest.raises(UpstreamError, match="at most 11 bytes"):
                 upstream.read(there, limit=11)
-        monkeypatch.setattr("mirror_tasks.index.client._MOST_PAGE", 11)
+        monkeypatch.setattr("mirror_tasks.index.client.MOST_PAGE", 11)
         with pytest.raises(UpstreamError, match="at most 11 bytes"):
             upstream.page("foo", None)
 

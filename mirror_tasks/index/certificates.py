@@ -37,8 +37,8 @@ def tls_context(settings: PipSettings) -> ssl.SSLContext:
 
     own = str(DEFAULT_CA_BUNDLE_PATH)
     bundle = _bundle(settings) or own
-    by_system = _trusts_system(settings)
-    context = _system_context() if by_system else create_urllib3_context()
+    by_system = trusts_system(settings)
+    context = system_context() if by_system else create_urllib3_context()
     for path in dict.fromkeys([own, bundle] if by_system else [bundle]):
         try:
             _load(context, path)
@@ -69,7 +69,7 @@ def _bundle(settings: PipSettings) -> str | None:
     return (named if settings.uses_environment else None) or settings.cert
 
 
-def _trusts_system(settings: PipSettings) -> bool:
+def trusts_system(settings: PipSettings) -> bool:
     """Say if the pip of this machine trusts the system's authorities; where there is none, as the newest does."""
     if "legacy-certs" in settings.deprecated:
         return False
@@ -80,7 +80,7 @@ def _trusts_system(settings: PipSettings) -> bool:
     return version >= _ALWAYS or (version >= _WHEN_ASKED and "truststore" in settings.features)
 
 
-def _system_context() -> ssl.SSLContext:
+def system_context() -> ssl.SSLContext:
     """Return a context that trusts the system's authorities.
 
     truststore knows where each system has them. On Linux it reads them again for each connection (23 ms of processor time

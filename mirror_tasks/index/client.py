@@ -76,8 +76,8 @@ _PAGE_HEADERS = {
 _COME_BACK = frozenset({429, 500, 502, 503, 504, 520, 527})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
-_LONGEST_WAIT = 60.0  # seconds; who asks for more is asked again earlier, and given up after the last attempt
-_MOST_PAGE = 64 << 20  # bytes; the largest page known has about 20 MiB
+LONGEST_WAIT = 60.0  # seconds; who asks for more is asked again earlier, and given up after the last attempt
+MOST_PAGE = 64 << 20  # bytes; the largest page known has about 20 MiB
 _AGAIN = "Nothing finished is lost: run again when it is well."
 _GONE = "It may have been removed upstream: run again to read its project's page anew."
 _SLOW = "It was left, so that the rest goes on: run again; if it stays so, tell whoever runs the index or the proxy."
@@ -332,7 +332,7 @@ class Upstream:
         address = urljoin(url, "index.html")
         try:
             with _local_path(address).open("rb") as stream:
-                return Page(address, "text/html", None, None, _read_at_most(stream, _MOST_PAGE, address))
+                return Page(address, "text/html", None, None, _read_at_most(stream, MOST_PAGE, address))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -646,7 +646,7 @@ def _read_page(answer: Answer) -> Page:
         problem = f"expected a page in JSON or HTML, found {kind or 'no content type'!r:.100}"
         advice = "Check that the index setting names a simple index."
         raise UpstreamError("fetching the project page", answer.url, problem, advice)
-    body = answer.read(_MOST_PAGE, decode=True)
+    body = answer.read(MOST_PAGE, decode=True)
     return Page(answer.url, content_type, answer.headers.get("ETag"), answer.headers.get("Last-Modified"), body)
 
 
@@ -795,14 +795,14 @@ def _in_words(error: Exception) -> str:
 
 def _wait(count: int, error: Exception) -> float:
     """Return the seconds to wait; RFC 9110, 10.2.3: Retry-After is seconds or a date."""
-    growing = min(0.5 * 2.0**count, _LONGEST_WAIT)
+    growing = min(0.5 * 2.0**count, LONGEST_WAIT)
     asked = error.retry_after if isinstance(error, _ComeBack) else None
     if asked is None:
         return growing
     if asked.isascii() and asked.isdigit():
-        return min(float(asked[:9]), _LONGEST_WAIT)
+        return min(float(asked[:9]), LONGEST_WAIT)
     try:
         seconds = email.utils.parsedate_to_datetime(asked).timestamp() - time.time()
     except (ValueError, OverflowError):
         return growing
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return min(max(seconds, 0.0), LONGEST_WAIT)
