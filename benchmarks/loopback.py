@@ -88,7 +88,7 @@ class Recorded:
                 body = answer.read(LARGEST, decode=is_page)
                 return Reply(answer.status, headers, _rewritten(body, answer.url, self.origin) if is_page else body)
 
-        reply = upstream.persist(attempt, "recording", url)
+        reply = upstream.retry(attempt, "recording", url)
         if is_page and reply.status == 200:
             return Reply(200, {**reply.headers, "Content-Encoding": "gzip"}, gzip.compress(reply.body, 5, mtime=0))
         return reply

@@ -43,8 +43,8 @@ CASES = {
     "a process": (
         f"breaking(jobs, 'sdist_metadata', {BAD}, lambda: os._exit(9))\n"
         # One that is begun anew would not have this fault, since it does not read this file.
-        "from mirror_tasks.work.processes import Processes, _Hand\n"
-        "Processes._another = lambda self: _Hand('fork', self._threads)"
+        "from mirror_tasks.work.processes import Processes, _Worker\n"
+        "Processes._replacement = lambda self: _Worker('fork', self._threads)"
     ),
 }
 

@@ -89,7 +89,7 @@ def test_an_error_arrives_with_all_that_it_says() -> None:
 
 def test_an_error_with_an_init_of_its_own_arrives_and_its_process_goes_on() -> None:
     body = """
-before = [hand._process.pid for hand in processes._hands]
+before = [worker._process.pid for worker in processes._workers]
 print(outcome(processes, fail, 'yaml').replace(chr(10), ' '))
 print(processes.call(add, 2, 3, progress=lambda count: None)[1] in before)
 """
@@ -210,7 +210,7 @@ print(*[processes.call(add, n, n, progress=lambda count: None)[0] for n in range
 
 
 ENDING = """
-print(*[hand._process.pid for hand in processes._hands], flush=True)
+print(*[worker._process.pid for worker in processes._workers], flush=True)
 import time
 from threading import Thread
 Thread(target=lambda: processes.call(hang, progress=lambda count: None), daemon=True).start()

@@ -192,8 +192,8 @@ class Upstream:
         self._sleep = self._closed.wait if sleep is None else sleep
         self._lock = threading.Lock()
         self._known_indexes: tuple[Index, ...] = ()
-        self._roads: _Roads | None = None
-        self._road_settings = (connections, timeout)
+        self._pools: _ConnectionPools | None = None
+        self._pool_settings = (connections, timeout)
         self._unreachable: set[_Origin] = set()
         self._without_ranges: set[str] = set()
 
@@ -214,9 +214,9 @@ class Upstream:
 
         :raises UpstreamError: there is no index, or it is none.
         """
-        connections, timeout = self._road_settings
+        connections, timeout = self._pool_settings
         indexes = self._indexes()
-        settings = self._open_roads().settings if are_needed_for(self.indexes) else self._settings
+        settings = self._open_pools().settings if are_needed_for(self.indexes) else self._settings
         return Way(indexes, settings, connections, timeout, self._retries)
 
     def __enter__(self) -> Upstream:
@@ -229,8 +229,8 @@ class Upstream:
         """Close the connections; what other threads still ask for is an UpstreamError."""
         self._closed.set()
         with self._lock:
-            if self._roads is not None:
-                self._roads.close()
+            if self._pools is not None:
+                self._pools.close()
 
     @property
     def indexes(self) -> tuple[str, ...]:
@@ -322,7 +322,7 @@ class Upstream:
                 return None if answer.status in not_here else _read_page(answer)
 
         try:
-            return self.persist(attempt, doing, url)
+            return self.retry(attempt, doing, url)
         except UpstreamError as error:
             raise _with_missing_named(error) from error
 
@@ -357,7 +357,7 @@ class Upstream:
             with self.ask(url, IDENTITY, "fetching") as answer:
                 return answer.read(limit, decode=decode), answer.is_coded
 
-        return self.persist(attempt, "fetching", url)
+        return self.retry(attempt, "fetching", url)
 
     def _is_file(self, url: str) -> bool:
         """Files of this machine are read only for an index that is one: pages from elsewhere may not name them."""
@@ -370,7 +370,7 @@ class Upstream:
 
     # --- Requests
 
-    def persist(self, attempt: Callable[[], _T], doing: str, url: str) -> _T:
+    def retry(self, attempt: Callable[[], _T], doing: str, url: str) -> _T:
         """Return what ``attempt`` returns, trying again after failures that may pass, with growing waits between.
 
         Who could not be reached at all after all attempts is asked just once from then on, until it answers: a run
@@ -424,18 +424,18 @@ class Upstream:
     def _send(self, url: str, headers: Mapping[str, str]) -> Answer:
         if self._closed.is_set():
             raise UpstreamError("fetching", url, "the run was ended before", "Run again: nothing finished is lost.")
-        return Answer(url, self._open_roads().send(url, headers), self._pace)
+        return Answer(url, self._open_pools().send(url, headers), self._pace)
 
-    def _open_roads(self) -> _Roads:
-        if self._roads is None:
+    def _open_pools(self) -> _ConnectionPools:
+        if self._pools is None:
             urls = [index.url for index in self._indexes()]
             with self._lock:
-                if self._roads is None:
-                    self._roads = _Roads(urls, self._settings, *self._road_settings, self._pace)
-        return self._roads
+                if self._pools is None:
+                    self._pools = _ConnectionPools(urls, self._settings, *self._pool_settings, self._pace)
+        return self._pools
 
 
-class _Roads:
+class _ConnectionPools:
     """The connections to each origin, and what has to be known of it: proxy, certificates, credentials.
 
     All of that is found out once for each origin; ``requests`` would do it for each request. It is slow to import, and
@@ -467,7 +467,7 @@ class _Roads:
 
     def send(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """Ask for ``url``: one request, no redirect, no retry."""
-        pool, logins = self._road(url)
+        pool, logins = self._pool_and_logins(url)
         own = {"User-Agent": "mirror-tasks", **_authorization(url, logins)}
         # A redirect's or a page's URL may hold credentials: they are not sent, as they are not the user's.
         return pool.request(
@@ -479,13 +479,13 @@ class _Roads:
             for pool in self._pools.values():
                 pool.clear()
 
-    def _road(self, url: str) -> tuple[urllib3.PoolManager, Sequence[_Login]]:
+    def _pool_and_logins(self, url: str) -> tuple[urllib3.PoolManager, Sequence[_Login]]:
         origin = _origin(url)
-        road = self._by_origin.get(origin)
-        if road is None:
+        known = self._by_origin.get(origin)
+        if known is None:
             with self._lock:
-                road = self._by_origin[origin] = (self._pool(url, origin), self._logins(origin))
-        return road
+                known = self._by_origin[origin] = (self._pool(url, origin), self._logins(origin))
+        return known
 
     def _logins(self, origin: _Origin) -> Sequence[_Login]:
         """Return what each index of this origin is logged in to with; no other origin gets any of it."""

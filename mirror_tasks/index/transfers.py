@@ -125,7 +125,7 @@ class Asks(Protocol):
     def ask(self, url: str, headers: Mapping[str, str], doing: str, passed: Sequence[int] = (200,)) -> Answer:
         """Return the answer, after redirects, if its status is one of ``passed``."""
 
-    def persist(self, attempt: Callable[[], _T], doing: str, url: str) -> _T:
+    def retry(self, attempt: Callable[[], _T], doing: str, url: str) -> _T:
         """Return what ``attempt`` returns, trying again after failures that may pass."""
 
 
@@ -222,7 +222,7 @@ class Download:
             with naming(self._target), self._part.open("r+b" if self._part.exists() else "w+b") as stream:
                 self._take_up(stream)
                 if not (self._digests.can_tell and self._is_right()):
-                    self._asks.persist(lambda: self._attempt(stream), "downloading", self._file.url)
+                    self._asks.retry(lambda: self._attempt(stream), "downloading", self._file.url)
                 stream.flush()
                 os.fsync(stream.fileno())
             self._part.replace(self._target)
@@ -416,7 +416,7 @@ class RemoteFile(io.RawIOBase):
     def _fetch(self, first: int | None, last: int) -> None:
         """Get the bytes ``first`` to ``last``; where the size is not known, the end of the file (``first`` is None)."""
         if self._host not in self._without_ranges:
-            self._asks.persist(lambda: self._attempt(first, last), "reading a part of", self._file.url)
+            self._asks.retry(lambda: self._attempt(first, last), "reading a part of", self._file.url)
         if not self._pieces:
             self._fetch_whole()
 

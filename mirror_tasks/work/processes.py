@@ -34,7 +34,7 @@ Progress = Callable[[int], None]
 _log = logging.getLogger("mirror_tasks")
 _COUNT = min(os.cpu_count() or 1, 4)  # processes of each kind
 _MOST_THREADS = 256
-_TOLD_EVERY = 1 << 20  # bytes between two messages of how many have come
+_REPORT_EVERY = 1 << 20  # bytes between two messages of how many have come
 
 
 class ProcessError(MirrorError):
@@ -58,8 +58,8 @@ class Processes:
         self._count = count
         self._threads = threads
         self._may_start = False
-        self._hands: list[_Hand] = []
-        self._alone: _Hand | None = None
+        self._workers: list[_Worker] = []
+        self._worker_alone: _Worker | None = None
         self._one_at_a_time = threading.Lock()
 
     def start(self) -> None:
@@ -68,11 +68,11 @@ class Processes:
         They are forked if there are no threads yet, for a fork copies what these hold locked; else begun anew when needed.
         """
         with self._lock:
-            self._may_start = not self._hands
+            self._may_start = not self._workers
             if threading.active_count() > 1:
                 self._method = "spawn"
         if self._method == "fork":
-            self._started()
+            self._started_workers()
 
     def call(self, function: Callable[..., _T], *arguments: Any, progress: Progress | None = None) -> _T:
         """Return what ``function(*arguments)`` returns in one of the processes, or raise what it raises.
@@ -82,59 +82,61 @@ class Processes:
             arrive here.
         :raises ProcessError: the call has ended two processes.
         """
-        hands = self._started()
-        if not hands:
+        workers = self._started_workers()
+        if not workers:
             return function(*arguments) if progress is None else function(*arguments, progress)
         # Nothing that is called here is the worse for being begun again elsewhere.
         with contextlib.suppress(ProcessError):
             return self._least_busy().call(function, arguments, progress)
         with self._one_at_a_time:
-            if self._alone is None or self._alone.ended:
-                self._alone = self._another()
-            if self._alone is None:
-                raise _ended(function, arguments)
-            return self._alone.call(function, arguments, progress)
+            if self._worker_alone is None or self._worker_alone.ended:
+                self._worker_alone = self._replacement()
+            if self._worker_alone is None:
+                raise _process_ended(function, arguments)
+            return self._worker_alone.call(function, arguments, progress)
 
-    def _least_busy(self) -> _Hand:
+    def _least_busy(self) -> _Worker:
         with self._lock:
-            for position, hand in enumerate(self._hands):
-                if hand.ended and (other := self._another()):
-                    self._hands[position] = other
-            return min([hand for hand in self._hands if not hand.ended] or self._hands, key=_Hand.busy)
+            for position, worker in enumerate(self._workers):
+                if worker.ended and (other := self._replacement()):
+                    self._workers[position] = other
+            return min(
+                [worker for worker in self._workers if not worker.ended] or self._workers, key=_Worker.calls_under_way
+            )
 
-    def _another(self) -> _Hand | None:
+    def _replacement(self) -> _Worker | None:
         """Return a process in the place of one that has ended, or None where no more are allowed; now there are threads."""
         try:
-            return _Hand("spawn", self._threads)
+            return _Worker("spawn", self._threads)
         except OSError:
             return None
 
-    def _started(self) -> Sequence[_Hand]:
+    def _started_workers(self) -> Sequence[_Worker]:
         with self._lock:
-            if self._may_start and not self._hands:
+            if self._may_start and not self._workers:
                 self._may_start = False
                 # Where no more processes are allowed, those that began do it all, or this one.
                 with contextlib.suppress(OSError):
                     for _ in range(self._count):
-                        self._hands.append(_Hand(self._method, self._threads))
-            return self._hands
+                        self._workers.append(_Worker(self._method, self._threads))
+            return self._workers
 
 
-class _Hand:
+class _Worker:
     """One process, as the first one sees it.
 
     :ivar ended: it was found to have ended; it is asked no more while another one is there.
     """
 
     def __init__(self, method: str, threads: int) -> None:
-        self._connection, self._process = (_forked if method == "fork" else _spawned)(threads)
+        self._connection, self._process = (_fork if method == "fork" else _spawn)(threads)
         self._calls: dict[int, tuple[Future[Any], Progress | None, ProcessError]] = {}
         self._number = 0
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
         self.ended = False
 
-    def busy(self) -> int:
+    def calls_under_way(self) -> int:
         """Return how many calls are under way."""
         return len(self._calls)
 
@@ -142,16 +144,16 @@ class _Hand:
         """As :meth:`Processes.call`."""
         future: Future[_T] = Future()
         with self._lock:
-            self._listening()
+            self._begin_to_listen()
             if self.ended:
-                raise _ended(function, arguments)
+                raise _process_ended(function, arguments)
             self._number += 1
-            self._calls[self._number] = (future, progress, _ended(function, arguments))
+            self._calls[self._number] = (future, progress, _process_ended(function, arguments))
             with contextlib.suppress(OSError):  # it has ended, which the listener sees as well
                 self._connection.send((self._number, function, arguments, progress is not None))
         return future.result()
 
-    def _arrived(self, number: int, kind: str, content: bytes) -> None:
+    def _handle(self, number: int, kind: str, content: bytes) -> None:
         if kind == "warning":
             _log.warning("%s", pickle.loads(content))  # noqa: S301
             return
@@ -170,7 +172,7 @@ class _Hand:
         else:
             future.set_exception(value)
 
-    def _listening(self) -> None:
+    def _begin_to_listen(self) -> None:
         if self._listener is None:
             self._listener = threading.Thread(target=self._listen, daemon=True)
             self._listener.start()
@@ -179,7 +181,7 @@ class _Hand:
         with contextlib.suppress(Exception):  # whatever ends this, nobody may wait for what does not come any more
             while True:
                 number, kind, content = self._connection.recv()
-                self._arrived(number, kind, content)
+                self._handle(number, kind, content)
         with contextlib.suppress(OSError):
             self._process.kill()  # if it went on, another would write the same files beside it
             (self._process.wait if isinstance(self._process, subprocess.Popen) else self._process.join)()
@@ -189,11 +191,11 @@ class _Hand:
             future.set_exception(error)
 
 
-def _forked(threads: int) -> tuple[_Connection, Any]:
+def _fork(threads: int) -> tuple[_Connection, Any]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
-    process = context.Process(target=_serve, args=(theirs, ours, threads), daemon=True)
+    process = context.Process(target=_work, args=(theirs, ours, threads), daemon=True)
     process.start()
     theirs.close()
     return ours, process
@@ -201,13 +203,13 @@ def _forked(threads: int) -> tuple[_Connection, Any]:
 
 # Not by multiprocessing, which imports the script that was started once more: a dodo.py that is run as one would need a
 # guard for it, and would run the mirror again in each process without one.
-_BEGUN_ANEW = (
-    "import sys; sys.path[:] = {path!r}; from mirror_tasks.work import processes; processes.serve_by_pipes({threads})"
+_SPAWNED = (
+    "import sys; sys.path[:] = {path!r}; from mirror_tasks.work import processes; processes.work_over_pipes({threads})"
 )
 
 
-def _spawned(threads: int) -> tuple[_Connection, Any]:
-    command = [sys.executable, "-c", _BEGUN_ANEW.format(path=sys.path, threads=threads)]
+def _spawn(threads: int) -> tuple[_Connection, Any]:
+    command = [sys.executable, "-c", _SPAWNED.format(path=sys.path, threads=threads)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -243,16 +245,16 @@ class _Pipes:
 _Connection = Connection | _Pipes
 
 
-def serve_by_pipes(threads: int) -> None:
+def work_over_pipes(threads: int) -> None:
     """What a process does that was begun anew: its messages go through what were its standard streams."""
     reading, writing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)  # whatever is printed here is no message
-    _serve(_Pipes(reading, writing), None, threads)
+    _work(_Pipes(reading, writing), None, threads)
 
 
-def _ended(function: Callable[..., object], arguments: Sequence[object]) -> ProcessError:
+def _process_ended(function: Callable[..., object], arguments: Sequence[object]) -> ProcessError:
     doing = f"{function.__name__.replace('_', ' ')}, in a process beside the first, of"
     subject = " ".join(str(one) for one in arguments if isinstance(one, (str, Path)))
     problem = (
@@ -264,7 +266,7 @@ def _ended(function: Callable[..., object], arguments: Sequence[object]) -> Proc
     return ProcessError(doing, subject, problem, advice)
 
 
-def _serve(connection: _Connection, other_end: _Connection | None, threads: int) -> None:
+def _work(connection: _Connection, other_end: _Connection | None, threads: int) -> None:
     """Do calls until the process that makes them ends, whichever way; what is half done then is left for its next run."""
     if other_end is not None:
         other_end.close()  # a fork has both ends, and would never see its own end
@@ -273,14 +275,14 @@ def _serve(connection: _Connection, other_end: _Connection | None, threads: int)
     gc.set_threshold(100_000, 20, 20)
     gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
     sending = threading.Lock()
-    logging.getLogger().handlers = [_Sent(connection, sending)]
+    logging.getLogger().handlers = [_WarningsToFirst(connection, sending)]
     logging.captureWarnings(True)
     pool = ThreadPoolExecutor(threads)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            number, function, arguments, tells = connection.recv()
+            number, function, arguments, has_progress = connection.recv()
             call = _Call(connection, sending, number)
-            pool.submit(call.do, function, (*arguments, call.progress) if tells else arguments)
+            pool.submit(call.do, function, (*arguments, call.progress) if has_progress else arguments)
     os._exit(0)
 
 
@@ -290,7 +292,7 @@ def look_for_garbage_rarely() -> None:
     gc.set_threshold(200_000, 1000, 1000)
 
 
-class _Sent(logging.Handler):
+class _WarningsToFirst(logging.Handler):
     """Sends what is logged as a warning to the first process, which has the terminal."""
 
     def __init__(self, connection: _Connection, sending: threading.Lock) -> None:
@@ -308,26 +310,26 @@ class _Call:
 
     def __init__(self, connection: _Connection, sending: threading.Lock, number: int) -> None:
         self._connection, self._sending, self._number = connection, sending, number
-        self._untold = 0
+        self._unreported = 0
 
     def do(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Do it, and send what comes of it."""
         try:
             value = function(*arguments)
-            if self._untold:
-                self._tell("progress", self._untold)
-            self._tell("done", value)
+            if self._unreported:
+                self._send("progress", self._unreported)
+            self._send("done", value)
         except BaseException as error:  # a bug, or a result that can't be sent: both have to be seen, nobody may wait
-            self._tell("failed", _sendable(error))
+            self._send("failed", _sendable(error))
 
     def progress(self, count: int) -> None:
         """Tell the first process, now and then."""
-        self._untold += count
-        if abs(self._untold) >= _TOLD_EVERY:
-            told, self._untold = self._untold, 0
-            self._tell("progress", told)
+        self._unreported += count
+        if abs(self._unreported) >= _REPORT_EVERY:
+            unreported, self._unreported = self._unreported, 0
+            self._send("progress", unreported)
 
-    def _tell(self, kind: str, value: Any) -> None:
+    def _send(self, kind: str, value: Any) -> None:
         content = pickle.dumps(value)
         with self._sending, contextlib.suppress(OSError):  # nobody is left to be told
             self._connection.send((self._number, kind, content))
