@@ -225,7 +225,7 @@ def test_files_of_another_machine_are_fetched_as_pip_would_though_the_index_is_o
     answering(monkeypatch, "raise SystemExit('pip is broken')")
     with FakeIndex({"foo": [wheel("foo", "1.0")]}) as index, Upstream([index.url], retries=0) as upstream:
         assert upstream.page("foo", None) is not None
-        assert upstream.way.settings is None
+        assert upstream.route.settings is None
         with pytest.raises(UpstreamError, match="pip is broken"):
             upstream.read("https://files.example.com/foo.whl.metadata", limit=1)
 

@@ -143,8 +143,8 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """What another process has to know to go the same way to the same indexes, their credentials among it.
+class Route:
+    """What another process has to know to take the same route to the same indexes, their credentials among it.
 
     :param indexes: as given.
     :param settings: pip's, found out once; None where all indexes are on this machine and need none.
@@ -198,26 +198,26 @@ class Upstream:
         self._without_ranges: set[str] = set()
 
     @classmethod
-    def along(cls, way: Way) -> Upstream:
-        """Return one that goes the way of another."""
+    def by_route(cls, route: Route) -> Upstream:
+        """Return one that takes the route of another."""
         return cls(
-            way.indexes,
-            connections=way.connections,
-            timeout=way.timeout,
-            retries=way.retries,
-            settings=way.settings,
+            route.indexes,
+            connections=route.connections,
+            timeout=route.timeout,
+            retries=route.retries,
+            settings=route.settings,
         )
 
     @cached_property
-    def way(self) -> Way:
-        """What another process needs to go the same way.
+    def route(self) -> Route:
+        """What another process needs to take the same route.
 
         :raises UpstreamError: there is no index, or it is none.
         """
         connections, timeout = self._pool_settings
         indexes = self._indexes()
         settings = self._open_pools().settings if are_needed_for(self.indexes) else self._settings
-        return Way(indexes, settings, connections, timeout, self._retries)
+        return Route(indexes, settings, connections, timeout, self._retries)
 
     def __enter__(self) -> Upstream:
         return self

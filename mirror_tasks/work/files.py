@@ -127,7 +127,7 @@ class Files:
             self._mirror.ledger.seal(path, file.hashes["sha256"])
 
     def _receive(self, file: File, path: Path) -> str:
-        return RECEIVING.call(jobs.fetch_file, self._upstream.way, file, path, progress=self._received)
+        return RECEIVING.call(jobs.fetch_file, self._upstream.route, file, path, progress=self._received)
 
     def fetch_wheel(self, file: File, path: Path) -> Wheel:
         """Fetch a wheel to ``path``, and return what it says; its METADATA stands beside it then.
@@ -135,8 +135,8 @@ class Files:
         :raises UpstreamError: it can't be had.
         :raises IntegrityError: it is not what the index announced.
         """
-        way, output = self._upstream.way, self._mirror.output
-        wheel = RECEIVING.call(jobs.fetch_wheel, way, file, path, output, progress=self._received)
+        route, output = self._upstream.route, self._mirror.output
+        wheel = RECEIVING.call(jobs.fetch_wheel, route, file, path, output, progress=self._received)
         self._mirror.ledger.seal(path, file.hashes["sha256"])
         self._keep_metadata_read(path, wheel)
         return wheel

@@ -15,7 +15,7 @@ from pathlib import Path
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, parse_metadata, sdist_metadata, wheel_metadata
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
-from mirror_tasks.index.client import Upstream, Way
+from mirror_tasks.index.client import Route, Upstream
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
@@ -48,11 +48,11 @@ class Wheel:
 
 
 @lru_cache(maxsize=8)
-def _upstream(way: Way) -> Upstream:
-    return Upstream.along(way)
+def _upstream(route: Route) -> Upstream:
+    return Upstream.by_route(route)
 
 
-def update_page(way: Way, name: str, folder: Path) -> bool:
+def update_page(route: Route, name: str, folder: Path) -> bool:
     """Bring the record of a project's page up to date; say if the index has such a project.
 
     :param folder: of the records.
@@ -62,7 +62,7 @@ def update_page(way: Way, name: str, folder: Path) -> bool:
     records = Records(folder)
     known = records.seen(name)
     try:
-        page = _upstream(way).page(name, known)
+        page = _upstream(route).page(name, known)
     except UpstreamError as error:
         if error.status == 404 and known is None:
             return False
@@ -75,45 +75,45 @@ def update_page(way: Way, name: str, folder: Path) -> bool:
     return True
 
 
-def fetch_file(way: Way, file: File, path: Path, progress: Progress) -> str:
+def fetch_file(route: Route, file: File, path: Path, progress: Progress) -> str:
     """Bring a file to its place, and return its SHA-256.
 
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    return _upstream(way).download(file, path, progress)
+    return _upstream(route).download(file, path, progress)
 
 
-def fetch_wheel(way: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
+def fetch_wheel(route: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
     """Bring a wheel to its place, have its METADATA beside it, and return what it says.
 
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    fetch_file(way, file, path, progress)
+    fetch_file(route, file, path, progress)
     return read_wheel(path, output)
 
 
-def read_sidecar(way: Way, file: File) -> Wheel:
+def read_sidecar(route: Route, file: File) -> Wheel:
     """Return what the core metadata says that the index announces beside a wheel.
 
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    upstream, sha256 = _upstream(way), (file.core_metadata or {}).get("sha256")
+    upstream, sha256 = _upstream(route), (file.core_metadata or {}).get("sha256")
     return _parse_metadata_of(
         lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename
     )
 
 
-def read_remote_wheel(way: Way, file: File, keep: Path) -> Wheel:
+def read_remote_wheel(route: Route, file: File, keep: Path) -> Wheel:
     """Return what a wheel says, having fetched little more than its end, by ranges.
 
     :param keep: where the wheel is kept if the server gives no ranges, so that all of it had to be fetched.
     :raises UpstreamError: it can't be had.
     :raises IntegrityError: it is not what the index announced.
     """
-    with _upstream(way).wheel(file, keep) as archive:
+    with _upstream(route).wheel(file, keep) as archive:
         return _parse_metadata_of(lambda: wheel_metadata(archive, file.filename, whole=False), file.filename)
 
 

@@ -63,7 +63,7 @@ class MetadataReader:
         if file.core_metadata is None:
             return None
         try:
-            wheel = RECEIVING.call(jobs.read_sidecar, self._upstream.way, file)
+            wheel = RECEIVING.call(jobs.read_sidecar, self._upstream.route, file)
         except (UpstreamError, IntegrityError) as error:
             self._note_missing_sidecar(file, error.problem)
             return None
@@ -90,7 +90,7 @@ class MetadataReader:
                 return self._files.read_wheel(path)
             if is_likely and (file.size or _LARGE) < _LARGE:
                 return self._files.fetch_wheel(file, held)
-            return RECEIVING.call(jobs.read_remote_wheel, self._upstream.way, file, held)
+            return RECEIVING.call(jobs.read_remote_wheel, self._upstream.route, file, held)
 
     def _sdist(self, project: str, file: File) -> MetadataRecord:
         """Only the whole of an sdist tells; it is held, so that its download does not fetch it again."""
@@ -106,7 +106,7 @@ class MetadataReader:
         if not self._asks_backends or is_known(metadata):
             return metadata
         try:
-            asked = ask_backend(path, metadata, self._upstream.way.indexes[0].url)
+            asked = ask_backend(path, metadata, self._upstream.route.indexes[0].url)
         except MetadataError as error:
             self._note(str(error))
             return replace(metadata, problems=(*metadata.problems, error.problem))

@@ -33,7 +33,7 @@ class ProjectPages:
             return Project(name, "", {}, [(name, reason)])
         if self._records.page_age(name) < self._refresh and (known := self.known(name)):
             return known
-        if not RECEIVING.call(jobs.update_page, self._upstream.way, name, self._records.folder):
+        if not RECEIVING.call(jobs.update_page, self._upstream.route, name, self._records.folder):
             return None
         project = self.known(name)
         if project is None:
