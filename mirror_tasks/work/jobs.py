@@ -84,7 +84,7 @@ def fetch_file(route: Route, file: File, path: Path, progress: Progress) -> str:
     return _upstream(route).download(file, path, progress)
 
 
-def fetch_wheel(route: Way, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
+def fetch_wheel(route: Route, file: File, path: Path, output: Path, progress: Progress) -> Wheel:
     """Bring a wheel to its place, have its METADATA beside it, and return what it says.
 
     :raises UpstreamError: it can't be had.
