@@ -72,7 +72,7 @@ class Known:
             self._projects[name] = parse_page(body, JSON_TYPE, f"{URL}{name}/", name)
         return self._projects.get(name)
 
-    def metadata(self, name: str, file: File) -> CoreMetadata | None:
+    def metadata(self, name: str, file: File) -> CoreMetadata:
         """Return what a release requires."""
         version = file.filename.split("-")[1]
         return CoreMetadata(

@@ -27,7 +27,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from mirror_tasks.config.mirror_yaml import Config, load  # noqa: E402
 from mirror_tasks.index.pip_settings import default_index  # noqa: E402
-from mirror_tasks.prove import proof as prove  # noqa: E402
+from mirror_tasks.prove.clients import run_client  # noqa: E402
+from mirror_tasks.prove.uv import find_client, macos_target, uv_platform  # noqa: E402
 from mirror_tasks.resolve.plan import Plan  # noqa: E402
 
 ENVIRONMENTS = """\
@@ -99,9 +100,9 @@ def resolve(client: str, index: str, root: str, environment: Any, cache: Path) -
     command = [
         client, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config", "--no-python-downloads", "--no-build",
         "--cache-dir", str(cache), "--python", sys.executable, "--python-version", str(environment.python),
-        "--python-platform", str(prove.uv_platform(environment)), "--default-index", index, "-",
+        "--python-platform", str(uv_platform(environment)), "--default-index", index, "-",
     ]  # fmt: skip
-    return prove.run_client(command, root, prove.macos_target(environment))
+    return run_client(command, root, macos_target(environment))
 
 
 def pairs(config: Config) -> Iterator[tuple[str, Any]]:
@@ -113,7 +114,7 @@ def pairs(config: Config) -> Iterator[tuple[str, Any]]:
 
 def compare(config: Config, plan: Plan, keep: Path) -> Mapping[str, Any]:
     """Resolve every pair from the plan's releases, and those that fail there from the index."""
-    client = prove.find_client()
+    client = find_client()
     assert client, "uv is needed: install the extra prove"
     server, mirror = serve(plan)
     todo, cache = list(pairs(config)), keep / "uv-cache"

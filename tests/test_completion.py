@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirror_tasks.resolve.closure import Closure
-from mirror_tasks.resolve.completion import Chosen, Completion
+from mirror_tasks.resolve.completion import Completion, FromChosen
 from mirror_tasks.resolve.plan import Plan, make_plan
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Solution, Solver
@@ -116,7 +116,7 @@ def test_a_root_installs_from_the_mirror_exactly_when_it_does_from_the_index(
     with TemporaryDirectory() as folder:
         one = worlds.world({"environments": ENVIRONMENTS, "requirements": roots, "index": index}, Path(folder))
         closure, _ = complete(one)
-    mirror = Chosen(closure)
+    mirror = FromChosen(closure)
     for environment in one.config.environments:
         solver = Solver(environment.at(0), mirror, Rules())
         for root in one.config.roots:

@@ -20,6 +20,7 @@ from packaging.tags import Tag, sys_tags
 from packaging.version import Version
 
 from mirror_tasks.config.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
+from mirror_tasks.config.installers import PIP, UV
 from tests.interpreters import VERSIONS, interpreter
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -248,7 +249,7 @@ def test_every_marker_is_set_so_that_none_is_taken_from_this_machine(
     assert [set(markers) for markers in one.markers] == [set(MARKER_KEYS)] * 2
     here = dict.fromkeys(MARKER_KEYS, "from-here")
     monkeypatch.setattr("packaging.markers.default_environment", lambda: dict(here))
-    for point in (one.at(0, "pip"), one.at(1000, "pip")):
+    for point in (one.at(0, PIP), one.at(1000, PIP)):
         assert not any(point.wants(Marker(f'{key} == "from-here"'), ()) for key in MARKER_KEYS)
 
 
@@ -333,8 +334,8 @@ def test_extras_bring_their_requirements_and_only_theirs() -> None:
 def test_a_marker_without_an_answer_is_followed(text: str) -> None:
     one = made(python="3.12", platform="linux-x86_64")
     assert one.wants(Marker(text), ())
-    assert one.at(0, "pip").wants(Marker(text), ())
-    assert one.at(0, "uv").wants(Marker(text), ())
+    assert one.at(0, PIP).wants(Marker(text), ())
+    assert one.at(0, UV).wants(Marker(text), ())
 
 
 def test_spelled_out_markers_and_tags_make_an_environment_that_nothing_is_derived_for() -> None:

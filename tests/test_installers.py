@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.config.environments import environment
-from mirror_tasks.prove.proof import find_client
+from mirror_tasks.config.installers import UV
+from mirror_tasks.prove.uv import find_client
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder, packages
@@ -62,7 +63,7 @@ def test_pip_takes_the_yanked_release_that_a_dependency_pins(mirrored: MirrorFol
 def test_the_proof_judges_for_both(mirrored: MirrorFolder) -> None:
     done = mirrored.doit("prove")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "solver solver-as-uv uv" in done.stdout
+    assert "solver-as-pip solver-as-uv uv" in done.stdout
 
 
 def test_the_proof_says_what_only_one_of_them_can_install(mirrored: MirrorFolder, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ SPELLINGS = (
 
 def test_uv_repairs_a_requires_python_as_is_said_of_it(tmp_path: Path) -> None:
     python = "{}.{}.{}".format(*sys.version_info[:3])
-    uv = environment("one", {"python": python, "platform": "linux-x86_64"}, "").at(0, "uv")
+    uv = environment("one", {"python": python, "platform": "linux-x86_64"}, "").at(0, UV)
     for number, text in enumerate(SPELLINGS):
         name, content = wheel(f"a{number}", "1", requires_python=text)
         (tmp_path / name).write_bytes(content)

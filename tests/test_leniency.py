@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.prove.proof import find_client
+from mirror_tasks.prove.uv import find_client
 from tests import mirroring
 from tests.fake_index import FakeIndex
 from tests.making import wheel

@@ -13,8 +13,9 @@ from packaging.markers import InvalidMarker, Marker
 
 from mirror_tasks import describe_environment
 from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.installers import PIP, UV
 from mirror_tasks.config.markers import extras_of, holds, judged_alike
-from mirror_tasks.prove.proof import find_client
+from mirror_tasks.prove.uv import find_client
 from tests import mirroring
 from tests.making import wheel
 
@@ -76,7 +77,7 @@ def test_uv_judges_every_marker_as_is_said_of_it(kernel: str, tmp_path: Path) ->
         (tmp_path / name).write_bytes(content)
     taken = _compiled_by_uv(tmp_path, python)
     here = {**describe_environment.all_markers(), "platform_release": kernel, "extra": ""}
-    wrong = [one for number, one in enumerate(markers) if holds(one, here, "uv") != (f"d{number}" in taken)]
+    wrong = [one for number, one in enumerate(markers) if holds(one, here, UV) != (f"d{number}" in taken)]
     assert wrong == []
 
 
@@ -85,7 +86,7 @@ def test_where_the_installers_are_said_to_agree_they_do(kernel: str) -> None:
     here = {**describe_environment.all_markers(), "platform_release": kernel, "extra": ""}
     agreed = [one for one in valid_markers() if judged_alike(one)]
     assert len(agreed) > 100
-    assert [one for one in agreed if holds(one, here, "uv") != holds(one, here, "pip")] == []
+    assert [one for one in agreed if holds(one, here, UV) != holds(one, here, PIP)] == []
 
 
 def made(**block: object) -> Environment:
@@ -98,7 +99,7 @@ def test_an_environment_tells_where_its_installers_part() -> None:
     assert one.divides('platform_release >= "6.0"')
     assert not one.divides('python_version >= "3.8"')
     assert not one.divides('platform_release >= "7.0" and sys_platform == "win32"')
-    pip, uv = one.at(0, "pip"), one.at(0, "uv")
+    pip, uv = one.at(0, PIP), one.at(0, UV)
     marker = Marker('platform_release >= "6.0"')
     assert (pip.wants(marker), uv.wants(marker), one.wants(marker)) == (False, True, True)
 

@@ -14,7 +14,10 @@ from mirror_tasks import describe_environment
 from mirror_tasks.config.environments import environment
 from mirror_tasks.config.mirror_yaml import Config, load
 from mirror_tasks.errors import IntegrityError, ResolutionError
-from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client, is_here, macos_target, uv_platform
+from mirror_tasks.prove.installation import is_here
+from mirror_tasks.prove.proof import Proof
+from mirror_tasks.prove.uv import find_client, macos_target, uv_platform
+from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from tests import mirroring
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel

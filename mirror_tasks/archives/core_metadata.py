@@ -25,6 +25,8 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.archives.members import LARGEST_MEMBER, MEBIBYTE, Member, broken, folded, tar_members, zip_members
 from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.config.installers import Installer, repaired_requirement
+from mirror_tasks.errors import MetadataError
 from mirror_tasks.index.entries import value_fault
 from mirror_tasks.index.file_names import is_wheel, sdist_ending
 
@@ -142,10 +144,28 @@ def _small(content: bytes, where: str, filename: str) -> bytes:
 # METADATA
 
 
+def read_metadata(content: bytes, filename: str) -> CoreMetadata | Unusable:
+    """Return the core metadata in ``content`` as :func:`parse_metadata` does, or why an installer refuses it."""
+    try:
+        return parse_metadata(content, filename)
+    except MetadataError as error:
+        try:
+            repaired = parse_metadata(content, filename, repair=True)
+        except MetadataError:
+            repaired = None
+        return Unusable(reason_of(error), repaired)
+
+
+def reason_of(error: MetadataError) -> str:
+    """Return what is wrong with metadata, as a phrase that a plan and a verdict can have."""
+    return f"{error.subject}: {error.problem}"
+
+
 @_untrusted
-def parse_metadata(content: bytes, filename: str) -> CoreMetadata:
+def parse_metadata(content: bytes, filename: str, *, repair: bool = False) -> CoreMetadata:
     """Return the core metadata in ``content``, the METADATA of the wheel ``filename`` or the sidecar of any file.
 
+    :param repair: a requirement that breaks PEP 508 is replaced by what uv makes of it.
     :raises MetadataError: it can't be parsed, is of another release than the file name says, or requires what is no
         requirement; installers refuse such a file (pip from 24.1 on).
     """
@@ -154,11 +174,12 @@ def parse_metadata(content: bytes, filename: str) -> CoreMetadata:
         raise broken(filename, f"METADATA: {defects[0]}; what follows it would be dropped silently")
     _check_version_of_format(headers, filename)
     _check_release(headers, filename, "METADATA")
+    required = headers.get("requires-dist", [])
     return CoreMetadata(
         name=headers["name"][0],
         version=headers["version"][0],
         requires_python=_single(headers, "requires-python", filename),
-        requires_dist=_valid(headers.get("requires-dist", ()), "Requires-Dist", filename),
+        requires_dist=_valid(_repaired(required, filename) if repair else required, "Requires-Dist", filename),
         provides_extra=tuple(dict.fromkeys(headers.get("provides-extra", ()))),
         build_requires=(),
         build_backend=None,
@@ -270,6 +291,11 @@ def _valid(lines: Iterable[str], where: str, filename: str) -> tuple[str, ...]:
             f"{where}: not a valid requirement (PEP 508): {', '.join(repr(line[:200]) for line in invalid[:3])}",
         )
     return lines
+
+
+def _repaired(lines: Iterable[str], filename: str) -> list[str]:
+    checked = (_checked(line, "Requires-Dist", filename) for line in lines)
+    return [line if parse_requirement(line) else repaired_requirement(line) or line for line in checked]
 
 
 def _summary(headers: _Headers) -> str | None:
@@ -669,6 +695,17 @@ def _with_wheel(lines: list[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried."""
+    """Metadata that arrived and breaks a rule. Its file is left out, and the next best one is tried.
+
+    :param repaired: what an installer makes of it that repairs requirements; None where it refuses it too.
+    """
 
     reason: str
+    repaired: CoreMetadata | None = None
+
+
+def as_taken_by(installer: Installer, metadata: CoreMetadata | Unusable) -> CoreMetadata | None:
+    """Return what an installer takes metadata to say; None where it refuses it."""
+    if isinstance(metadata, CoreMetadata):
+        return metadata
+    return metadata.repaired if installer.repairs_specifiers else None

@@ -15,13 +15,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from packaging.markers import Marker
-from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
 from packaging.version import Version
 
 from mirror_tasks.config.blocks import Block, show, unknown
-from mirror_tasks.config.installers import repaired
-from mirror_tasks.config.markers import INSTALLERS, extras_of, holds, judged_alike
+from mirror_tasks.config.installers import INSTALLERS, Installer, python_check
+from mirror_tasks.config.markers import extras_of, holds, judged_alike
 from mirror_tasks.errors import Fault, MirrorError
 from mirror_tasks.files import to_json
 
@@ -83,34 +82,37 @@ class Environment:
         it, and installers compare without the pre-release part (pip: ``sys.version_info[:3]``), so it has none.
     :param markers: all keys of :data:`MARKER_KEYS`: once for an exact Python version, else at both ends of the range.
     :param tags: the tags of the wheels it can install, best first, as its own installer orders them.
-    :param installers: whose judgement of a marker counts; any one's does.
+    :param installers: who judges. A marker holds if it does for one of them; Requires-Python counts as the first takes it.
     """
 
     name: str
     python: Version
     markers: tuple[Mapping[str, str], ...]
     tags: tuple[Tag, ...]
-    installers: tuple[str, ...] = field(default=INSTALLERS, compare=False)  # whether uv's alone does is compared
-    _as_uv: bool = field(init=False, repr=False)
+    installers: tuple[Installer, ...] = INSTALLERS
     _rank: Callable[[str], int | None] = field(init=False, repr=False, compare=False)
-    _answers: Callable[[str, str, str], int] = field(init=False, repr=False, compare=False)
+    _answers: Callable[[str, str, Installer], int] = field(init=False, repr=False, compare=False)
     _allowed: Callable[[str], int] = field(init=False, repr=False, compare=False)
-    _points: dict[tuple[int, str | None], Environment] = field(init=False, repr=False, compare=False)
+    _points: dict[tuple[int | None, Installer | None], Environment] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_as_uv", self.installers == ("uv",))
         ranks = {str(tag): rank for rank, tag in reversed(list(enumerate(self.tags)))}
         # lru_cache locks by itself and is bounded: a hostile page can't fill the memory with tags of its own making
         for name, function in (
             ("_rank", functools.partial(_best_rank, ranks)),
             ("_answers", functools.partial(_patches_where_it_holds, self.markers)),
-            ("_allowed", functools.partial(_patches_allowed, self.python, self.is_range, self._as_uv)),
+            ("_allowed", functools.partial(_patches_allowed, self.python, self.is_range, self.installer)),
         ):
             object.__setattr__(self, name, functools.lru_cache(maxsize=1 << 16)(function))
         object.__setattr__(self, "_points", {})
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def installer(self) -> Installer:
+        """Who takes files: the first of those who judge."""
+        return self.installers[0]
 
     @property
     def is_range(self) -> bool:
@@ -122,21 +124,30 @@ class Environment:
         """The set of all patch releases that it stands for; an exact version is a set of one."""
         return ALL_PATCHES if self.is_range else 1
 
-    def at(self, patch: int, installer: str | None = None) -> Environment:
+    def at(self, patch: int, installer: Installer | None = None) -> Environment:
         """Return it as one patch release of its range, as one installer judges it; an exact version is its own."""
         key = (patch, installer)
         if key not in self._points:
             self._points[key] = self._at(patch, (installer,) if installer else self.installers)
         return self._points[key]
 
-    def _at(self, patch: int, installers: tuple[str, ...]) -> Environment:
+    def _at(self, patch: int, installers: tuple[Installer, ...]) -> Environment:
         python, markers = self.python, self.markers
         if self.is_range:
             python = Version(f"{self.python.major}.{self.python.minor}.{patch}")
             markers = (_markers_at(self.markers, patch),)
-        point = replace(self, python=python, markers=markers, installers=installers)
-        object.__setattr__(point, "_rank", self._rank)
-        return point
+        return self._sharing_ranks(replace(self, python=python, markers=markers, installers=installers))
+
+    def for_installer(self, installer: Installer) -> Environment:
+        """Return it, all of its range, as one installer judges it."""
+        key = (None, installer)
+        if key not in self._points:
+            self._points[key] = self._sharing_ranks(replace(self, installers=(installer,)))
+        return self._points[key]
+
+    def _sharing_ranks(self, other: Environment) -> Environment:
+        object.__setattr__(other, "_rank", self._rank)
+        return other
 
     def tag_rank(self, compressed: str) -> int | None:
         """Return the index of the best tag in common with a wheel's, 0 being the best of all, or None without one.
@@ -147,10 +158,7 @@ class Environment:
         return self._rank(compressed)
 
     def allows(self, requires_python: str | None) -> int:
-        """Return the set of patch releases that a Requires-Python allows.
-
-        pip takes a file whose Requires-Python can't be read, with a warning; uv repairs it, or passes the file over.
-        """
+        """Return the set of patch releases that a Requires-Python allows, as the installer takes it."""
         return self._allowed(requires_python) if requires_python else self.all_patches
 
     def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
@@ -161,26 +169,24 @@ class Environment:
         return any(self._answers(text, extra, one) for extra in ("", *extras) for one in self.installers)
 
     def turns(self, requires_python: str | None, marker: str = "") -> set[int]:
-        """Return the patch releases at which a Requires-Python, or a marker, changes its answer."""
-        found = _turns(self.allows(requires_python)) if self.is_range else set()
-        if self.is_range and sees_the_patch(marker):
-            for extra in ("", *extras_of(marker)):
-                for one in self.installers:
+        """Return the patch releases at which a Requires-Python, or a marker, changes its answer for some installer."""
+        found: set[int] = set()
+        if not self.is_range:
+            return found
+        for one in INSTALLERS:
+            if requires_python:
+                found |= _turns(_patches_allowed(self.python, self.is_range, one, requires_python))
+            if sees_the_patch(marker):
+                for extra in ("", *extras_of(marker)):
                     found |= _turns(self._answers(marker, extra, one))
         return found
-
-    def divides_by_python(self, requires_python: str) -> bool:
-        """Say if the installers judge a Requires-Python, which can't be read, differently."""
-        if parse_specifier(requires_python) is not None:
-            return False
-        return _patches_allowed(self.python, self.is_range, True, requires_python) != self.all_patches
 
     def divides(self, marker: str) -> bool:
         """Say if the installers judge a marker differently somewhere in the range."""
         if judged_alike(marker):
             return False
         extras = ("", *extras_of(marker))
-        return any(len({self._answers(marker, extra, one) for one in self.installers}) > 1 for extra in extras)
+        return any(len({self._answers(marker, extra, one) for one in INSTALLERS}) > 1 for extra in extras)
 
     def to_json(self) -> dict[str, object]:
         """Return what a plan keeps of it; the long list of tags as its number and hash."""
@@ -199,15 +205,6 @@ class Environment:
         return hashlib.sha256(to_json(self.to_json())).hexdigest()
 
 
-@functools.lru_cache(maxsize=16384)
-def parse_specifier(text: str) -> SpecifierSet | None:
-    """Return the parsed specifier, or None where PEP 440 does not allow it (``>=1.8.*``, ``>dev``)."""
-    try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
-        return None
-
-
 def _best_rank(ranks: Mapping[str, int], compressed: str) -> int | None:
     parts = compressed.lower().split("-")
     if len(parts) != 3:
@@ -224,7 +221,7 @@ def _best_rank(ranks: Mapping[str, int], compressed: str) -> int | None:
     return min((rank for rank in found if rank is not None), default=None)
 
 
-def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, extra: str, installer: str) -> int:
+def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, extra: str, installer: Installer) -> int:
     if len(ends) == 1 or not sees_the_patch(marker):
         alike = 1 if len(ends) == 1 else ALL_PATCHES
         return alike if holds(marker, {**ends[0], "extra": extra}, installer) else 0
@@ -234,27 +231,17 @@ def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, ex
     )
 
 
-def _patches_allowed(python: Version, is_range: bool, as_uv: bool, requires_python: str) -> int:
-    specifiers = _specifiers(requires_python, as_uv)
-    if specifiers is None:
+@functools.lru_cache(maxsize=1 << 14)
+def _patches_allowed(python: Version, is_range: bool, installer: Installer, requires_python: str) -> int:
+    is_allowed = python_check(requires_python, installer)
+    if is_allowed is None:
         return 0
-
-    def is_allowed(version: str | Version) -> bool:
-        return all(one.contains(version, prereleases=True) for one in specifiers)
-
     if not is_range:
         return int(is_allowed(python))
     return _set_of(
-        lambda patch: is_allowed(f"{python.major}.{python.minor}.{patch}"), _named_patches(requires_python, python)
+        lambda patch: is_allowed(Version(f"{python.major}.{python.minor}.{patch}")),
+        _named_patches(requires_python, python),
     )
-
-
-def _specifiers(requires_python: str, as_uv: bool) -> Iterable[Specifier | SpecifierSet] | None:
-    """Return what a Python has to satisfy, nothing where pip can't read it; None where uv can't."""
-    specifier = parse_specifier(requires_python)
-    if specifier is not None:
-        return (specifier,)
-    return repaired(requires_python) if as_uv else ()
 
 
 def sees_the_patch(marker: str) -> bool:

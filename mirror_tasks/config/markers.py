@@ -19,8 +19,7 @@ from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-INSTALLERS = ("pip", "uv")
-"""The installers whose judgement is known."""
+from mirror_tasks.config.installers import Installer
 
 _VERSIONS = ("implementation_version", "python_full_version", "python_version")
 _PYTHONS = ("python_full_version", "python_version")
@@ -47,14 +46,14 @@ class Comparison(NamedTuple):
 Token = Comparison | str
 
 
-def holds(marker: str, environment: Mapping[str, str], installer: str) -> bool:
+def holds(marker: str, environment: Mapping[str, str], installer: Installer) -> bool:
     """Say if a marker holds in an environment, as an installer judges it.
 
     What pip fails on (``sys_platform ~= "linux"``) is taken to hold: better one file too many than one that is missing.
 
     :param environment: all the variables, ``extra`` among them: what is missing would be taken from this machine.
     """
-    if installer == "uv":
+    if not installer.compares_text:
         return _judged_by_uv(marker, environment)
     try:
         return _parsed(marker).evaluate({**environment})

@@ -18,9 +18,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken_by
 from mirror_tasks.archives.requirements import parse_requirement
-from mirror_tasks.config.environments import Environment, parse_specifier
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
 from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
@@ -65,7 +66,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One requirement in one environment; equal ones are decided once, whoever asks."""
+    """One requirement in one environment; equal ones are decided once, whoever asks.
+
+    :param installer: who decides, where it is not all of them together.
+    """
 
     project: NormalizedName
     specifier: str
@@ -74,6 +78,7 @@ class Demand:
     scope: int = 0
     versions: str | int = "latest"
     hashes: frozenset[str] = frozenset()
+    installer: Installer | None = None
 
     def __str__(self) -> str:
         return self.with_specifier(self.specifier)
@@ -195,8 +200,9 @@ class Closure:
         for root in self._roots:
             for environment in self.environments.values():
                 # a line that applies at one point of a range only binds nothing at the others
-                for point in Met([root]).points(environment):
-                    self._ask_for(root, point.of(environment))
+                for patch in Met([root]).patches(environment):
+                    for installer in INSTALLERS:
+                        self._ask_for(root, environment.at(patch, installer))
         return self._work()
 
     def _ask_for(self, root: Root, environment: Environment) -> None:
@@ -237,12 +243,19 @@ class Closure:
     def complete(self, root: Root, environment: Environment, versions: Mapping[str, str]) -> Wants:
         """Take in the releases of a solution, so that a root can be installed; return what is wanted next.
 
-        :param environment: with one set of markers.
+        :param environment: with one set of markers, as the installer judges it that found the solution.
         """
+        installer = None if environment.installer is PIP else environment.installer
         pins = [Requirement(f"{name}=={version}") for name, version in sorted(versions.items())]
         scope = self._scope(bounds_of(root, environment))
-        self._demand_all(pins, environment.name, scope, Asker("completion", root.name))
+        self._demand_all(pins, environment.name, scope, Asker("completion", root.name), installer=installer)
         return self._work()
+
+    def _environment_of(self, demand: Demand) -> Environment:
+        """Return the environment of a demand, as whoever decides it judges it."""
+        if demand.installer is None:
+            return self.environments[demand.environment]
+        return self.environments[demand.environment].for_installer(demand.installer)
 
     def _scope(self, bounds: Bounds) -> int:
         """Return the number of a set of bounds; they bind all that is required below the root that brought them."""
@@ -297,6 +310,7 @@ class Closure:
         asker: Asker,
         versions: str | int = "latest",
         hashes: Mapping[NormalizedName, frozenset[str]] | None = None,
+        installer: Installer | None = None,
     ) -> None:
         """Ask for what one asker requires; what it says of one project in several lines holds together."""
         bounds = self._bounds[scope]
@@ -315,7 +329,7 @@ class Closure:
         for name, (specifier, extras) in asked.items():
             allowed = (hashes or {}).get(name) or bounds.hashes.get(name, frozenset())
             bound = bounds.specifiers.get(name, SpecifierSet())
-            demand = Demand(name, str(specifier & bound), extras, environment, scope, versions, allowed)
+            demand = Demand(name, str(specifier & bound), extras, environment, scope, versions, allowed, installer)
             self._demand(demand, asker, Asked(str(specifier), str(bound) if bound != specifier else ""))
 
     def _demand(self, demand: Demand, asker: Asker, asked: Asked) -> None:
@@ -342,7 +356,7 @@ class Closure:
             self._take(demand, one, installs)
         self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in chosen))
         if not chosen and not self._undecided(demand, project):
-            environment = self.environments[demand.environment]
+            environment = self._environment_of(demand)
             specifier = specifier_of(demand)
             self._not_satisfied(demand, self.refusals.why_unsatisfied(project, specifier, environment, demand.hashes))
         return {}
@@ -354,7 +368,7 @@ class Closure:
         """
         chosen: list[tuple[Candidate, File]] = []
         missing: dict[str, File | None] = {}
-        environment = self.environments[demand.environment]
+        environment = self._environment_of(demand)
         enough = _Enough(demand.versions, environment.all_patches)
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
             if enough:
@@ -387,7 +401,9 @@ class Closure:
         for file in one.files:
             metadata = self.metadata.get(file.filename)
             if isinstance(metadata, Unusable):
-                continue
+                metadata = as_taken_by(environment.installer, metadata)
+                if metadata is None:
+                    continue
             patches = left & environment.allows(file.requires_python)
             # An index need not give data-requires-python; the metadata then tells.
             if isinstance(metadata, CoreMetadata):
@@ -405,7 +421,7 @@ class Closure:
 
     def _undecided(self, demand: Demand, project: Project) -> bool:
         """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
-        environment = self.environments[demand.environment]
+        environment = self._environment_of(demand)
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
             for installs, _ in self._installs(one, environment):
                 metadata = self.metadata.get(installs.filename)
@@ -430,8 +446,10 @@ class Closure:
             if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
                 self._builds.add(build)
                 self._todo.append(build)
-        metadata = self.metadata[installs.filename]
-        assert isinstance(metadata, CoreMetadata)
+        arrived = self.metadata[installs.filename]
+        assert not isinstance(arrived, Failed), "what failed is not taken"
+        metadata = as_taken_by(self._environment_of(demand).installer, arrived)
+        assert metadata is not None, "what is refused is not taken"
         self._expand(demand, one.version, metadata, installs.filename)
 
     def _is_usable(self, demand: Demand, file: File) -> bool:
@@ -440,30 +458,33 @@ class Closure:
             # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
             self._not_satisfied(demand, metadata.reason, undecided=True)
             return False
-        return not isinstance(metadata, Unusable)
+        if isinstance(metadata, Unusable):
+            return as_taken_by(self._environment_of(demand).installer, metadata) is not None
+        return True
 
     def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata, filename: str) -> None:
         """Ask for what a release requires, with the extras asked for and those they bring in turn."""
         extras = self._all_extras(demand, metadata)
-        key = (filename, demand.environment, demand.scope, extras)
+        key = (filename, demand.environment, demand.scope, extras, demand.installer)
         if key in self._expanded:
             return
         self._expanded.add(key)
-        environment = self.environments[demand.environment]
+        environment = self._environment_of(demand)
         required = [
             requirement
             for name, requirement in _requirements(metadata.requires_dist)
             # An extra that names its own project is followed by _all_extras, on this very release.
             if (name != demand.project or requirement.url) and applies(requirement, environment, extras)
         ]
-        self._demand_all(required, demand.environment, demand.scope, Asker("release", demand.project, str(version)))
+        asker = Asker("release", demand.project, str(version))
+        self._demand_all(required, demand.environment, demand.scope, asker, installer=demand.installer)
 
     def _all_extras(self, demand: Demand, metadata: CoreMetadata) -> frozenset[str]:
         """Return the extras of a demand and those which they name of their own project (``pkg[all]`` = ``pkg[a,b]``)."""
         provided = {canonicalize_name(extra) for extra in metadata.provides_extra}
         for extra in sorted(demand.extras - provided):
             self.unknown_extras[(demand.project, extra)] = None
-        environment = self.environments[demand.environment]
+        environment = self._environment_of(demand)
         extras = demand.extras
         while True:
             more = {

@@ -8,20 +8,20 @@ what is wanted is answered, and arrives as for the closure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from packaging.utils import NormalizedName
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.installers import PIP, UV, Installer
+from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.resolve.needs import Wanted
-from mirror_tasks.resolve.points import Met, Point
+from mirror_tasks.resolve.needs import Undecided, Wanted
+from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
@@ -47,7 +47,7 @@ class Unsolved:
     lines: tuple[str, ...]
 
 
-class Chosen:
+class FromChosen:
     """The universe of what the closure chose: what will be in the mirror, as an installer will see it."""
 
     def __init__(self, closure: Closure) -> None:
@@ -66,12 +66,12 @@ class Chosen:
             self._projects[name] = upstream.only(files) if known else None  # type: ignore[union-attr,arg-type]
         return self._projects[name]
 
-    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
-        """Return what the file says, if that is known and usable."""
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
+        """Return what the file says, if that is known."""
         return _metadata(self._closure, name, file)
 
 
-class Upstream:
+class FromUpstream:
     """The universe of everything upstream."""
 
     def __init__(self, closure: Closure) -> None:
@@ -83,65 +83,70 @@ class Upstream:
             raise Wanted({name: ()})
         found = self._closure.projects[name]
         if isinstance(found, Failed):
-            raise _UndecidedError(found.reason)
+            raise Undecided(found.reason)
         return found
 
-    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
-        """Return what the file says, if it is usable."""
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
+        """Return what the file says."""
         return _metadata(self._closure, name, file)
 
 
-class _UndecidedError(Exception):
-    """Something could not be asked; the task that asked it has failed and says why."""
-
-
-def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | None:
+def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
     found = closure.metadata.get(file.filename)
     if found is None:
         raise Wanted({name: (file,)})
     if isinstance(found, Failed):
-        raise _UndecidedError(found.reason)
-    return found if isinstance(found, CoreMetadata) else None
+        raise Undecided(found.reason)
+    return found
 
 
-def _told(
-    environment: Environment, points: Sequence[Point], conflicts: Mapping[Point, Conflict]
+@dataclass(frozen=True, slots=True)
+class OneSided:
+    """A root that one installer can't install somewhere in an environment, not from upstream either, where another can."""
+
+    environment: str
+    root: str
+    installer: str
+    lines: tuple[str, ...]
+
+
+def _by_python(
+    environment: Environment, patches: Sequence[int], found: Mapping[int, Conflict]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of each conflict that all installers have, once, with the Pythons that have it unless all do."""
-    judges: dict[int, list[Point]] = {}
-    for point in sorted(points):
-        judges.setdefault(point.patch, []).append(point)
+    """Yield the lines of each conflict once, with the Pythons that have it unless all do."""
     pythons: dict[tuple[str, ...], list[str]] = {}
-    for patch, judging in judges.items():
-        if all(point in conflicts for point in judging):
-            pythons.setdefault(conflicts[judging[0]].lines, []).append(str(environment.at(patch).python))
+    for patch, conflict in sorted(found.items()):
+        pythons.setdefault(conflict.lines, []).append(str(environment.at(patch).python))
     for lines, where in pythons.items():
-        yield lines if len(where) == len(judges) else (f"on Python {', '.join(where)}:", *lines)
+        yield lines if len(where) == len(patches) else (f"on Python {', '.join(where)}:", *lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
+    """A root that is to be solved in an environment, on one patch release of its range, as one installer decides."""
+
     root: Root
     environment: Environment
-    point: Point
+    patch: int
     installer: Installer = PIP
 
     @property
-    def solver(self) -> tuple[str, Installer]:
-        """The name under which its solver is kept."""
-        return (self.key, self.installer)
+    def point(self) -> Environment:
+        """The environment on this patch release, as the installer judges it."""
+        return self.environment.at(self.patch, self.installer)
 
     @property
     def key(self) -> str:
-        """The name under which its solution is kept: one for each point of an environment."""
-        return f"{self.environment.name}/{self.point}"
+        """The name under which its solver and its solution are kept."""
+        name = f"{self.environment.name}/{self.patch}"
+        return name if self.installer is PIP else f"{name}/{self.installer}"
 
 
 class Completion:
     """Solves every root on every environment, and completes the closure where that fails.
 
     :param known: solutions of the last run, which are checked before anything is searched:
-        versions by project, by root, by environment and point.
+        versions by project, by root, by environment, patch release and installer.
     """
 
     def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
@@ -151,14 +156,15 @@ class Completion:
         self._known = known
         self._rules = rules
         # An installer knows nothing of what mirror.yaml leaves out; it sees what is there.
-        self._installers = Rules(prereleases=rules.prereleases)
+        self._seen_inside = Rules(prereleases=rules.prereleases)
         self._roots = tuple(roots)
         self._met = Met(roots)
-        self._points: dict[str, list[Point]] = {name: [] for name in closure.environments}
-        self._given_up: dict[tuple[str, str], dict[Point, Conflict]] = {}
+        self._patches: dict[str, list[int]] = {name: [] for name in closure.environments}
+        self._given_up: dict[_Case, Conflict] = {}
         self._todo = self._new_cases()
         self._failing: dict[_Case, Conflict] = {}
-        self._upstream: dict[tuple[str, Installer], Solver] = {}
+        self._upstream: dict[str, Solver] = {}
+        self._asked: set[_Case] = set()
         self._hashed = closure.hashed
 
     def step(self) -> Wants:
@@ -180,34 +186,34 @@ class Completion:
                 self._met.meet(file, metadata if isinstance(metadata, CoreMetadata) else None)
         cases: list[_Case] = []
         for environment in self.closure.environments.values():
-            known = self._points[environment.name]
-            new = [point for point in self._met.points(environment) if point not in known]
-            cases += [_Case(root, point.of(environment), point) for point in new for root in self._roots]
+            known = self._patches[environment.name]
+            new = [patch for patch in self._met.patches(environment) if patch not in known]
+            cases += [_Case(root, environment, patch) for patch in new for root in self._roots]
             known += new
         return cases
 
     def _from_chosen(self) -> Wants:
         """Solve what is left to solve from the releases chosen."""
-        universe = Chosen(self.closure)
-        solvers: dict[tuple[str, Installer], Solver] = {}
+        universe = FromChosen(self.closure)
+        solvers: dict[str, Solver] = {}
         missing: list[Wanted] = []
         todo, self._todo = self._todo, []
         for case in todo:
-            made = Solver(case.environment, universe, self._installers, installer=case.installer)
-            solver = solvers.setdefault(case.solver, made)
+            made = Solver(case.point, universe, self._seen_inside)
+            solver = solvers.setdefault(case.key, made)
             try:
                 found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
             except Wanted as wanted:
                 missing.append(wanted)
                 self._todo.append(case)
-            except _UndecidedError:
+            except Undecided:
                 continue
             except Exception as error:  # that nobody foresaw: this root is undecided, and no other
                 self.closure.bugs.append((case.root.name, error))
             else:
                 self._note(case, found)
-                if isinstance(found, Solution) and case.installer is PIP and solver.is_yanked_below(case.root, found):
-                    self._todo.append(replace(case, installer=UV))
+                if isinstance(found, Solution) and solver.others_may_differ(case.root, found):
+                    self._judge_for_others(case)
         return self._wants(missing)
 
     def _note(self, case: _Case, found: Solution | Conflict) -> None:
@@ -219,24 +225,54 @@ class Completion:
             self._failing[case] = found
 
     def _give_up(self, case: _Case, conflict: Conflict) -> None:
-        # What pip can install is solved; that uv can't, upstream either, is no fault of the mirror.
-        if case.installer is PIP:
-            self._given_up.setdefault((case.environment.name, case.root.name), {})[case.point] = conflict
+        self._given_up[case] = conflict
         del self._failing[case]
+        self._judge_for_others(case)
+
+    def _judge_for_others(self, case: _Case) -> None:
+        """Have a root solved as the other installers decide, where pip has no solution or one that they may not take."""
+        if case.installer is PIP:
+            others = [replace(case, installer=one) for one in INSTALLERS if one is not PIP]
+            self._todo += [other for other in others if other not in self._asked]
+            self._asked.update(others)
 
     @property
     def unsolved(self) -> list[Unsolved]:
         """The roots that no installer can install somewhere in an environment."""
         return [
-            Unsolved(environment, root, lines)
-            for (environment, root), conflicts in self._given_up.items()
-            for lines in _told(self.closure.environments[environment], self._points[environment], conflicts)
+            Unsolved(environment.name, root.name, lines)
+            for root, environment in self._pairs()
+            for lines in _by_python(environment, self._patches[environment.name], self._nobody_can(root, environment))
         ]
+
+    @property
+    def one_sided(self) -> list[OneSided]:
+        """The roots that one installer can install everywhere in an environment, and another can't somewhere."""
+        return [
+            OneSided(environment.name, root.name, one.name, lines)
+            for root, environment in self._pairs()
+            if not self._nobody_can(root, environment)
+            for one in INSTALLERS
+            for lines in _by_python(
+                environment, self._patches[environment.name], self._conflicts(root, environment, one)
+            )
+        ]
+
+    def _pairs(self) -> Iterable[tuple[Root, Environment]]:
+        return dict.fromkeys((case.root, case.environment) for case in self._given_up)
+
+    def _conflicts(self, root: Root, environment: Environment, installer: Installer) -> Mapping[int, Conflict]:
+        cases = ((patch, _Case(root, environment, patch, installer)) for patch in self._patches[environment.name])
+        return {patch: self._given_up[case] for patch, case in cases if case in self._given_up}
+
+    def _nobody_can(self, root: Root, environment: Environment) -> Mapping[int, Conflict]:
+        """Return the conflicts of the first installer on those patch releases on which no other has a solution either."""
+        first, *others = (self._conflicts(root, environment, one) for one in INSTALLERS)
+        return {patch: found for patch, found in first.items() if all(patch in other for other in others)}
 
     def _keep(self, case: _Case, found: Solution) -> None:
         versions = {name: version for name, (version, _) in sorted(found.pins.items())}
-        if case.installer is PIP:
-            self.solutions.setdefault(case.key, {})[case.root.name] = versions
+        self.solutions.setdefault(case.key, {})[case.root.name] = versions
         self._failing.pop(case, None)
 
     def _from_upstream(self) -> Wants:
@@ -249,14 +285,14 @@ class Completion:
             self._upstream.clear()
             self._hashed = self.closure.hashed
         for case, conflict in list(self._failing.items()):
-            made = Solver(case.environment, Upstream(self.closure), self._rules, installer=case.installer)
-            solver = self._upstream.setdefault(case.solver, made)
+            made = Solver(case.point, FromUpstream(self.closure), self._rules)
+            solver = self._upstream.setdefault(case.key, made)
             try:
                 found = solver.solve(case.root)
             except Wanted as wanted:
                 missing.append(wanted)
                 continue
-            except _UndecidedError:
+            except Undecided:
                 del self._failing[case]
                 continue
             except Exception as error:  # as above
@@ -273,12 +309,12 @@ class Completion:
     def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
         reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"
         if case.installer is not PIP:
-            reason = f"{case.installer.name} takes no yanked release that you do not pin: {reason}"
+            reason = f"{case.installer} decides otherwise than pip: {reason}"
         new = tuple(sorted(self._new_releases(case, found)))
         if new:  # another point may have brought them already
             self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
         return self.closure.complete(
-            case.root, case.environment, {name: version for name, (version, _) in found.pins.items()}
+            case.root, case.point, {name: version for name, (version, _) in found.pins.items()}
         )
 
     def _new_releases(self, case: _Case, found: Solution) -> Iterator[str]:

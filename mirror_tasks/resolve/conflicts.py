@@ -11,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.index.project import File
 from mirror_tasks.resolve.needs import Need, Universe
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.search import Fact, Refutation, Unfinished
@@ -30,6 +31,9 @@ class Within(Protocol):
 
     def may_be_pinned(self, name: NormalizedName) -> bool:
         """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
+
+    def against(self, name: NormalizedName, file: File) -> str | None:
+        """Return what the core metadata of a file, where it is known, says against using it."""
 
 
 def explain(refutation: Refutation, within: Within) -> Iterator[str]:
@@ -119,10 +123,16 @@ def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within
     if project is None:
         return "there is no project of this name"
     hashes = within.hashes.get(name, frozenset())
-    fit = list(islice(fitting(project, specifier, within.environment, within.rules, hashes), 4))
+
+    def against(file: File, _environment: Environment) -> str | None:
+        return within.against(name, file)
+
+    fitting_by_page = fitting(project, specifier, within.environment, within.rules, hashes)
+    usable = (one for one in fitting_by_page if any(within.against(name, file) is None for file in one.files))
+    fit = list(islice(usable, 4))
     matching = [str(one.version) for one in fit]
     if not matching:
-        return Refusals(within.rules).why_unsatisfied(project, specifier, within.environment, hashes)
+        return Refusals(within.rules, against).why_unsatisfied(project, specifier, within.environment, hashes)
     if not within.may_be_pinned(name) and all(file.yanked is not None for one in fit for file in one.files):
         return f"{', '.join(matching)} is yanked, and uv takes that only where you pin it"
     tried = f"tried {', '.join(matching[:3])}{' and older ones' if len(matching) > 3 else ''}"

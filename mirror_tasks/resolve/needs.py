@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.index.project import File, Project
 
 
@@ -27,14 +27,18 @@ class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arriv
         self.files = {name: tuple(some) for name, some in files.items()}
 
 
+class Undecided(Exception):  # noqa: N818 - as above: the task that asked has failed and says why
+    """Something that the universe would have to know could not be had."""
+
+
 class Universe(Protocol):
     """What a solver may choose from."""
 
     def project(self, name: NormalizedName) -> Project | None:
         """Return a project with the releases there are, or None; raise :class:`Wanted`."""
 
-    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | None:
-        """Return the core metadata of a file, or None where it can't be used; raise :class:`Wanted`."""
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
+        """Return the core metadata of a file, or why it can't be used; raise :class:`Wanted`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mirror_tasks.files import sealed, unsealed
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
-from mirror_tasks.resolve.completion import Completed, Completion, Unsolved
+from mirror_tasks.resolve.completion import Completed, Completion, OneSided, Unsolved
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning
 
@@ -126,6 +126,7 @@ class Plan:
     statuses: Mapping[str, tuple[str, str]] | None = None
     passed_over: tuple[PassedOver, ...] = ()
     unmet_wishes: tuple[Unsolved, ...] = ()
+    one_sided: tuple[OneSided, ...] = ()
 
     @cached_property
     def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
@@ -208,6 +209,7 @@ class Plan:
             "statuses": dict(self.statuses or {}),
             "passed_over": list(self.passed_over),
             "unmet_wishes": list(self.unmet_wishes),
+            "one_sided": list(self.one_sided),
         }
         return sealed(content)
 
@@ -228,10 +230,11 @@ class Plan:
             unknown_extras=tuple(data["unknown_extras"]),
             completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
             unsolved=_unsolved(data["unsolved"]),
-            unmet_wishes=_unsolved(data.get("unmet_wishes", ())),
+            unmet_wishes=_unsolved(data["unmet_wishes"]),
+            one_sided=tuple(OneSided(**{**one, "lines": tuple(one["lines"])}) for one in data["one_sided"]),
             statuses={name: (status, reason) for name, (status, reason) in data["statuses"].items()},
             passed_over=tuple(
-                PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data.get("passed_over", ())
+                PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data["passed_over"]
             ),
         )
 
@@ -274,6 +277,9 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
         else (),
         unsolved=tuple(one for one in unsolved if one.root not in wished),
         unmet_wishes=tuple(one for one in unsolved if one.root in wished),
+        one_sided=tuple(sorted(completion.one_sided, key=attrgetter("root", "environment", "installer", "lines")))
+        if completion
+        else (),
         statuses=_statuses(closure, {name for name, _ in by_release}),
         passed_over=_passed_over(closure),
     )

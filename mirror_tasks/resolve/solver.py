@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from packaging.requirements import Requirement
@@ -15,14 +16,26 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.archives.core_metadata import Unusable, as_taken_by
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.installers import PIP, Installer
+from mirror_tasks.config.installers import INSTALLERS
+from mirror_tasks.config.markers import judged_alike
 from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
-from mirror_tasks.resolve.needs import Need, Release, Universe, Wanted, admitted, need_of, positions, together
+from mirror_tasks.resolve.needs import (
+    Need,
+    Release,
+    Undecided,
+    Universe,
+    Wanted,
+    admitted,
+    need_of,
+    positions,
+    together,
+)
 from mirror_tasks.resolve.search import Limits, Refutation, Unfinished, search
 from mirror_tasks.resolve.selection import (
     Candidate,
@@ -65,8 +78,7 @@ class Conflict:
 class Solver:
     """Solves roots in one environment; what it learns of releases for one root serves the next.
 
-    :param environment: with one set of markers; :meth:`Environment.at` makes such ones of a range.
-    :param installer: whose decisions are foreseen.
+    :param environment: with one set of markers, as one installer judges it; :meth:`Environment.at` makes such ones.
     """
 
     def __init__(
@@ -75,9 +87,8 @@ class Solver:
         universe: Universe,
         rules: Rules,
         limits: Limits | None = None,
-        installer: Installer = PIP,
     ) -> None:
-        self.installer = installer
+        self.installer = environment.installer
         self.environment = environment
         self._limits = limits or LIMITS
         self._releases: dict[tuple[NormalizedName, int, frozenset[str]], Release | None] = {}
@@ -88,6 +99,7 @@ class Solver:
         self._dependencies: dict[tuple[str, frozenset[str]], tuple[Need, ...]] = {}
         self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
         self._allowed: dict[tuple[str, Version], bool] = {}
+        self._divided: dict[str, bool] = {}
 
     def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
         """Look for releases with which a root can be installed.
@@ -97,15 +109,41 @@ class Solver:
         """
         needs = together(_applying(root, self.environment))
         bounds = bounds_of(root, self.environment)
-        if not self.installer.any_pin_admits_yanked:  # rare, and for a search only: who pins is looked at there
-            return self._search(needs, bounds)
-        return (
-            self._agreeing(needs, bounds, {})
-            or (known and self._agreeing(needs, bounds, known))
-            or self._search(needs, bounds)
+        agreed = self._agreeing(needs, bounds, {}) or (known and self._agreeing(needs, bounds, known))
+        # Who pins is looked at by the search only.
+        if agreed and (self.installer.any_pin_admits_yanked or not self._is_yanked_below(root, agreed)):
+            return agreed
+        return self._search(needs, bounds)
+
+    def others_may_differ(self, root: Root, found: Solution | Conflict) -> bool:
+        """Say if another installer has to be asked: this one has no solution, or one that others may judge differently."""
+        if isinstance(found, Conflict) or self._is_yanked_below(root, found):
+            return True
+        lines = tuple(str(one) for one in (*root.constraints, *(line.requirement for line in root.requirements)))
+        return self._divides(None, lines) or any(
+            self._is_judged_differently(canonicalize_name(name), filename) for name, (_, filename) in found.pins.items()
         )
 
-    def is_yanked_below(self, root: Root, found: Solution) -> bool:
+    def _is_judged_differently(self, name: NormalizedName, filename: str) -> bool:
+        """Say if another installer may pass a file over that this one takes, or let it require something else."""
+        if filename not in self._divided:
+            project = self.universe.project(name)
+            files = project.all_files() if project else ()
+            file = next(one for one in files if one.filename == filename)
+            metadata = as_taken_by(self.installer, self.universe.metadata(name, file))
+            assert metadata is not None, "a file that is taken has metadata"
+            self._divided[filename] = any(
+                self._divides(text, metadata.requires_dist) for text in (file.requires_python, metadata.requires_python)
+            )
+        return self._divided[filename]
+
+    def _divides(self, requires_python: str | None, requires_dist: tuple[str, ...]) -> bool:
+        others = [self.environment.for_installer(one) for one in INSTALLERS if one is not self.installer]
+        return any(not one.allows(requires_python) for one in others) or any(
+            self.environment.divides(marker) for marker in doubtful_markers(requires_dist)
+        )
+
+    def _is_yanked_below(self, root: Root, found: Solution) -> bool:
         """Say if a solution has a yanked release that the user does not pin: not every installer would take it."""
         pinned = _pinned(_applying(root, self.environment), bounds_of(root, self.environment))
         return any(
@@ -187,7 +225,7 @@ class Solver:
 
     def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
         for file in one.files:
-            metadata = self.universe.metadata(name, file)
+            metadata = as_taken_by(self.installer, self.universe.metadata(name, file))
             if metadata is not None and check_python(metadata.requires_python, self.environment) is None:
                 return file
         return None
@@ -200,7 +238,7 @@ class Solver:
         return self._dependencies[key]
 
     def _required(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> Iterator[Need]:
-        metadata = self.universe.metadata(name, release.file)
+        metadata = as_taken_by(self.installer, self.universe.metadata(name, release.file))
         assert metadata is not None, "a release that can be taken has metadata"
         for line in metadata.requires_dist:
             requirement = parse_requirement(line)
@@ -310,6 +348,18 @@ class _Bounded:
         """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
         return self._pinned is None or name in self._pinned
 
+    def against(self, name: NormalizedName, file: File) -> str | None:
+        """Return what the core metadata of a file, where it is known, says against using it."""
+        try:
+            found = self.universe.metadata(name, file)
+        except (Wanted, Undecided):
+            return None
+        metadata = as_taken_by(self.environment.installer, found)
+        if metadata is None:
+            assert isinstance(found, Unusable), "whatever is not unusable is taken"
+            return found.reason
+        return check_python(metadata.requires_python, self.environment)
+
     def _satisfying(self, name: NormalizedName, needs: Sequence[Need]) -> int:
         found = self.range_of(Need(name, frozenset(), SpecifierSet()))
         for need in needs:
@@ -339,6 +389,14 @@ class _Bounded:
     def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
         """Return what a release requires; with extras, only what these add."""
         return self._solver.dependencies(name, release, extras)
+
+
+@lru_cache(maxsize=1 << 14)
+def doubtful_markers(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the markers of requirements that the installers may judge differently."""
+    parsed = (parse_requirement(line) for line in lines if ";" in line)
+    markers = (str(one.marker) for one in parsed if one is not None and one.marker)
+    return tuple(dict.fromkeys(marker for marker in markers if not judged_alike(marker)))
 
 
 def _applying(root: Root, environment: Environment) -> Sequence[Need]:

@@ -190,6 +190,7 @@ class Records:
         }
         if isinstance(record.metadata, Unusable):
             content["unusable"] = record.metadata.reason
+            content["repaired"] = record.metadata.repaired and record.metadata.repaired.to_json()
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_record_path(filename), sealed(content), durable=False)
@@ -220,7 +221,13 @@ def _lost_url(content: bytes) -> str:
 
 
 def _record(data: dict[str, Any]) -> MetadataRecord | None:
-    if data.get("format") != FORMAT:
+    if data.get("format") != FORMAT or ("unusable" in data and "repaired" not in data):
         return None
-    metadata = Unusable(data["unusable"]) if "unusable" in data else CoreMetadata.from_json(data["metadata"])
-    return MetadataRecord(data["file_sha256"], metadata, data["metadata_sha256"], data["asked"])
+    return MetadataRecord(data["file_sha256"], _metadata(data), data["metadata_sha256"], data["asked"])
+
+
+def _metadata(data: Mapping[str, Any]) -> CoreMetadata | Unusable:
+    if "unusable" not in data:
+        return CoreMetadata.from_json(data["metadata"])
+    repaired = data["repaired"]
+    return Unusable(data["unusable"], repaired and CoreMetadata.from_json(repaired))

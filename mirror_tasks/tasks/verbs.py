@@ -21,7 +21,9 @@ from mirror_tasks.config.mirror_yaml import Config, Root
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.index.project import File
-from mirror_tasks.prove.proof import Proof, Verdict, as_json, check, find_client
+from mirror_tasks.prove.proof import Proof
+from mirror_tasks.prove.uv import find_client
+from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.publish.prune import delete, leftovers, read_manifest
 from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -192,7 +194,8 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
     write_if_changed(proof_path(config), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)
-    check(verdicts, config.output)
+    one_sided = {(one.root, one.environment, one.installer) for one in plan.one_sided} if plan else ()
+    check(verdicts, config.output, one_sided)
 
 
 def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:

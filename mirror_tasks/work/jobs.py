@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.archives.core_metadata import (
+    CoreMetadata,
+    Unusable,
+    read_metadata,
+    reason_of,
+    sdist_metadata,
+    wheel_metadata,
+)
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index.client import Route, Upstream
@@ -141,13 +148,11 @@ def _put_beside(wheel: Path, metadata: bytes, output: Path) -> None:
 
 
 def _parse_metadata_of(read: Callable[[], bytes], filename: str) -> Wheel:
-    sha256 = None
     try:
         content = read()
-        sha256 = sha256_of_bytes(content)
-        return Wheel(parse_metadata(content, filename), sha256)
     except MetadataError as error:
-        return Wheel(_unusable(error), sha256)
+        return Wheel(Unusable(reason_of(error)), None)
+    return Wheel(read_metadata(content, filename), sha256_of_bytes(content))
 
 
 def read_sdist(path: Path) -> CoreMetadata | Unusable:
@@ -156,8 +161,4 @@ def read_sdist(path: Path) -> CoreMetadata | Unusable:
         with path.open("rb") as archive:
             return sdist_metadata(archive, path.name)
     except MetadataError as error:
-        return _unusable(error)
-
-
-def _unusable(error: MetadataError) -> Unusable:
-    return Unusable(f"{error.subject}: {error.problem}")
+        return Unusable(reason_of(error))
