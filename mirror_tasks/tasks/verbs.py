@@ -58,6 +58,7 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
         console.print(
             f"+ completes {one.root} on {one.environment}, {added}: {one.reason}", markup=False, soft_wrap=True
         )
+    print_one_sided(plan)
     for gap in plan.gaps:
         console.print(
             f"! {gap.environment}: {gap.requirement}, asked by {', '.join(gap.by[:3])}: {gap.reason}",
@@ -66,6 +67,17 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
         )
     for extra in plan.unknown_extras:
         console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def print_one_sided(plan: Plan) -> None:
+    """Print what one installer can't install, and another can: of no installer more than it can do from the index."""
+    for one in plan.one_sided:
+        Console(highlight=False).print(
+            f"! {one.root} on {one.environment}: {one.installer} can't install it, from the index neither: "
+            f"{'; '.join(one.lines)}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def newer_left_out(plan: Plan) -> str | None:
@@ -194,6 +206,8 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
     write_if_changed(proof_path(config), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)
+    if plan:
+        print_one_sided(plan)
     one_sided = {(one.root, one.environment, one.installer) for one in plan.one_sided} if plan else ()
     check(verdicts, config.output, one_sided)
 
