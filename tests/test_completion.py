@@ -138,22 +138,33 @@ def _by_exhaustion(one: worlds.World, index: dict[str, Any], root: Any, environm
     options = [[None, *index.get(name, {})] for name in NAMES]
     for versions in itertools.product(*options):
         chosen = {name: version for name, version in zip(NAMES, versions, strict=True) if version is not None}
-        needs = [root] + [
-            Requirement(line)
+        needed = {
+            name: [Requirement(line) for line in index[name][version]["requires"] if is_windows or "win32" not in line]
             for name, version in chosen.items()
-            for line in index[name][version]["requires"]
-            if is_windows or "win32" not in line
-        ]
+        }
+        needs = [root, *itertools.chain.from_iterable(needed.values())]
         if not all(usable(index[name][version]) for name, version in chosen.items()):
             continue
         if not all(need.name in chosen and need.specifier.contains(chosen[need.name]) for need in needs):
             continue
-        if {need.name for need in needs} < set(chosen):
-            continue  # has releases that nothing asks for: the choice without them is tried as well
+        if _reached(root.name, chosen, needed) != set(chosen):
+            continue  # has releases that nothing below the root asks for: the choice without them is tried as well
         yanked = [name for name, version in chosen.items() if index[name][version]["yanked"]]
         if all(_pinned(SpecifierSet(",".join(str(n.specifier) for n in needs if n.name == name))) for name in yanked):
             return True
     return False
+
+
+def _reached(root: str, chosen: dict[str, str], needed: dict[str, list[Any]]) -> set[str]:
+    """Return the projects that a root reaches: two that ask for each other alone are not among them."""
+    found: set[str] = set()
+    todo = [root]
+    while todo:
+        name = todo.pop()
+        if name in chosen and name not in found:
+            found.add(name)
+            todo += [need.name for need in needed[name]]
+    return found
 
 
 def _pinned(specifier: Any) -> bool:
