@@ -42,7 +42,7 @@ def project_pages(
     :param name: normalised.
     :param status: PEP 792 status and reason, where it is not plain "active".
     """
-    ordered = sorted(files, key=lambda one: one.planned.filename)
+    ordered = sorted(files, key=lambda published: published.planned.filename)
     return _forms(_project_html(name, ordered, status), _project_json(name, ordered, status))
 
 
@@ -73,7 +73,7 @@ def _project_html(name: str, files: Sequence[PublishedFile], status: tuple[str, 
         metas = f'<meta name="pypi:project-status" content="{escape(status[0])}">\n'
         if status[1]:
             metas += f'<meta name="pypi:project-status-reason" content="{escape(status[1])}">\n'
-    return _html(f"Links for {name}", metas, "".join(_anchor(one) for one in files))
+    return _html(f"Links for {name}", metas, "".join(_anchor(published) for published in files))
 
 
 def _html(title: str, metas: str, body: str) -> bytes:
@@ -84,15 +84,15 @@ def _html(title: str, metas: str, body: str) -> bytes:
     ).encode()
 
 
-def _anchor(one: PublishedFile) -> str:
-    file = one.planned.file
-    attributes = [f'href="{file_url(one.planned)}#sha256={one.planned.sha256}"']
+def _anchor(published: PublishedFile) -> str:
+    file = published.planned.file
+    attributes = [f'href="{file_url(published.planned)}#sha256={published.planned.sha256}"']
     if file.requires_python:
         attributes.append(f'data-requires-python="{escape(file.requires_python)}"')
     if file.yanked is not None:
         attributes.append(f'data-yanked="{escape(file.yanked)}"')
-    if one.metadata_sha256:
-        attributes.append(f'data-core-metadata="sha256={one.metadata_sha256}"')
+    if published.metadata_sha256:
+        attributes.append(f'data-core-metadata="sha256={published.metadata_sha256}"')
     return f"<a {' '.join(attributes)}>{escape(file.filename)}</a><br>\n"
 
 
@@ -100,21 +100,21 @@ def _project_json(name: str, files: Sequence[PublishedFile], status: tuple[str, 
     content: dict[str, Any] = {
         "meta": {"api-version": API_VERSION},
         "name": name,
-        "versions": sorted({one.planned.version for one in files}),
-        "files": [_entry(one) for one in files],
+        "versions": sorted({published.planned.version for published in files}),
+        "files": [_entry(published) for published in files],
     }
     if status:
         content["project-status"] = {"status": status[0], **({"reason": status[1]} if status[1] else {})}
     return _json(content)
 
 
-def _entry(one: PublishedFile) -> Mapping[str, Any]:
-    file = one.planned.file
+def _entry(published: PublishedFile) -> Mapping[str, Any]:
+    file = published.planned.file
     entry: dict[str, Any] = {
         "filename": file.filename,
-        "url": file_url(one.planned),
-        "hashes": {"sha256": one.planned.sha256},
-        "size": one.size,
+        "url": file_url(published.planned),
+        "hashes": {"sha256": published.planned.sha256},
+        "size": published.size,
     }
     if file.requires_python:
         entry["requires-python"] = file.requires_python
@@ -122,8 +122,8 @@ def _entry(one: PublishedFile) -> Mapping[str, Any]:
         entry["yanked"] = file.yanked or True
     if file.upload_time:
         entry["upload-time"] = file.upload_time
-    if one.metadata_sha256:
-        entry["core-metadata"] = {"sha256": one.metadata_sha256}
+    if published.metadata_sha256:
+        entry["core-metadata"] = {"sha256": published.metadata_sha256}
     return entry
 
 

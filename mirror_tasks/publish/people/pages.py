@@ -139,7 +139,8 @@ class PeoplePages:
         for release in self._plan.releases:
             grouped[release.project].append(release)
         return {
-            name: sorted(found, key=lambda one: Version(one.version), reverse=True) for name, found in grouped.items()
+            name: sorted(releases, key=lambda release: Version(release.version), reverse=True)
+            for name, releases in grouped.items()
         }
 
     @cached_property
@@ -160,13 +161,13 @@ class PeoplePages:
             for filename in release.installs.values()
         }
         return sorted(
-            self._plan.by_release[(name, version)], key=lambda one: (one.filename not in installs, one.filename)
+            self._plan.by_release[(name, version)], key=lambda file: (file.filename not in installs, file.filename)
         )
 
     def _newest(self, name: str) -> CoreMetadata | None:
         """Return the core metadata of a project's newest release, or None."""
         files = self._described_files(name, self._versions(name)[0])
-        return next((found for file in files if (found := self._metadata(file))), None)
+        return next((metadata for file in files if (metadata := self._metadata(file))), None)
 
     # The front page
 
@@ -185,7 +186,7 @@ class PeoplePages:
         return markup('<dl class="figures">{}</dl>\n', cells)
 
     def _about(self) -> Markup:
-        rows = joined(_environment(one) for one in self._plan.environments)
+        rows = joined(map(_environment, self._plan.environments))
         roots = joined(markup("<li><code>{}</code></li>", root) for root in self._roots)
         listed = markup('<ul class="roots">{}</ul>\n', roots)
         if len(self._roots) > _MANY:
@@ -232,7 +233,7 @@ class PeoplePages:
         )
 
     def _environments_of(self, name: str) -> Sequence[str]:
-        return sorted({one for file in self._plan.by_project[name] for one in file.environments})
+        return sorted({environment for file in self._plan.by_project[name] for environment in file.environments})
 
     # A project's page
 
@@ -306,9 +307,9 @@ class PeoplePages:
         sources: dict[tuple[str, ...], list[str]] = defaultdict(list)
         building: dict[str, None] = {}
         for file in self._described_files(name, version):
-            if found := self._metadata(file):
-                sources[found.requires_dist].append(file.filename)
-                building.update(dict.fromkeys(found.build_requires))
+            if metadata := self._metadata(file):
+                sources[metadata.requires_dist].append(file.filename)
+                building.update(dict.fromkeys(metadata.build_requires))
         several = len(sources) > 1
         parts = [self._source(requires, files if several else ()) for requires, files in sources.items()]
         return joined([*parts, self._details("Only to build it from source", tuple(building))])
@@ -347,9 +348,9 @@ class PeoplePages:
     def _required_by(self, name: str) -> Markup:
         grouped: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for release in self._releases.get(name, ()):
-            for one in release.required:
-                kind, asked = self._kind(one)
-                grouped[(kind, asked, release.version)].append(one.environment)
+            for required in release.required:
+                kind, asked = self._kind(required)
+                grouped[(kind, asked, release.version)].append(required.environment)
         rows = [
             markup(
                 '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>\n',
@@ -373,10 +374,10 @@ class PeoplePages:
             table = markup("<details><summary>{}</summary>\n{}</details>\n", title, table)
         return _section("required-by", "Required by", table)
 
-    def _kind(self, one: Required) -> tuple[str, str]:
+    def _kind(self, required: Required) -> tuple[str, str]:
         """Return what sorts the requirements of ``mirror.yaml`` before those of releases, and builds last."""
-        kind = "1" if one.by in self._project_of else "2" if one.by.startswith("building ") else "0"
-        return kind, f"{one.by}\n{one.requirement}"
+        kind = "1" if required.by in self._project_of else "2" if required.by.startswith("building ") else "0"
+        return kind, f"{required.by}\n{required.requirement}"
 
     def _asker(self, asked: str) -> Markup:
         by, _, requirement = asked.partition("\n")
@@ -579,6 +580,6 @@ def _day(time: str) -> Markup | str:
 
 
 def _line(text: str) -> str:
-    """Return untrusted text that ought to be one short line as one."""
+    """Return untrusted text as a single short line, which it ought to be."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
