@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mirror_tasks.errors import ResolutionError
-from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.layout import manifest_paths, metadata_path
+from mirror_tasks.layout import manifest_paths
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
 
@@ -37,17 +36,10 @@ def leftovers(mirror: Mirror, manifest: Iterable[str], plans: Sequence[Plan]) ->
     :param plans: the one that was published and the newest: what these name is kept, for it may be published next.
     """
     wanted = {*manifest, *(path.name for path in manifest_paths(mirror.output))}
-    wanted |= {mirror.relative(path) for plan in plans for path in _planned_paths(mirror, plan)}
+    planned = (path for plan in plans for file in plan.files for path in mirror.package_paths(file))
+    wanted |= set(map(mirror.relative, planned))
     unpublished = (path for path in _files_in(mirror.output) if mirror.relative(path) not in wanted)
     return sorted([*unpublished, *_old_records(mirror, plans)])
-
-
-def _planned_paths(mirror: Mirror, plan: Plan) -> Iterator[Path]:
-    for file in plan.files:
-        path = mirror.package_path(file.project, file.filename)
-        yield path
-        if is_wheel(file.filename):
-            yield metadata_path(path)
 
 
 def _files_in(output: Path) -> Iterator[Path]:
@@ -64,6 +56,27 @@ def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
     for path in (state / "held").glob("*"):
         if path.name.removesuffix(".metadata") not in filenames:
             yield path
+
+
+def check_may_prune(output: Path, plans: Iterable[Plan], how_much: str) -> None:
+    """Look if all plans are complete and name files: what an incomplete one lacks may still be needed.
+
+    :param how_much: would be deleted, in words.
+    :raises ResolutionError: one is not.
+    """
+    for plan in plans:
+        if not plan.is_complete:
+            lines = "".join(f"\n  {requirement}" for requirement in plan.lacking)
+            raise ResolutionError(
+                "pruning",
+                str(output),
+                f"expected a complete plan, found one that lacks:{lines}",
+                f"Nothing was deleted of {how_much}: it may still be needed. Change the requirement or run `doit mirror` again.",
+            )
+        if not plan.files:
+            problem = "expected a plan with files, found an empty one: all that was mirrored would go"
+            advice = f"Nothing was deleted of {how_much}. If nothing is wanted, delete the folder itself."
+            raise ResolutionError("pruning", str(output), problem, advice)
 
 
 def delete(mirror: Mirror, paths: Iterable[Path]) -> None:

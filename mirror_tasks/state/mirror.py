@@ -12,7 +12,9 @@ from pathlib import Path
 
 from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.files import read_or_none
-from mirror_tasks.layout import manifest_paths, package_path
+from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.layout import manifest_paths, metadata_path, package_path
+from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.state.ledger import Ledger
 from mirror_tasks.state.plans import Plans
 from mirror_tasks.state.records import Records
@@ -36,6 +38,11 @@ class Mirror:
     def package_path(self, project: str, filename: str) -> Path:
         """Where a file stands in the mirror."""
         return package_path(self.output, project, filename)
+
+    def package_paths(self, file: PlannedFile) -> list[Path]:
+        """Where a planned file stands in the mirror, and a wheel's core metadata beside it."""
+        path = self.package_path(file.project, file.filename)
+        return [path, metadata_path(path)] if is_wheel(file.filename) else [path]
 
     def relative(self, path: Path) -> str:
         """Return a path as the manifest has it: relative to the mirror, with slashes."""

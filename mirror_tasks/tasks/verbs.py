@@ -24,7 +24,7 @@ from mirror_tasks.index.project import File
 from mirror_tasks.prove.proof import Proof
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
-from mirror_tasks.publish.prune import delete, leftovers, read_manifest
+from mirror_tasks.publish.prune import check_may_prune, delete, leftovers, read_manifest
 from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.resolve.reasons import Refusals
@@ -114,7 +114,7 @@ def prune(mirror: Mirror, *, dry_run: bool) -> None:
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
     how_much = _how_much(paths, _published_size(mirror.config, manifest))
-    _check_complete(mirror.config, plans, how_much)
+    check_may_prune(mirror.output, plans, how_much)
     if not paths:
         console.print("Nothing to delete: all that is there is published.")
         return
@@ -132,22 +132,6 @@ def _how_much(paths: Sequence[Path], published: int) -> str:
 
 def _published_size(config: Config, manifest: Iterable[str]) -> int:
     return sum((config.output / path).stat().st_size for path in manifest)
-
-
-def _check_complete(config: Config, plans: Sequence[Plan], how_much: str) -> None:
-    for plan in plans:
-        if not plan.is_complete:
-            lines = "".join(f"\n  {one}" for one in plan.lacking)
-            raise ResolutionError(
-                "pruning",
-                str(config.output),
-                f"expected a complete plan, found one that lacks:{lines}",
-                f"Nothing was deleted of {how_much}: it may still be needed. Change the requirement or run `doit mirror` again.",
-            )
-        if not plan.files:
-            problem = "expected a plan with files, found an empty one: all that was mirrored would go"
-            advice = f"Nothing was deleted of {how_much}. If nothing is wanted, delete the folder itself."
-            raise ResolutionError("pruning", str(config.output), problem, advice)
 
 
 def serve(output: Path, host: str, port: int) -> bool:

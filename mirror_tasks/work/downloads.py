@@ -35,8 +35,7 @@ class Downloads:
 
     def targets(self, file: PlannedFile) -> list[Path]:
         """Return what a download writes: the file, and a wheel's core metadata beside it."""
-        path = self._place(file)
-        return [path, metadata_path(path)] if is_wheel(file.filename) else [path]
+        return self._mirror.package_paths(file)
 
     def _place(self, file: PlannedFile) -> Path:
         return self._mirror.package_path(file.project, file.filename)
