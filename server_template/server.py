@@ -354,12 +354,16 @@ def is_device(segment: str) -> bool:
     return _DEVICE.fullmatch(segment) is not None
 
 
-Signature = Tuple[int, int, int, int]
+Signature = Tuple[int, int, int, int, int]
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """Return what changes when a file is replaced, moved or rewritten."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    """Return what changes when a file is replaced, moved or rewritten.
+
+    The time of the inode's change is part of it, since a new file can have the number of a deleted one, and a tool that
+    copies sets its time of modification.
+    """
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Representation(NamedTuple):
@@ -471,12 +475,21 @@ class Tree:
         """Describe a file too large to hash for a request.
 
         Its entity tag is its sha256 from SHA256SUMS, which is the same wherever the mirror is copied. A file that was
-        changed after SHA256SUMS was written has a tag of inode, size and time of change in nanoseconds: the pipeline
-        replaces files whole, by a new inode, so two contents never share that tag. The tag is strong in both cases.
+        changed after SHA256SUMS was written has a tag of inode, size and times of change in nanoseconds: the pipeline
+        replaces files whole, by a new inode, so two contents never share that tag. So has a file that was replaced since
+        it was opened, for then SHA256SUMS may tell of its successor. The tag is strong in all cases.
         """
         listed = self._checksums.sha256_of(relative, status.st_mtime_ns)
+        if not self._is_still(relative, signature_of(status)):
+            listed = None
         etag = listed or hashlib.sha256(repr(signature_of(status)[1:]).encode()).hexdigest()[:32]
         return Representation(media_type_of(relative), f'"{etag}"', status.st_size, file=file)
+
+    def _is_still(self, relative: str, signature: Signature) -> bool:
+        try:
+            return signature_of(os.stat(os.path.join(self._root_text, relative))) == signature
+        except OSError:
+            return False
 
     def _refuse_unreadable(self, relative: str, error: Exception) -> None:
         """Tell a file that is not there from one that can't be read.

@@ -39,6 +39,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
+from tests.stepping import Gate
+
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML_V1 = "application/vnd.pypi.simple.v1+html"
 HTML = "text/html"
@@ -51,7 +53,7 @@ FAULTS = {
     "status": "another status without content [status, retry_after]",
     "html": "HTML whatever was asked for",
     "body": "another body [body, content_type]",
-    "slow": "half of the body, then nothing until the index's `gate` is opened",
+    "slow": "half of the body, then nothing until the index's `stall` is opened",
     "gzip": "Content-Encoding: gzip whatever was asked for",
     "mislabelled": "Content-Encoding: gzip on a body that is as it is, as servers do to .tar.gz",
     "empty": "a project page without files",
@@ -134,7 +136,7 @@ class FakeIndex:
     :param tls: what it speaks TLS with; plain HTTP without.
     :ivar requests: how often each path was asked for.
     :ivar log: every request, in order of arrival.
-    :ivar gate: opened by a test to let "slow" answers go on.
+    :ivar stall: where "slow" answers wait until a test opens it.
     :ivar sent: bytes of bodies sent so far.
     """
 
@@ -163,8 +165,7 @@ class FakeIndex:
         self.requests: Counter[str] = Counter()
         self.log: list[Request] = []
         self.sent = 0
-        self.gate = threading.Event()
-        self.stalled = threading.Event()
+        self.stall = Gate()
         self._faults: list[Fault] = []
         self._pages: dict[tuple[str, str], bytes] = {}
         self._lock = threading.Lock()
@@ -247,7 +248,7 @@ class FakeIndex:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.gate.set()
+        self.stall.open()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
@@ -522,8 +523,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.stall:
             half = len(body) // 2
             self._write(body[:half])
-            self.server.index.stalled.set()
-            self.server.index.gate.wait(30)
+            self.server.index.stall.pass_through()
             body = body[half:]
         self._write(body)
         self.close_connection |= reply.cut is not None

@@ -82,7 +82,7 @@ class KillingIndex(FakeIndex):
         self.known = threading.Event()
         self._counting = threading.Lock()
         super().__init__(*arguments, **settings)
-        self.gate.set()
+        self.stall.open()
         self.fault("/files/*", "slow")  # in two pieces, without waiting between: a kill may come after the first
 
     def __enter__(self) -> KillingIndex:

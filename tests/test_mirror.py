@@ -674,7 +674,7 @@ def test_a_transfer_that_was_interrupted_goes_on_wherever_it_was_begun(tmp_path:
         index.fault(f"/files/alone/{ALONE}", "slow")
         project = mirror_folder(tmp_path, index, requirements=["alone"])
         process = project.start("mirror")
-        assert index.stalled.wait(60)
+        index.stall.wait_for_arrival()
         ends = time.monotonic() + 60
         while not any(path.stat().st_size for path in project.folder.rglob(f".{ALONE}.*.part")):
             assert time.monotonic() < ends, "what was sent arrives"
@@ -686,7 +686,7 @@ def test_a_transfer_that_was_interrupted_goes_on_wherever_it_was_begun(tmp_path:
         folder.mkdir(parents=True, exist_ok=True)
         for path in begun:
             path.replace(folder / path.name)
-        index.gate.set()
+        index.stall.open()
         index.mend()
         index.log.clear()
         project.mirrored()
@@ -732,15 +732,15 @@ def test_an_interrupted_run_ends_while_the_index_still_holds_back_an_answer_and_
     index.fault(path, "slow")
     project = mirror_folder(tmp_path, index)
     process = project.start("-n", workers, "mirror")
-    assert index.stalled.wait(60)
+    index.stall.wait_for_arrival()
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)  # half of the silence that is borne of an index
-    assert not index.gate.is_set()
+    assert not index.stall.is_open
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert "run the same command again" in output
     done = {f"/files/{file.parent.name}/{file.name}" for file in project.output.glob("packages/*/[!.]*")}
-    index.gate.set()
+    index.stall.open()
     index.mend()
     index.requests.clear()
     project.mirrored()

@@ -162,7 +162,7 @@ def test_a_page_that_stops_in_its_middle_is_left_while_others_come() -> None:
         index.fault("/simple/foo/", "slow")
         with Upstream([index.url], pace=Pace(patience=1.0)) as upstream, ThreadPoolExecutor(1) as pool:
             slow = pool.submit(upstream.page, "foo", None)
-            assert index.stalled.wait(10)
+            index.stall.wait_for_arrival()
             assert upstream.page("good", None) is not None
             with pytest.raises(UpstreamError, match="bytes a second") as failed:
                 slow.result(30)

@@ -6,9 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import DODO, mirror_folder
+from tests.stepping import Lock, every_interruption
 
 Configure = Callable[[str], None]
 
@@ -111,18 +110,44 @@ def test_no_password_is_shown_of_what_pip_said(configure: Configure, monkeypatch
     assert "s3cret" not in str(failed.value)
 
 
-def test_all_who_ask_at_the_same_time_get_the_one_answer(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, "print(\"global.index-url='https://index.example.com/simple'\")")
-    together = threading.Barrier(8)
+class ToldOnce:
+    """Stands for pip's process, whose answer can be received once."""
 
-    def ask(_: int) -> str:
-        together.wait(10)
-        return default_index()
+    returncode = 0
 
-    for _ in range(5):
+    def __init__(self) -> None:
+        self._said = ["global.index-url='https://index.example.com/simple'\n"]
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        return self._said.pop(), ""
+
+
+@pytest.mark.parametrize("begin", [default_index, lambda: str(pip_settings.begin_to_ask(None))])
+def test_two_who_ask_at_once_get_the_one_answer_wherever_the_second_comes_in_between(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, begin: Callable[[], str]
+) -> None:
+    lock, asked = Lock(), list[ToldOnce]()
+
+    def ask(*_: str) -> ToldOnce:
+        asked.append(ToldOnce())
+        return asked[-1]
+
+    monkeypatch.setattr(pip_settings, "_ASKING", lock)
+    monkeypatch.setattr(pip_settings, "_pip_command", ask)
+    monkeypatch.setattr(pip_settings, "_has_pip", lambda: True)
+
+    def scene() -> tuple[Callable[[], str], Callable[[], str]]:
         pip_settings.forget()
-        with ThreadPoolExecutor(8) as pool:
-            assert set(pool.map(ask, range(8))) == {"https://index.example.com/simple"}
+        asked.clear()
+        return begin, default_index
+
+    moments = 0
+    for run in every_interruption(scene, pip_settings, lock):
+        moments += 1
+        assert run.first in ("https://index.example.com/simple", "True"), run
+        assert run.second == "https://index.example.com/simple", run
+        assert len(asked) == 1, run
+    assert moments > 2
 
 
 @needs_pip

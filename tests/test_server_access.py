@@ -6,7 +6,7 @@ import contextlib
 import re
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.server_fixtures import (
     wait_until,
     write_certificate,
 )
+from tests.stepping import every_interruption
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 10_000_000
@@ -181,6 +182,38 @@ def test_a_user_who_is_taken_out_while_his_password_is_checked_is_out(tmp_path: 
     assert known.remembered(login_of(known, "secret")) is None
     path.write_text(text)  # back again, as it was: what he says now has to be checked
     assert known.remembered(login_of(known, "secret")) is None
+
+
+def test_a_user_who_is_taken_out_is_out_at_whatever_moment_of_his_login_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = load_server()
+    monkeypatch.delitem(server.METHODS, "scrypt", raising=False)
+    monkeypatch.setitem(server.METHODS, "pbkdf2", (server.pbkdf2, (1,)))  # quick: what it computes is not looked at
+    path = tmp_path / "users.txt"
+    for user in ("alice", "bob"):
+        server.add_user(path, user, "secret")
+    both = path.read_text("utf-8")
+    passwords: list[Any] = []
+
+    def log_in() -> bool:
+        login = login_of(passwords[-1], "secret")
+        return bool(passwords[-1].conclude(login, passwords[-1].check(login)))
+
+    def take_out() -> int:
+        return path.write_text(both[both.index("bob") :], "utf-8")
+
+    def scene() -> tuple[Callable[[], bool], Callable[[], int]]:
+        path.write_text(both, "utf-8")
+        passwords.append(server.Passwords(path))
+        return log_in, take_out
+
+    let_in = []
+    for run in every_interruption(scene, server):
+        let_in.append(run.first)
+        assert not passwords[-1].remembered(login_of(passwords[-1], "secret")), run
+        assert not log_in(), run
+    assert set(let_in) == {False, True}, "the moments before and after the last look at the file were tried"
 
 
 def test_one_users_change_does_not_have_all_others_checked_again(tmp_path: Path) -> None:

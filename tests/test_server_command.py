@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,7 @@ from tests.server_fixtures import (
     wait_until,
     write,
 )
+from tests.stepping import Gate
 
 PIP = f"Accept: {JSON}"
 PIP_AGENT = (
@@ -290,23 +290,17 @@ def test_a_wish_list_that_can_not_be_written_stops_nobody(root: Path, tmp_path: 
 
 def test_no_request_waits_for_the_wish_list(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = load_server()
-    gate, begun, replace = threading.Event(), threading.Event(), os.replace
-
-    def slowly(source: Path, target: Path) -> None:
-        begun.set()
-        assert gate.wait(PATIENCE)
-        replace(source, target)
-
-    monkeypatch.setattr(server.os, "replace", slowly)
+    gate = Gate()
+    monkeypatch.setattr(server.os, "replace", gate.before(os.replace))
     wanted = server.WishList(tmp_path / "wanted.txt", server.Tree(root))
     for number in range(wanted.LIMIT + 10):
         wanted.note(server.Missing(f"alpha=={number}", f"alpha-{number}.tar.gz"), "")
     wanted.flush(0.0)
-    assert begun.wait(PATIENCE)
+    gate.wait_for_arrival()
     wanted.note(server.Missing("numpy"), "")  # more than the list may hold
     wanted.note(server.Missing("alpha==1", "alpha-1.tar.gz"), "")
     wanted.flush(100.0)  # comes back at once, whatever the disk does
-    gate.set()
+    gate.open()
     wanted.close()
     lines = (tmp_path / "wanted.txt").read_text().splitlines()[1:]
     assert len(lines) == wanted.LIMIT
@@ -477,17 +471,18 @@ def test_health_reads_nothing_outside_of_the_mirror_whatever_its_list_names(root
 
 def test_health_looks_at_the_files_in_the_background_and_seldom(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = load_server()
-    looks, gate = list[str](), threading.Event()
+    looks, gate = list[str](), Gate()
 
     def look(_: object, path: str, size: int | None) -> bool:
         looks.append(path)
-        return gate.wait(PATIENCE)
+        gate.pass_through()
+        return True
 
     monkeypatch.setattr(server.Inspection, "_is_there", look)
     inspection = server.Inspection(root)
     for second in range(1000):
         inspection.begin(second)  # comes back though the first file is still being looked at
-    gate.set()
+    gate.open()
     inspection._job.result(PATIENCE)
     assert len(looks) == len(set(looks)) == 9
     inspection.begin(inspection._due - 0.1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pypi_simple
 import pytest
@@ -26,6 +29,7 @@ from tests.server_fixtures import (
     sha256,
     write,
 )
+from tests.stepping import every_interruption
 
 PLAIN = "text/html; charset=utf-8"
 PIP = f"Accept: {JSON}, {HTML}; q=0.1, text/html; q=0.01"
@@ -251,6 +255,56 @@ def test_a_file_that_was_changed_after_the_manifest_has_another_tag(tmp_path: Pa
         os.utime(large, (1e9, 1e9))
         seal_mirror(root)
         assert client.ask(target, method="HEAD")["ETag"] == f'"{sha256(other)}"'
+
+
+def test_a_new_file_with_the_number_size_and_time_of_a_deleted_one_is_another() -> None:
+    server = load_server()
+    old = SimpleNamespace(st_dev=1, st_ino=2, st_size=3, st_mtime_ns=4, st_ctime_ns=5)
+    assert server.signature_of(old) == server.signature_of(SimpleNamespace(**vars(old)))
+    for name in vars(old):
+        assert server.signature_of(old) != server.signature_of(SimpleNamespace(**{**vars(old), name: 6})), name
+
+
+@pytest.mark.parametrize("size", [100, 100_000], ids=["from memory", "from its file"])
+def test_a_file_that_is_deployed_anew_while_it_is_read_is_the_old_or_the_new_with_its_own_tag(
+    tmp_path: Path, size: int
+) -> None:
+    server = load_server()
+    root = make_mirror(tmp_path)
+    path = root / "packages" / "large" / "large-2.0.tar.gz"
+    contents = {f'"{sha256(content)}"': content for content in (b"old" * size, b"new" * size)}
+    old, new = contents
+    trees: list[Any] = []
+
+    times = itertools.count(10**9)
+
+    def deploy(content: bytes) -> None:
+        write(path.with_name("coming"), content)
+        os.utime(path.with_name("coming"), (1e9, next(times)))
+        os.replace(path.with_name("coming"), path)
+        seal_mirror(root)
+
+    def read() -> tuple[str, bytes]:
+        found = trees[-1].get(("packages", "large", path.name))
+        if found.file is None:
+            return found.etag, found.data
+        with found.file as file:
+            return found.etag, file.read()
+
+    def scene() -> tuple[Callable[[], tuple[str, bytes]], Callable[[], None]]:
+        deploy(contents[old])
+        trees.append(server.Tree(root))
+        read()
+        deploy(contents[old])  # again, so that what is remembered of it has to be read anew
+        return read, lambda: deploy(contents[new])
+
+    seen = set()
+    for run in every_interruption(scene, server):
+        etag, content = run.first
+        seen.add(content)
+        assert etag not in contents or contents[etag] == content, run.line
+        assert read() == (new, contents[new]), run.line
+    assert seen == set(contents.values())
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import pytest
 
 from tests.server_fixtures import (
     HOST,
-    PATIENCE,
     Client,
     ask,
     basic,
@@ -28,6 +27,7 @@ from tests.server_fixtures import (
     wait_until,
     write_certificate,
 )
+from tests.stepping import Gate
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
@@ -157,22 +157,22 @@ def test_clients_that_dawdle_hold_nobody_up(server: ModuleType, root: Path) -> N
 
 
 @contextlib.contextmanager
-def slow_passwords(server: ModuleType, folder: Path) -> Iterator[tuple[Any, threading.Event, list[str]]]:
+def slow_passwords(server: ModuleType, folder: Path) -> Iterator[tuple[Any, Gate, list[str]]]:
     """Yield passwords that know alice, what lets a check of them end, and the passwords checked, in their order."""
     server.add_user(folder / "users.txt", "alice", "known")
-    passwords, released, checked = server.Passwords(folder / "users.txt"), threading.Event(), list[str]()
+    passwords, gate, checked = server.Passwords(folder / "users.txt"), Gate(), list[str]()
     check = passwords.check
 
     def wait_and_check(login: Any) -> bool:
         checked.append(login.password)
-        assert released.wait(PATIENCE)
+        gate.pass_through()
         return login.password == "known" and bool(check(login))
 
     passwords.check = wait_and_check
     try:
-        yield passwords, released, checked
+        yield passwords, gate, checked
     finally:
-        released.set()
+        gate.open()
 
 
 def log_in(stack: contextlib.ExitStack, port: int, password: str) -> Client:
@@ -183,7 +183,7 @@ def log_in(stack: contextlib.ExitStack, port: int, password: str) -> Client:
 
 def test_who_guesses_passwords_holds_up_nobody_who_has_one(server: ModuleType, root: Path, tmp_path: Path) -> None:
     with (
-        slow_passwords(server, tmp_path) as (passwords, released, _),
+        slow_passwords(server, tmp_path) as (passwords, gate, _),
         running_with(server, root, passwords) as (port, _),
         contextlib.ExitStack() as stack,
     ):
@@ -192,7 +192,7 @@ def test_who_guesses_passwords_holds_up_nobody_who_has_one(server: ModuleType, r
         guessers = [log_in(stack, port, f"guess {number}") for number in range(70)]
         assert ask(port, "/simple/", basic("alice", "known")).status == 200
         assert wait_until(lambda: b'status="503"} 4' in ask(port, "/metrics", basic("alice", "known")).body)
-        released.set()  # so many wait at most, and two are checked: the oldest lost their places
+        gate.open()  # so many wait at most, and two are checked: the oldest lost their places
         answers = [guesser.read_answer() for guesser in guessers]
         assert [answer.status for answer in answers].count(503) == 4
         assert {answer["Retry-After"] for answer in answers if answer.status == 503} == {"1"}
@@ -203,14 +203,14 @@ def test_a_user_whose_line_is_deleted_while_his_password_is_checked_is_out_at_on
     server: ModuleType, root: Path, tmp_path: Path
 ) -> None:
     with (
-        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        slow_passwords(server, tmp_path) as (passwords, gate, _),
         running_with(server, root, passwords) as (port, _),
         contextlib.ExitStack() as stack,
     ):
         client = log_in(stack, port, "known")
-        assert wait_until(lambda: checked == ["known"])
+        gate.wait_for_arrival()
         (tmp_path / "users.txt").write_text("")
-        released.set()
+        gate.open()
         assert client.read_answer().status == 401
         assert log_in(stack, port, "known").read_answer().status == 401
 
@@ -219,7 +219,7 @@ def test_the_first_login_of_one_who_knows_his_password_is_not_lost_among_guesses
     server: ModuleType, root: Path, tmp_path: Path
 ) -> None:
     with (
-        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        slow_passwords(server, tmp_path) as (passwords, gate, checked),
         running_with(server, root, passwords) as (port, running_server),
         contextlib.ExitStack() as stack,
     ):
@@ -227,18 +227,19 @@ def test_the_first_login_of_one_who_knows_his_password_is_not_lost_among_guesses
         assert wait_until(lambda: running_server._metrics._requests["GET", 503] == 14)
         known = log_in(stack, port, "known")
         assert wait_until(lambda: running_server._metrics._requests["GET", 503] == 15)
-        released.set()
+        gate.open()
         assert known.read_answer().status == 200
         assert {guesser.read_answer().status for guesser in guessers} == {401, 503}
     assert checked.index("known") == 2  # the first after the two that were under way
 
 
 def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleType) -> None:
-    checked, gate = list[str](), threading.Event()
+    checked, gate = list[str](), Gate()
 
     def check(login: Any) -> bool:
         checked.append(login.user)
-        return gate.wait(PATIENCE)
+        gate.pass_through()
+        return True
 
     async def ask_all() -> list[bool]:
         checks = server.LoginQueue(check)
@@ -249,7 +250,7 @@ def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleTy
             for user, address in asked
         ]
         await asyncio.sleep(0)
-        gate.set()
+        gate.open()
         answers = await asyncio.gather(*jobs)
         checks.close()
         return answers
@@ -261,14 +262,14 @@ def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleTy
 def test_equal_logins_are_checked_once_and_wrong_ones_not_again(server: ModuleType, root: Path, tmp_path: Path) -> None:
     # As uv sends them, over fifty connections at once.
     with (
-        slow_passwords(server, tmp_path) as (passwords, released, checked),
+        slow_passwords(server, tmp_path) as (passwords, gate, checked),
         running_with(server, root, passwords) as (port, running_server),
         contextlib.ExitStack() as stack,
     ):
         right = [log_in(stack, port, "known") for _ in range(50)]
         wrong = [log_in(stack, port, "wrong") for _ in range(50)]
         assert wait_until(lambda: len([one for one in running_server._connections if one._task]) == 100)
-        released.set()
+        gate.open()
         assert {client.read_answer().status for client in right} == {200}
         assert {client.read_answer().status for client in wrong} == {401}
         assert log_in(stack, port, "wrong").read_answer().status == 401

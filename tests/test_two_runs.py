@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mirror_tasks.state import run_lock
 from mirror_tasks.state.run_lock import BusyError, RunLock
 from tests.fake_index import FakeIndex
 from tests.mirroring import (
@@ -26,6 +27,7 @@ from tests.mirroring import (
     small_world,
     tree,
 )
+from tests.stepping import every_interruption
 
 HOLDING = """
 import sys
@@ -117,10 +119,10 @@ def test_of_two_real_runs_at_once_one_ends_well_and_one_says_why_not(tmp_path: P
     index.fault("/simple/app/", "slow")
     first = project.start("mirror")
     try:
-        assert index.stalled.wait(PATIENCE), "the first is in the middle"
+        index.stall.wait_for_arrival()
         second = project.doit("mirror")
     finally:
-        index.gate.set()
+        index.stall.open()
         output, _ = first.communicate(timeout=PATIENCE)
     assert first.returncode == 0, output
     assert_whole(project.output)
@@ -132,9 +134,9 @@ def test_after_a_kill_the_next_run_is_let_in(tmp_path: Path, index: FakeIndex) -
     project = mirror_folder(tmp_path, index)
     index.fault("/simple/app/", "slow")
     first = project.start("mirror", start_new_session=True)
-    assert index.stalled.wait(PATIENCE)
+    index.stall.wait_for_arrival()
     os.kill(first.pid, signal.SIGKILL)
-    index.gate.set()
+    index.stall.open()
     first.communicate(timeout=PATIENCE)  # its pipe ends with the last of its processes
     assert json.loads((project.state / "run.lock").read_bytes())["pid"] == first.pid, (
         "the note of the dead is still there"
@@ -170,6 +172,64 @@ def test_a_lock_that_was_refused_holds_none_of_the_others(tmp_path: Path) -> Non
         with pytest.raises(BusyError):
             RunLock([(tmp_path, tmp_path / "a"), (tmp_path, tmp_path / "b")], tmp_path, print).take()
         RunLock([(tmp_path, tmp_path / "a")], tmp_path, print).take()
+
+
+def note_of(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["of"])
+
+
+def test_of_two_runs_that_begin_at_once_one_has_all_locks_wherever_the_other_comes_in_between(tmp_path: Path) -> None:
+    state, output = tmp_path / "state" / "run.lock", tmp_path / ".mirror.lock"
+    locks: list[RunLock] = []
+
+    def beginning(name: str, *paths: Path) -> Callable[[], str]:
+        lock = RunLock([(path.parent, path) for path in paths], Path(name), print)
+        locks.append(lock)
+
+        def begin() -> str:
+            try:
+                lock.take()
+            except BusyError:
+                return ""
+            return name
+
+        return begin
+
+    def scene() -> tuple[Callable[[], str], Callable[[], str]]:
+        while locks:
+            locks.pop().release()
+        return beginning("first", state, output), beginning("second", output, state)
+
+    winners = []
+    for run in every_interruption(scene, run_lock):
+        winners += [name for name in (run.first, run.second) if name]
+        assert sorted([run.first, run.second]) in (["", "first"], ["", "second"]), run
+        assert [note_of(state), note_of(output)] == winners[-1:] * 2, run
+    scene()
+    assert set(winners) == {"first", "second"}, "the moments before and after the lock was taken were tried"
+
+
+def test_a_run_that_begins_while_another_ends_has_the_lock_and_the_note_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    second = RunLock([(tmp_path, path)], Path("second"), print)
+
+    def begin() -> bool:
+        try:
+            second.take()
+        except BusyError:
+            return False
+        return True
+
+    def scene() -> tuple[Callable[[], None], Callable[[], bool]]:
+        second.release()
+        first = RunLock([(tmp_path, path)], Path("first"), print)
+        first.take()
+        return first.release, begin
+
+    came_in = [(run.second, bool(run.second) == bool(path.read_bytes())) for run in every_interruption(scene, run_lock)]
+    second.release()
+    assert {has_lock for has_lock, _ in came_in} == {False, True}
+    assert all(notes_agree for _, notes_agree in came_in)
 
 
 TWO = """

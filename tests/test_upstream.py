@@ -1071,10 +1071,10 @@ def test_a_slow_body_holds_up_nothing_else(index: FakeIndex, upstream: Upstream,
     index.fault(SDIST_PATH, "slow", times=1)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(upstream.download, a_file(index), tmp_path / SDIST, Received())
-        assert index.stalled.wait(10)
+        index.stall.wait_for_arrival()
         assert set(files_of(upstream)) == set(index.projects["foo"])
         assert SDIST not in names_in(tmp_path)
-        index.gate.set()
+        index.stall.open()
         assert slow.result(timeout=10) == hashlib.sha256(BYTES).hexdigest()
 
 
@@ -1087,7 +1087,7 @@ def test_a_server_that_goes_silent_is_left_after_the_timeout(index: FakeIndex, w
         upstream.page("foo", None)
     assert left.value.status is None
     assert len(waits) == 1
-    index.gate.set()
+    index.stall.open()
 
 
 # --- Where the index comes from
