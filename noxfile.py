@@ -125,6 +125,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Whether the tests notice faults that are put into the code: `-- TARGET ...` for some of it (docs/mutation.md)."""
+    with_tests(session)
+    session.run("python", "tests/mutation.py", *session.posargs)
+
+
+@nox.session
 def release(session: nox.Session) -> None:
     """Build wheel and sdist, check them, and try the wheel in an empty environment; upload nothing."""
     session.install("--quiet", "build>=1.2", "twine>=6")
