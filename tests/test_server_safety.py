@@ -272,6 +272,45 @@ def test_what_any_request_can_bring_about_is_not_told_at_each(
     ]
 
 
+# At the limits.
+
+
+def test_what_reaches_a_limit_is_taken_and_one_more_is_refused(server: ModuleType) -> None:
+    line = "GET /" + "a" * (server.DEFAULTS.request_line - len("GET / HTTP/1.1")) + " HTTP/1.1"
+    assert server.parse_head(f"{line}\r\n{HOST}".rstrip().encode()).method == "GET"
+    with pytest.raises(server.Refusal) as refused:
+        server.parse_head(f"{line.replace('/a', '/aa')}\r\n{HOST}".rstrip().encode())
+    assert refused.value.status == 414
+    fields = [f"X{number}: y" for number in range(server.DEFAULTS.fields - 1)]
+    head = "\r\n".join(["GET / HTTP/1.1", HOST.rstrip(), *fields])
+    assert len(server.parse_head(head.encode()).fields) == server.DEFAULTS.fields
+    with pytest.raises(server.Refusal) as refused:
+        server.parse_head(f"{head}\r\nY: y".encode())
+    assert refused.value.status == 431
+    spans = [f"{10 * number}-{10 * number + 5}" for number in range(server.RANGES)]
+    assert len(server.parse_ranges("bytes=" + ",".join(spans), 10_000)) == server.RANGES
+    assert server.parse_ranges("bytes=" + ",".join([*spans, "9000-9001"]), 10_000) is None
+
+
+@pytest.mark.parametrize("segment", ["", ".", "..", ".a", "a.", "a ", "ab.", "ab ", " ", "a/b", "a\\b", "C:", "a\x00b"])
+def test_a_segment_that_could_name_something_else_is_not_plain(server: ModuleType, segment: str) -> None:
+    assert not server.is_plain(segment)
+
+
+@pytest.mark.parametrize("segment", ["a", "a.b", " a", "a-1.0.tar.gz", "a b"])
+def test_a_segment_that_names_one_file_is_plain(server: ModuleType, segment: str) -> None:
+    assert server.is_plain(segment)
+
+
+def test_ranges_that_touch_are_sent_as_one_and_others_in_the_order_asked_for(server: ModuleType) -> None:
+    assert server.parse_ranges("bytes=5-9,0-4", 20) == [(0, 10)]
+    assert server.parse_ranges("bytes=0-8,5-9", 20) == [(0, 10)]
+    assert server.parse_ranges("bytes=6-9,0-4", 20) == [(6, 10), (0, 5)]
+    assert server.parse_ranges("bytes=0-9,2-3", 20) == [(0, 10)]
+    assert server.parse_ranges("bytes=7-7", 20) == [(7, 8)]
+    assert server.parse_ranges("bytes=19-19,20-20", 20) == [(19, 20)]
+
+
 # Fuzz: of the functions first, where a thousand cases take a second, then of the server over a socket.
 
 fuzz = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
