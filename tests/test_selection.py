@@ -10,6 +10,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.installers import UV
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.selection import (
@@ -106,7 +107,7 @@ def test_a_refusal_by_requires_python_says_which_python_it_leaves_out(
 
 
 def test_a_specifier_that_cant_be_read_is_named_where_only_uv_is_asked() -> None:
-    as_uv = replace(linux(), installers=("uv",))
+    as_uv = replace(linux(), installers=(UV,))
     assert check_python("what is this", linux()) is None
     assert check_python("what is this", as_uv) == (
         "uv passes over Requires-Python 'what is this', which is no valid specifier"
@@ -130,3 +131,16 @@ def test_a_pin_names_one_version(specifier: str, pins: bool) -> None:
     assert is_pin(SpecifierSet(specifier)) is pins
     page = project("foo-1.0-py3-none-any.whl", yanked="broken")
     assert bool(candidates(page, specifier)) is pins
+
+
+def test_a_better_tag_is_preferred_to_a_higher_build_from_the_very_best_on() -> None:
+    best, second = (str(tag) for tag in linux().tags[:2])
+    (release,) = candidates(project(f"foo-1.0-9-{second}.whl", f"foo-1.0-{best}.whl"))
+    assert [file.filename for file in release.wheels] == [f"foo-1.0-{best}.whl", f"foo-1.0-9-{second}.whl"]
+
+
+def test_prereleases_are_taken_where_the_specifier_names_one_or_the_user_says_so() -> None:
+    page = project("foo-1.0-py3-none-any.whl", "foo-2.0rc1-py3-none-any.whl")
+    assert [str(one.version) for one in candidates(page)] == ["1.0"]
+    assert [str(one.version) for one in candidates(page, ">=1.0rc1")] == ["2.0rc1", "1.0"]
+    assert [str(one.version) for one in candidates(page, prereleases=True)] == ["2.0rc1", "1.0"]
