@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from mirror_tasks.archives.members import tar_members
-from mirror_tasks.errors import MetadataError
+from mirror_tasks.archives.tar import tar_members
+from mirror_tasks.archives.untrusted import BrokenError
 
 FILENAME = "foo-1.0.tar.gz"
 BLOCK = 512
@@ -251,7 +251,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def difference(content: bytes) -> str | None:
     """Return how what is read here differs from what tarfile reads; None if it is the same.
 
-    :raises MetadataError: it is refused here, which is always right.
+    :raises BrokenError: it is refused here, which is always right.
     """
     here = as_seen_here(content)
     some = as_seen_here(content, ENDINGS)
@@ -273,8 +273,8 @@ def outcomes(seeds: Iterator[int]) -> Iterator[tuple[int, str]]:
     for seed in seeds:
         try:
             found = difference(tampered(seed))
-        except MetadataError as error:
-            yield seed, error.problem
+        except BrokenError as error:
+            yield seed, str(error)
             continue
         assert found is None, f"seed {seed}, Python {sys.version.split()[0]}: {found}"
         yield seed, "same"

@@ -16,9 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror_tasks.archives import members as archives
-from mirror_tasks.archives.core_metadata import parse_metadata, sdist_metadata, wheel_metadata
-from mirror_tasks.archives.members import tar_members, zip_members
+from mirror_tasks.archives import tar as tar_reader
+from mirror_tasks.archives import zip as zip_reader
+from mirror_tasks.archives.core_metadata import parse_metadata
+from mirror_tasks.archives.sdist import sdist_metadata
+from mirror_tasks.archives.tar import tar_members
+from mirror_tasks.archives.wheel import wheel_metadata
+from mirror_tasks.archives.zip import zip_members
 from mirror_tasks.errors import MetadataError
 from tests.making import EPOCH, sdist, tar_gz_of, tar_of, wheel, zip_of
 
@@ -241,7 +245,8 @@ def test_a_zip_bomb_is_refused_before_it_is_inflated() -> None:
 
 
 def test_a_size_beyond_reason_is_refused_by_what_the_directory_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "LARGEST_MEMBER", 1000)
+    for reader in (zip_reader, tar_reader):
+        monkeypatch.setattr(reader, "LARGEST_MEMBER", 1000)
     assert "has 1,080 bytes" in why_wheel(wheel_of((f"{INFO}/METADATA", METADATA.ljust(1080))))
     assert "has 1,080 bytes" in why_sdist(tar_gz_of([tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO.ljust(1080))]))
 
@@ -352,12 +357,13 @@ def test_members_that_overlap_are_refused() -> None:
 
 
 def test_a_directory_beyond_reason_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "LARGEST_DIRECTORY", 500)
+    monkeypatch.setattr(zip_reader, "LARGEST_DIRECTORY", 500)
     assert "more than the 500 that are read" in why_wheel(zip_of({f"foo_bar/{number}": b"" for number in range(20)}))
 
 
 def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 100)
+    for reader in (zip_reader, tar_reader):
+        monkeypatch.setattr(reader, "MOST_MEMBERS", 100)
     many = {f"{ROOT}/{number}": b"" for number in range(500)}
     assert "more than 100 members" in why_wheel(zip_of(many))
     assert "more than 100 members" in why_sdist(tar_gz_of(many))
@@ -447,7 +453,7 @@ def test_a_file_that_is_there_twice_but_the_same_is_read() -> None:
 
 
 def test_a_gzip_bomb_is_refused_when_it_passes_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_HARMLESS_TAR", 1_000_000)
+    monkeypatch.setattr(tar_reader, "_HARMLESS_TAR", 1_000_000)
     bomb = gz(tar_of({f"{ROOT}/zeros": bytes(8_000_000), f"{ROOT}/PKG-INFO": PKG_INFO}), level=9)
     assert len(bomb) < 20_000
     assert "a bomb" in why_sdist(bomb)
@@ -554,7 +560,7 @@ def test_a_tar_is_seen_as_tarfile_sees_it(content: bytes) -> None:
 @given(tars(), st.sampled_from([600, 2000, 1 << 18]))
 def test_nothing_that_is_asked_for_is_passed_over_wherever_the_pieces_end(content: bytes, piece: int) -> None:
     everything = as_seen_here(content)
-    with mock.patch.object(archives, "_MOST_AT_ONCE", piece):
+    with mock.patch.object(tar_reader, "_MOST_AT_ONCE", piece):
         found = as_seen_here(content, ("pkg-info",))
     assert [one for one in found if one[0].endswith("PKG-INFO")] == [
         one for one in everything if one[0].endswith("PKG-INFO")
@@ -655,7 +661,5 @@ def test_no_zipped_sdist_makes_reading_fail_otherwise_than_with_a_reason(content
 
 
 def test_members_of_a_zip_are_listed_with_their_kind() -> None:
-    members = {
-        member.path: member.is_file for member in zip_members(io.BytesIO(zip_of({"a/b": b"", "a/": b""})), "x.zip")
-    }
+    members = {member.path: member.is_file for member in zip_members(io.BytesIO(zip_of({"a/b": b"", "a/": b""})))}
     assert members == {"a/b": True, "a": False}

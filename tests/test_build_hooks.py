@@ -17,7 +17,8 @@ from urllib.parse import quote
 import pytest
 
 from mirror_tasks.archives.build_backend import _login, ask_backend, is_known
-from mirror_tasks.archives.core_metadata import CoreMetadata, sdist_metadata
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.errors import MetadataError
 from tests.fake_index import FakeIndex
 from tests.making import tar_gz_of, wheel

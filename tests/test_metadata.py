@@ -13,7 +13,10 @@ from unittest import mock
 import pytest
 
 from mirror_tasks.archives import core_metadata as metadata_module
-from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata, sdist_metadata, wheel_metadata
+from mirror_tasks.archives import sdist as sdist_module
+from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata
+from mirror_tasks.archives.sdist import sdist_metadata
+from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError
 from tests.making import core_metadata, sdist, tar_gz_of, wheel
 
@@ -600,6 +603,7 @@ def test_whatever_a_parser_raises_is_a_reason(error: type[Exception], monkeypatc
     def fail(*_: object) -> None:
         raise error("first\nsecond")
 
-    monkeypatch.setattr(metadata_module, "_license", fail)
+    for module in (metadata_module, sdist_module):
+        monkeypatch.setattr(module, "license_of", fail)
     assert why_refused(lines()) == "its metadata can't be read: first second"
     assert why_sdist() == "its metadata can't be read: first second"

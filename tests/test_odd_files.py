@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.archives.core_metadata import sdist_metadata
+from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.index.file_names import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from mirror_tasks.archives.core_metadata import sdist_metadata
+from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.errors import MetadataError
 from tests.tar_fuzzing import (
     BLOCK,

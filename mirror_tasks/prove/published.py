@@ -7,14 +7,9 @@ from urllib.request import url2pathname
 
 from packaging.utils import NormalizedName
 
-from mirror_tasks.archives.core_metadata import (
-    CoreMetadata,
-    Unusable,
-    read_metadata,
-    reason_of,
-    sdist_metadata,
-    wheel_metadata,
-)
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata, reason_of
+from mirror_tasks.archives.sdist import sdist_metadata
+from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import IntegrityError, MetadataError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel

@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mirror_tasks.archives.core_metadata import (
-    CoreMetadata,
-    Unusable,
-    read_metadata,
-    reason_of,
-    sdist_metadata,
-    wheel_metadata,
-)
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata, reason_of
+from mirror_tasks.archives.sdist import sdist_metadata
+from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index.client import Route, Upstream
