@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mirror_tasks.errors import MetadataError
 from mirror_tasks.index.file_names import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex
 from tests.making import EPOCH, core_metadata, sdist, tar_gz_of, tar_of, wheel, zip_of
-from tests.mirroring import PATIENCE, clean_environment, mirror_folder, packages
+from tests.mirroring import ENVIRONMENTS, LINUX, PATIENCE, asked, clean_environment, mirror_folder, packages
 
 
 def wheel_with_folder(name: str, version: str, folder: str) -> tuple[str, bytes]:
@@ -44,6 +45,42 @@ def test_a_wheel_whose_folder_spells_its_version_otherwise_is_taken_and_proven(t
     assert (folder.output / "packages" / "loc" / "loc-1.0.post1-py3-none-any.whl.metadata").exists()
     proven = folder.doit("prove", "--own")
     assert proven.returncode == 0, proven.stdout
+
+
+@pytest.mark.parametrize("sidecars", ["announced", "none"])
+def test_a_wheel_that_readers_see_otherwise_is_not_published_where_the_plan_read_another_of_its_release(
+    tmp_path: Path, sidecars: str
+) -> None:
+    read = wheel("app", "1.0", LINUX)
+    _, content = wheel("app", "1.0")
+    refused = ("app-1.0-py3-none-any.whl", with_second_name(content))
+    with FakeIndex({"app": [read, refused], "good": [wheel("good", "1.0")]}, sidecars=sidecars) as index:
+        server = {"server": ENVIRONMENTS["server"]}
+        folder = mirror_folder(tmp_path / "project", index, requirements=["app", "good"], environments=server)
+        done = folder.doit("mirror")
+        assert done.returncode != 0
+        assert "has a second name" in done.stdout
+        assert packages(folder.output)["app"] == [read[0]]
+        assert not (folder.output / "mirror.json").exists()
+        folder.mirrored()
+        index.requests.clear()
+        assert folder.doit("prune").returncode == 0
+        folder.mirrored()  # what was found out once stays known
+        assert not asked(index)
+    assert packages(folder.output) == {"app": [read[0]], "good": ["good-1.0-py3-none-any.whl"]}
+    assert "has a second name" in folder.doit("explain", refused[0]).stdout
+
+
+def with_second_name(content: bytes) -> bytes:
+    """Return a wheel as it was, but that its METADATA has another name in an extra field, for newer readers."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel, zipfile.ZipFile(stream, "w") as changed:
+        for member in wheel.infolist():
+            renamed = zipfile.ZipInfo(member.filename, EPOCH)
+            if member.filename.endswith("/METADATA"):
+                renamed.extra = struct.pack("<HHBL", 0x7075, 14, 1, zlib.crc32(member.filename.encode())) + b"x/METADAT"
+            changed.writestr(renamed, wheel.read(member))
+    return stream.getvalue()
 
 
 LONG = "1" * 5000

@@ -41,7 +41,8 @@ from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName
 
 from mirror_tasks.errors import MirrorError
-from mirror_tasks.index.project import File
+from mirror_tasks.index.file_names import is_wheel, version_of
+from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.resolve.selection import Rules
@@ -211,8 +212,21 @@ class Growth:
     def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
         if "sha256" not in file.hashes:
             self.closure.hashes_arrived(project, self._acquire.fingerprints.known)
+        self._recall_refusals(project, file)
         arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
         return self.closure.metadata_arrived(file.filename, arrived)
+
+    def _recall_refusals(self, name: NormalizedName, file: File) -> None:
+        """Tell the closure, before it takes a release, which other wheels of it an earlier run had to refuse."""
+        project = self.closure.projects[name]
+        assert isinstance(project, Project), "only a project with a page has files whose metadata is wanted"
+        others = [
+            one
+            for one in project.files(version_of(file.filename, name))
+            if is_wheel(one.filename) and one.filename not in self.closure.metadata and one.filename != file.filename
+        ]
+        for filename, refusal in self._acquire.metadata.known_refusals(others):
+            self.closure.metadata_arrived(filename, refusal)
 
 
 def _made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:

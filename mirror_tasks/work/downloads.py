@@ -95,8 +95,11 @@ class Downloads:
         self._check_unchanged(file)
         with self._files.writing(file.filename):
             self._mirror.note_altered([path, metadata_path(path)])
+            was_mirrored = os.path.lexists(path)
             source = self._files.find(file.project, file.file) or self._fetch(file)
             metadata_sha256 = self._planned_metadata(file, source) if is_wheel(file.filename) else None
+            if is_wheel(file.filename) and metadata_sha256 is None:
+                raise self._refused(file, source, was_mirrored=was_mirrored)
             self._put_in_place(file, source, metadata_sha256)
 
     def _check_unchanged(self, file: PlannedFile) -> None:
@@ -174,27 +177,42 @@ class Downloads:
             "The plan was made from wrong metadata: run again, and it will be made from what the wheel says.",
         )
 
+    def _refused(self, file: PlannedFile, wheel: Path, *, was_mirrored: bool) -> IntegrityError:
+        """Return the error for a wheel that is damaged, or another one to another reader; the next plan is without it.
+
+        What was mirrored under an earlier plan stays: it is for `prune` to delete what is published no more.
+        """
+        record = self._mirror.records.metadata(file.filename, file.sha256)
+        reason = record.metadata.reason if record and isinstance(record.metadata, Unusable) else "no METADATA"
+        if not was_mirrored:
+            wheel.unlink()
+        return IntegrityError(
+            "publishing",
+            file.filename,
+            f"expected a wheel that every installer reads alike, found {reason}",
+            "It is not published. Run again: the plan then leaves this file out, and tells why.",
+        )
+
     def _put_in_place(self, file: PlannedFile, source: Path, metadata_sha256: str | None) -> None:
         """Move a file to its place, its core metadata first, and enter both in the ledger."""
         path = self._place(file)
         if source != path and os.path.lexists(path):
             withdraw(self._mirror.output)
-        if is_wheel(file.filename):
+        if metadata_sha256 is not None:
             self._put_metadata_in_place(source, path, metadata_sha256)
         if source != path:
             move(source, path)
         self._mirror.ledger.seal(path, file.sha256)
 
-    def _put_metadata_in_place(self, source: Path, path: Path, sha256: str | None) -> None:
-        """Move a wheel's METADATA to its place beside the wheel's; if it breaks a rule, clients read it from the wheel."""
+    def _put_metadata_in_place(self, source: Path, path: Path, sha256: str) -> None:
+        """Move a wheel's METADATA to its place beside the wheel's."""
         place = metadata_path(path)
-        if os.path.lexists(place) and (sha256 is None or source != path):
+        if source == path:
+            return
+        if os.path.lexists(place):
             withdraw(self._mirror.output)
-        if sha256 is None:
-            place.unlink(missing_ok=True)
-        elif source != path:
-            move(metadata_path(source), place)
-            self._mirror.ledger.seal(place, sha256)
+        move(metadata_path(source), place)
+        self._mirror.ledger.seal(place, sha256)
 
 
 def move(source: Path, target: Path) -> None:

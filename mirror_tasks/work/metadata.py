@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +49,27 @@ class MetadataReader:
             record = self._record(project, file, is_likely=is_likely)
             self._records.keep_metadata(file.filename, record)
         return record.metadata
+
+    def known_refusals(self, files: Iterable[File]) -> Iterator[tuple[str, Unusable]]:
+        """Yield those of the files that an earlier run found to be of no use, each with the reason; asks nobody.
+
+        Of a release the closure reads only what an installer prefers; what is wrong with the others shows when they come.
+        """
+        for file in files:
+            sha256 = file.hashes.get("sha256")
+            if sha256 is None or self._records.metadata_record_path(file.filename).name not in self._kept_before:
+                continue
+            record = self._records.metadata(file.filename, sha256)
+            if record is not None and isinstance(record.metadata, Unusable):
+                yield file.filename, record.metadata
+
+    @cached_property
+    def _kept_before(self) -> frozenset[str]:
+        """The names of the records that earlier runs kept."""
+        try:
+            return frozenset(path.name for path in self._records.metadata_record_path("any").parent.iterdir())
+        except OSError:
+            return frozenset()
 
     def _has_to_ask(self, file: File, record: MetadataRecord) -> bool:
         return self._asks_backends and not record.asked and not is_wheel(file.filename)
