@@ -584,7 +584,28 @@ def test_serve_without_a_mirror_says_what_to_do(tmp_path: Path, index: FakeIndex
     done = mirror_folder(tmp_path, index).doit("serve")
     assert done.returncode != 0
     assert_no_traceback(done)
-    assert "doit mirror" in done.stdout + done.stderr
+    assert "expected a mirror, found no server.py there. Run `doit mirror` first." in done.stdout
+    assert "lambda" not in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["environment", "requirements"])
+def test_an_interpreter_that_can_not_be_run_is_told_in_a_sentence(tmp_path: Path, verb: str) -> None:
+    done = mirror_folder(tmp_path, None).doit(verb, "--python", str(tmp_path / "python9"))
+    assert done.returncode != 0
+    assert_no_traceback(done)
+    assert f"describing {tmp_path / 'python9'}: it can't be run: No such file or directory." in done.stdout
+
+
+@pytest.mark.parametrize("what", ["a link to nowhere", "something else"])
+def test_a_state_folder_that_is_none_is_told_by_name(tmp_path: Path, index: FakeIndex, what: str) -> None:
+    project = mirror_folder(tmp_path, index)
+    if what == "a link to nowhere":
+        project.state.symlink_to("nowhere")
+    else:
+        project.state.write_text("")
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert f"having the state folder {project.state}: expected a folder, found {what}." in done.stdout + done.stderr
 
 
 def test_environment_and_requirements_need_no_mirror_yaml(tmp_path: Path) -> None:

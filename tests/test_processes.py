@@ -244,3 +244,30 @@ def test_no_process_outlives_the_first_even_in_the_middle_of_a_call(number: sign
         # All of them hold the other end of this pipe: it ends when the last of them has.
         assert select.select([first.stdout], [], [], 30)[0]
         assert first.stdout.read() == b""
+
+
+INTERRUPTED_AT_A_FORK = """
+import os, signal
+from mirror_tasks.work.processes import Processes
+
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    Processes(1, 1).start()
+    print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@needs_fork
+def test_an_interruption_while_processes_are_forked_is_not_swallowed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT_A_FORK],
+        capture_output=True,
+        text=True,
+        env=run_environment({}),
+        cwd=REPOSITORY,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

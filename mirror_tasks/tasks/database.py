@@ -37,6 +37,11 @@ def have_database(path: Path) -> None:
             for one in _files(path):
                 one.unlink(missing_ok=True)
         _make(path)
+    except FileExistsError:
+        found = "a link to nowhere" if path.parent.is_symlink() else "something else"
+        problem = f"expected a folder, found {found}"
+        advice = "Make that folder, or remove what is there, then run again."
+        raise InvalidDodoFile(str(MirrorError("having the state folder", str(path.parent), problem, advice))) from None
     except OSError as error:
         raise InvalidDodoFile(str(in_words(error, _DOING, path))) from None
     except sqlite3.Error as error:

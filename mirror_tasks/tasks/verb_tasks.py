@@ -23,14 +23,14 @@ from mirror_tasks.work.project_pages import ProjectPages
 def environment(name: str) -> Task:
     """Describe an interpreter; needs no ``mirror.yaml``."""
     doc = "print the mirror.yaml block of an interpreter (by default of this one)"
-    return _verb(name, verbs.print_environment, doc, [_PYTHON])
+    return _verb(name, lambda python: attempt(verbs.print_environment, python), doc, [_PYTHON])
 
 
 def requirements(name: str) -> Task:
     """Describe what is installed; needs no ``mirror.yaml``."""
     pin = option("pin", "==", "==, >= or none (names only)")
     doc = "print what is installed in an environment, as requirement lines"
-    return _verb(name, verbs.print_requirements, doc, [pin, _PYTHON])
+    return _verb(name, lambda pin, python: attempt(verbs.print_requirements, pin, python), doc, [pin, _PYTHON])
 
 
 _PYTHON = option("python", sys.executable, "the interpreter to describe")
@@ -43,7 +43,7 @@ def serve(name: str, output: Path) -> Task:
         option("port", 8080, "the port to listen on"),
     ]
     doc = "serves the mirror as it is, with its own server.py"
-    return _verb(name, lambda host, port: verbs.serve(output, host, port), doc, params)
+    return _verb(name, lambda host, port: attempt(verbs.serve, output, host, port), doc, params)
 
 
 def prune(name: str, mirror: Mirror) -> Task:

@@ -18,7 +18,7 @@ from mirror_tasks import describe_environment
 from mirror_tasks.archives.core_metadata import Unusable
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.mirror_yaml import Config, Root
-from mirror_tasks.errors import ResolutionError
+from mirror_tasks.errors import MirrorError, ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.index.project import File
 from mirror_tasks.prove.proof import Proof
@@ -134,32 +134,42 @@ def _published_size(config: Config, manifest: Iterable[str]) -> int:
     return sum((config.output / path).stat().st_size for path in manifest)
 
 
-def serve(output: Path, host: str, port: int) -> bool:
-    """Run the mirror's own server until it is interrupted."""
+def serve(output: Path, host: str, port: int) -> None:
+    """Run the mirror's own server until it is interrupted.
+
+    :raises MirrorError: there is none, or it ended by itself.
+    """
     server = output / "server.py"
     if not server.exists():
-        Console(stderr=True).print(
-            f"serving {output}: there is no server.py there. Run `doit mirror` first.", markup=False
+        raise MirrorError(
+            "serving", str(output), "expected a mirror, found no server.py there", "Run `doit mirror` first."
         )
-        return False
-    return subprocess.run(
-        [sys.executable, str(server), "--host", host, "--port", str(port)], check=False
-    ).returncode in (0, 130, -2)
+    arguments = ["--host", host, "--port", str(port)]
+    status = subprocess.run([sys.executable, str(server), *arguments], check=False).returncode
+    if status not in (0, 130, -2):
+        problem = f"server.py ended with status {status}"
+        raise MirrorError("serving", str(output), problem, "It says why above; `python server.py --help` tells more.")
 
 
-def print_environment(python: str) -> bool:
+def print_environment(python: str) -> None:
     """Print the block of ``mirror.yaml`` for an interpreter."""
-    return _describe(python)
+    _describe(python)
 
 
-def print_requirements(pin: str, python: str) -> bool:
+def print_requirements(pin: str, python: str) -> None:
     """Print the installed distributions of an interpreter's environment as requirement lines."""
-    return _describe(python, "--requirements", "names" if pin == "none" else pin)
+    _describe(python, "--requirements", "names" if pin == "none" else pin)
 
 
-def _describe(python: str, *arguments: str) -> bool:
+def _describe(python: str, *arguments: str) -> None:
     script = Path(describe_environment.__file__)
-    return subprocess.run([python, str(script), *arguments], check=False).returncode == 0
+    advice = "Give the path of a Python, 3.7 or newer, with --python."
+    try:
+        status = subprocess.run([python, str(script), *arguments], check=False).returncode
+    except OSError as error:
+        raise MirrorError("describing", python, f"it can't be run: {error.strerror or error}", advice) from None
+    if status:
+        raise MirrorError("describing", python, f"it ended with status {status}, and says why above", advice)
 
 
 def proof_path(config: Config) -> Path:

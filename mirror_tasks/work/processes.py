@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -196,9 +196,20 @@ def _fork(threads: int) -> tuple[_Connection, Any]:
     ours, theirs = context.Pipe()
     # A daemon: it is ended when the first process ends well; when that is killed, it sees its connection end.
     process = context.Process(target=_work, args=(theirs, ours, threads), daemon=True)
-    process.start()
+    with _later_interrupted():
+        process.start()
     theirs.close()
     return ours, process
+
+
+@contextlib.contextmanager
+def _later_interrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: Python swallows, with a traceback, what is raised in the functions that it calls at a fork."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # Not by multiprocessing, which imports the script that was started once more: a dodo.py that is run as one would need a
@@ -271,6 +282,10 @@ def _work(connection: _Connection, other_end: _Connection | None, threads: int) 
     if other_end is not None:
         other_end.close()  # a fork has both ends, and would never see its own end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    if other_end is not None:
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, [signal.SIGINT]
+        )  # no more than that: a build that it starts has its own
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.set_threshold(100_000, 20, 20)
     gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
