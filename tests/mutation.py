@@ -16,6 +16,7 @@ import argparse
 import ast
 import contextlib
 import functools
+import itertools
 import os
 import resource
 import shutil
@@ -270,21 +271,21 @@ class Copy:
         return int(pytest.main([*quick, *self._target.tests]))
 
 
-def survivors(target: Target, scratch: Path, processes: int, lines: set[int]) -> Iterator[tuple[Mutant, bool]]:
-    """Yield each mutant, and whether it survived; of some lines only, where any are given.
+def survivors(target: Target, scratch: Path, options: argparse.Namespace) -> Iterator[tuple[Mutant, bool]]:
+    """Yield each mutant, and whether it survived; of some lines only, or each so many, where the options say so.
 
     :raises SystemExit: the tests fail without a mutant.
     """
     text = (REPOSITORY / target.path).read_text("utf-8")
-    copies = [Copy(Path(tempfile.mkdtemp(dir=scratch)), target) for _ in range(processes)]
+    copies = [Copy(Path(tempfile.mkdtemp(dir=scratch)), target) for _ in range(options.processes)]
     process = copies[0].begin(ast.unparse(ast.parse(text)), 600)
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"the tests of {target.path} fail as it is: {' '.join(target.tests)}")
     cpu_seconds = int(3 * (usage.ru_utime + usage.ru_stime)) + 3
     at_work: dict[int, tuple[Mutant, Copy]] = {}
-    for mutant in mutants(text, target.functions):
-        if lines and mutant.line not in lines:
+    for mutant in itertools.islice(mutants(text, target.functions), 0, None, options.every):
+        if options.lines and mutant.line not in options.lines:
             continue
         copy = copies.pop()
         at_work[copy.begin(mutant.text, cpu_seconds)] = (mutant, copy)
@@ -308,6 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], help="default: all")
     parser.add_argument("--lines", type=int, nargs="+", default=[], help="try mutants of these lines only")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="try each N-th mutant only")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     os.nice(10)
@@ -317,7 +319,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutation-") as scratch:
         for name in options.targets or TARGETS:
             count = survived = 0
-            for mutant, lives in survivors(TARGETS[name], Path(scratch), options.processes, set(options.lines)):
+            for mutant, lives in survivors(TARGETS[name], Path(scratch), options):
                 count, survived = count + 1, survived + lives
                 if lives:
                     print(f"{name}: {mutant}", flush=True)
