@@ -33,7 +33,7 @@ from mirror_tasks.index import pages
 BAD = "lambda *arguments: any(str(getattr(one, 'project', one)).startswith('bad') for one in arguments)"
 CASES = {
     "a page": f"breaking(jobs, 'parse_page', {BAD}, raises(ValueError))",
-    "core metadata": f"breaking(jobs, 'parse_metadata', {BAD}, raises(RecursionError))",
+    "core metadata": f"breaking(jobs, 'read_metadata', {BAD}, raises(RecursionError))",
     "an archive": f"breaking(jobs, 'sdist_metadata', {BAD}, raises(ValueError))",
     "what is chosen": f"breaking(closure.Closure, '_settle', {BAD}, raises(RecursionError))",
     "what is solved": (
