@@ -34,10 +34,10 @@ from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
-from mirror_tasks.tasks.run import start_processes
+from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.text import readable, total
 from mirror_tasks.work.acquire import Acquirer
-from mirror_tasks.work.processes import RECEIVING, look_for_garbage_rarely
+from mirror_tasks.work.processes import RECEIVING
 
 _MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = {"serve", "prove", "explain"}

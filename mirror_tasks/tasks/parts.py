@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import platform
 import re
 import traceback
@@ -172,11 +171,6 @@ class Unchanged:
         has to be the one that was kept with what the task was made from: another run, of which doit remembers nothing
         since it was killed, may have made other things there.
     """
-
-    # doit looks at the signature each time; found here, it need not be worked out, a tenth of what a task costs.
-    __signature__ = inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
-    )
 
     def __init__(self, made_from: bytes, stands: Callable[[], str | None] = lambda: "") -> None:
         self._digest = hashlib.sha256(made_from).hexdigest()

@@ -10,7 +10,6 @@ the pages as well: when these are due, next to nothing is left to be received.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import multiprocessing
 import os
@@ -287,8 +286,6 @@ def _work(connection: _Connection, other_end: _Connection | None, threads: int) 
             signal.SIG_UNBLOCK, [signal.SIGINT]
         )  # no more than that: a build that it starts has its own
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    gc.set_threshold(100_000, 20, 20)
-    gc.freeze()  # what was inherited is no garbage, and stays shared as long as nobody looks at it
     sending = threading.Lock()
     logging.getLogger().handlers = [_WarningsToFirst(connection, sending)]
     logging.captureWarnings(True)
@@ -299,12 +296,6 @@ def _work(connection: _Connection, other_end: _Connection | None, threads: int) 
             call = _Call(connection, sending, number)
             pool.submit(call.do, function, (*arguments, call.progress) if has_progress else arguments)
     os._exit(0)
-
-
-def look_for_garbage_rarely() -> None:
-    """Nearly all that a run makes it keeps to its end: looking for garbage as often as by default took 8 % of its time."""
-    gc.freeze()
-    gc.set_threshold(200_000, 1000, 1000)
 
 
 class _WarningsToFirst(logging.Handler):
