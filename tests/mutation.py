@@ -56,7 +56,10 @@ TARGETS = {
     "paths": Target(SERVER, PATHS, (SAFETY, "tests/test_server_index.py")),
     "ranges": Target(SERVER, RANGES, (SAFETY, HTTP, "-k", "range or header_value")),
     "selection": Target("mirror_tasks/resolve/selection.py", (), (SELECTION, "tests/test_closure.py")),
-    "members": Target("mirror_tasks/archives/members.py", (), ("tests/test_archives.py", "tests/test_odd_files.py")),
+    **{
+        name: Target(f"mirror_tasks/archives/{name}.py", (), ("tests/test_archives.py", "tests/test_odd_files.py"))
+        for name in ("members", "tar", "zip")
+    },
 }
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {

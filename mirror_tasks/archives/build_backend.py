@@ -26,7 +26,7 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.text import redact, without_credentials
 
-# Backends that ask for nothing but what is declared, or for what metadata.py knows.
+# Backends that ask for nothing but what is declared, or for what sdist.py knows.
 _KNOWN = frozenset({"flit_core", "hatchling", "maturin", "mesonpy", "pdm", "poetry", "scikit_build_core", "uv_build"})
 _PATIENCE = 600  # seconds for installing what the backend itself needs, and for its answer
 
