@@ -200,5 +200,10 @@ def test_a_mirror_has_what_a_backend_asks_for_only_if_the_user_wants_it_run(
     assert sorted(path.name for path in (folder.output / "packages").iterdir()) == mirrored
     assert trace.exists() is (setting == "ask")
     plan = json.loads((folder.state / "plan.json").read_text("utf-8"))
-    asked_by = {required["by"] for one in plan["releases"] if one["project"] == "tool" for required in one["required"]}
-    assert asked_by == ({"building native-1.0"} if setting == "ask" else set())
+    asked_by = {
+        tuple(required["by"].values())
+        for one in plan["releases"]
+        if one["project"] == "tool"
+        for required in one["required"]
+    }
+    assert asked_by == ({("build", "native", "1.0")} if setting == "ask" else set())

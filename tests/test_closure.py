@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, make_plan
 from mirror_tasks.resolve.selection import Rules
 from tests import worlds
@@ -58,18 +59,18 @@ def test_a_plan_is_read_back_as_it_was_written(name: str, tmp_path: Path) -> Non
 def test_every_release_of_a_plan_leads_back_to_a_root(name: str, tmp_path: Path) -> None:
     one = worlds.world(worlds.read("closure", name), tmp_path)
     plan = make_plan(worlds.close(one))
-    rooted = {root.name for root in one.config.roots}
+    rooted = {Asker("root", root.name) for root in one.config.roots}
     grown = True
     while grown:
         more = {
             said
             for release in plan.releases
             if any(required.by in rooted for required in release.required)
-            for said in (release.name, f"building {release.name}")
+            for said in (Asker(kind, release.project, release.version) for kind in ("release", "build"))
         }
         grown = not more <= rooted
         rooted |= more
-    assert {release.name for release in plan.releases} <= rooted
+    assert {Asker("release", release.project, release.version) for release in plan.releases} <= rooted
 
 
 def test_nothing_is_wanted_twice(tmp_path: Path) -> None:

@@ -93,3 +93,20 @@ def test_every_release_of_every_world_can_be_explained(tmp_path: Path) -> None:
             assert f"{release.name} is in the mirror" in "\n".join(
                 asked.explain(f"{release.project}=={release.version}")
             )
+
+
+def test_a_file_that_is_called_like_a_release_is_not_taken_for_it(tmp_path: Path) -> None:
+    described = {
+        "environments": {"linux": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": ["flask", {"file": "flask-3.0"}],
+        "texts": {"flask-3.0": "alone\n"},
+        "index": {"flask": {"3.0": {"requires": ["lib"]}}, "lib": {"1": {}}, "alone": {"1": {}}},
+    }
+    one = worlds.world(described, tmp_path)
+    closure, completion = complete(one)
+    explainer = Explainer(one.config, closure.refusals, make_plan(closure, completion), lambda _name: None)
+    assert [line.strip() for line in explainer.explain("lib")][2:] == [
+        "because mirror.yaml: flask → flask-3.0 requires lib"
+    ]
+    assert [line.strip() for line in explainer.explain("alone")][2:] == ["because mirror.yaml: flask-3.0"]
+    assert explainer.sizes() == [("flask", 4000, 4000), ("flask-3.0", 2000, 2000)]

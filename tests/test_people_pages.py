@@ -25,6 +25,7 @@ from mirror_tasks.publish.people.pages import (
     with_packed,
 )
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
+from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
 from tests.server_fixtures import SERVER, seal_mirror, write
 
@@ -108,7 +109,7 @@ class World:
         return self.pages()[f"project/{name}/index.html"].decode()
 
 
-def both(requirement: str, by: str) -> list[Required]:
+def both(requirement: str, by: Asker) -> list[Required]:
     return [Required("laptop", requirement, by), Required("server", requirement, by)]
 
 
@@ -134,17 +135,25 @@ def world() -> World:
         *(file_of(f"other-{count:02}", "1", f"other_{count:02}-1.zip") for count in range(45)),
     ]
     releases = [
-        release_of("app", "1.0", wheel, both("app[fast]>=1", "app[fast]>=1")),
+        release_of("app", "1.0", wheel, both("app[fast]>=1", Asker("root", "app[fast]>=1"))),
         release_of(
-            "lib-core", "1.1", old, both("lib-core<2", "building app-1.0"), {"lib_core-1.1.exe": "no wheel or sdist"}
+            "lib-core",
+            "1.1",
+            old,
+            both("lib-core<2", Asker("build", "app", "1.0")),
+            {"lib_core-1.1.exe": "no wheel or sdist"},
         ),
         release_of(
             "lib-core",
             "2.0",
             linux,
-            [*both("lib-core>=1", "app-1.0"), *both("lib-core", "lib-core"), *both("lib-core>1", "completing app")],
+            [
+                *both("lib-core>=1", Asker("release", "app", "1.0")),
+                *both("lib-core", Asker("root", "lib-core")),
+                *both("lib-core>1", Asker("completion", "app")),
+            ],
         ),
-        release_of("hostile", "1.0", bad, both(HOSTILE, HOSTILE), {NASTY: HOSTILE}),
+        release_of("hostile", "1.0", bad, both(HOSTILE, Asker("root", HOSTILE)), {NASTY: HOSTILE}),
     ]
     metadata = {
         wheel: metadata_of(
@@ -179,7 +188,11 @@ def world() -> World:
         ),
         releases=tuple(releases),
         files=tuple(sorted(files, key=lambda one: (one.project, one.filename))),
-        gaps=(Gap("server", "absent>=1", ("app-1.0",), "the index has no project of this name", False),),
+        gaps=(
+            Gap(
+                "server", "absent>=1", (Asker("release", "app", "1.0"),), "the index has no project of this name", False
+            ),
+        ),
         statuses={"lib-core": ("archived", "no longer kept")},
     )
     descriptions = {wheel: "# App\n\nDoes what an app does.\n", bad: HOSTILE * 20}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
@@ -15,6 +15,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.mirror_yaml import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.project import Project
+from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
 from mirror_tasks.resolve.selection import fitting
@@ -93,7 +94,7 @@ class Explainer:
         known = self.page(name)
         gaps = [gap for gap in self.plan.gaps if _project_of(gap.requirement) == name]
         for gap in gaps:
-            yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(gap.by)}, but {gap.reason}."
+            yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(map(str, gap.by))}, but {gap.reason}."
         if gaps:
             yield f"{name} is not in the mirror."
         else:
@@ -145,7 +146,7 @@ class Explainer:
             f"{required.requirement} ({required.by}{_held(required)}) is met by {one.version}, the newest that fits"
             for one in chosen
             for required in one.required
-            if required.environment == environment.name and not required.by.startswith("completing ")
+            if required.environment == environment.name and required.by.kind != "completion"
         ]
         yield from asked[:_MOST_CHAINS] or [f"nothing requires {project.name} there"]
         yield f"  to have it too, add under requirements:  - {project.name}=={version}"
@@ -195,8 +196,7 @@ class Explainer:
 
     def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:
         """Yield chains of requirements from a root to a release, shortest first; the first few only."""
-        by_name = {one.name: one for one in self.plan.releases}
-        roots = {root.name for root in self.config.roots}
+        by_name = {(one.project, one.version): one for one in self.plan.releases}
         todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
             [(release, (), frozenset({release.name}))]
         )
@@ -204,27 +204,27 @@ class Explainer:
         while todo and told < _MOST_CHAINS:
             current, links, seen = todo.popleft()
             for required in (one for one in current.required if one.environment == environment):
-                by = required.by.removeprefix("building ")
-                if required.by.startswith("completing ") and not self._added(current, environment):
+                if required.by.kind == "completion" and not self._added(current, environment):
                     continue  # pinned by a solution, and there without it
-                if required.by in roots or required.by.startswith("completing "):
+                if required.by.kind in ("root", "completion"):
                     yield " → ".join((self._start(required.by, environment), *links))
                     told += 1
-                elif by in by_name and by not in seen:
+                    continue
+                asking = by_name.get((required.by.name, required.by.version))
+                if asking is not None and asking.name not in seen:
                     link = f"{required.by} requires {required.requirement}{_held(required)}"
-                    todo.append((by_name[by], (link, *links), seen | {by}))
+                    todo.append((asking, (link, *links), seen | {asking.name}))
 
     def _added(self, release: PlannedRelease, environment: str) -> bool:
         return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
 
-    def _start(self, by: str, environment: str) -> str:
+    def _start(self, by: Asker, environment: str) -> str:
         """Return the beginning of a chain: a root, or the completion of one, with its reason."""
-        root = by.removeprefix("completing ")
-        reasons = [one.reason for one in self.plan.completed if one.root == root and one.environment == environment]
-        if root == by or not reasons:
-            return f"mirror.yaml: {root}"
+        reasons = [one.reason for one in self.plan.completed if one.root == by.name and one.environment == environment]
+        if by.kind == "root" or not reasons:
+            return f"mirror.yaml: {by.name}"
         lacking = reasons[0].removesuffix(", asked for in mirror.yaml")
-        return f"mirror.yaml: {root}, to complete it (lacking: {lacking})"
+        return f"mirror.yaml: {by.name}, to complete it (lacking: {lacking})"
 
     def sizes(self) -> list[tuple[str, int, int]]:
         """Return for each root what it costs alone, and what only it brings, in bytes; the largest first."""
@@ -244,21 +244,22 @@ class Explainer:
         return sorted(rows, key=lambda row: (-row[1], row[0]))
 
     def _reached(self, root: str) -> set[str]:
-        needs: Mapping[str, set[str]] = self._needs()
+        needs = self._needs()
         found: set[str] = set()
-        todo = [*needs.get(root, ()), *needs.get(f"completing {root}", ())]
+        todo = [*needs.get(Asker("root", root), ()), *needs.get(Asker("completion", root), ())]
         while todo:
-            name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo += [*needs.get(name, ()), *needs.get(f"building {name}", ())]
+            release = todo.pop()
+            if release.name not in found:
+                found.add(release.name)
+                for kind in ("release", "build"):
+                    todo += needs.get(Asker(kind, release.project, release.version), ())
         return found
 
-    def _needs(self) -> dict[str, set[str]]:
-        needs: dict[str, set[str]] = defaultdict(set)
+    def _needs(self) -> Mapping[Asker, Sequence[PlannedRelease]]:
+        needs: dict[Asker, list[PlannedRelease]] = defaultdict(list)
         for release in self.plan.releases:
             for required in release.required:
-                needs[required.by].add(release.name)
+                needs[required.by].append(release)
         return needs
 
 

@@ -40,13 +40,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked for a requirement: a root, a release that requires it or is built with it, or the completion of a root."""
+    """Who asked for a requirement: a root, a release that requires it or is built with it, or the completion of a root.
+
+    :param kind: ``root``, ``release``, ``build`` or ``completion``.
+    :param name: of the root, or of the release's project.
+    :param version: of the release; empty for a root and its completion.
+    """
 
     kind: str
     name: str
     version: str = ""
 
     def __str__(self) -> str:
+        """Return it as people are told; nothing is ever read out of this."""
         if self.kind == "root":
             return self.name
         release = f"{self.name}-{self.version}"

@@ -19,12 +19,12 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.files import sealed, unsealed
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
+from mirror_tasks.resolve.closure import Asker, Chosen, Closure, specifier_of
 from mirror_tasks.resolve.completion import Completed, Completion, OneSided, Unsolved
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Required:
 
     environment: str
     requirement: str
-    by: str
+    by: Asker
     bound: str = ""
 
 
@@ -97,7 +97,7 @@ class Gap:
 
     environment: str
     requirement: str
-    by: tuple[str, ...]
+    by: tuple[Asker, ...]
     reason: str
     undecided: bool
 
@@ -226,7 +226,7 @@ class Plan:
             environments=tuple(data["environments"]),
             releases=tuple(_release(one) for one in data["releases"]),
             files=tuple(_file(one) for one in data["files"]),
-            gaps=tuple(Gap(**{**one, "by": tuple(one["by"])}) for one in data["gaps"]),
+            gaps=tuple(Gap(**{**one, "by": tuple(Asker(**asker) for asker in one["by"])}) for one in data["gaps"]),
             unknown_extras=tuple(data["unknown_extras"]),
             completed=tuple(Completed(**{**one, "releases": tuple(one["releases"])}) for one in data["completed"]),
             unsolved=_unsolved(data["unsolved"]),
@@ -247,8 +247,12 @@ def _file(data: Mapping[str, Any]) -> PlannedFile:
     return PlannedFile(File(**data["file"]), data["project"], data["version"], tuple(data["environments"]))
 
 
+def _required_of(data: Mapping[str, Any]) -> Required:
+    return Required(**{**data, "by": Asker(**data["by"])})
+
+
 def _release(data: Mapping[str, Any]) -> PlannedRelease:
-    return PlannedRelease(**{**data, "required": tuple(Required(**one) for one in data["required"])})
+    return PlannedRelease(**{**data, "required": tuple(_required_of(one) for one in data["required"])})
 
 
 def make_plan(closure: Closure, completion: Completion | None = None, wished: Collection[str] = ()) -> Plan:
@@ -286,15 +290,19 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
 
 
 def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Required]]:
-    found: dict[tuple[str, Version], set[tuple[str, str, str, str]]] = defaultdict(set)
+    found: dict[tuple[str, Version], set[Required]] = defaultdict(set)
     for demand, versions in closure.releases.items():
         reasons = {
-            (demand.environment, demand.with_specifier(asked.specifier), str(asker), asked.bound)
+            Required(demand.environment, demand.with_specifier(asked.specifier), asker, asked.bound)
             for asker, asked in closure.asked[demand].items()
         }
         for version in versions:
             found[(demand.project, version)] |= reasons
-    return defaultdict(list, {key: [Required(*one) for one in sorted(values)] for key, values in found.items()})
+    return defaultdict(list, {key: sorted(values, key=_in_order) for key, values in found.items()})
+
+
+def _in_order(one: Required) -> tuple[str, ...]:
+    return (one.environment, one.requirement, str(one.by), one.by.kind, one.bound)
 
 
 def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen]) -> Iterable[PlannedFile]:
@@ -353,7 +361,7 @@ def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Cho
 
 def _gaps(closure: Closure) -> tuple[Gap, ...]:
     gaps = [
-        Gap(one.environment, one.requirement, tuple(sorted(str(asker) for asker in askers)), one.reason, one.undecided)
+        Gap(one.environment, one.requirement, tuple(sorted(askers, key=str)), one.reason, one.undecided)
         for one, askers in closure.unsatisfied.items()
     ]
     return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))

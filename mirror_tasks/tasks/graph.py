@@ -24,6 +24,7 @@ from mirror_tasks.publish import pages as publishing
 from mirror_tasks.publish.manifest import check_may_publish, write_manifest
 from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets, server_target
 from mirror_tasks.publish.publisher import Publisher
+from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.mirror import Mirror
@@ -248,7 +249,7 @@ class MirrorTasks:
             targets=[self.mirror.records.release_path(release.name)],
             uptodate=[Unchanged(record)],
             subtask_of=self.name("release"),
-            doc=f"{len(release.installs)} environments; for {', '.join(sorted({one.by for one in release.required})[:3])}",
+            doc=f"{len(release.installs)} environments; for {', '.join(sorted({str(one.by) for one in release.required})[:3])}",
         )
 
     def _downloads(self) -> Iterator[Task]:
@@ -416,12 +417,12 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
 
 def _undecided(plan: Plan) -> list[str]:
     """Say what could not be decided, a requirement a line, the first of them; `doit plan` has all."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    found: dict[tuple[str, tuple[Asker, ...]], list[str]] = {}
     for gap in plan.gaps:
         if gap.undecided:
             found.setdefault((gap.requirement, gap.by), []).append(gap.environment)
     lines = [
-        f"incomplete: {requirement}, required by {', '.join(by[:5])}, on {', '.join(dict.fromkeys(environments))}"
+        f"incomplete: {requirement}, required by {', '.join(map(str, by[:5]))}, on {', '.join(dict.fromkeys(environments))}"
         for (requirement, by), environments in found.items()
     ]
     more = len(lines) - _MOST_LINES

@@ -61,7 +61,7 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
     print_one_sided(plan)
     for gap in plan.gaps:
         console.print(
-            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(gap.by[:3])}: {gap.reason}",
+            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(map(str, gap.by[:3]))}: {gap.reason}",
             markup=False,
             soft_wrap=True,
         )

@@ -26,7 +26,8 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.files import check_filename
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
 from mirror_tasks.publish.simple_index import file_url
-from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
+from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease
 from mirror_tasks.text import readable
 
 LONGEST_DESCRIPTION = 60_000  # characters; a changelog of years would make a page that no phone shows
@@ -142,11 +143,6 @@ class PeoplePages:
             name: sorted(releases, key=lambda release: Version(release.version), reverse=True)
             for name, releases in grouped.items()
         }
-
-    @cached_property
-    def _project_of(self) -> Mapping[str, str]:
-        """The project of each release by the release's name."""
-        return {release.name: release.project for release in self._plan.releases}
 
     def _versions(self, name: str) -> Sequence[str]:
         """Return the versions of which the mirror has files, newest first."""
@@ -346,19 +342,18 @@ class PeoplePages:
         return markup("<code>{}{}</code>", _project_link(name, "../", match[1]), requirement[match.end() :])
 
     def _required_by(self, name: str) -> Markup:
-        grouped: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        grouped: dict[tuple[Asker, str, str], list[str]] = defaultdict(list)
         for release in self._releases.get(name, ()):
             for required in release.required:
-                kind, asked = self._kind(required)
-                grouped[(kind, asked, release.version)].append(required.environment)
+                grouped[(required.by, required.requirement, release.version)].append(required.environment)
         rows = [
             markup(
                 '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>\n',
-                self._asker(by),
+                self._asker(by, requirement),
                 version,
                 _tags(sorted(set(where))),
             )
-            for (_, by, version), where in sorted(grouped.items())
+            for (by, requirement, version), where in sorted(grouped.items(), key=_roots_first)
         ]
         if not rows:
             return NOTHING
@@ -374,20 +369,13 @@ class PeoplePages:
             table = markup("<details><summary>{}</summary>\n{}</details>\n", title, table)
         return _section("required-by", "Required by", table)
 
-    def _kind(self, required: Required) -> tuple[str, str]:
-        """Return what sorts the requirements of ``mirror.yaml`` before those of releases, and builds last."""
-        kind = "1" if required.by in self._project_of else "2" if required.by.startswith("building ") else "0"
-        return kind, f"{required.by}\n{required.requirement}"
-
-    def _asker(self, asked: str) -> Markup:
-        by, _, requirement = asked.partition("\n")
-        doing, _, release = by.rpartition(" ")
-        project = self._project_of.get(release)
-        if project is None and by.startswith("completing "):
-            return markup("{} <code>{}</code>", by, requirement)
-        if project is None:
-            return markup("<code>{}</code> in mirror.yaml", by)
-        link = _project_link(project, "../", release)
+    def _asker(self, by: Asker, requirement: str) -> Markup:
+        if by.kind == "root":
+            return markup("<code>{}</code> in mirror.yaml", by.name)
+        if by.kind == "completion":
+            return markup("{} <code>{}</code>", str(by), requirement)
+        doing = "building" if by.kind == "build" else ""
+        link = _project_link(by.name, "../", f"{by.name}-{by.version}")
         return markup("{} {} <code>{}</code>", doing, link, requirement)
 
     def _description(self, name: str) -> Markup:
@@ -447,17 +435,23 @@ def _letters(letters: Iterable[str]) -> Markup:
     return markup('<nav class="letters" aria-label="Projects by first letter"><ul>{}</ul></nav>\n', items)
 
 
+def _roots_first(row: tuple[tuple[Asker, str, str], object]) -> tuple[int, str, str, str]:
+    """Order what asked: the requirements of ``mirror.yaml``, then those of releases, builds last."""
+    by, requirement, version = row[0]
+    return ({"release": 1, "build": 2}.get(by.kind, 0), str(by), requirement, version)
+
+
 def _gaps(gaps: Sequence[Gap]) -> Markup:
     if not gaps:
         return NOTHING
-    grouped: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
+    grouped: dict[tuple[str, str, tuple[Asker, ...]], list[str]] = defaultdict(list)
     for gap in gaps:
         grouped[(gap.requirement, gap.reason, gap.by)].append(gap.environment)
     rows = joined(
         markup(
             '<tr><th scope="row"><code>{}</code></th><td>{}</td><td>{}</td><td>{}</td></tr>\n',
             requirement,
-            ", ".join(by[:5]),
+            ", ".join(map(str, by[:5])),
             reason,
             _tags(where),
         )
