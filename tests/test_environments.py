@@ -232,10 +232,10 @@ def test_answers_are_the_same_from_many_threads() -> None:
     wheels = [f"cp3{minor}-abi3-manylinux_2_{glibc}_x86_64" for minor in range(14) for glibc in range(40)]
     markers = [Marker(f'python_version >= "3.{minor}"') for minor in range(20)]
     again = made(python="3.12", platform="linux-x86_64")
-    expected = [again.tag_rank(wheel) for wheel in wheels], [again.wants(marker, ()) for marker in markers]
+    expected = [again.tag_rank(wheel) for wheel in wheels], [again.marker_applies(marker, ()) for marker in markers]
 
     def ask(_: int) -> tuple[list[int | None], list[bool]]:
-        return [one.tag_rank(wheel) for wheel in wheels], [one.wants(marker, ()) for marker in markers]
+        return [one.tag_rank(wheel) for wheel in wheels], [one.marker_applies(marker, ()) for marker in markers]
 
     with ThreadPoolExecutor(16) as pool:
         assert all(answer == expected for answer in pool.map(ask, range(16)))
@@ -250,7 +250,7 @@ def test_every_marker_is_set_so_that_none_is_taken_from_this_machine(
     here = dict.fromkeys(MARKER_KEYS, "from-here")
     monkeypatch.setattr("packaging.markers.default_environment", lambda: dict(here))
     for point in (one.at(0, PIP), one.at(1000, PIP)):
-        assert not any(point.wants(Marker(f'{key} == "from-here"'), ()) for key in MARKER_KEYS)
+        assert not any(point.marker_applies(Marker(f'{key} == "from-here"'), ()) for key in MARKER_KEYS)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +299,10 @@ def test_a_minor_version_wants_what_any_of_its_releases_would() -> None:
     old, new = Marker('python_full_version < "3.11.3"'), Marker('python_full_version >= "3.11.9"')
     minor = made(python="3.11", platform="linux-x86_64")
     exact = made(python="3.11.2", platform="linux-x86_64")
-    assert (minor.wants(old, ()), minor.wants(new, ())) == (True, True)
-    assert (exact.wants(old, ()), exact.wants(new, ())) == (True, False)
-    assert not minor.wants(Marker('python_version >= "3.12"'), ())
-    assert not minor.wants(Marker('python_full_version < "3.11"'), ())
+    assert (minor.marker_applies(old, ()), minor.marker_applies(new, ())) == (True, True)
+    assert (exact.marker_applies(old, ()), exact.marker_applies(new, ())) == (True, False)
+    assert not minor.marker_applies(Marker('python_version >= "3.12"'), ())
+    assert not minor.marker_applies(Marker('python_full_version < "3.11"'), ())
 
 
 def test_requires_python_is_judged_on_the_lowest_release() -> None:
@@ -312,30 +312,30 @@ def test_requires_python_is_judged_on_the_lowest_release() -> None:
     candidate = made(python="3.15.0rc1", platform="linux-x86_64")
     assert candidate.python == Version("3.15.0")
     assert [dict(one)["python_full_version"] for one in candidate.markers] == ["3.15.0rc1"]
-    assert candidate.wants(Marker('python_version >= "3.15"'), ())
+    assert candidate.marker_applies(Marker('python_version >= "3.15"'), ())
 
 
 def test_a_requirement_without_marker_is_always_wanted() -> None:
-    assert made(python="3.12", platform="linux-x86_64").wants(None, ())
+    assert made(python="3.12", platform="linux-x86_64").marker_applies(None, ())
 
 
 def test_extras_bring_their_requirements_and_only_theirs() -> None:
     one = made(python="3.12", platform="linux-x86_64")
     marker = Marker('extra == "Fast_Json" and sys_platform == "linux"')
-    assert not one.wants(marker, ())
-    assert not one.wants(marker, ["slow"])
-    assert one.wants(marker, ["slow", "fast-json"])
-    assert one.wants(marker, frozenset({"fast.json"}))
-    assert one.wants(Marker('sys_platform == "linux"'), ["slow"])
-    assert not made(python="3.12", platform="windows-x86").wants(marker, ["fast-json"])
+    assert not one.marker_applies(marker, ())
+    assert not one.marker_applies(marker, ["slow"])
+    assert one.marker_applies(marker, ["slow", "fast-json"])
+    assert one.marker_applies(marker, frozenset({"fast.json"}))
+    assert one.marker_applies(Marker('sys_platform == "linux"'), ["slow"])
+    assert not made(python="3.12", platform="windows-x86").marker_applies(marker, ["fast-json"])
 
 
 @pytest.mark.parametrize("text", ['python_version ~= "abc"', '"x" in extras', '"x" in dependency_groups'])
 def test_a_marker_without_an_answer_is_followed(text: str) -> None:
     one = made(python="3.12", platform="linux-x86_64")
-    assert one.wants(Marker(text), ())
-    assert one.at(0, PIP).wants(Marker(text), ())
-    assert one.at(0, UV).wants(Marker(text), ())
+    assert one.marker_applies(Marker(text), ())
+    assert one.at(0, PIP).marker_applies(Marker(text), ())
+    assert one.at(0, UV).marker_applies(Marker(text), ())
 
 
 def test_spelled_out_markers_and_tags_make_an_environment_that_nothing_is_derived_for() -> None:

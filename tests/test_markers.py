@@ -101,7 +101,7 @@ def test_an_environment_tells_where_its_installers_part() -> None:
     assert not one.divides('platform_release >= "7.0" and sys_platform == "win32"')
     pip, uv = one.at(0, PIP), one.at(0, UV)
     marker = Marker('platform_release >= "6.0"')
-    assert (pip.wants(marker), uv.wants(marker), one.wants(marker)) == (False, True, True)
+    assert (pip.marker_applies(marker), uv.marker_applies(marker), one.marker_applies(marker)) == (False, True, True)
 
 
 def test_a_range_changes_where_a_marker_or_specifier_does() -> None:

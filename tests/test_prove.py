@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -99,6 +100,19 @@ def test_metadata_that_is_not_what_the_page_announces_is_found(mirrored: Path, t
     beside.write_bytes(beside.read_bytes() + b"\n")
     with pytest.raises(IntegrityError, match=r"expected [0-9a-f]{64}, found [0-9a-f]{64}"):
         list(Proof(config, None).by_solver())
+
+
+def test_published_metadata_that_breaks_a_rule_is_the_reason_that_is_given(mirrored: Path, tmp_path: Path) -> None:
+    config = _copy(mirrored, tmp_path)
+    beside = next((config.output / "packages" / "lib").glob("*.metadata"))
+    page = config.output / "simple" / "lib" / "index.v1_json"
+    before = hashlib.sha256(beside.read_bytes()).hexdigest()
+    beside.write_bytes(b"Metadata-Version: 2.1\nName: lib\nVersion: 1.5\nRequires-Dist: no requirement\n\n")
+    after = hashlib.sha256(beside.read_bytes()).hexdigest()
+    page.write_text(page.read_text("utf-8").replace(before, after), "utf-8")
+    reasons = {one.root: one.reason for one in Proof(config, None).by_solver()}
+    assert "Requires-Dist: not a valid requirement (PEP 508): 'no requirement'" in reasons["app[fast]"]
+    assert "lib-1.5-py3-none-any.whl" in reasons["app[fast]"]
 
 
 def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> None:

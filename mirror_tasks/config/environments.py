@@ -161,7 +161,7 @@ class Environment:
         """Return the set of patch releases that a Requires-Python allows, as the installer takes it."""
         return self._allowed(requires_python) if requires_python else self.all_patches
 
-    def wants(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
+    def marker_applies(self, marker: Marker | None, extras: Iterable[str] = ()) -> bool:
         """Say if a requirement with this marker applies anywhere in the range, with no extra or any of ``extras``."""
         if marker is None:
             return True

@@ -7,7 +7,7 @@ tests ask the uv that is installed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -125,8 +125,3 @@ def _attempts(text: str) -> Iterator[str]:
     for pattern, replacement in _REPAIRS:
         text = re.sub(pattern, replacement, text)
         yield text
-
-
-def names_of(installers: Iterable[Installer]) -> str:
-    """Return the names of installers, for people."""
-    return " and ".join(one.name for one in installers)

@@ -20,7 +20,7 @@ def index_of(output: Path) -> str:
 
 def requirement_lines(root: Root, environment: Environment) -> list[str]:
     """Return the lines of a root that apply in an environment, as a requirements file has them."""
-    return [str(one.requirement) for one in root.requirements if environment.wants(one.requirement.marker, ())]
+    return [str(one.requirement) for one in root.requirements if environment.marker_applies(one.requirement.marker, ())]
 
 
 def constraint_arguments(root: Root, folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
-from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, fitting, wanted
+from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Closure:
 
     :param environments: the targets.
     :param roots: the entries under ``requirements:``.
-    :param rules: what kinds of files are wanted.
+    :param rules: what kinds of files belong in the mirror.
     """
 
     def __init__(self, environments: Sequence[Environment], roots: Sequence[Root], rules: Rules) -> None:
@@ -393,7 +393,7 @@ class Closure:
 
     def _lacking(self, one: Candidate, installs: File) -> dict[str, File | None]:
         """Return what has to arrive before a release can be taken: metadata, and with it the hash of what has none yet."""
-        unhashed = (file for file in wanted(one, self.rules) if "sha256" not in file.hashes)
+        unhashed = (file for file in files_to_mirror(one, self.rules) if "sha256" not in file.hashes)
         return {
             f"metadata:{file.filename}": file for file in (installs, *unhashed) if file.filename not in self.metadata
         }
@@ -443,7 +443,7 @@ class Closure:
     def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
         key = (demand.project, one.version, demand.environment)
         chosen = self.chosen.setdefault(key, Chosen(installs))
-        usable = [file for file in wanted(one, self.rules) if self._is_usable(demand, file)]
+        usable = [file for file in files_to_mirror(one, self.rules) if self._is_usable(demand, file)]
         for file in (installs, *usable):
             if file.filename not in chosen.files:
                 chosen.files[file.filename] = file

@@ -20,7 +20,7 @@ from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.resolve.needs import Undecided, Wanted
+from mirror_tasks.resolve.needs import NotKnownYet, Undecided
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
@@ -80,7 +80,7 @@ class FromUpstream:
     def project(self, name: NormalizedName) -> Project | None:
         """Return the project as its page shows it."""
         if name not in self._closure.projects:
-            raise Wanted({name: ()})
+            raise NotKnownYet({name: ()})
         found = self._closure.projects[name]
         if isinstance(found, Failed):
             raise Undecided(found.reason)
@@ -94,7 +94,7 @@ class FromUpstream:
 def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
     found = closure.metadata.get(file.filename)
     if found is None:
-        raise Wanted({name: (file,)})
+        raise NotKnownYet({name: (file,)})
     if isinstance(found, Failed):
         raise Undecided(found.reason)
     return found
@@ -196,15 +196,15 @@ class Completion:
         """Solve what is left to solve from the releases chosen."""
         universe = FromChosen(self.closure)
         solvers: dict[str, Solver] = {}
-        missing: list[Wanted] = []
+        missing: list[NotKnownYet] = []
         todo, self._todo = self._todo, []
         for case in todo:
             made = Solver(case.point, universe, self._seen_inside)
             solver = solvers.setdefault(case.key, made)
             try:
                 found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
-            except Wanted as wanted:
-                missing.append(wanted)
+            except NotKnownYet as unknown:
+                missing.append(unknown)
                 self._todo.append(case)
             except Undecided:
                 continue
@@ -277,7 +277,7 @@ class Completion:
 
     def _from_upstream(self) -> Wants:
         """Solve what failed from everything upstream; what that takes joins the closure."""
-        missing: list[Wanted] = []
+        missing: list[NotKnownYet] = []
         wants = Wants()
         if (
             self._hashed != self.closure.hashed
@@ -289,8 +289,8 @@ class Completion:
             solver = self._upstream.setdefault(case.key, made)
             try:
                 found = solver.solve(case.root)
-            except Wanted as wanted:
-                missing.append(wanted)
+            except NotKnownYet as unknown:
+                missing.append(unknown)
                 continue
             except Undecided:
                 del self._failing[case]
@@ -325,7 +325,7 @@ class Completion:
         }
         return (f"{name}-{version}" for name, (version, _) in found.pins.items() if (name, version) not in chosen)
 
-    def _wants(self, missing: Sequence[Wanted]) -> Wants:
+    def _wants(self, missing: Sequence[NotKnownYet]) -> Wants:
         wants = Wants()
         for one in missing:
             for name, files in one.files.items():

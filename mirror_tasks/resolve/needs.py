@@ -16,7 +16,7 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.index.project import File, Project
 
 
-class Wanted(Exception):  # noqa: N818 - not an error: it says what has to arrive first
+class NotKnownYet(Exception):  # noqa: N818 - not an error: it says what has to arrive first
     """The universe does not know this yet: pages of projects, and the core metadata of files of them.
 
     :param files: the files whose core metadata is wanted, by project; a project without files: its page.
@@ -35,10 +35,10 @@ class Universe(Protocol):
     """What a solver may choose from."""
 
     def project(self, name: NormalizedName) -> Project | None:
-        """Return a project with the releases there are, or None; raise :class:`Wanted`."""
+        """Return a project with the releases there are, or None; raise :class:`NotKnownYet`."""
 
     def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
-        """Return the core metadata of a file, or why it can't be used; raise :class:`Wanted`."""
+        """Return the core metadata of a file, or why it can't be used; raise :class:`NotKnownYet`."""
 
 
 @dataclass(frozen=True, slots=True)

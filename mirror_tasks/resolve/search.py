@@ -22,7 +22,7 @@ from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProto
 from packaging.utils import NormalizedName
 
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.needs import Need, Release, Wanted, positions
+from mirror_tasks.resolve.needs import Need, NotKnownYet, Release, positions
 
 MOST_WISHES = 64  # files and pages that are looked past before the search waits for them
 _LOOKED_PAST = object()
@@ -179,7 +179,7 @@ def search(
 ) -> Mapping[NormalizedName, Release] | Refutation | Unfinished:
     """Look for releases that satisfy all needs, and what these require in turn.
 
-    :raises Wanted: something has to arrive first; search again then.
+    :raises NotKnownYet: something has to arrive first; search again then.
     """
     provider = _Provider(source, needs)
     watcher = _Watcher(limits)
@@ -271,10 +271,10 @@ class _Provider(BaseProvider[Package, int]):
     def told(self, found: _Found) -> _Found:
         """Return what was found, unless something was looked past.
 
-        :raises Wanted: something was.
+        :raises NotKnownYet: something was.
         """
         if self._wishes:
-            raise Wanted({name: tuple(files.values()) for name, files in self._wishes.items()})
+            raise NotKnownYet({name: tuple(files.values()) for name, files in self._wishes.items()})
         return found
 
     def taken(self, package: Package, position: int) -> Release:
@@ -287,12 +287,12 @@ class _Provider(BaseProvider[Package, int]):
         """Return the versions that may satisfy a need; None where that is not known yet."""
         try:
             return Versions(self._source.range_of(need))
-        except Wanted as wanted:
-            self._wish(wanted)
+        except NotKnownYet as unknown:
+            self._wish(unknown)
             return None
 
-    def _wish(self, wanted: Wanted) -> None:
-        for name, files in wanted.files.items():
+    def _wish(self, unknown: NotKnownYet) -> None:
+        for name, files in unknown.files.items():
             self._wishes.setdefault(name, {}).update((file.filename, file) for file in files)
         if sum(len(files) or 1 for files in self._wishes.values()) >= MOST_WISHES:
             self.told(None)
@@ -402,8 +402,8 @@ class _Provider(BaseProvider[Package, int]):
         if key not in self._releases:
             try:
                 self._releases[key] = self._source.release(name, position)
-            except Wanted as wanted:
-                self._wish(wanted)
+            except NotKnownYet as unknown:
+                self._wish(unknown)
                 self._releases[key] = _LOOKED_PAST
         return self._releases[key]
 

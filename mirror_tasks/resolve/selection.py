@@ -26,7 +26,7 @@ NO_TAG = "no tag in common"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The choices of ``mirror.yaml`` that decide which files are wanted; each field is the key of that name."""
+    """The choices of ``mirror.yaml`` that decide which files belong in the mirror; each field is the key of that name."""
 
     wheels: str = "compatible"
     sdists: str = "always"
@@ -66,7 +66,7 @@ def applies(requirement: Requirement, environment: Environment, extras: Iterable
     Where the environment is a range, it applies if it does anywhere in it; where the installers judge the marker
     differently, if it does for one of them: better one file too many in the mirror than one that is missing.
     """
-    return environment.wants(requirement.marker, extras)
+    return environment.marker_applies(requirement.marker, extras)
 
 
 def check_python(requires_python: str | None, environment: Environment) -> str | None:
@@ -248,7 +248,7 @@ def _by_version(
             yield one
 
 
-def wanted(one: Candidate, rules: Rules) -> tuple[File, ...]:
+def files_to_mirror(one: Candidate, rules: Rules) -> tuple[File, ...]:
     """Return the files of a chosen release that belong in the mirror for this environment.
 
     All wheels that fit, so that any client's preference is met, or the best only (``wheels: best``); and the sdist,

@@ -1,7 +1,7 @@
 """The solver: can a root be installed, all of it together, from a given set of releases?
 
 Mostly the first in line for each requirement agree, which is seen at once; else they are searched for.
-It does no I/O: it reads from a :class:`Universe`, which raises :class:`Wanted` for what it does not know yet.
+It does no I/O: it reads from a :class:`Universe`, which raises :class:`NotKnownYet` for what it does not know yet.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
 from mirror_tasks.resolve.needs import (
     Need,
+    NotKnownYet,
     Release,
     Undecided,
     Universe,
-    Wanted,
     admitted,
     need_of,
     positions,
@@ -105,7 +105,7 @@ class Solver:
         """Look for releases with which a root can be installed.
 
         :param known: versions that solved the root before, by project; they are checked, which is faster than a search.
-        :raises Wanted: the universe has to learn something first; call again then.
+        :raises NotKnownYet: the universe has to learn something first; call again then.
         """
         needs = together(_applying(root, self.environment))
         bounds = bounds_of(root, self.environment)
@@ -209,10 +209,10 @@ class Solver:
         for one in candidates:
             try:
                 file = self._installs(name, one)
-            except Wanted as wanted:
+            except NotKnownYet as unknown:
                 # Stepping back by one release a round trip takes long; most who step back do so more than once.
                 ahead = self._ahead(name, islice(candidates, AHEAD))
-                raise Wanted({name: (*wanted.files[name], *ahead)}) from None
+                raise NotKnownYet({name: (*unknown.files[name], *ahead)}) from None
             if file is not None:
                 yield Release(one.version, file)
 
@@ -220,8 +220,8 @@ class Solver:
         for one in candidates:
             try:
                 self._installs(name, one)
-            except Wanted as wanted:
-                yield from wanted.files[name]
+            except NotKnownYet as unknown:
+                yield from unknown.files[name]
 
     def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
         for file in one.files:
@@ -275,9 +275,9 @@ class Solver:
         one = one if one.files else self.candidate(name, position, hashes, pinned=True)
         try:
             file = self._installs(name, one)
-        except Wanted as wanted:
+        except NotKnownYet as unknown:
             ahead = self._ahead_of(name, position, hashes)
-            raise Wanted({name: (*wanted.files[name], *ahead)}) from None
+            raise NotKnownYet({name: (*unknown.files[name], *ahead)}) from None
         return None if file is None else Release(one.version, file)
 
     def candidate(self, name: NormalizedName, position: int, hashes: frozenset[str], *, pinned: bool) -> Candidate:
@@ -352,7 +352,7 @@ class _Bounded:
         """Return what the core metadata of a file, where it is known, says against using it."""
         try:
             found = self.universe.metadata(name, file)
-        except (Wanted, Undecided):
+        except (NotKnownYet, Undecided):
             return None
         metadata = as_taken_by(self.environment.installer, found)
         if metadata is None:

@@ -26,7 +26,7 @@ from mirror_tasks.files import write_if_changed
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.reasons import Refusals
-from mirror_tasks.resolve.selection import Rules, fitting, wanted
+from mirror_tasks.resolve.selection import Rules, files_to_mirror, fitting
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.text import readable
 from mirror_tasks.work.project_pages import ProjectPages
@@ -183,7 +183,7 @@ class Shown:
         found = next(fitting(project, specifier, environment, self.rules), None)
         if found is None:
             return f"nothing, {Refusals(self.rules).why_unsatisfied(project, specifier, environment)}"
-        sizes = [file.size for file in wanted(found, self.rules)]
+        sizes = [file.size for file in files_to_mirror(found, self.rules)]
         size = "size unknown" if None in sizes else readable(sum(size or 0 for size in sizes))
         count = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
         return f"{project.name} {found.version}, {count}, {size}"
