@@ -108,6 +108,22 @@ def test_time_between_two_reads_is_not_the_servers() -> None:
         trickle.now += 3600
 
 
+@pytest.mark.parametrize(("timeout", "attempts"), [(15, 6), (60, 2), (300, 1)])
+def test_a_silent_index_is_asked_again_until_two_minutes_are_over(
+    timeout: float, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = [0.0], []
+
+    def silent(*arguments: object) -> None:
+        asked.append(now[0])
+        now[0] += timeout
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(Upstream, "ask", silent)
+    assert "timed out" in str(refused("http://127.0.0.1/simple/", Pace(clock=lambda: now[0]), waits=attempts - 1))
+    assert len(asked) == attempts
+
+
 # --- Through sockets
 
 
@@ -146,11 +162,11 @@ def scripted(pieces: Iterable[bytes], gate: threading.Event | None = None) -> It
         thread.join(10)
 
 
-def refused(url: str, pace: Pace) -> UpstreamError:
-    waits: list[float] = []
-    with Upstream([url], sleep=waits.append, pace=pace) as upstream, pytest.raises(UpstreamError) as failed:
+def refused(url: str, pace: Pace, waits: int = 0) -> UpstreamError:
+    waited: list[float] = []
+    with Upstream([url], sleep=waited.append, pace=pace) as upstream, pytest.raises(UpstreamError) as failed:
         upstream.page("foo", None)
-    assert waits == []  # it is not asked again: that would take as long
+    assert len(waited) == waits  # what is slow is not asked again: that would take as long
     return failed.value
 
 

@@ -36,6 +36,7 @@ from urllib3.exceptions import (
     LocationValueError,
     NewConnectionError,
     ProxyError,
+    ReadTimeoutError,
     SSLError,
 )
 
@@ -322,7 +323,7 @@ class Upstream:
                 return None if answer.status in not_here else _read_page(answer)
 
         try:
-            return self.retry(attempt, doing, url)
+            return self.retry(attempt, doing, url, most_silence=self._pace.head)
         except UpstreamError as error:
             raise _with_missing_named(error) from error
 
@@ -357,7 +358,7 @@ class Upstream:
             with self.ask(url, IDENTITY, "fetching") as answer:
                 return answer.read(limit, decode=decode), answer.is_coded
 
-        return self.retry(attempt, "fetching", url)
+        return self.retry(attempt, "fetching", url, most_silence=self._pace.head)
 
     def _is_file(self, url: str) -> bool:
         """Files of this machine are read only for an index that is one: pages from elsewhere may not name them."""
@@ -370,21 +371,25 @@ class Upstream:
 
     # --- Requests
 
-    def retry(self, attempt: Callable[[], _T], doing: str, url: str) -> _T:
+    def retry(self, attempt: Callable[[], _T], doing: str, url: str, *, most_silence: float = float("inf")) -> _T:
         """Return what ``attempt`` returns, trying again after failures that may pass, with growing waits between.
 
         Who could not be reached at all after all attempts is asked just once from then on, until it answers: a run
         against a dead index ends soon.
 
+        :param most_silence: seconds of silence, over all attempts, after which it is not tried again.
         :raises UpstreamError: it does not pass.
         """
         origin = _origin(url)
         retries = 0 if origin in self._unreachable else self._retries
+        silence = 0.0
         for count in range(retries + 1):
+            began = self._pace.clock()
             try:
                 result = attempt()
             except (_ComeBack, HTTPError, BrokenBodyError, SlowError, OSError) as error:
-                if not _may_pass(error) or count == retries or self._closed.is_set():
+                silence += self._pace.clock() - began if isinstance(error, (ReadTimeoutError, TimeoutError)) else 0.0
+                if not _may_pass(error) or count == retries or silence >= most_silence or self._closed.is_set():
                     if isinstance(error, (NewConnectionError, ConnectTimeoutError, ProxyError)):
                         self._unreachable.add(origin)
                     raise _told(error, doing, url, count + 1) from error
