@@ -141,6 +141,20 @@ def test_the_proof_finds_a_patch_release_on_which_something_is_missing(tmp_path:
     assert "on Python 3.11.0:" in proven.stdout
 
 
+def test_a_patch_release_on_which_pip_alone_finds_nothing_is_told(tmp_path: Path) -> None:
+    """uv does not look at ``!=``, so that it installs on 3.11.7 what pip does not."""
+    world = {"hole": [(*wheel("hole", "2.0"), {"requires_python": "!=3.11.7"})]}
+    with FakeIndex(world) as index:
+        environments = {"any": {"python": "3.11", "platform": "linux-x86_64"}}
+        folder = mirroring.mirror_folder(tmp_path / "made", index, requirements=["hole"], environments=environments)
+        told = folder.mirrored().stdout
+    assert "pip can't install hole on any, from the index neither; `doit plan` says why" in told
+    proven = folder.doit("prove", "--own")
+    assert proven.returncode == 0
+    assert "NOT solver-as-pip solver-as-uv" in proven.stdout
+    assert "on Python 3.11.7:" in proven.stdout
+
+
 def test_what_either_installer_asks_for_is_there(tmp_path: Path) -> None:
     """pip does not follow these markers, uv does; what only uv asks for and no index has keeps pip from nothing."""
     lines = [

@@ -181,6 +181,10 @@ class MirrorTasks:
         for one in plan.unsolved:
             self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
             self.tally.incomplete.append(f"NO SOLUTION: {one.root} on {one.environment}")
+        for root, name, installer in dict.fromkeys(
+            (one.root, one.environment, one.installer) for one in plan.one_sided
+        ):
+            self._note(f"{installer} can't install {root} on {name}, from the index neither; `doit plan` says why")
         for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
             where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
             self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
