@@ -198,7 +198,7 @@ def test_a_review_reads_back_as_it_was_written() -> None:
 
 
 def test_a_review_that_can_not_be_read_names_its_line(tmp_path: Path) -> None:
-    from mirror_tasks.tasks.reviewing import read_list
+    from mirror_tasks.tasks.verbs.wanted import read_list
 
     (tmp_path / "wanted.reviewed.txt").write_text("ok\n-r x\n", encoding="utf-8")
     with pytest.raises(ResolutionError, match="2: expected a requirement"):

@@ -38,9 +38,9 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         raise InvalidDodoFile(str(error)) from None
     asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(_urls(loaded))
     # Only now: pip takes as long to answer as all of this takes to be imported.
-    from mirror_tasks.tasks import verb_tasks
     from mirror_tasks.tasks.reporter import Reporter
     from mirror_tasks.tasks.together import TOGETHER
+    from mirror_tasks.tasks.verbs import describe
 
     if asked:
         # Imported once, and not by each process that begins to receive: 0.04 s in all but one, 4 % of a run with nothing to
@@ -49,7 +49,7 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
 
     found: dict[str, Any] = {
         f"task_{dash}{verb.__name__}": creator(lambda verb=verb: iter([verb(f"{dash}{verb.__name__}")]))  # type: ignore[misc]
-        for verb in (verb_tasks.environment, verb_tasks.requirements)
+        for verb in (describe.environment, describe.requirements)
     }
     if loaded is None:
         found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))

@@ -30,12 +30,12 @@ from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
-from mirror_tasks.tasks import verb_tasks, verbs
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
+from mirror_tasks.tasks.verbs import bill, explain, prove, prune, serve, wanted
 from mirror_tasks.text import readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
@@ -111,11 +111,11 @@ class MirrorTasks:
             "mirror": self._mirror,
         }
         alone = {
-            "serve": lambda name: verb_tasks.serve(name, self.config.output),
-            "prune": lambda name: verb_tasks.prune(name, self.mirror),
-            "prove": lambda name: verb_tasks.prove(name, self.mirror),
-            "wanted": lambda name: verb_tasks.wanted(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
-            "explain": lambda name: verb_tasks.explain(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "serve": lambda name: serve.task(name, self.config.output),
+            "prune": lambda name: prune.task(name, self.mirror),
+            "prove": lambda name: prove.task(name, self.mirror),
+            "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
         delayed = {
             "_closure": (self.growth.closure_stage, "_begin"),
@@ -207,7 +207,7 @@ class MirrorTasks:
 
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
-        verbs.print_bill(self.plan, self.acquire.downloads)
+        bill.print_bill(self.plan, self.acquire.downloads)
         try:
             self._check_room()
         except StorageError as error:
@@ -398,7 +398,7 @@ class MirrorTasks:
         self._check_roots(self.plan)
 
     def _say_what_was_left_out(self, plan: Plan) -> None:
-        if line := verbs.newer_left_out(plan):
+        if line := bill.newer_left_out(plan):
             self._note(line)
 
     def _outcome(self, plan: Plan) -> str:

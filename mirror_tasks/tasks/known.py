@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from doit.task import Task
+from packaging.utils import canonicalize_name
 
+from mirror_tasks.config.mirror_yaml import Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks import verbs
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
 
@@ -25,7 +26,7 @@ class Known:
 
     def projects(self, plan: Plan | None) -> Iterator[Task]:
         """Make the tasks of the pages of all projects that were planned or are required."""
-        required = {name for root in self._config.roots for name in verbs.projects_of(root)}
+        required = {name for root in self._config.roots for name in _projects_of(root)}
         tasks = [self._project(name) for name in sorted(required | set(plan.by_project if plan else ()))]
         yield from self._make.only_new(tasks)
         doc = f"asks for the pages of {len(tasks)} projects"
@@ -52,3 +53,8 @@ class Known:
         is_known = self._records.metadata(file.filename, file.sha256) is not None
         group = self._make.name("metadata")
         return self._growth.metadata(file.project, file.file, uptodate=[is_known], subtask_of=group)
+
+
+def _projects_of(root: Root) -> set[str]:
+    """Return the names of the projects that a root names."""
+    return {canonicalize_name(one.requirement.name) for one in root.requirements}

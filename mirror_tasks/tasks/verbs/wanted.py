@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from doit.task import Task
 from packaging.requirements import Requirement
 from rich.console import Console
 
@@ -28,8 +29,24 @@ from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, files_to_mirror, fitting
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.parts import attempt, option
+from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
 from mirror_tasks.text import readable
 from mirror_tasks.work.project_pages import ProjectPages
+
+
+def task(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
+    """Review what clients asked for in vain."""
+
+    def answer(accept: bool, drop: bool, names: list[str] | None) -> object:
+        return attempt(review, mirror, pages, rules, accept, drop, [*(names or []), *words_with_a_sign()])
+
+    params = [
+        option("accept", False, "mirror what is named"),
+        option("drop", False, "do not mirror what is named, and do not show it again"),
+    ]
+    doc = "shows what clients asked for in vain, and takes in what you accept of it"
+    return verb(name, answer, doc, params, pos_arg="names")
 
 
 @dataclass(frozen=True, slots=True)

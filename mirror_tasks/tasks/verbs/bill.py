@@ -1,0 +1,73 @@
+"""What a plan costs, as `doit plan` prints it, and what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.text import total
+from mirror_tasks.work.downloads import Downloads
+
+
+def print_bill(plan: Plan, downloads: Downloads) -> None:
+    """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
+    console = Console(highlight=False)
+    due = {file.filename for file in plan.files if not downloads.is_done(file)}
+    table = Table("environment", title="What will be in the mirror", title_justify="left")
+    for column in ("projects", "releases", "files", "size", "still to fetch"):
+        table.add_column(column, justify="right")
+    for environment in plan.environments:
+        name = str(environment["name"])
+        table.add_row(name, *_counts([file for file in plan.files if name in file.environments], due))
+    table.add_row("all", *_counts(plan.files, due), style="bold")
+    console.print(table)
+    for one in plan.completed:
+        added = f"adds {', '.join(one.releases)}" if one.releases else "adds nothing new"
+        console.print(
+            f"+ completes {one.root} on {one.environment}, {added}: {one.reason}", markup=False, soft_wrap=True
+        )
+    print_one_sided(plan)
+    for gap in plan.gaps:
+        console.print(
+            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(map(str, gap.by[:3]))}: {gap.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for extra in plan.unknown_extras:
+        console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def print_one_sided(plan: Plan) -> None:
+    """Print what one installer can't install, and another can: of no installer more than it can do from the index."""
+    for one in plan.one_sided:
+        Console(highlight=False).print(
+            f"! {one.root} on {one.environment}: {one.installer} can't install it, from the index neither: "
+            f"{'; '.join(one.lines)}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def newer_left_out(plan: Plan) -> str | None:
+    """Return the line that says what was passed over and is newer than what was taken; None where nothing was."""
+    releases = {(one.project, one.version) for one in plan.passed_over}
+    if not releases:
+        return None
+    projects = sorted({project for project, _ in releases})
+    count = "1 release" if len(releases) == 1 else f"{len(releases)} releases"
+    shown = ", ".join(projects[:5]) + (f" and {len(projects) - 5} more projects" if projects[5:] else "")
+    return f"left out: {count} newer than those taken, of {shown}; `doit explain {projects[0]}` says why"
+
+
+def _counts(files: Iterable[PlannedFile], due: Collection[str]) -> tuple[str, ...]:
+    listed = list(files)
+    missing = [file for file in listed if file.filename in due]
+    projects, releases = {file.project for file in listed}, {(file.project, file.version) for file in listed}
+    return (f"{len(projects)}", f"{len(releases)}", f"{len(listed)}", _size(listed), _size(missing) if missing else "-")
+
+
+def _size(files: Iterable[PlannedFile]) -> str:
+    return total(file.size for file in files)

@@ -1,0 +1,78 @@
+"""What `doit explain` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from doit.task import Task
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mirror_tasks.archives.core_metadata import Unusable
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.index.project import File
+from mirror_tasks.report.explain import Explainer
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.resolve.reasons import Refusals
+from mirror_tasks.resolve.selection import Rules, check_python
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.records import Records
+from mirror_tasks.tasks.parts import attempt, option
+from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
+from mirror_tasks.text import readable
+from mirror_tasks.work.project_pages import ProjectPages
+
+
+def task(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
+    """Say why something is in the mirror, or why not."""
+
+    def answer(size: bool, names: list[str] | None) -> None:
+        explain(mirror, pages, _last_plan(mirror), rules, [*(names or []), *words_with_a_sign()], size=size)
+
+    doc = "says why a project, release or file is in the mirror, or why not"
+    params = [option("size", False, "what each root costs")]
+    return verb(name, lambda size, names: attempt(answer, size, names), doc, params, pos_arg="names")
+
+
+def _last_plan(mirror: Mirror) -> Plan:
+    plan = mirror.plans.last()
+    if plan is None:
+        problem = "expected a plan, found none"
+        raise ResolutionError("explaining", str(mirror.config.path), problem, "Run `doit plan` first.")
+    return plan
+
+
+def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
+    """Print why each name is in the mirror or not; with ``size``, what each root costs.
+
+    :raises ResolutionError: nothing was asked.
+    """
+    console = Console(highlight=False)
+    refusals = Refusals(rules, lambda file, environment: _against(mirror.records, file, environment))
+    explainer = Explainer(mirror.config, refusals, plan, pages.known)
+    if not names and not size:
+        raise ResolutionError(
+            "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
+        )
+    for name in names:
+        for line in explainer.explain(name):
+            console.print(line, markup=False, soft_wrap=True)
+    if size:
+        table = Table("requirement", title="What each requirement costs", title_justify="left")
+        for column in ("all that it needs", "only for it"):
+            table.add_column(column, justify="right")
+        for root, total, alone in explainer.sizes():
+            table.add_row(escape(root), readable(total), readable(alone))
+        console.print(table)
+
+
+def _against(records: Records, file: File, environment: Environment) -> str | None:
+    """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
+    record = records.metadata(file.filename, file.hashes.get("sha256", ""))
+    if record is None:
+        return None
+    if isinstance(record.metadata, Unusable):
+        return record.metadata.reason
+    return check_python(record.metadata.requires_python, environment)

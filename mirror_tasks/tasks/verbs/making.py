@@ -1,0 +1,29 @@
+"""What the tasks of verbs are made of."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from doit.task import Task
+
+
+def verb(name: str, action: Callable[..., object], doc: str, params: Any = (), **settings: Any) -> Task:
+    """Return the task of a verb: nothing depends on it, and it is always due."""
+    return Task(
+        name,
+        [action],
+        params=list(params),
+        doc=doc,
+        verbosity=2,
+        io={"capture": False},
+        meta={"mirror": "verb"},
+        **settings,
+    )
+
+
+def words_with_a_sign() -> list[str]:
+    """Return the words of the command line such as ``numpy==2.1.0``: doit takes them for variables, and hands them to no task."""
+    return [word for word in sys.argv[1:] if re.match(r"[A-Za-z0-9][A-Za-z0-9._\[\],-]*\s*[=<>~!]=", word)]

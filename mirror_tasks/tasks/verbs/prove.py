@@ -1,0 +1,102 @@
+"""What `doit prove` prints and does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+
+from doit.task import Task
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.files import to_json, write_if_changed
+from mirror_tasks.prove.proof import Proof
+from mirror_tasks.prove.uv import find_client
+from mirror_tasks.prove.verdicts import Verdict, as_json, check
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.parts import attempt, option
+from mirror_tasks.tasks.verbs.bill import print_one_sided
+from mirror_tasks.tasks.verbs.making import verb
+
+
+def task(name: str, mirror: Mirror) -> Task:
+    """Prove every root installable on every environment."""
+    params = [
+        option("install", False, "also install each root for real, where this interpreter is of the environment"),
+        option("build", False, "also build the roots' sdists where a wheel fits (the others are built anyway)"),
+        option("own", False, "only by this project's own solver, not by uv"),
+    ]
+    doc = "proves every requirement installable on every environment, from the mirror alone"
+    proven = verb(
+        name, lambda install, build, own: attempt(prove, mirror, install, build, own), doc, params, clean=True
+    )
+    proven.targets.append(str(proof_path(mirror.config)))
+    return proven
+
+
+def proof_path(config: Config) -> Path:
+    """Where ``prove`` writes what it found."""
+    return config.state / "prove.json"
+
+
+def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
+    """Prove every root on every environment, print the table, write ``prove.json``.
+
+    :raises ResolutionError: something was not proven.
+    """
+    config = mirror.config
+    if not (config.output / "mirror.json").exists():
+        raise ResolutionError(
+            "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
+        )
+    client = None if own else find_client()
+    if client is None and not own:
+        Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
+    proof = Proof(config, client)
+    judges = [proof.by_solver(), proof.by_client()]
+    judges += [proof.by_installation()] if install else []
+    judges += [proof.by_building(all_of_them=build)]
+    plan = mirror.plans.published()
+    unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
+    found = (verdict for judge in judges for verdict in judge)
+    verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
+    write_if_changed(proof_path(config), to_json(as_json(verdicts)))
+    _print_verdicts(config, verdicts)
+    if plan:
+        print_one_sided(plan)
+    one_sided = {(one.root, one.environment, one.installer) for one in plan.one_sided} if plan else ()
+    check(verdicts, config.output, one_sided)
+
+
+def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
+    """Print the table: roots down, environments across; in a cell who proved it, or who could not."""
+    console = Console(highlight=False)
+    cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        cells[(verdict.root, verdict.environment)].append(verdict)
+    table = Table(
+        "requirement",
+        *(environment.name for environment in config.environments),
+        title="Proof, from the mirror alone",
+        title_justify="left",
+    )
+    for root in config.roots:
+        table.add_row(
+            escape(root.name), *(_cell(cells[(root.name, environment.name)]) for environment in config.environments)
+        )
+    console.print(table)
+    for environment in filter(attrgetter("is_range"), config.environments):
+        judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
+        python = f"{environment.python.major}.{environment.python.minor}"
+        console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
+    proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
+    console.print(f"{proven} of {len(cells)} pairs proven")
+
+
+def _cell(verdicts: Sequence[Verdict]) -> str:
+    return " ".join(f"[green]{one.judge}[/]" if one.proven else f"[red]NOT {one.judge}[/]" for one in verdicts) or "-"
