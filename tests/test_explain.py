@@ -17,7 +17,7 @@ WORLD = {
         "windows": {"python": "3.10.1", "platform": "windows-amd64"},
     },
     "requirements": ["app", "litellm", "tool[x]", "old", {"file": "held.txt"}],
-    "texts": {"held.txt": "client\nserver<2\n"},
+    "texts": {"held.txt": "client\nserver<2\nmodern\n"},
     "index": {
         "app": {"2": {"requires": ["lib>=1"], "files": ["py3-none-any", "cp39-cp39-win32", "sdist"]}, "1": {}},
         "lib": {"3": {"requires_python": ">=3.11"}, "2": {}, "1": {"yanked": "broken"}},
@@ -26,6 +26,7 @@ WORLD = {
         "unneeded": {"1": {}},
         "client": {"1": {"requires": ["server>=0.5"]}},
         "server": {"2": {}, "1": {}},
+        "modern": {"2": {"requires": ["server>=2"]}, "1": {}},
         "old": {"1": {"requires_python": ">=3.6.*"}},
     },
 }
@@ -60,6 +61,10 @@ QUESTIONS = {
     "lib-7": ["The index has no file of it; nearest: 3."],
     "litellm-1": ["to complete it (lacking: lib>9 required by litellm-2)"],
     "server": ["held.txt → client-1 requires server>=0.5, held to <2 by mirror.yaml"],
+    "modern": [
+        "modern-1 is in",
+        "modern 2: modern-2-py3-none-any.whl: it requires server>=2, and mirror.yaml holds server to <2",
+    ],
     "server-2": ["server>=0.5 (client-1, held to <2 by mirror.yaml) is met by 1"],
     "unneeded": ["nothing that mirror.yaml requires needs it", "The index has it, newest 1", "- unneeded"],
     "old": ["warning: old-1-py3-none-any.whl and 1 more: Requires-Python '>=3.6.*' is no valid specifier"],

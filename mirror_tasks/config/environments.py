@@ -168,6 +168,11 @@ class Environment:
         text = str(marker)
         return any(self._answers(text, extra, one) for extra in ("", *extras) for one in self.installers)
 
+    def marker_always_applies(self, marker: Marker | None) -> bool:
+        """Say if a requirement with this marker applies everywhere in the range, without an extra, whoever judges it."""
+        text = "" if marker is None else str(marker)
+        return not text or all(self._answers(text, "", one) == self.all_patches for one in self.installers)
+
     def turns(self, requires_python: str | None, marker: str = "") -> set[int]:
         """Return the patch releases at which a Requires-Python, or a marker, changes its answer for some installer."""
         found: set[int] = set()

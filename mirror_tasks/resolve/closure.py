@@ -193,6 +193,7 @@ class Closure:
         self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
         self._bounds: list[Bounds] = [Bounds()]
+        self.contradicting: dict[Demand, dict[Version, str]] = {}
         self._expanded: set[tuple[object, ...]] = set()
         self._builds: set[_Build] = set()
         self._todo: deque[Demand | _Build] = deque()
@@ -289,7 +290,7 @@ class Closure:
                     continue
                 self._wanted.add(what)
                 if wish is None:
-                    projects[item.project] = None
+                    projects[NormalizedName(what.removeprefix("project:"))] = None
                 else:
                     files[what] = (item.project, wish)
             if missing:
@@ -362,10 +363,14 @@ class Closure:
             self._take(demand, one, installs)
         self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in chosen))
         if not chosen and not self._undecided(demand, project):
-            environment = self._environment_of(demand)
-            specifier = specifier_of(demand)
-            self._not_satisfied(demand, self.refusals.why_unsatisfied(project, specifier, environment, demand.hashes))
+            self._not_satisfied(demand, self._why_unsatisfied(demand, project))
         return {}
+
+    def _why_unsatisfied(self, demand: Demand, project: Project) -> str:
+        if contradicting := self.contradicting.get(demand):
+            return next(iter(contradicting.values()))
+        environment = self._environment_of(demand)
+        return self.refusals.why_unsatisfied(project, specifier_of(demand), environment, demand.hashes)
 
     def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
         """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good.
@@ -379,11 +384,11 @@ class Closure:
         for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
             if enough:
                 break
-            taken = list(self._installs(one, environment))
+            taken = [pair for pair in self._installs(one, environment) if not self._contradicts(demand, one, pair[0])]
             for installs, _ in enough.lacking(taken):
                 if isinstance(self.metadata.get(installs.filename), Failed):
                     return [], {}
-                if lacking := self._lacking(one, installs):
+                if lacking := self._lacking(demand, one, installs):
                     missing.update(lacking)
                 else:
                     chosen.append((one, installs))
@@ -391,12 +396,50 @@ class Closure:
                 enough.add(patches)
         return chosen, missing
 
-    def _lacking(self, one: Candidate, installs: File) -> dict[str, File | None]:
-        """Return what has to arrive before a release can be taken: metadata, and with it the hash of what has none yet."""
+    def _lacking(self, demand: Demand, one: Candidate, installs: File) -> dict[str, File | None]:
+        """Return what has to arrive before a release can be taken.
+
+        That is metadata, with it the hash of what has none yet, and the pages that tell if it contradicts a bound.
+        """
         unhashed = (file for file in files_to_mirror(one, self.rules) if "sha256" not in file.hashes)
+        pages = (name for name, _ in self._bound_requirements(demand, installs) if name not in self.projects)
         return {
-            f"metadata:{file.filename}": file for file in (installs, *unhashed) if file.filename not in self.metadata
+            **{f"project:{name}": None for name in pages},
+            **{
+                f"metadata:{file.filename}": file
+                for file in (installs, *unhashed)
+                if file.filename not in self.metadata
+            },
         }
+
+    def _contradicts(self, demand: Demand, one: Candidate, installs: File) -> bool:
+        """Say if no installation of the root can contain a file, since what it requires in every case is bound elsewhere.
+
+        It is kept why, for the plan.
+        """
+        bounds = self._bounds[demand.scope].specifiers
+        for name, requirement in self._bound_requirements(demand, installs):
+            project, both = self.projects.get(name), requirement.specifier & bounds[name]
+            if isinstance(project, Project) and not any(
+                both.contains(version, prereleases=True) for version in project.versions
+            ):
+                reason = (
+                    f"{installs.filename}: it requires {requirement}, and mirror.yaml holds {name} to {bounds[name]}"
+                )
+                self.contradicting.setdefault(demand, {})[one.version] = reason
+                return True
+        return False
+
+    def _bound_requirements(self, demand: Demand, installs: File) -> Iterator[tuple[NormalizedName, Requirement]]:
+        """Yield what a file requires in every case of projects that a line or a constraint of the root binds."""
+        bounds = self._bounds[demand.scope].specifiers
+        metadata = self.metadata.get(installs.filename)
+        if not bounds or not isinstance(metadata, CoreMetadata):
+            return
+        environment = self._environment_of(demand)
+        for name, requirement in _requirements(metadata.requires_dist):
+            if name in bounds and name != demand.project and environment.marker_always_applies(requirement.marker):
+                yield name, requirement
 
     def _installs(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int]]:
         """Yield the files that installers would take, each with the patch releases on which they would.

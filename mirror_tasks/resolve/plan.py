@@ -375,7 +375,9 @@ def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
         if not taken or not isinstance(project, Project):
             continue
         specifier = specifier_of(demand)
-        for version, reason in closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes):
+        refused = closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes)
+        contradicting = closure.contradicting.get(demand, {}).items()
+        for version, reason in (*refused, *(pair for pair in contradicting if pair[0] > min(taken))):
             if (demand.project, version, environment.name) not in closure.chosen:
                 found[(demand.project, version, reason)].add(environment.name)
     return tuple(
