@@ -65,8 +65,9 @@ WITHOUT_CLIENTS = ("-m", "not real_index and not clients")
 
 
 def with_tests(session: nox.Session, *arguments: str) -> None:
-    """Install this project with all that its tests use; pip too, which is what they ask for its settings."""
-    session.install("--quiet", *arguments, "pip", "-e", ".[test]")
+    """Install this project with all that its tests use; pip too, the newest, which is what they ask for its settings."""
+    session.install("--quiet", "pip")
+    session.install("--quiet", *arguments, "-e", ".[test]")
 
 
 @nox.session
