@@ -57,7 +57,7 @@ def holds(marker: str, environment: Mapping[str, str], installer: Installer) -> 
         return _judged_by_uv(marker, environment)
     try:
         return _parsed(marker).evaluate({**environment})
-    except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
+    except (UndefinedComparison, UndefinedEnvironmentName, ValueError, KeyError):  # KeyError: so packaging 26.1 says it
         return True
 
 
