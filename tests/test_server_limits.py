@@ -230,7 +230,8 @@ def test_the_first_login_of_one_who_knows_his_password_is_not_lost_among_guesses
         gate.open()
         assert known.read_answer().status == 200
         assert {guesser.read_answer().status for guesser in guessers} == {401, 503}
-    assert checked.index("known") == 2  # the first after the two that were under way
+    # Among the first two after the two that were under way: both threads come free at once, and either may start first.
+    assert checked.index("known") in {2, 3}
 
 
 def test_addresses_take_turns_in_having_their_passwords_checked(server: ModuleType) -> None:
