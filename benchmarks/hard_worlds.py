@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.config.environments import environment
-from mirror_tasks.config.mirror_yaml import RequestedRequirement, Root
+from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.selection import Rules

@@ -25,7 +25,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from mirror_tasks.config.mirror_yaml import Config, load  # noqa: E402
+from mirror_tasks.config.mirror_yaml import load  # noqa: E402
+from mirror_tasks.config.model import Config  # noqa: E402
 from mirror_tasks.index.pip_settings import default_index  # noqa: E402
 from mirror_tasks.prove.clients import run_client  # noqa: E402
 from mirror_tasks.prove.uv import find_client, macos_target, uv_platform  # noqa: E402

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.config.model import Config, Root
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.layout import manifest_paths
@@ -73,17 +73,17 @@ class _Included:
             if wished:
                 lines = [str(each.requirements[0].requirement) for each in (one, *others)]
                 wanted = self._keep(self._name_for("wanted.txt"), lines)
-                found.append({"wanted": wanted, **({} if one.versions == versions else {"versions": one.versions})})
+                found.append({"wanted": wanted, **_said_of(one, versions)})
             else:
                 found += [self._entry(each, versions) for each in (one, *others)]
         return found
 
     def _entry(self, root: Root, versions: str | int) -> str | dict[str, Any]:
-        how_many = {} if root.versions == versions else {"versions": root.versions}
+        said = _said_of(root, versions)
         if root.is_file:
-            return {"file": self._file(root), **how_many}
+            return {"file": self._file(root), **said}
         text = str(root.requirements[0].requirement)
-        return {"require": text, **how_many} if how_many else text
+        return {"require": text, **said} if said else text
 
     def _file(self, root: Root) -> str:
         lines = [
@@ -104,6 +104,12 @@ class _Included:
     def _keep(self, name: str, lines: Iterable[str]) -> str:
         self.files[name] = "".join(f"{redact(line)}\n" for line in lines)
         return name
+
+
+def _said_of(root: Root, versions: str | int) -> dict[str, Any]:
+    """Return the keys of an entry that differ from what holds for all."""
+    said: dict[str, Any] = {} if root.versions == versions else {"versions": root.versions}
+    return said if root.environments is None else {**said, "environments": list(root.environments)}
 
 
 def check_output(config: Config, published_here: frozenset[str]) -> None:

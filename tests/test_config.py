@@ -14,7 +14,10 @@ from packaging.requirements import Requirement
 
 from mirror_tasks.config.environments import KEYS as ENVIRONMENT_KEYS
 from mirror_tasks.config.environments import PLATFORMS
-from mirror_tasks.config.mirror_yaml import INDEX_KEYS, KEYS, REQUIREMENT_KEYS, Config, Index, load
+from mirror_tasks.config.indexes import INDEX_KEYS
+from mirror_tasks.config.mirror_yaml import KEYS, load
+from mirror_tasks.config.model import Config, Index
+from mirror_tasks.config.roots import REQUIREMENT_KEYS
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.text import redact
 
@@ -210,6 +213,18 @@ def test_the_message_has_the_file_the_number_of_faults_and_what_to_do(tmp_path: 
         ),
         (f"{ENVIRONMENTS}\nrequirements: [{{require: }}]", "requirements[0].require: expected text, found nothing"),
         (f"{ENVIRONMENTS}\nrequirements: [{{file: [a]}}]", "requirements[0].file: expected one line of text"),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a, environments: []}}]",
+            "requirements[0].environments: expected a list of environments such as [server], found []",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [{{require: a, environments: [sever, 3]}}]",
+            "requirements[0].environments: unknown environment 'sever'; did you mean 'server'?",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [a, {{require: A, environments: [server]}}]",
+            "requirements[1]: 'A' is listed already, in requirements[0]",
+        ),
         (
             f"{ENVIRONMENTS}\nrequirements: [{{require: a, versions: 0}}]",
             "requirements[0].versions: expected latest, all or a number",
@@ -827,6 +842,7 @@ def test_every_platform_is_documented() -> None:
 
 def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask\n", encoding="utf-8")
+    (tmp_path / "server.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "wanted.txt").write_text("rich  # asked 3 times\n", encoding="utf-8")
     examples = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(examples) > len(KEYS)

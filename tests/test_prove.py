@@ -13,7 +13,8 @@ import pytest
 
 from mirror_tasks import describe_environment
 from mirror_tasks.config.environments import environment
-from mirror_tasks.config.mirror_yaml import Config, load
+from mirror_tasks.config.mirror_yaml import load
+from mirror_tasks.config.model import Config
 from mirror_tasks.errors import IntegrityError, ResolutionError
 from mirror_tasks.prove.installation import is_here
 from mirror_tasks.prove.proof import Proof

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.config.mirror_yaml import RequestedRequirement, Root
+from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver

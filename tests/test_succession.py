@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror_tasks.config.mirror_yaml import KEYS, Root, load
+from mirror_tasks.config.mirror_yaml import KEYS, load
+from mirror_tasks.config.model import Root
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.succession import OutputError, check_output, description
 from tests.fake_index import FakeIndex

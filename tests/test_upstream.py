@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from mirror_tasks.config.mirror_yaml import Index
+from mirror_tasks.config.model import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.index import pip_settings
 from mirror_tasks.index.client import Page, Seen, Upstream

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
-from mirror_tasks.config.mirror_yaml import Config, load
+from mirror_tasks.config.mirror_yaml import load
+from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project

@@ -15,24 +15,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
+from mirror_tasks.config.model import RequestedRequirement
 from mirror_tasks.errors import Fault
 from mirror_tasks.text import redact
 
 _MANY = 10  # lines of which not one is right are one fault: it is another kind of file
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedRequirement:
-    """A requirement as the user wrote it.
-
-    :param hashes: SHA-256 digests in hexadecimal that its files may have; empty: any.
-    :param where: its place, such as ``mirror.yaml: requirements[2]`` or ``requirements.txt:14``.
-    """
-
-    requirement: Requirement
-    hashes: frozenset[str] = frozenset()
-    where: str
 
 
 @dataclass(slots=True)

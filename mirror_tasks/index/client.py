@@ -40,7 +40,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from mirror_tasks.config.mirror_yaml import Index
+from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
 from mirror_tasks.index.certificates import ADVICE as CERTIFICATES

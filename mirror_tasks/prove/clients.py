@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 
 _CLIENT_TIMEOUT = 600  # seconds; one resolution, or one installation
 

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.config.model import Config, Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.prove.clients import constraint_arguments, index_of, requirement_lines, run_client
 from mirror_tasks.prove.published import Published
@@ -33,7 +33,7 @@ class Installation:
     def by_installation(self) -> Iterator[Verdict]:
         """Install each root into a fresh virtual environment, on the environments that this interpreter is one of."""
         for environment in filter(is_here, self.config.environments):
-            for root in self.config.roots:
+            for root in self.config.resolved_on(environment):
                 if requirement_lines(root, environment):
                     yield Verdict(
                         root.name,
@@ -52,7 +52,7 @@ class Installation:
         for environment in filter(is_here, self.config.environments):
             here = environment.at(sys.version_info.micro, PIP)
             solver = Solver(here, universe, Rules(prereleases=self.config.prereleases))
-            for root in self.config.roots:
+            for root in self.config.resolved_on(environment):
                 found = solver.solve(root)
                 if isinstance(found, Solution) and (pins := _own_sdists(root, found, universe, all_of_them)):
                     reason = self._in_fresh_venv(self._build, pins)

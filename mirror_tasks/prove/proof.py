@@ -13,7 +13,7 @@ from functools import cached_property
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, UV, Installer
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.config.model import Config, Root
 from mirror_tasks.prove.installation import Installation
 from mirror_tasks.prove.published import Published
 from mirror_tasks.prove.uv import Uv
@@ -39,7 +39,7 @@ class Proof:
     def by_solver(self) -> Iterator[Verdict]:
         """Judge each pair with the solver of this project: for all installers at once where they decide alike."""
         for environment in self.config.environments:
-            for root in self.config.roots:
+            for root in self.config.resolved_on(environment):
                 answers = {patch: found[root.name] for patch, found in self._answers[environment.name].items()}
                 for judge, installer in _judges(answers):
                     yield self._verdict(root, environment, judge, installer, answers)
@@ -76,7 +76,7 @@ class Proof:
         rules = Rules(prereleases=self.config.prereleases)
         solvers = {one: Solver(environment.at(patch, one), universe, rules) for one in INSTALLERS}
         answers: dict[str, Answers] = {}
-        for root in self.config.roots:
+        for root in self.config.resolved_on(environment):
             found = solvers[PIP].solve(root)
             asked = INSTALLERS if solvers[PIP].others_may_differ(root, found) else ()
             others = {one: solvers[one].solve(root) for one in asked if one is not PIP}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import UV
-from mirror_tasks.config.mirror_yaml import Config, Root
+from mirror_tasks.config.model import Config, Root
 from mirror_tasks.prove.clients import constraint_arguments, index_of, requirement_lines, run_client
 from mirror_tasks.prove.verdicts import Verdict, by_python
 
@@ -35,7 +35,7 @@ class Uv:
         pairs = [
             (root, environment)
             for environment in self.config.environments
-            for root in self.config.roots
+            for root in self.config.resolved_on(environment)
             if uv_platform(environment) and requirement_lines(root, environment)
         ]
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.closure import Asker

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 from mirror_tasks.resolve.selection import applies
 
 

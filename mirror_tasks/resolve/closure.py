@@ -22,7 +22,7 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
@@ -205,7 +205,7 @@ class Closure:
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
         for root in self._roots:
-            for environment in self.environments.values():
+            for environment in filter(root.is_resolved_on, self.environments.values()):
                 # a line that applies at one point of a range only binds nothing at the others
                 for patch in Met([root]).patches(environment):
                     for installer in INSTALLERS:

@@ -17,7 +17,7 @@ from packaging.utils import NormalizedName
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.needs import NotKnownYet, Undecided
@@ -188,7 +188,12 @@ class Completion:
         for environment in self.closure.environments.values():
             known = self._patches[environment.name]
             new = [patch for patch in self._met.patches(environment) if patch not in known]
-            cases += [_Case(root, environment, patch) for patch in new for root in self._roots]
+            cases += [
+                _Case(root, environment, patch)
+                for patch in new
+                for root in self._roots
+                if root.is_resolved_on(environment)
+            ]
             known += new
         return cases
 

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import parse_specifier
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, is_wheel, sdist_ending
 from mirror_tasks.index.project import File, Project
 

@@ -21,7 +21,7 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS
 from mirror_tasks.config.markers import judged_alike
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished

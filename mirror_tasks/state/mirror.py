@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.files import read_or_none
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import manifest_paths, metadata_path, package_path

@@ -16,7 +16,8 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidDodoFile, TaskFailed
 from doit.task import Task
 
-from mirror_tasks.config.mirror_yaml import Config, load
+from mirror_tasks.config.mirror_yaml import load
+from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.index import pip_settings
 from mirror_tasks.tasks.parts import creator

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from doit.task import Task
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import to_json
 from mirror_tasks.index.client import Upstream

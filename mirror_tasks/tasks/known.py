@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from doit.task import Task
 from packaging.utils import canonicalize_name
 
-from mirror_tasks.config.mirror_yaml import Root
+from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror

@@ -7,7 +7,7 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.tasks.database import Codec, have_database
 from mirror_tasks.tasks.graph import MirrorTasks
 from mirror_tasks.tasks.reporter import Reporter

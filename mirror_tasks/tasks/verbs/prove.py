@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.prove.proof import Proof

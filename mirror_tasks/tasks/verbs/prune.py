@@ -9,7 +9,7 @@ from pathlib import Path
 from doit.task import Task
 from rich.console import Console
 
-from mirror_tasks.config.mirror_yaml import Config
+from mirror_tasks.config.model import Config
 from mirror_tasks.publish.prune import check_may_prune, delete, leftovers, read_manifest
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option

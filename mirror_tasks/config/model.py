@@ -1,0 +1,113 @@
+"""What ``mirror.yaml`` says, read and checked: the roots, the indexes, and all that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.model import Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One entry under ``index:``.
+
+    :param url: as the user wrote it. Never shown: it may carry credentials.
+    :param hashes_required: files for which its pages give no sha256 are left out.
+    :param missing: statuses, besides 404 and 410, with which it says that it does not have a project.
+    """
+
+    url: str = field(repr=False)
+    hashes_required: bool = False
+    missing: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedRequirement:
+    """A requirement as the user wrote it.
+
+    :param hashes: SHA-256 digests in hexadecimal that its files may have; empty: any.
+    :param where: its place, such as ``mirror.yaml: requirements[2]`` or ``requirements.txt:14``.
+    """
+
+    requirement: Requirement
+    hashes: frozenset[str] = frozenset()
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """One entry under ``requirements:``, to be installable by itself; a file is one root of all its lines, and so is a lock.
+
+    :param name: as the user wrote it: ``requests>=2.24.0``, or ``requirements.txt``.
+    :param key_path: its place in ``mirror.yaml``, such as ``requirements[0]``.
+    :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
+    :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
+    :param is_file: it is a requirements file.
+    :param environments: the names of the environments that it is limited to; None: all.
+    :param lock: what the lock says that it is; it then has no requirements.
+    """
+
+    name: str
+    key_path: str
+    requirements: tuple[RequestedRequirement, ...]
+    constraints: tuple[Requirement, ...] = ()
+    versions: str | int = "latest"
+    wished: bool = False
+    is_file: bool = False
+    environments: tuple[str, ...] | None = None
+    lock: Lock | None = None
+
+    def is_for(self, environment: Environment) -> bool:
+        """Say if it is to be installable on an environment."""
+        return self.environments is None or environment.name in self.environments
+
+    def is_resolved_on(self, environment: Environment) -> bool:
+        """Say if a resolver has to find a solution for it on an environment; a lock is one already."""
+        return self.lock is None and self.is_for(environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What ``mirror.yaml`` says; paths are absolute.
+
+    :param state: the folder of pages, records and doit's database.
+    :param indexes: the first that has a project serves it; None: what pip uses here.
+    :param environments: in the order of the file.
+    :param environment_blocks: the same as the file has them.
+    :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
+    :param accept_changed: projects (normalised) of which the index may serve other content under a name it had before.
+    :param workers: tasks at once, 1 to 64.
+    :param refresh: seconds that a project page is trusted without asking again.
+    :param inputs: every file that was read.
+    :param wanted: the lists of what clients asked for in vain, as the server wrote them.
+    """
+
+    path: Path
+    output: Path
+    state: Path
+    indexes: tuple[Index, ...] | None
+    environments: tuple[Environment, ...]
+    environment_blocks: Mapping[str, object]
+    roots: tuple[Root, ...]
+    versions: str | int
+    wheels: Literal["compatible", "best", "none"]
+    sdists: Literal["always", "fallback", "never"]
+    build_requirements: bool
+    ask_backends: bool
+    prereleases: bool
+    prefer_binary: bool
+    accept_changed: frozenset[str]
+    workers: int
+    refresh: float
+    inputs: tuple[Path, ...]
+    wanted: tuple[Path, ...]
+
+    def resolved_on(self, environment: Environment) -> tuple[Root, ...]:
+        """Return the roots for which a resolver has to find a solution on an environment."""
+        return tuple(root for root in self.roots if root.is_resolved_on(environment))

@@ -1,0 +1,216 @@
+"""The key ``requirements:`` of ``mirror.yaml``: each entry becomes a root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirror_tasks.config.blocks import Block, show, unknown
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.config.requirement_files import parse_requirement, read_requirements, read_text, relative
+from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
+from mirror_tasks.errors import Fault
+
+REQUIREMENT_KEYS = ("require", "file", "wanted", "versions", "environments")
+"""The keys of an entry under ``requirements:`` that is not just text."""
+
+# What an entry is, by the key that says so, and which keys it may have beside that.
+_KINDS: Mapping[str, frozenset[str]] = {
+    "require": frozenset({"versions", "environments"}),
+    "file": frozenset({"versions", "environments"}),
+    "wanted": frozenset({"versions", "environments"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, whatever its kind.
+
+    :param text: what stands at the key that says its kind: a requirement, or the name of a file.
+    :param block: all its keys.
+    :param key_path: its place, such as ``requirements[0]``.
+    :param environments: the names of those that it is limited to; None: all.
+    """
+
+    text: str
+    block: Block
+    key_path: str
+    versions: str | int
+    environments: tuple[str, ...] | None
+
+
+class RootReader:
+    """Reads what stands under ``requirements:``.
+
+    :param path: of the file.
+    :param block: the whole file.
+    :param environments: those of the file; entries may be limited to some.
+    :param faults: what is wrong is added to them.
+    :ivar inputs: every file that was read.
+    :ivar wanted: the lists of what clients asked for in vain.
+    """
+
+    def __init__(self, path: Path, block: Block, environments: Sequence[Environment], faults: list[Fault]) -> None:
+        self.inputs: list[Path] = []
+        self.wanted: list[Path] = []
+        self._file_name = path.name
+        self._folder = path.parent
+        self._block = block
+        self._environments = tuple(environments)
+        self._faults = faults
+        self._roots: dict[tuple[object, tuple[str, ...] | None], Root] = {}
+        self._read_by_kind = {"require": self._required, "file": self._file, "wanted": self._wanted}
+
+    def roots(self, versions: str | int) -> tuple[Root, ...]:
+        """Return the roots.
+
+        :param versions: what ``versions:`` says for all that do not say it themselves.
+        """
+        entries = self._block.get("requirements")
+        if not isinstance(entries, list) or not entries:
+            found = "" if entries is None or entries == [] else f", found {show(entries)}"
+            self._block.fault("requirements", f"expected a list of requirements such as requests>=2.24{found}")
+            return ()
+        for position, entry in enumerate(entries):
+            self._read(entry, f"requirements[{position}]", versions)
+        return tuple(self._roots.values())
+
+    def path(self, text: str) -> Path:
+        """Return a path of the file, absolute: it is relative to the file's folder."""
+        return Path(os.path.normpath(self._folder / os.path.expanduser(text)))  # noqa: PTH111 (Path raises without a home)
+
+    def _fault(self, key_path: str, problem: str) -> None:
+        self._faults.append(Fault(key_path, problem))
+
+    def _read(self, entry: object, key_path: str, versions: str | int) -> None:
+        if isinstance(entry, str):
+            self._required(Entry(entry, Block({}, key_path, self._faults), key_path, versions, None))
+            return
+        if not isinstance(entry, dict):
+            self._fault(key_path, f"expected a requirement such as requests>=2.24, found {show(entry)}")
+            return
+        block = Block(entry, key_path, self._faults)
+        kind = self._kind(block)
+        if kind is None:
+            return
+        if not block.has(kind):
+            block.fault(kind, "expected text, found nothing")
+        text = block.string(kind, None)
+        versions, environments = versions_of(block, versions), self._limited_to(block)
+        if text is not None:
+            self._read_by_kind[kind](Entry(text, block, key_path, versions, environments))
+
+    def _kind(self, block: Block) -> str | None:
+        """Return what kind of entry it is; None, with a fault, where that can't be told."""
+        said = [key for key, _ in block.items()]
+        kinds = [kind for kind in _KINDS if kind in said]
+        block.only([key for key in REQUIREMENT_KEYS if len(kinds) != 1 or key in {kinds[0], *_KINDS[kinds[0]]}])
+        if len(kinds) == 1:
+            return kinds[0]
+        expected = f"{', '.join(list(_KINDS)[:-1])} and {list(_KINDS)[-1]}"
+        block.fault("", f"expected one of {expected}, found {' and '.join(kinds) or 'none'}")
+        return None
+
+    def _limited_to(self, block: Block) -> tuple[str, ...] | None:
+        value = block.get("environments")
+        if value is None:
+            return None
+        known = [one.name for one in self._environments]
+        if not isinstance(value, list) or not value:
+            block.fault(
+                "environments", f"expected a list of environments such as [{', '.join(known[:2])}], found {show(value)}"
+            )
+            return None
+        for one in value:
+            if one not in known:
+                block.fault("environments", unknown("environment", one, known))
+        return tuple(name for name in known if name in value)
+
+    def _keep(self, identity: object, root: Root) -> None:
+        """Keep a root unless it is there already, whatever its spelling: it would be the same work twice."""
+        for (other, environments), kept in self._roots.items():
+            if other == identity and _overlap(environments, root.environments):
+                self._fault(root.key_path, f"{show(root.name)} is listed already, in {kept.key_path}")
+                return
+        self._roots[identity, root.environments] = root
+
+    def _required(self, entry: Entry) -> None:
+        try:
+            requirement = parse_requirement(entry.text)
+        except ValueError as error:
+            self._fault(entry.key_path, str(error))
+            return
+        requested = RequestedRequirement(requirement=requirement, where=f"{self._file_name}: {entry.key_path}")
+        root = Root(
+            name=entry.text,
+            key_path=entry.key_path,
+            requirements=(requested,),
+            versions=entry.versions,
+            environments=entry.environments,
+        )
+        self._keep(requirement, root)
+
+    def _file(self, entry: Entry) -> None:
+        path = self.path(entry.text)
+        lines = read_requirements(path, entry.text, self._folder)
+        self.inputs.extend(lines.inputs)
+        self._faults.extend(lines.faults)
+        if not lines.requirements and not lines.faults:
+            self._fault(f"{entry.key_path}.file", f"expected requirements in {entry.text}, found none")
+        root = Root(
+            name=entry.text,
+            key_path=entry.key_path,
+            requirements=tuple(lines.requirements),
+            constraints=tuple(lines.constraints),
+            versions=entry.versions,
+            is_file=True,
+            environments=entry.environments,
+        )
+        self._keep(path, root)
+
+    def _wanted(self, entry: Entry) -> None:
+        """Take what was accepted of a list; the list itself is read by ``doit wanted`` alone."""
+        path = self.path(entry.text)
+        self.wanted.append(path)
+        reviewed = review_path(path)
+        if not reviewed.exists():
+            if not path.exists():
+                self._fault(f"{entry.key_path}.wanted", f"no such file: {path}")
+            return
+        where = relative(reviewed, self._folder)
+        self.inputs.append(reviewed)
+        try:
+            accepted = sorted(read_review(read_text(reviewed, MOST_BYTES)).accepted)
+        except ValueError as error:
+            self._fault(f"{entry.key_path}.wanted", f"{where}: {error}")
+            return
+        for name in accepted:
+            requested = RequestedRequirement(requirement=parse_requirement(name), where=where)
+            root = Root(
+                name=name,
+                key_path=entry.key_path,
+                requirements=(requested,),
+                versions=entry.versions,
+                wished=True,
+                environments=entry.environments,
+            )
+            # clients ask for what is listed, too: no fault
+            self._roots.setdefault((requested.requirement, entry.environments), root)
+
+
+def versions_of(block: Block, default: str | int) -> str | int:
+    """Return what ``versions:`` says in a block, which may be the whole file or one entry."""
+    value = block.get("versions")
+    if value is None:
+        return default
+    if value in ("latest", "all") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    block.fault("versions", f"expected latest, all or a number of newest releases, found {show(value)}")
+    return default
+
+
+def _overlap(some: Sequence[str] | None, others: Sequence[str] | None) -> bool:
+    return some is None or others is None or not set(some).isdisjoint(others)
