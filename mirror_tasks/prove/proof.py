@@ -15,6 +15,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, UV, Installer
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.prove.installation import Installation
+from mirror_tasks.prove.locks import LockProof
 from mirror_tasks.prove.published import Published
 from mirror_tasks.prove.uv import Uv
 from mirror_tasks.prove.verdicts import Verdict, by_python
@@ -82,6 +83,10 @@ class Proof:
             others = {one: solvers[one].solve(root) for one in asked if one is not PIP}
             answers[root.name] = {PIP: found, **others}
         return answers
+
+    def by_lock(self) -> Iterator[Verdict]:
+        """Judge each lock on the environments that it is for."""
+        yield from LockProof(self.config, Published(self.config.output)).verdicts()
 
     def by_client(self) -> Iterator[Verdict]:
         """Judge each pair with uv, on each Python that the solver was asked on."""

@@ -16,6 +16,7 @@ class Verdict:
 
     :param pythons: the full versions that it was judged on.
     :param installer: for whom it was judged, where not for all.
+    :param warnings: what is to be known of it all the same, a sentence each.
     """
 
     root: str
@@ -24,6 +25,7 @@ class Verdict:
     reason: str
     pythons: tuple[str, ...] = ()
     installer: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def proven(self) -> bool:

@@ -206,7 +206,7 @@ class Explainer:
             for required in (one for one in current.required if one.environment == environment):
                 if required.by.kind == "completion" and not self._added(current, environment):
                     continue  # pinned by a solution, and there without it
-                if required.by.kind in ("root", "completion"):
+                if required.by.is_root or required.by.kind == "completion":
                     yield " → ".join((self._start(required.by, environment), *links))
                     told += 1
                     continue
@@ -221,7 +221,7 @@ class Explainer:
     def _start(self, by: Asker, environment: str) -> str:
         """Return the beginning of a chain: a root, or the completion of one, with its reason."""
         reasons = [one.reason for one in self.plan.completed if one.root == by.name and one.environment == environment]
-        if by.kind == "root" or not reasons:
+        if by.is_root or not reasons:
             return f"mirror.yaml: {by.name}"
         lacking = reasons[0].removesuffix(", asked for in mirror.yaml")
         return f"mirror.yaml: {by.name}, to complete it (lacking: {lacking})"
@@ -246,7 +246,7 @@ class Explainer:
     def _reached(self, root: str) -> set[str]:
         needs = self._needs()
         found: set[str] = set()
-        todo = [*needs.get(Asker("root", root), ()), *needs.get(Asker("completion", root), ())]
+        todo = [release for kind in ("root", "lock", "completion") for release in needs.get(Asker(kind, root), ())]
         while todo:
             release = todo.pop()
             if release.name not in found:

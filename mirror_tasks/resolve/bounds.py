@@ -7,9 +7,10 @@ that, and uv ``--build-constraints``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -46,3 +47,12 @@ def bounds_of(root: Root, environment: Environment) -> Bounds:
             name = canonicalize_name(one.requirement.name)
             hashes[name] = hashes.get(name, frozenset()) | one.hashes
     return Bounds(specifiers, hashes)
+
+
+def bounds_of_builds(constraints: Iterable[Requirement], environment: Environment) -> Bounds:
+    """Return what binds the building of sdists, as ``--build-constraint`` of an installer does."""
+    specifiers: dict[NormalizedName, SpecifierSet] = {}
+    for requirement in (one for one in constraints if applies(one, environment)):
+        name = canonicalize_name(requirement.name)
+        specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
+    return Bounds(specifiers)

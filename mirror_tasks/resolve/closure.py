@@ -22,10 +22,12 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
+from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
-from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
+from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
@@ -40,11 +42,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked for a requirement: a root, a release that requires it or is built with it, or the completion of a root.
+    """Who asked for a requirement: a root, a lock, a release that requires it or is built with it, or a root's completion.
 
-    :param kind: ``root``, ``release``, ``build`` or ``completion``.
+    :param kind: ``root``, ``lock``, ``release``, ``build`` or ``completion``.
     :param name: of the root, or of the release's project.
-    :param version: of the release; empty for a root and its completion.
+    :param version: of the release; empty for a root, a lock and a completion.
     """
 
     kind: str
@@ -53,10 +55,15 @@ class Asker:
 
     def __str__(self) -> str:
         """Return it as people are told; nothing is ever read out of this."""
-        if self.kind == "root":
+        if self.is_root:
             return self.name
         release = f"{self.name}-{self.version}"
         return {"release": release, "build": f"building {release}"}.get(self.kind, f"completing {self.name}")
+
+    @property
+    def is_root(self) -> bool:
+        """It stands in ``mirror.yaml``."""
+        return self.kind in ("root", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Demand:
     """One requirement in one environment; equal ones are decided once, whoever asks.
 
     :param installer: who decides, where it is not all of them together.
+    :param lock: the name of the root whose lock has it, where it is a locked package.
     """
 
     project: NormalizedName
@@ -85,6 +93,7 @@ class Demand:
     versions: str | int = "latest"
     hashes: frozenset[str] = frozenset()
     installer: Installer | None = None
+    lock: str = ""
 
     def __str__(self) -> str:
         return self.with_specifier(self.specifier)
@@ -97,12 +106,13 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """The build requirements of one release's sdist, to be followed in one environment."""
+    """The build requirements of one release's sdist, to be followed in one environment, within the bounds of a scope."""
 
     project: NormalizedName
     version: Version
     sdist: File
     environment: str
+    scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +143,14 @@ class Wants:
 
 @dataclass(slots=True)
 class Chosen:
-    """A release chosen in an environment: what an installer there would take, and what belongs in the mirror."""
+    """A release chosen in an environment: what an installer there would take, and what belongs in the mirror.
+
+    :ivar by_locks_alone: only locks asked for it, so that it has the files that they name.
+    """
 
     installs: File
     files: dict[str, File] = field(default_factory=dict)
+    by_locks_alone: bool = False
 
 
 class _Enough:
@@ -193,6 +207,9 @@ class Closure:
         self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
         self._bounds: list[Bounds] = [Bounds()]
+        self.lock_faults: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # by root and environment
+        self._locked: dict[Demand, LockedPackage] = {}
+        self._build_scopes: dict[tuple[str, str], int] = {}  # by lock and environment
         self.contradicting: dict[Demand, dict[Version, str]] = {}
         self._expanded: set[tuple[object, ...]] = set()
         self._builds: set[_Build] = set()
@@ -210,7 +227,20 @@ class Closure:
                 for patch in Met([root]).patches(environment):
                     for installer in INSTALLERS:
                         self._ask_for(root, environment.at(patch, installer))
+            if root.lock is not None:
+                self._ask_for_locked(root.name, root.lock)
         return self._work()
+
+    def _ask_for_locked(self, name: str, lock: Lock) -> None:
+        """Ask for what a lock selects: to the letter, so that nothing binds it, and what it requires is not followed."""
+        for environment, selections in lock.selected.items():
+            bounds = bounds_of_builds(lock.build_constraints, self.environments[environment])
+            self._build_scopes[name, environment] = self._scope(bounds)
+            for package in dict.fromkeys(package for one in selections for package in one.packages):
+                specifier = f"=={package.version}"
+                demand = Demand(package.name, specifier, frozenset(), environment, lock=name)
+                self._locked[demand] = package
+                self._demand(demand, Asker("lock", name), Asked(specifier, ""))
 
     def _ask_for(self, root: Root, environment: Environment) -> None:
         hashes: dict[NormalizedName, frozenset[str]] = defaultdict(frozenset)
@@ -352,10 +382,12 @@ class Closure:
         if demand.project not in self.projects:
             return {f"project:{demand.project}": None}
         project = self.projects[demand.project]
-        if project is None:
-            return self._not_satisfied(demand, "the index has no project of this name")
         if isinstance(project, Failed):
             return self._not_satisfied(demand, project.reason, undecided=True)
+        if demand in self._locked:
+            return self._settle_locked(demand, project)
+        if project is None:
+            return self._not_satisfied(demand, "the index has no project of this name")
         chosen, missing = self._choose(demand, project)
         if missing:
             return missing
@@ -365,6 +397,34 @@ class Closure:
         if not chosen and not self._undecided(demand, project):
             self._not_satisfied(demand, self._why_unsatisfied(demand, project))
         return {}
+
+    def _settle_locked(self, demand: Demand, project: Project | None) -> dict[str, File | None]:
+        """Take the files that a lock names; return the metadata that has to arrive first, which brings hashes."""
+        package = self._locked[demand]
+        if project is None:
+            self._lock_fault(demand, "the index has no project of this name")
+            return {}
+        found = locked_files(package, project, self.environments[demand.environment], self.rules)
+        unknown = [file for file in found.files if "sha256" not in file.hashes]
+        if missing := {f"metadata:{one.filename}": one for one in unknown if one.filename not in self.metadata}:
+            return {**missing}
+        if unknown:  # it could not be fetched, so nobody knows what it is
+            failed = self.metadata[unknown[0].filename]
+            return self._not_satisfied(demand, getattr(failed, "reason", "its hash is not known"), undecided=True)
+        for fault in found.faults:
+            self._lock_fault(demand, fault)
+        if found.files:
+            self._take_locked(demand, package.version, found.files)
+        return {}
+
+    def _lock_fault(self, demand: Demand, problem: str) -> None:
+        self.lock_faults[demand.lock, demand.environment][f"{self._locked[demand]}: {problem}"] = None
+
+    def _take_locked(self, demand: Demand, version: Version, files: Sequence[File]) -> None:
+        key = (demand.project, version, demand.environment)
+        chosen = self.chosen.setdefault(key, Chosen(files[0], by_locks_alone=True))
+        self._put_in(chosen, demand, version, files, self._build_scopes[demand.lock, demand.environment])
+        self.releases[demand] = (version,)
 
     def _why_unsatisfied(self, demand: Demand, project: Project) -> str:
         if contradicting := self.contradicting.get(demand):
@@ -486,20 +546,28 @@ class Closure:
     def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
         key = (demand.project, one.version, demand.environment)
         chosen = self.chosen.setdefault(key, Chosen(installs))
+        if chosen.by_locks_alone:
+            chosen.installs, chosen.by_locks_alone = installs, False
         usable = [file for file in files_to_mirror(one, self.rules) if self._is_usable(demand, file)]
-        for file in (installs, *usable):
-            if file.filename not in chosen.files:
-                chosen.files[file.filename] = file
-                self._newly_chosen[file.filename] = (demand.project, file)
-            build = _Build(demand.project, one.version, file, demand.environment)
-            if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
-                self._builds.add(build)
-                self._todo.append(build)
+        self._put_in(chosen, demand, one.version, (installs, *usable))
         arrived = self.metadata[installs.filename]
         assert not isinstance(arrived, Failed), "what failed is not taken"
         metadata = as_taken_by(self._environment_of(demand).installer, arrived)
         assert metadata is not None, "what is refused is not taken"
         self._expand(demand, one.version, metadata, installs.filename)
+
+    def _put_in(
+        self, chosen: Chosen, demand: Demand, version: Version, files: Iterable[File], build_scope: int = 0
+    ) -> None:
+        """Put files of a release in, and ask for what building them requires."""
+        for file in files:
+            if file.filename not in chosen.files:
+                chosen.files[file.filename] = file
+                self._newly_chosen[file.filename] = (demand.project, file)
+            build = _Build(demand.project, version, file, demand.environment, build_scope)
+            if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
+                self._builds.add(build)
+                self._todo.append(build)
 
     def _is_usable(self, demand: Demand, file: File) -> bool:
         metadata = self.metadata.get(file.filename)
@@ -560,7 +628,8 @@ class Closure:
             if applies(requirement, environment)
         ]
         # An installer builds in isolation: neither the lines of a file nor its constraints bind there.
-        self._demand_all(required, build.environment, 0, Asker("build", build.project, str(build.version)))
+        asker = Asker("build", build.project, str(build.version))
+        self._demand_all(required, build.environment, build.scope, asker)
         return {}
 
 

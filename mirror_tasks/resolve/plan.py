@@ -260,7 +260,8 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
 
     :param wished: the names of the roots that clients asked for: that one has no solution leaves the plan complete.
     """
-    unsolved = sorted(completion.unsolved, key=attrgetter("root", "environment", "lines")) if completion else []
+    unsolved = [*(completion.unsolved if completion else ()), *_faulty_locks(closure)]
+    unsolved.sort(key=attrgetter("root", "environment", "lines"))
     required = _required(closure)
     by_release: dict[tuple[NormalizedName, Version], dict[str, Chosen]] = defaultdict(dict)
     for (name, version, environment), chosen in closure.chosen.items():
@@ -286,6 +287,14 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
         else (),
         statuses=_statuses(closure, {name for name, _ in by_release}),
         passed_over=_passed_over(closure),
+    )
+
+
+def _faulty_locks(closure: Closure) -> Iterable[Unsolved]:
+    """Return the locks that are not there to the letter, and what is not, by environment."""
+    return (
+        Unsolved(environment, lock, tuple(sorted(faults)))
+        for (lock, environment), faults in closure.lock_faults.items()
     )
 
 
@@ -352,6 +361,8 @@ def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen])
 def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Chosen) -> str:
     if reason := closure.refusals.of_file(file, closure.environments[environment]):
         return reason
+    if chosen.by_locks_alone:
+        return "the lock does not name it"
     if is_wheel(file.filename):
         return f"wheels: best takes {chosen.installs.filename}"
     if closure.rules.sdists == "fallback" and is_wheel(chosen.installs.filename):

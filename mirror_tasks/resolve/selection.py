@@ -169,9 +169,7 @@ def candidate(
         for file in project.files(version)
         if refusal(file, environment, rules, pinned=pinned) is None and is_allowed(file, hashes)
     ]
-    wheels = sorted(
-        (file for file in usable if is_wheel(file.filename)), key=lambda file: _preference(file, environment)
-    )
+    wheels = in_order([file for file in usable if is_wheel(file.filename)], environment)
     # .tar.gz is what PEP 625 wants an sdist to be; others serve where they are all there is.
     sdists = [file for file in usable if not is_wheel(file.filename)]
     sdists.sort(key=lambda file: SDIST_ENDINGS.index(sdist_ending(file.filename)))
@@ -186,6 +184,11 @@ def patches_of(files: Iterable[File], environment: Environment) -> int:
     for file in files:
         found |= environment.allows(file.requires_python)
     return found
+
+
+def in_order(wheels: Iterable[File], environment: Environment) -> list[File]:
+    """Return wheels in the order in which an installer in the environment prefers them."""
+    return sorted(wheels, key=lambda file: _preference(file, environment))
 
 
 def _preference(file: File, environment: Environment) -> tuple[int, int, tuple[int, ...], str]:

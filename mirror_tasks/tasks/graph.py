@@ -223,11 +223,15 @@ class MirrorTasks:
             f"\n  {one.root} on {one.environment}:" + "".join(f"\n    {line}" for line in one.lines)
             for one in plan.unsolved
         )
+        locks = {root.name for root in self.config.roots if root.lock is not None}
+        advice = "Change the requirement, or add a marker for the environments that need it"
+        if locks.intersection(one.root for one in plan.unsolved):
+            advice = f"{advice}; lock anew what is not upstream as it was locked"
         raise ResolutionError(
             "resolving",
             str(self.config.path),
             f"expected releases that can be installed together for each requirement, found none for:{lines}",
-            "Change the requirement, or add a marker for the environments that need it; all the rest is there.",
+            f"{advice}; all the rest is there.",
         )
 
     def _releases(self) -> Iterator[Task]:

@@ -44,7 +44,9 @@ class Known:
         yield self._make.group("metadata", [task.name for task in tasks], doc)
 
     def _files(self, plan: Plan) -> list[PlannedFile]:
-        names = {filename for release in plan.releases for filename in release.installs.values()}
+        # What only a lock has is not read: what it requires stands in the lock.
+        read = [one for one in plan.releases if any(required.by.kind != "lock" for required in one.required)]
+        names = {filename for release in read for filename in release.installs.values()}
         if self._config.build_requirements:
             names |= {file.filename for file in plan.files if not is_wheel(file.filename)}
         return [plan.by_filename[filename] for filename in sorted(names) if filename in plan.by_filename]

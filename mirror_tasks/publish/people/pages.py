@@ -370,7 +370,7 @@ class PeoplePages:
         return _section("required-by", "Required by", table)
 
     def _asker(self, by: Asker, requirement: str) -> Markup:
-        if by.kind == "root":
+        if by.is_root:
             return markup("<code>{}</code> in mirror.yaml", by.name)
         if by.kind == "completion":
             return markup("{} <code>{}</code>", str(by), requirement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 from rich.console import Console
@@ -24,6 +25,9 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
         table.add_row(name, *_counts([file for file in plan.files if name in file.environments], due))
     table.add_row("all", *_counts(plan.files, due), style="bold")
     console.print(table)
+    for lock, packages in _locks(plan).items():
+        counts = ", ".join(f"{count} for {environment}" for environment, count in sorted(packages.items()))
+        console.print(f"= {lock}: packages as locked: {counts}", markup=False, soft_wrap=True)
     for one in plan.completed:
         added = f"adds {', '.join(one.releases)}" if one.releases else "adds nothing new"
         console.print(
@@ -38,6 +42,15 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
         )
     for extra in plan.unknown_extras:
         console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def _locks(plan: Plan) -> dict[str, Counter[str]]:
+    """Return how many packages each lock brings, by environment."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for release in plan.releases:
+        for name, environment in {(one.by.name, one.environment) for one in release.required if one.by.kind == "lock"}:
+            found[name][environment] += 1
+    return dict(sorted(found.items()))
 
 
 def print_one_sided(plan: Plan) -> None:

@@ -58,7 +58,7 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     if client is None and not own:
         Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
     proof = Proof(config, client)
-    judges = [proof.by_solver(), proof.by_client()]
+    judges = [proof.by_solver(), proof.by_lock(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]
     plan = mirror.plans.published()
@@ -94,6 +94,8 @@ def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
         judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
         python = f"{environment.python.major}.{environment.python.minor}"
         console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
+    for warning in dict.fromkeys(f"! {one.root}: {warning}" for one in verdicts for warning in one.warnings):
+        console.print(warning, markup=False, soft_wrap=True)
     proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
     console.print(f"{proven} of {len(cells)} pairs proven")
 
