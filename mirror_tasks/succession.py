@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
@@ -68,15 +68,28 @@ class _Included:
     def entries(self, roots: Iterable[Root], versions: str | int) -> list[str | dict[str, Any]]:
         """Return what stands under ``requirements:``; the wishes of one list stand in one file again."""
         found: list[str | dict[str, Any]] = []
-        for (wished, _), group in groupby(roots, key=lambda root: (root.wished, root.wished and root.key_path)):
+        for (kind, _), group in groupby(roots, key=_entry_of):
             one, *others = group
-            if wished:
+            if kind == "own":
+                found.append(self._own([one, *others]))
+            elif kind == "wished":
                 lines = [str(each.requirements[0].requirement) for each in (one, *others)]
                 wanted = self._keep(self._name_for("wanted.txt"), lines)
                 found.append({"wanted": wanted, **_said_of(one, versions)})
             else:
                 found += [self._entry(each, versions) for each in (one, *others)]
         return found
+
+    @staticmethod
+    def _own(roots: Sequence[Root]) -> dict[str, Any]:
+        """Return the entry of a folder of the user's own, by its name alone: a successor fills one from ``packages/``.
+
+        As a requirement without it, it would be asked of an index, where it may be somebody else's project.
+        """
+        limits = [root.environments for root in roots]
+        names = dict.fromkeys(name for limit in limits for name in limit or ())
+        said = {} if None in limits else {"environments": sorted(names)}
+        return {"wheels": _plain(roots[0].own) or "wheels", **said}
 
     def _entry(self, root: Root, versions: str | int) -> str | dict[str, Any]:
         said = _said_of(root, versions)
@@ -97,13 +110,25 @@ class _Included:
         return self._keep(name, lines)
 
     def _name_for(self, path: str) -> str:
-        plain = re.sub("[^A-Za-z0-9._-]", "_", re.split(r"[/\\]", path)[-1]) or "requirements.txt"
+        plain = _plain(path) or "requirements.txt"
         names = (f"{number}-{plain}" if number else plain for number in range(len(self.files) + 1))
         return next(name for name in names if name not in self.files)
 
     def _keep(self, name: str, lines: Iterable[str]) -> str:
         self.files[name] = "".join(f"{redact(line)}\n" for line in lines)
         return name
+
+
+def _entry_of(root: Root) -> tuple[str, str]:
+    """Return what kind of entry a root is of, and which, where that gives several roots."""
+    if root.own:
+        return "own", root.key_path
+    return ("wished", root.key_path) if root.wished else ("", "")
+
+
+def _plain(path: str) -> str:
+    """Return the last part of a path, in characters that every file system takes."""
+    return re.sub("[^A-Za-z0-9._-]", "_", re.split(r"[/\\]", path.rstrip("/\\"))[-1]).lstrip(".")
 
 
 def _said_of(root: Root, versions: str | int) -> dict[str, Any]:

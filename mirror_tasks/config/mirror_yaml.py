@@ -105,6 +105,7 @@ class _Reader:
             refresh=self._refresh(),
             inputs=tuple(dict.fromkeys([self.path, *reader.inputs])),
             wanted=tuple(dict.fromkeys(reader.wanted)),
+            own=reader.own.projects,
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")

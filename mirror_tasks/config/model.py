@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import Lock
-from mirror_tasks.text import without_credentials
+from mirror_tasks.config.own_sources import OwnProject
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +21,11 @@ class Index:
     :param url: as the user wrote it. Never shown: it may carry credentials.
     :param hashes_required: files for which its pages give no sha256 are left out.
     :param missing: statuses, besides 404 and 410, with which it says that it does not have a project.
-    :param projects: patterns of the projects that it serves, and nobody else does; it then serves nothing else. None: it
-        serves what no other index has patterns for. See :mod:`mirror_tasks.config.bindings`.
-    :param name: what it is called in messages; empty: its URL.
     """
 
     url: str = field(repr=False)
     hashes_required: bool = False
     missing: frozenset[int] = frozenset()
-    projects: tuple[str, ...] | None = None
-    name: str = ""
-
-    @property
-    def base(self) -> str:
-        """Its base URL as it may be shown and stored: without credentials, with a slash at its end."""
-        return without_credentials(self.url).rstrip("/") + "/"
-
-    @property
-    def label(self) -> str:
-        """What it is called in messages."""
-        return self.name or self.base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +50,7 @@ class Root:
     :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
     :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
     :param is_file: it is a requirements file.
+    :param own: where its files come from, which the user brings along, as it is told: ``dist/``; empty for an index.
     :param environments: the names of the environments that it is limited to; None: all.
     :param lock: what the lock says that it is; it then has no requirements.
     """
@@ -78,6 +64,7 @@ class Root:
     is_file: bool = False
     environments: tuple[str, ...] | None = None
     lock: Lock | None = None
+    own: str = ""
 
     def is_for(self, environment: Environment) -> bool:
         """Say if it is to be installable on an environment."""
@@ -93,7 +80,7 @@ class Config:
     """What ``mirror.yaml`` says; paths are absolute.
 
     :param state: the folder of pages, records and doit's database.
-    :param indexes: the first that may serve a project and has it serves it; None: what pip uses here.
+    :param indexes: the first that has a project serves it; None: what pip uses here.
     :param environments: in the order of the file.
     :param environment_blocks: the same as the file has them.
     :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.
@@ -102,6 +89,7 @@ class Config:
     :param refresh: seconds that a project page is trusted without asking again.
     :param inputs: every file that was read.
     :param wanted: the lists of what clients asked for in vain, as the server wrote them.
+    :param own: the projects that are served from the user's own files alone; no index is asked for them.
     """
 
     path: Path
@@ -123,6 +111,13 @@ class Config:
     refresh: float
     inputs: tuple[Path, ...]
     wanted: tuple[Path, ...]
+    own: tuple[OwnProject, ...] = ()
+
+    @property
+    def own_urls(self) -> tuple[str, ...]:
+        """The URLs of the user's own files, their credentials among them; of those on this machine that of their folder."""
+        urls = (file.url for one in self.own for file in one.files)
+        return tuple(dict.fromkeys(f"{url.rpartition('/')[0]}/" if url.startswith("file:") else url for url in urls))
 
     def resolved_on(self, environment: Environment) -> tuple[Root, ...]:
         """Return the roots for which a resolver has to find a solution on an environment."""

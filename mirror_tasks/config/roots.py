@@ -10,17 +10,20 @@ from pathlib import Path
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.config.own_folders import Distribution, read_folder
+from mirror_tasks.config.own_sources import OwnFile, OwnSources
 from mirror_tasks.config.requirement_files import parse_requirement, read_requirements, read_text, relative
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
 
-REQUIREMENT_KEYS = ("require", "file", "wanted", "versions", "environments")
+REQUIREMENT_KEYS = ("require", "file", "wheels", "wanted", "versions", "environments")
 """The keys of an entry under ``requirements:`` that is not just text."""
 
 # What an entry is, by the key that says so, and which keys it may have beside that.
 _KINDS: Mapping[str, frozenset[str]] = {
     "require": frozenset({"versions", "environments"}),
     "file": frozenset({"versions", "environments"}),
+    "wheels": frozenset({"environments"}),
     "wanted": frozenset({"versions", "environments"}),
 }
 
@@ -51,18 +54,25 @@ class RootReader:
     :param faults: what is wrong is added to them.
     :ivar inputs: every file that was read.
     :ivar wanted: the lists of what clients asked for in vain.
+    :ivar own: the files that the user brings along.
     """
 
     def __init__(self, path: Path, block: Block, environments: Sequence[Environment], faults: list[Fault]) -> None:
         self.inputs: list[Path] = []
         self.wanted: list[Path] = []
+        self.own = OwnSources()
         self._file_name = path.name
         self._folder = path.parent
         self._block = block
         self._environments = tuple(environments)
         self._faults = faults
         self._roots: dict[tuple[object, tuple[str, ...] | None], Root] = {}
-        self._read_by_kind = {"require": self._required, "file": self._file, "wanted": self._wanted}
+        self._read_by_kind = {
+            "require": self._required,
+            "file": self._file,
+            "wheels": self._wheels,
+            "wanted": self._wanted,
+        }
 
     def roots(self, versions: str | int) -> tuple[Root, ...]:
         """Return the roots.
@@ -170,6 +180,40 @@ class RootReader:
             environments=entry.environments,
         )
         self._keep(path, root)
+
+    def _wheels(self, entry: Entry) -> None:
+        """Take in a folder: a root for each of its projects, with all its releases."""
+        path = self.path(entry.text)
+        folder = read_folder(path)
+        for problem in folder.problems:
+            self._fault(f"{entry.key_path}.wheels", problem)
+        for name, found in folder.by_project.items():
+            try:
+                for one in found:
+                    self.own.add(name, OwnFile(one.filename, (path / one.filename).as_uri()))
+            except ValueError as error:
+                self._fault(f"{entry.key_path}.wheels", str(error))
+            # all of its releases are wanted: an installer takes a pre-release where the specifier has one
+            text = f"{name}>=0.dev0" if any(one.version.is_prerelease for one in found) else name
+            where = f"{self._file_name}: {entry.key_path}"
+            root = Root(
+                name=f"{name} from {entry.text}",
+                key_path=entry.key_path,
+                requirements=(RequestedRequirement(requirement=parse_requirement(text), where=where),),
+                versions="all",
+                environments=self._usable_on(found, entry),
+                own=entry.text,
+            )
+            self._keep((path, name), root)
+
+    def _usable_on(self, found: Sequence[Distribution], entry: Entry) -> tuple[str, ...] | None:
+        """Return the environments of an entry on which one of a project's files may be used; where it is none, all.
+
+        Nobody expects a wheel for Linux on Windows; one that fits nowhere is told by the plan, with the rule.
+        """
+        asked = [one for one in self._environments if entry.environments is None or one.name in entry.environments]
+        usable = tuple(one.name for one in asked if any(file.may_be_used_on(one) for file in found))
+        return entry.environments if len(usable) in (0, len(asked)) else usable
 
     def _wanted(self, entry: Entry) -> None:
         """Take what was accepted of a list; the list itself is read by ``doit wanted`` alone."""

@@ -19,7 +19,7 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
@@ -40,7 +40,6 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from mirror_tasks.config.bindings import Binding, binding_of
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
@@ -95,7 +94,6 @@ _UNLISTED = (
     "As for pip, an index on this machine is a folder with a folder for each project, in which index.html links to its "
     "files: write one, or take the folder out of the index setting. No other index is asked for this name."
 )
-_STAYS = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
 _REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
 _NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
 
@@ -158,6 +156,7 @@ class Route:
     connections: int
     timeout: tuple[float, float]
     retries: int
+    own: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Upstream:
@@ -165,21 +164,24 @@ class Upstream:
 
     Nothing is opened or asked before the first request.
 
-    :param indexes: in order, each a base URL or that with what is said of it: of those that may serve a project
-        (:mod:`mirror_tasks.config.bindings`) the first that has it serves it, never a merge. None stands for
-        :func:`mirror_tasks.index.pip_settings.default_index`. ``file:`` URLs are read as pip reads them.
+    :param indexes: in order, each a base URL or that with what is said of it: the first that has a project serves it,
+        never a merge. None stands for :func:`mirror_tasks.index.pip_settings.default_index`. ``file:`` URLs are read as pip
+        reads them.
     :param connections: how many to keep open to one host: the number of threads.
     :param timeout: seconds to connect, and seconds without a byte.
     :param retries: how often a request is repeated after a failure that may pass.
     :param sleep: waits the given seconds; by default a wait that :meth:`close` ends.
     :param settings: how pip reaches an index from here; asked of pip if not given.
     :param pace: how slow answers may be.
+    :param own: the URLs of files that the user named itself, and which no index lists: their credentials go to them alone.
+        Of files of this machine the URL of their folder, with a slash at its end.
     """
 
     def __init__(
         self,
         indexes: Sequence[str | Index] | None,
         *,
+        own: Iterable[str] = (),
         connections: int = 32,
         timeout: tuple[float, float] = (10, 60),
         retries: int = 5,
@@ -188,6 +190,7 @@ class Upstream:
         pace: Pace | None = None,
     ) -> None:
         self._given = indexes
+        self._own = tuple(own)
         self._pace = pace or PACE
         self._retries = retries
         self._settings = settings
@@ -205,6 +208,7 @@ class Upstream:
         """Return one that takes the route of another."""
         return cls(
             route.indexes,
+            own=route.own,
             connections=route.connections,
             timeout=route.timeout,
             retries=route.retries,
@@ -219,8 +223,8 @@ class Upstream:
         """
         connections, timeout = self._pool_settings
         indexes = self._indexes()
-        settings = self._open_pools().settings if are_needed_for(self.indexes) else self._settings
-        return Route(indexes, settings, connections, timeout, self._retries)
+        settings = self._open_pools().settings if are_needed_for((*self.indexes, *self._own)) else self._settings
+        return Route(indexes, settings, connections, timeout, self._retries, self._own)
 
     def __enter__(self) -> Upstream:
         return self
@@ -238,7 +242,7 @@ class Upstream:
     @property
     def indexes(self) -> tuple[str, ...]:
         """The base URLs, each ending in a slash, without their credentials."""
-        return tuple(index.base for index in self._indexes())
+        return tuple(without_credentials(index.url) for index in self._indexes())
 
     def _indexes(self) -> tuple[Index, ...]:
         with self._lock:
@@ -250,30 +254,24 @@ class Upstream:
     def page(self, name: str, known: Seen | None) -> Page | None:
         """Return the page of the project ``name`` (normalised); None if it is the known one still.
 
-        :raises UpstreamError: it can't be had; its status is 404 if no index that may serve the project has it, or if the
-            index that had it has not: the next one's may be somebody else's project.
+        :raises UpstreamError: it can't be had; its status is 404 if no index has the project, or if the index that had
+            it has not: the next one's may be somebody else's project.
         """
-        binding = binding_of(name, self._indexes())
-        remembered = _if_still_of(binding, known)
-        for index in binding.indexes:
-            page = self._page_on(index, name, remembered)
+        for index in self._indexes():
+            base = base_of(index.url)
+            url = f"{base}{name}/"
+            page = self._local_page(url) if self._is_file(url) else self._page(url, known, index.missing)
             if isinstance(page, Page):
-                return _unless_unchanged(replace(page, index=index.base), remembered)
+                return _unless_unchanged(replace(page, index=base), known)
             if page is not None:
                 return None
-            if remembered is not None and _is_of(remembered, index):
-                raise _vanished(name, index)
-        raise _absent(name, binding, known)
-
-    def _page_on(self, index: Index, name: str, known: Seen | None) -> Page | Seen | None:
-        """Return the page that one index has; what is known of it, if it did not change; None where it has none."""
-        url = f"{index.base}{name}/"
-        if not self._is_file(url):
-            return self._page(url, known, index.missing)
-        page = self._local_page(url)
-        if page is None and not (known is not None and _is_of(known, index)):
-            self._check_unlisted(index.base, name)
-        return page
+            if known is not None and (known.index == base or known.url.startswith(base)):
+                raise _vanished(name, base)
+            if self._is_file(url):
+                self._check_unlisted(base, name)
+        problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
+        advice = "Check the spelling."
+        raise UpstreamError("fetching the page of", name, problem, advice, status=404)
 
     def read(self, url: str, *, limit: int, sha256: str | None = None) -> bytes:
         """Return what is at ``url``, such as a core metadata sidecar.
@@ -369,9 +367,11 @@ class Upstream:
         return self.retry(attempt, "fetching", url, most_silence=self._pace.head)
 
     def _is_file(self, url: str) -> bool:
-        """Files of this machine are read only for an index that is one: pages from elsewhere may not name them."""
+        """Files of this machine are read for an index that is one, or if the user named them: no other page may name any."""
         if urlsplit(url).scheme != "file":
             return False
+        if f"{url.rpartition('/')[0]}/" in self._own:
+            return True
         if not any(index.startswith("file:") for index in self.indexes):
             problem = "expected http or https, found a file of this machine"
             raise UpstreamError("fetching", url, problem, "Report it to whoever runs the index.")
@@ -587,6 +587,11 @@ def _checked_index(given: str | Index) -> Index:
     raise UpstreamError("looking at the index", shown, problem, "Check the index setting.")
 
 
+def base_of(url: str) -> str:
+    """Return the base URL of an index as it may be shown and stored: without credentials, with a slash at its end."""
+    return _with_slash(without_credentials(url))
+
+
 def _with_slash(url: str) -> str:
     return url.rstrip("/") + "/"
 
@@ -663,7 +668,7 @@ def _unless_unchanged(page: Page, known: Seen | None) -> Page | None:
     if known is None:
         return page
     seen = page.seen
-    if (seen.url, seen.sha256, seen.index) == (known.url, known.sha256, known.index):
+    if (seen.url, seen.sha256) == (known.url, known.sha256):
         return None
     if known.names_files and not seen.names_files:
         problem = "expected files, as when it was last seen, found none"
@@ -672,34 +677,10 @@ def _unless_unchanged(page: Page, known: Seen | None) -> Page | None:
     return page
 
 
-def _is_of(known: Seen, index: Index) -> bool:
-    """Say if what is remembered is of a page of this index; of a record that was lost only the URL is left."""
-    return known.index == index.base if known.index else known.url.startswith(index.base)
-
-
-def _if_still_of(binding: Binding, known: Seen | None) -> Seen | None:
-    """Return what is remembered of a page, unless ``mirror.yaml`` was changed so that its index may not serve it any more.
-
-    The project then did not vanish: the user moved it, and what another index said of it counts for nothing.
-    """
-    if known is None or not known.index or any(known.index == index.base for index in binding.indexes):
-        return known
-    return None
-
-
-def _vanished(name: str, index: Index) -> UpstreamError:
-    problem = f"expected it in {index.label}, as when it was last seen, found no such project"
-    return UpstreamError("fetching the page of", name, problem, _STAYS, status=404)
-
-
-def _absent(name: str, binding: Binding, known: Seen | None) -> UpstreamError:
-    """Return the error of a project that no index has which may serve it."""
-    problem = f"expected a project of this name, found that {binding.found}"
-    before = (
-        f" It was last seen in {known.index or known.url}, which may not serve it any more. {_STAYS}" if known else ""
-    )
-    bound = "" if binding.pattern is None else ", and projects under index in mirror.yaml"
-    return UpstreamError("fetching the page of", name, problem, f"Check the spelling{bound}.{before}", status=404)
+def _vanished(name: str, index: str) -> UpstreamError:
+    problem = f"expected it in {index}, as when it was last seen, found no such project"
+    advice = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
+    return UpstreamError("fetching the page of", name, problem, advice, status=404)
 
 
 def _conditions(known: Seen) -> dict[str, str]:

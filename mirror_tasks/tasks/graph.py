@@ -58,7 +58,7 @@ class MirrorTasks:
         self.mirror = Mirror(config, self.tally.note)
         self.acquire = Acquirer(
             self.mirror,
-            Upstream(config.indexes, connections=max(16, config.workers)),
+            Upstream(config.indexes, own=config.own_urls, connections=max(16, config.workers)),
             self.tally.received,
             checks_room=os.environ.get("MIRROR_SPACE") != "any",
         )

@@ -67,8 +67,7 @@ class Growth:
         self._is_mirroring = False
         self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
         self._bugs = 0
-        config = mirror.config
-        self.closure = Closure(config.environments, config.roots, Rules.of(config), config.indexes)
+        self.closure = Closure(mirror.config.environments, mirror.config.roots, Rules.of(mirror.config))
 
     @cached_property
     def completion(self) -> Completion:

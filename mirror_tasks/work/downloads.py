@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mirror_tasks.archives.core_metadata import Unusable
+from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import have_folder, replacing
 from mirror_tasks.index.file_names import is_wheel
@@ -23,6 +24,7 @@ from mirror_tasks.work.ahead import Ahead
 from mirror_tasks.work.files import Files, bytes_to_come
 
 _AHEAD = 4  # files that are fetched at a time before their turn
+_BUILT_ANEW = "If it was built anew, give it a new version: clients and locks that know this one refuse other bytes. If"
 
 
 class Downloads:
@@ -115,12 +117,14 @@ class Downloads:
         if mirrored is None or mirrored == file.sha256:
             return
         if file.project not in self._mirror.config.accept_changed:
+            is_own = file.project in names_of(self._mirror.config.own)
+            advice = _BUILT_ANEW if is_own else "Find out why; if"
             raise IntegrityError(
                 "downloading",
                 file.filename,
                 f"expected the bytes that are mirrored under this name already (sha256 {mirrored}), "
-                f"found that the index now offers others (sha256 {file.sha256})",
-                f"Find out why; if the new ones are right, write  accept-changed: [{file.project}]  in mirror.yaml.",
+                f"found that {'your own file has' if is_own else 'the index now offers'} others (sha256 {file.sha256})",
+                f"{advice} the new ones are right, write  accept-changed: [{file.project}]  in mirror.yaml.",
             )
         self._mirror.note(f"changed, as accept-changed permits: {file.filename}: {mirrored} is now {file.sha256}")
 

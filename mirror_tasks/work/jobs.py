@@ -18,6 +18,7 @@ from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index.client import Route, Upstream
+from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
@@ -63,6 +64,8 @@ def update_page(route: Route, name: str, folder: Path) -> bool:
     """
     records = Records(folder)
     known = records.seen(name)
+    if known is not None and known.index == OWN:
+        known = None  # it was served from the user's own files until now, so this index never had it
     try:
         page = _upstream(route).page(name, known)
     except UpstreamError as error:

@@ -1,0 +1,202 @@
+"""What the user brings along, its own wheels, is mirrored with all that it requires, and nobody else's takes its place."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirror_tasks.describe_environment import environment_block
+from tests.fake_index import FakeIndex
+from tests.making import sdist, wheel
+from tests.mirroring import (
+    LINUX,
+    WINDOWS,
+    MirrorFolder,
+    asked,
+    assert_valid,
+    assert_whole,
+    clean_environment,
+    mirror_folder,
+    packages,
+    times,
+)
+
+OURS = wheel("ours", "1.0", requires=["lib>=1"])
+LIB = wheel("lib", "1.0")
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    """An index on which somebody has taken the name of our own project, with a higher version."""
+    with FakeIndex({"lib": [LIB], "ours": [wheel("ours", "99.0")]}) as index:
+        yield index
+
+
+def put(folder: Path, *files: tuple[str, bytes]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, content in files:
+        (folder / name).write_bytes(content)
+
+
+def project_with(folder: Path, index: FakeIndex, *files: tuple[str, bytes], **settings: Any) -> MirrorFolder:
+    put(folder / "dist", *files)
+    return mirror_folder(folder, index, **{"requirements": [{"wheels": "dist/"}], **settings})
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def installed(output: Path, folder: Path, *requirements: str) -> dict[str, str]:
+    """Install with pip from the mirror alone, into a folder; return the versions by project."""
+    index = (output / "simple").as_uri() + "/"
+    command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-cache-dir", "--target", str(folder)]
+    environment = clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", http_proxy="http://127.0.0.1:9")
+    done = subprocess.run(
+        [*command, "--index-url", index, *requirements], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = (path.name.removesuffix(".dist-info").rpartition("-") for path in folder.glob("*.dist-info"))
+    return {name: version for name, _, version in found}
+
+
+def test_a_folder_is_mirrored_with_what_it_requires_and_no_index_is_asked_for_its_projects(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    older, source = wheel("ours", "0.9"), sdist("ours", "1.0", requires=["lib>=1"])
+    project = project_with(tmp_path, index, OURS, older, source)
+    project.mirrored()
+    assert packages(project.output) == {"lib": [LIB[0]], "ours": sorted([OURS[0], older[0], source[0]])}
+    assert_valid(project.output)
+    assert_whole(project.output)
+    assert asked(index, "/simple/") == {"/simple/lib/": 1}
+    done = project.doit("prove")
+    assert done.returncode == 0, said(done)
+    assert "because mirror.yaml: ours from dist/" in said(project.doit("explain", "ours"))
+    assert "ours-1.0 requires lib>=1" in said(project.doit("explain", "lib"))
+    assert project.doit("list", "--all").returncode == 0
+
+
+def test_pip_installs_it_from_the_mirror(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS, environments={"here": environment_block()})
+    project.mirrored()
+    assert installed(project.output, tmp_path / "site", "ours") == {"ours": "1.0", "lib": "1.0"}
+
+
+def test_a_second_run_fetches_and_writes_nothing(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS)
+    project.mirrored()
+    before = times(project.output)
+    index.requests.clear()
+    project.mirrored()
+    assert times(project.output) == before
+    assert asked(index) == {}
+
+
+def test_other_requirements_of_its_projects_get_what_is_served_there(index: FakeIndex, tmp_path: Path) -> None:
+    index.add("theirs", *wheel("theirs", "1.0", requires=["ours"]))
+    project = project_with(tmp_path, index, OURS, requirements=["theirs", {"wheels": "dist"}, "ours<1"])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "NO SOLUTION: ours<1 on server" in said(done)
+    assert packages(project.output)["ours"] == [OURS[0]]
+    assert "/simple/ours/" not in asked(index, "/simple/")
+
+
+def test_a_release_goes_to_the_environments_that_can_use_it(index: FakeIndex, tmp_path: Path) -> None:
+    files = wheel("fast", "1.0", LINUX), wheel("fast", "1.0", WINDOWS), wheel("lin", "1.0", LINUX)
+    old = wheel("fast", "1.0", "cp27-cp27m-win32")
+    project = project_with(tmp_path, index, *files, old)
+    project.mirrored()
+    assert packages(project.output) == {"fast": sorted([files[0][0], files[1][0]]), "lin": [files[2][0]]}
+    assert "no tag in common" in said(project.doit("explain", old[0]))
+
+
+def test_one_that_fits_nowhere_is_told_with_the_rule(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS, wheel("old", "1.0", "cp27-cp27m-win32"))
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "old from dist/ on server" in said(done)
+    assert "no tag in common" in said(done)
+    assert packages(project.output)["ours"] == [OURS[0]]
+
+
+def test_a_file_built_anew_is_a_fault_until_it_is_accepted(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS)
+    project.mirrored()
+    anew = wheel("ours", "1.0", requires=["lib>=1"], files={"ours_data.txt": "anew"})
+    put(tmp_path / "dist", anew)
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "your own file has others" in said(done)
+    assert "give it a new version" in said(done)
+    assert (project.output / "packages" / "ours" / OURS[0]).read_bytes() == OURS[1]
+    project.configure(index.url, requirements=[{"wheels": "dist/"}], accept_changed=["ours"])
+    project.mirrored()
+    assert (project.output / "packages" / "ours" / OURS[0]).read_bytes() == anew[1]
+    project.configure(index.url, requirements=[{"wheels": "dist/"}])
+    project.mirrored()
+    assert_whole(project.output)
+
+
+def test_a_new_release_in_the_folder_is_taken_at_once_whatever_refresh_says(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS, refresh="7d")
+    project.mirrored()
+    newer = wheel("ours", "1.1")
+    put(tmp_path / "dist", newer)
+    project.mirrored()
+    assert packages(project.output)["ours"] == [OURS[0], newer[0]]
+
+
+def test_a_project_that_leaves_the_folder_is_the_indexs_from_then_on_and_the_other_way_round(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    project = project_with(tmp_path, index, OURS, refresh="7d", requirements=["ours"])
+    project.mirrored()
+    assert packages(project.output)["ours"] == ["ours-99.0-py3-none-any.whl"]
+    project.configure(index.url, requirements=[{"wheels": "dist/"}], refresh="7d")
+    project.mirrored()
+    assert [file["filename"] for file in page_of(project, "ours")] == [OURS[0]]
+    project.configure(index.url, requirements=["ours"], refresh="7d")
+    project.mirrored()
+    assert [file["filename"] for file in page_of(project, "ours")] == ["ours-99.0-py3-none-any.whl"]
+
+
+def page_of(project: MirrorFolder, name: str) -> list[dict[str, str]]:
+    files: list[dict[str, str]] = json.loads((project.output / "simple" / name / "index.v1_json").read_bytes())["files"]
+    return files
+
+
+def test_a_name_that_only_the_folder_had_is_on_no_index_when_it_left(index: FakeIndex, tmp_path: Path) -> None:
+    put(tmp_path / "dist", wheel("secret", "1.0"))
+    project = mirror_folder(tmp_path, index, requirements=[{"wheels": "dist/"}])
+    project.mirrored()
+    project.configure(index.url, requirements=["secret"])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "found none for: secret on laptop" in said(done)
+    assert "no such project" not in said(done)  # as of one that vanished from an index
+
+
+def test_the_mirror_tells_a_successor_of_the_folder_and_of_no_path(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS, wheel("lin", "1.0", LINUX), wheel("more", "1.0"))
+    project.mirrored()
+    about = json.loads((project.output / "mirror.json").read_bytes())
+    assert yaml.safe_load(about["configuration"]["mirror.yaml"])["requirements"] == [{"wheels": "dist"}]
+    assert str(tmp_path) not in json.dumps(about)
+
+
+def test_pages_of_an_index_may_name_no_file_of_the_folder(index: FakeIndex, tmp_path: Path) -> None:
+    index.add("evil", *wheel("evil", "1.0"), url=(tmp_path / "dist" / OURS[0]).as_uri())
+    project = project_with(tmp_path, index, OURS, requirements=[{"wheels": "dist/"}, "evil"])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "evil" not in packages(project.output)
