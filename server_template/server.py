@@ -21,6 +21,8 @@ Health                 whether the files are there that the pages name
 Connections            from bytes to requests, from responses to bytes, and all deadlines
 The server             ``Server``: what the connections share; start and end
 The check              ``--check``: the tree against SHA256SUMS
+Reading locks          TOML and JSON, in which each string knows where it stands
+Locks                  ``rewrite-lock``: what a lock names, and the same lock led to this mirror
 The command line       options, TLS, sockets
 =====================  ==============================================================================================
 
@@ -33,9 +35,13 @@ For a security reviewer:
   followed, does not leave it (``Tree``); of its top folder only ``ROOT_FILES``. Nothing is opened by a name that a client
   sent before it has passed ``is_plain``. Opened besides: ``SHA256SUMS``, ``mirror.json`` and the JSON pages of projects with
   a plain name, where they stand, for what they say (``Checksums``, ``Inspection``, ``--check``); the files to hash, for
-  ``--check``; the password file, the certificate and its key, and a wish list of an earlier run.
-- Written: the wish list (``--wanted``, and FILE.new beside it), the password file (``add-user``, likewise), standard output
-  and standard error. Nothing below the mirror's directory, unless the operator names a file there.
+  ``--check`` and ``rewrite-lock``; the password file, the certificate and its key, a wish list of an earlier run, and the
+  lock that ``rewrite-lock`` is given.
+- A lock is not trusted either. ``LockReader`` reads up to ``LOCK_LIMIT`` bytes and ``LOCK_DEPTH`` levels of it, and finds its
+  strings. No URL in it is opened, and a file that it names only if SHA256SUMS names it too, and it is inside (``Holdings``).
+- Written: the wish list (``--wanted``, and FILE.new beside it), the password file (``add-user``, likewise), a rewritten lock
+  and a copy of the one that it takes the place of (``rewrite-lock``, likewise), standard output and standard error. Nothing
+  below the mirror's directory, unless the operator names a file there.
 - Executed: nothing. There is no subprocess, no shell, no ``eval``, no ``pickle``, no import by a name that is data. No
   connection is ever opened; only listening sockets are.
 - Threads: the event loop, which has all of the connections, ``Tree``, ``Passwords``, ``WishList``, the log and the metrics.
@@ -2403,6 +2409,720 @@ def walk(root: Path, folder: str = "") -> Iterator[Tuple[str, Optional[int]]]:
                 yield path, size_inside(root, path)
 
 
+# Reading locks.
+
+LOCK_LIMIT = 16 * 1024 * 1024  # bytes; a lock of a thousand packages with all their wheels has five million
+LOCK_DEPTH = 32  # lists and tables in each other
+
+_SPACES = re.compile(r"[ \t]*")
+_GAP = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")  # between values; JSON has no comments, and is looked at by `json` too
+_END_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
+_NEW_LINE = re.compile(r"\r?\n")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]+|[^\s,\[\]{}#=:\"'][^\s,\]}#]*")
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2})|[ \t]*(\r?\n)[ \t\r\n]*|(.))", re.S)
+_ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\", "/": "/"}
+# What is between quotes, by the quotes. TOML: a string in three quotes may end with up to two quotes of its own.
+_STRINGS = {
+    '"""': re.compile(r'[^"\\]*(?:(?:\\.|""?(?!"))[^"\\]*)*(?:""?(?="""))?', re.S),
+    "'''": re.compile(r"[^']*(?:''?(?!')[^']*)*(?:''?(?='''))?"),
+    '"': re.compile(r'[^"\\\n]*(?:\\[^\n][^"\\\n]*)*'),
+    "'": re.compile(r"[^'\n]*"),
+}
+
+
+class Quoted(str):
+    """A string of a lock, and where it stands there: from ``start`` to ``end``, without its quotes."""
+
+    start = end = 0
+
+
+class LockReader:
+    """Reads TOML or JSON into dictionaries and lists, with a :class:`Quoted` for each string.
+
+    What need not be understood (numbers, dates) is taken as the text that it is. It is more lenient than the standards,
+    but takes no string for another one: what it can't read is an error.
+
+    :param text: the lock.
+    :param separator: stands between a key and its value: ``=`` in TOML, ``:`` in JSON.
+    """
+
+    def __init__(self, text: str, separator: str) -> None:
+        self._text = text
+        self._separator = separator
+        self._at = 0
+
+    def toml(self) -> Dict[str, Any]:
+        """Return what a TOML document holds.
+
+        :raises SetupError: it is not one.
+        """
+        document: Dict[str, Any] = {}
+        table = document
+        self._pass(_GAP)
+        while self._at < len(self._text):
+            if self._takes("["):
+                table = self._header(document)
+            else:
+                self._pair(table, 0)
+            ending = _END_OF_LINE.match(self._text, self._at)
+            if not ending:
+                raise self._fault("the end of the line")
+            self._at = ending.end()
+            self._pass(_GAP)
+        return document
+
+    def json(self) -> Dict[str, Any]:
+        """Return what a JSON document holds.
+
+        :raises SetupError: it is not one, or no object.
+        """
+        try:
+            json.loads(self._text, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError) as error:
+            raise SetupError(f"not JSON: {error}") from None
+        self._pass(_GAP)
+        document = self._value(0)
+        if not isinstance(document, dict):
+            raise SetupError("expected a JSON object, found something else")
+        return document
+
+    def _header(self, document: Dict[str, Any]) -> Dict[str, Any]:
+        """Read ``[a.b]`` or ``[[a.b]]`` behind its first bracket; return the table that the next lines belong to."""
+        is_list = self._takes("[")
+        *above, last = self._key()
+        if not self._takes("]]" if is_list else "]"):
+            raise self._fault("the end of a table's name")
+        parent = self._descend(document, above)
+        if not is_list:
+            return self._descend(parent, [last])
+        tables = parent.setdefault(last, [])
+        if not isinstance(tables, list):
+            raise self._fault(f"no second meaning of {last!r}")
+        added: Dict[str, Any] = {}
+        tables.append(added)
+        return added
+
+    def _descend(self, table: Dict[str, Any], keys: Sequence[str]) -> Dict[str, Any]:
+        """Return the table at these keys, which is made where there is none; of a list of tables the last is meant."""
+        for key in keys:
+            below = table.setdefault(key, {})
+            below = below[-1] if isinstance(below, list) and below else below
+            if not isinstance(below, dict):
+                raise self._fault(f"no second meaning of {key!r}")
+            table = below
+        return table
+
+    def _pair(self, table: Dict[str, Any], depth: int) -> None:
+        """Read a key and its value into a table."""
+        *above, last = self._key()
+        if not self._takes(self._separator):
+            raise self._fault(f"{self._separator} behind a key")
+        self._pass_within()
+        parent = self._descend(table, above)
+        if last in parent:
+            raise self._fault(f"no second {last!r}")
+        parent[last] = self._value(depth)
+
+    def _key(self) -> List[str]:
+        """Read a key, of which TOML allows several with dots between them."""
+        keys = []
+        while True:
+            self._pass_within()
+            quoted = self._string()
+            keys.append(self._pass(_BARE_KEY) if quoted is None else str(quoted))
+            if quoted is None and not keys[-1]:
+                raise self._fault("a key")
+            self._pass_within()
+            if not self._takes("."):
+                return keys
+
+    def _value(self, depth: int) -> Any:
+        if depth > LOCK_DEPTH:
+            raise self._fault(f"no more than {LOCK_DEPTH} lists and tables in each other")
+        if self._takes("["):
+            return self._list(depth + 1)
+        if self._takes("{"):
+            return self._table(depth + 1)
+        string = self._string()
+        if string is not None:
+            return string
+        scalar = self._pass(_SCALAR)
+        if not scalar:
+            raise self._fault("a value")
+        return scalar
+
+    def _list(self, depth: int) -> List[Any]:
+        values: List[Any] = []
+        while not self._ends("]", first=not values):
+            values.append(self._value(depth))
+        return values
+
+    def _table(self, depth: int) -> Dict[str, Any]:
+        table: Dict[str, Any] = {}
+        while not self._ends("}", first=not table):
+            self._pair(table, depth)
+        return table
+
+    def _ends(self, bracket: str, first: bool) -> bool:
+        """Say whether a list or table ends here; else what stands here next is its next value."""
+        self._pass(_GAP)
+        has_comma = not first and self._takes(",")
+        self._pass(_GAP)
+        if self._takes(bracket):
+            return True
+        if not first and not has_comma:
+            raise self._fault(f"a comma or {bracket}")
+        return False
+
+    def _string(self) -> Optional[Quoted]:
+        """Read a string; None where there is none."""
+        quotes = next((quotes for quotes in _STRINGS if self._takes(quotes)), None)
+        if quotes is None:
+            return None
+        if len(quotes) == 3:  # TOML: "A newline immediately following the opening delimiter will be trimmed."
+            self._pass(_NEW_LINE)
+        start = self._at
+        content = self._pass(_STRINGS[quotes])
+        end = self._at
+        if not self._takes(quotes):
+            raise self._fault(f"a string to end with {quotes}")
+        quoted = Quoted(_ESCAPE.sub(self._unescape, content) if quotes[0] == '"' else content)
+        quoted.start, quoted.end = start, end
+        return quoted
+
+    def _unescape(self, match: "re.Match[str]") -> str:
+        digits = match.group(1) or match.group(2) or match.group(3)
+        if match.group(4):  # TOML: a backslash at the end of a line takes with it all white space that follows
+            return ""
+        if digits and int(digits, 16) < 0x110000:
+            return chr(int(digits, 16))
+        if match.group(5) in _ESCAPED:
+            return _ESCAPED[match.group(5)]
+        raise self._fault(f"no escape sequence {match.group()}")
+
+    def _pass_within(self) -> None:
+        """Pass over what may stand around a key: JSON allows new lines there, TOML does not."""
+        self._pass(_GAP if self._separator == ":" else _SPACES)
+
+    def _takes(self, token: str) -> bool:
+        found = self._text.startswith(token, self._at)
+        self._at += len(token) * found
+        return found
+
+    def _pass(self, pattern: "re.Pattern[str]") -> str:
+        match = pattern.match(self._text, self._at)
+        self._at = match.end() if match else self._at
+        return match.group() if match else ""
+
+    def _fault(self, expected: str) -> SetupError:
+        line = self._text.count("\n", 0, self._at) + 1
+        return SetupError(f"line {line}: expected {expected}, found {self._text[self._at : self._at + 40]!r}")
+
+
+# Locks.
+
+
+class LockedFile(NamedTuple):
+    """A file that a lock names: its name, "" where the lock has hashes alone; its hash as ``sha256:…``, "" for none."""
+
+    name: str
+    hash: str
+    url: Optional[Quoted] = None
+
+
+class LockedPackage(NamedTuple):
+    """A package that a lock names. ``source`` is where it comes from if that is no index; it stays as it is then."""
+
+    name: str
+    version: str
+    files: Tuple[LockedFile, ...] = ()
+    source: str = ""
+
+
+class Lock(NamedTuple):
+    """What of a lock has to do with a mirror. ``indexes`` are the strings that name an index."""
+
+    packages: Sequence[LockedPackage]
+    indexes: Sequence[Quoted]
+
+
+class Lacking(NamedTuple):
+    """A file that a lock names and the mirror has not, or has with another hash (``found``)."""
+
+    package: LockedPackage
+    file: LockedFile
+    found: str = ""
+
+    def __str__(self) -> str:
+        package = f"{self.package.name} {self.package.version}".strip()
+        expected = f"expected {self.file.hash or 'any hash'}, found {self.found or 'no such file'}"
+        return f"{package}: {self.file.name or 'a file'}: {expected}"
+
+
+class RewrittenLock(NamedTuple):
+    """A lock that was led to a mirror. ``files`` and ``indexes`` are how many URLs of each were replaced.
+
+    ``altered`` are files that the mirror has with another hash, ``lacking`` those that it has not though an installer
+    may take them, ``foreign`` the packages that come from no index.
+    """
+
+    content: bytes
+    files: int
+    indexes: int
+    altered: Sequence[Lacking]
+    lacking: Sequence[Lacking]
+    foreign: Sequence[LockedPackage]
+
+
+class Holdings:
+    """The files that a mirror has.
+
+    :param root: the mirror, all links followed.
+    :param sums: the SHA-256 of its files by path, as SHA256SUMS has it.
+    :param environments: the tags of each environment that it is for, the best first; none where they are not known.
+    """
+
+    def __init__(self, root: Path, sums: Mapping[str, str], environments: Sequence[Sequence[str]] = ()) -> None:
+        self._root = root
+        self._ranks = [{tag: rank for rank, tag in enumerate(tags)} for tags in environments]
+        self._sums: Dict[str, Dict[str, str]] = {}
+        for path, digest in sums.items():
+            folder, _, rest = path.partition("/")
+            project, _, name = rest.partition("/")
+            if folder == "packages":
+                self._sums.setdefault(project, {})[name] = digest
+
+    def hash_of(self, project: str, file: LockedFile) -> str:
+        """Return the hash that the mirror has for a file that a lock names, by the lock's algorithm; "" for no file.
+
+        :raises SetupError: this Python does not know the algorithm.
+        """
+        there = self._sums.get(project, {})
+        if not file.name:  # a hash alone: any file of the project may have it
+            return file.hash if file.hash.partition(":")[2] in there.values() else ""
+        path = f"packages/{project}/{file.name}"
+        if file.name not in there or size_inside(self._root, path) is None:
+            return ""
+        algorithm = file.hash.partition(":")[0] or "sha256"
+        digest = there[file.name] if algorithm == "sha256" else digest_of(self._root / path, algorithm)
+        return f"{algorithm}:{digest}"
+
+    def lacking(self, files: Sequence[LockedFile], there: Set[LockedFile]) -> Sequence[LockedFile]:
+        """Return the files of a package that an installer may take and that are not ``there``.
+
+        A lock names the files for all platforms, a mirror has those for its own. So it is asked what an installer takes
+        on each environment of the mirror: the wheel that fits it best, else the sdist. An sdist is not asked for where
+        something of the package is there: the package may well be for other environments only.
+        """
+        if not self._ranks or not all(file.name for file in files):
+            return [] if there else files
+        wheels = [file for file in files if file.name.endswith(".whl")]
+        taken = {best_wheel(wheels, ranks) for ranks in self._ranks}
+        if None in taken and not there:
+            taken.update(file for file in files if file not in wheels)
+        return [file for file in files if file in taken and file not in there]
+
+
+def best_wheel(wheels: Sequence[LockedFile], ranks: Mapping[str, int]) -> Optional[LockedFile]:
+    """Return the wheel that fits an environment best, None where none does."""
+    ranked = [(rank_of(wheel.name, ranks), number) for number, wheel in enumerate(wheels)]
+    rank, number = min(ranked, default=(UNFIT, 0))
+    return wheels[number] if rank < UNFIT else None
+
+
+UNFIT = 1 << 30  # more than there are tags of any environment
+
+
+def rank_of(filename: str, ranks: Mapping[str, int]) -> int:
+    """Return the rank of the best tag of a wheel; each of the last three fields of its name may have several."""
+    fields = [field.split(".")[:20] for field in filename[: -len(".whl")].lower().split("-")[-3:]]
+    return min((ranks.get("-".join(tag), UNFIT) for tag in itertools.product(*fields)), default=UNFIT)
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Return the digest of a file by an algorithm that a lock names.
+
+    :raises SetupError: this Python does not know it.
+    """
+    try:
+        digest = hashlib.new("" if algorithm.startswith("shake") else algorithm)  # shake has digests of any length
+    except ValueError:
+        raise SetupError(f"can't compare the hash of {path.name}: this Python has no algorithm {algorithm!r}") from None
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def rewrite_lock(name: str, content: bytes, url: str, holdings: Holdings) -> RewrittenLock:
+    """Return a lock with its files and indexes led to a mirror: the strings that name them are replaced, no other byte.
+
+    All files of a package are led there, those of platforms that the mirror is not for too: their hashes stand in the
+    lock, so that an installer gets what was locked or nothing.
+
+    :param name: of the lock's file, which tells its format.
+    :param url: of the mirror, as :func:`mirror_url` returns it.
+    :raises SetupError: the lock can't be read, or names what can't be in a mirror.
+    """
+    text, lock = read_lock(name, content)
+    edits = [(index, f"{url}/simple{'/' * index.endswith('/')}") for index in lock.indexes]
+    altered: List[Lacking] = []
+    lacking: List[Lacking] = []
+    for package in lock.packages:
+        if package.source:
+            continue
+        project = project_of(package)
+        edits += [(file.url, url_inside(url, project, file.name)) for file in package.files if file.url is not None]
+        found = {file: holdings.hash_of(project, file) for file in package.files}
+        there = {file for file in found if found[file]}
+        altered += [
+            Lacking(package, file, found[file]) for file in found if file.hash and found[file] not in ("", file.hash)
+        ]
+        lacking += [Lacking(package, file) for file in holdings.lacking(package.files, there)]
+    foreign = [package for package in lock.packages if package.source]
+    return RewrittenLock(
+        replaced(text, edits), len(edits) - len(lock.indexes), len(lock.indexes), altered, lacking, foreign
+    )
+
+
+def project_of(package: LockedPackage) -> str:
+    """Return the normalised name of a package's project.
+
+    :raises SetupError: the lock names what can't be a project.
+    """
+    if not _PROJECT.fullmatch(package.name):
+        raise SetupError(f"it names {package.name[:100]!r}, which can't be a project")
+    return normalise(package.name)
+
+
+def url_inside(url: str, project: str, name: str) -> str:
+    """Return where a file is in the mirror at ``url``, spelt as in the mirror's pages.
+
+    :raises SetupError: the lock names what can't be a file of a mirror.
+    """
+    if not is_plain(name):
+        raise SetupError(f"it names a file {name[:100]!r} of {project}, which can't be one of a mirror")
+    return f"{url}/packages/{project}/{urllib.parse.quote(name)}"
+
+
+def replaced(text: str, edits: Sequence[Tuple[Quoted, str]]) -> bytes:
+    """Return a text with strings replaced where they stand. No character of what takes their place has to be escaped."""
+    parts: List[str] = []
+    at = 0
+    for quoted, new in sorted(edits, key=lambda edit: edit[0].start):
+        parts += [text[at : quoted.start], new]
+        at = quoted.end
+    return "".join([*parts, text[at:]]).encode("utf-8")
+
+
+def read_lock(name: str, content: bytes) -> Tuple[str, Lock]:
+    """Return the text of a lock, and what it names.
+
+    :raises SetupError: it is of no known format, or can't be read.
+    """
+    kind = "pylock.toml" if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name) else name
+    if kind not in LOCK_FORMATS:
+        known = ", ".join(LOCK_FORMATS)
+        raise SetupError(f"expected a lock by its usual name ({known}, pylock.NAME.toml), found {name!r}")
+    if len(content) > LOCK_LIMIT:
+        raise SetupError(f"it is larger than a lock may be ({size_of(LOCK_LIMIT)})")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SetupError(f"it is not UTF-8: {error}") from None
+    is_json = kind == "Pipfile.lock"
+    reader = LockReader(text, ":" if is_json else "=")
+    return text, LOCK_FORMATS[kind](reader.json() if is_json else reader.toml())
+
+
+def read_uv_lock(document: Dict[str, Any]) -> Lock:
+    """Read uv.lock. Each package has a ``source``, which dependencies repeat where they could mean another package."""
+    check_lock_version("version", document, ("1",))
+    own = texts_at(table_at(document, "manifest"), "members")
+    packages: List[LockedPackage] = []
+    indexes: List[Quoted] = []
+    places: Dict[Tuple[str, str], str] = {}
+    for entry in tables_at(document, "package"):
+        name, version, source = text_at(entry, "name"), text_at(entry, "version"), table_at(entry, "source")
+        indexes += uv_indexes([source, *uv_sources(entry)])
+        kind = next(iter(source), "")
+        place = text_at(source, kind)
+        if uv_indexes([source]):
+            # A mirror is one index; uv takes two packages that differ in nothing else for one.
+            if places.setdefault((name, version), place) != place:
+                raise SetupError(
+                    f"it has {name} {version} from two indexes, which would be one and the same in a mirror"
+                )
+            packages.append(LockedPackage(name, version, uv_files(entry)))
+        elif place != "." and name not in own:
+            packages.append(LockedPackage(name, version, source=f"{kind} {place}"))
+    return Lock(packages, indexes)
+
+
+def uv_files(entry: Dict[str, Any]) -> Tuple[LockedFile, ...]:
+    """Return the files of a package of uv.lock."""
+    files = [*tables_at(entry, "sdist"), *tables_at(entry, "wheels")]
+    return tuple(named_file(text_at(file, "filename"), text_at(file, "hash"), text_at(file, "url")) for file in files)
+
+
+def uv_sources(entry: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+    """Yield the sources that the dependencies of a package of uv.lock have."""
+    lists = [tables_at(entry, "dependencies")]
+    for groups in (table_at(entry, "optional-dependencies"), table_at(entry, "dev-dependencies")):
+        lists += [tables_at(groups, group) for group in groups]
+    for dependency in itertools.chain.from_iterable(lists):
+        yield table_at(dependency, "source")
+
+
+def uv_indexes(sources: Sequence[Dict[str, Any]]) -> List[Quoted]:
+    """Return the indexes among sources of uv.lock. A registry may also be a folder, which is no index of a mirror."""
+    registries = [text_at(source, "registry") for source in sources]
+    return [registry for registry in registries if "://" in registry]
+
+
+def read_poetry_lock(document: Dict[str, Any]) -> Lock:
+    """Read poetry.lock. It has no URLs of files; in version 1 the files may stand apart, by package."""
+    metadata = table_at(document, "metadata")
+    check_lock_version("lock-version", metadata, ("1", "2"))
+    packages: List[LockedPackage] = []
+    indexes: List[Quoted] = []
+    for entry in tables_at(document, "package"):
+        name, source = text_at(entry, "name"), table_at(entry, "source")
+        kind, url = text_at(source, "type"), text_at(source, "url")
+        files = tables_at(entry, "files") or tables_at(table_at(metadata, "files"), name)
+        indexes += [url] if kind == "legacy" else []
+        named = tuple(named_file(text_at(file, "file"), text_at(file, "hash")) for file in files)
+        foreign = f"{kind} {url}" if kind not in ("", "legacy") else ""
+        packages.append(LockedPackage(name, text_at(entry, "version"), named, foreign))
+    return Lock(packages, indexes)
+
+
+def read_pdm_lock(document: Dict[str, Any]) -> Lock:
+    """Read pdm.lock. It names no index; a file has a URL where it was made with the strategy ``static_urls``."""
+    check_lock_version("lock_version", table_at(document, "metadata"), ("4",))
+    packages = []
+    for entry in tables_at(document, "package"):
+        files = [
+            named_file(text_at(file, "file"), text_at(file, "hash"), text_at(file, "url"))
+            for file in tables_at(entry, "files")
+        ]
+        foreign = source_among(entry, ("git", "hg", "svn", "bzr", "path", "url"))
+        packages.append(LockedPackage(text_at(entry, "name"), text_at(entry, "version"), tuple(files), foreign))
+    return Lock(packages, ())
+
+
+def read_pipfile_lock(document: Dict[str, Any]) -> Lock:
+    """Read Pipfile.lock: categories of packages, which have hashes without files, and the indexes under ``_meta``."""
+    meta = table_at(document, "_meta")
+    check_lock_version("pipfile-spec", meta, ("6",))
+    packages = []
+    for category in sorted(document.keys() - {"_meta"}):
+        for name in table_at(document, category):
+            entry = table_at(table_at(document, category), name)
+            files = tuple(LockedFile("", found) for found in texts_at(entry, "hashes"))
+            foreign = source_among(entry, ("git", "hg", "svn", "bzr", "path", "file"))
+            packages.append(LockedPackage(name, text_at(entry, "version").replace("==", ""), files, foreign))
+    urls = [text_at(source, "url") for source in tables_at(meta, "sources")]
+    return Lock(packages, [url for url in urls if url])
+
+
+def read_pylock(document: Dict[str, Any]) -> Lock:
+    """Read pylock.toml. A file may have a path beside the lock instead of a URL, which is no matter of a mirror."""
+    check_lock_version("lock-version", document, ("1",))
+    packages: List[LockedPackage] = []
+    indexes: List[Quoted] = []
+    for entry in tables_at(document, "packages"):
+        indexes += [text_at(one, "index") for one in [entry, *tables_at(entry, "dependencies")] if "index" in one]
+        files = [*tables_at(entry, "sdist"), *tables_at(entry, "wheels")]
+        named = tuple(pylock_file(file) for file in files if "url" in file)
+        sources = [entry.get("vcs"), entry.get("directory"), entry.get("archive"), *files]
+        own = [
+            source for source in sources if isinstance(source, dict) and (source not in files or "url" not in source)
+        ]
+        foreign = source_among(own[0], ("url", "path")) if own else ""
+        if foreign != "path .":
+            packages.append(LockedPackage(text_at(entry, "name"), text_at(entry, "version"), named, foreign))
+    return Lock(packages, indexes)
+
+
+def pylock_file(file: Dict[str, Any]) -> LockedFile:
+    """Return a file of pylock.toml, with the hash that a mirror knows if it has that."""
+    hashes = table_at(file, "hashes")
+    algorithm = "sha256" if "sha256" in hashes else min(hashes, default="")
+    found = f"{algorithm}:{text_at(hashes, algorithm)}" if algorithm else ""
+    return named_file(text_at(file, "name"), found, text_at(file, "url"))
+
+
+LOCK_FORMATS: Mapping[str, Callable[[Dict[str, Any]], Lock]] = {
+    "uv.lock": read_uv_lock,
+    "poetry.lock": read_poetry_lock,
+    "pdm.lock": read_pdm_lock,
+    "Pipfile.lock": read_pipfile_lock,
+    "pylock.toml": read_pylock,
+}
+
+
+def named_file(name: str, found: str, url: Optional[Quoted] = None) -> LockedFile:
+    """Return a file by its name, or by the last part of its URL.
+
+    :raises SetupError: it has neither.
+    """
+    last = urllib.parse.unquote(re.split("[?#]", url or "")[0].rpartition("/")[2])
+    if not (name or last):
+        raise SetupError(f"it has a file without a name, with the hash {found[:100]!r}")
+    return LockedFile(name or last, found, url or None)
+
+
+def source_among(entry: Dict[str, Any], keys: Sequence[str]) -> str:
+    """Return the key and the value that say where a package comes from if that is no index; "" for an index."""
+    return next((f"{key} {text_at(entry, key)}" for key in keys if key in entry), "")
+
+
+def check_lock_version(key: str, table: Dict[str, Any], majors: Sequence[str]) -> None:
+    """Look if this is a version of a lock's format that is known here.
+
+    :raises SetupError: it is another one.
+    """
+    found = table.get(key)
+    if str(found).partition(".")[0] not in majors:
+        expected = " or ".join(majors)
+        raise SetupError(
+            f"{key}: expected version {expected} of this format, found {found!r}; use a newer server.py for it"
+        )
+
+
+def table_at(table: Dict[str, Any], key: str) -> Dict[str, Any]:
+    """Return the table at a key, an empty one where there is none.
+
+    :raises SetupError: something else is there.
+    """
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise SetupError(f"{key}: expected a table, found {str(found)[:40]!r}")
+    return found
+
+
+def tables_at(table: Dict[str, Any], key: str) -> List[Dict[str, Any]]:
+    """Return the tables in the list at a key, or the one that is there without a list.
+
+    :raises SetupError: something else is there.
+    """
+    found = table.get(key, [])
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise SetupError(f"{key}: expected a list of tables, found {str(found)[:40]!r}")
+    return found
+
+
+def text_at(table: Dict[str, Any], key: str) -> Quoted:
+    """Return the string at a key, an empty one where there is none.
+
+    :raises SetupError: something else is there.
+    """
+    found = table.get(key, Quoted())
+    if not isinstance(found, Quoted):
+        raise SetupError(f"{key}: expected a string, found {str(found)[:40]!r}")
+    return found
+
+
+def texts_at(table: Dict[str, Any], key: str) -> List[Quoted]:
+    """Return the strings in the list at a key.
+
+    :raises SetupError: something else is there.
+    """
+    found = table.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(entry, Quoted) for entry in found):
+        raise SetupError(f"{key}: expected a list of strings, found {str(found)[:40]!r}")
+    return found
+
+
+def rewrite(root: Path, options: argparse.Namespace) -> int:
+    """Rewrite the lock that the command line names; tell what was done, and return the exit status."""
+    path: Path = options.lock
+    holdings = Holdings(root, read_checksums(root), tags_of(root))
+    with open(path, "rb") as file:
+        content = file.read(LOCK_LIMIT + 1)
+    try:
+        lock = rewrite_lock(path.name, content, options.url, holdings)
+    except SetupError as error:
+        raise SetupError(f"can't rewrite {path}: {error}. Nothing was written.") from None
+    for package in lock.foreign:
+        report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
+    for one in [*lock.altered, *lock.lacking]:
+        report(f"not in this mirror: {one}")
+    if lock.altered or (lock.lacking and not options.partial):
+        raise SetupError(explain_lacking(path, lock))
+    where = put_lock(path, options.output, lock.content)
+    report(f"{where}: {lock.files} URLs of files and {lock.indexes} of indexes lead to {options.url}/")
+    return 0
+
+
+def explain_lacking(path: Path, lock: RewrittenLock) -> str:
+    """Say that a lock was not rewritten, and what to do."""
+    if lock.altered:
+        advice = "Other files than these were locked: have the lock made anew from this mirror, or mirror the index it is from."
+    else:
+        advice = (
+            "Mirror what is missing, for instance with the lock itself in mirror.yaml. If the environments here don't "
+            "need it, give --partial."
+        )
+    return f"can't rewrite {path}: the mirror lacks what is listed above. {advice} Nothing was written."
+
+
+def tags_of(root: Path) -> List[List[str]]:
+    """Return the tags of each environment that a mirror is for, by its mirror.json; none where that does not say."""
+    try:
+        about = json.loads((root / "mirror.json").read_text("utf-8"))
+        return [environment["tags"].split() for environment in about["environments_in_full"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def put_lock(path: Path, output: Optional[Path], content: bytes) -> str:
+    """Write a rewritten lock, whole or not at all; return what was written, in words.
+
+    Without an output it is put beside the lock. An output that is the lock itself is replaced, and the lock kept beside.
+
+    :raises SetupError: a lock is kept there already.
+    """
+    if str(output) == "-":
+        sys.stdout.buffer.write(content)
+        return f"wrote {path.name} to the standard output"
+    target = output or path.with_name(path.name + ".inside")
+    words = f"wrote {target}"
+    if target.exists() and os.path.samefile(str(target), str(path)):
+        kept = path.with_name(path.name + ".outside")
+        if content == path.read_bytes():
+            return f"nothing to change in {path}"
+        if kept.exists():
+            raise SetupError(
+                f"{kept}, where the lock would be kept, is there already. Move it away. Nothing was written."
+            )
+        kept.write_bytes(path.read_bytes())
+        words = f"wrote {target}, and kept what it was as {kept.name}"
+    temporary = target.with_name(target.name + ".new")
+    temporary.write_bytes(content)
+    os.replace(temporary, target)
+    return words
+
+
+def mirror_url(text: str) -> str:
+    """Read the URL of a mirror, as clients reach it; return it without a slash at its end.
+
+    None of its characters has to be escaped in TOML or JSON, whatever the quotes.
+    """
+    expected = "a URL of the mirror such as https://packages.inside.example/ or file:///srv/mirror"
+    if not re.fullmatch(r"(https?://[^/@?#]+|file://)(/[^?#]*)?", text) or not re.fullmatch(
+        r"[A-Za-z0-9._~:/\[\]@!$&()*+,;=%-]+", text
+    ):
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+    url = text.rstrip("/")
+    if url.endswith("/simple"):
+        raise argparse.ArgumentTypeError(f"expected {expected}, found that of its index; leave /simple/ away")
+    return url
+
+
 # The command line.
 
 
@@ -2417,6 +3137,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             add_user(options.file, options.name, ask_password())
             return 0
         root = find_mirror(options.root, check_only=options.check)
+        if options.command == "rewrite-lock":
+            return rewrite(root, options)
         if options.check:
             return check(root, sys.stdout, sys.stderr)
         return serve(root, options)
@@ -2453,6 +3175,16 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     adding = commands.add_parser("add-user", help="write a user and a hashed password to a file, and end")
     adding.add_argument("file", type=Path)
     adding.add_argument("name")
+    about = (
+        "write a lock (uv.lock, poetry.lock, pdm.lock, Pipfile.lock, pylock.toml) that leads to this mirror, and end"
+    )
+    rewriting = commands.add_parser("rewrite-lock", help=about, description=about[0].upper() + about[1:])
+    rewriting.add_argument("lock", type=Path)
+    rewriting.add_argument("--url", type=mirror_url, required=True, help="the mirror, as the tool reaches it")
+    output = "where to (default: LOCK.inside beside the lock; -: standard output; the lock itself: it is kept as LOCK.outside)"
+    rewriting.add_argument("--output", type=Path, metavar="FILE", help=output)
+    partial = "write it although the mirror lacks packages, such as those for other platforms"
+    rewriting.add_argument("--partial", action="store_true", help=partial)
     return parser.parse_args(arguments)
 
 

@@ -84,7 +84,7 @@ def test_help_names_every_option() -> None:
     assert done.returncode == 0
     for option in ("--root", "--host", "--port", "--check", "--wanted", "--certfile", "--keyfile", "--passwords"):
         assert option in done.stdout
-    for option in ("--log", "--max-connections", "--grace", "add-user", "Exit statuses of --check"):
+    for option in ("--log", "--max-connections", "--grace", "add-user", "rewrite-lock", "Exit statuses of --check"):
         assert option in done.stdout
 
 
