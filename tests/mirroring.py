@@ -94,7 +94,7 @@ class MirrorFolder:
     def state(self) -> Path:
         return self.folder / ".mirror"
 
-    def configure(self, index: str, name: str = "mirror.yaml", **settings: Any) -> None:
+    def configure(self, index: object, name: str = "mirror.yaml", **settings: Any) -> None:
         """Write ``mirror.yaml``; what is not given is as for the small world. Keys have ``_`` for ``-``."""
         settings = {key.replace("_", "-"): value for key, value in settings.items()}
         config = {"index": index, "environments": ENVIRONMENTS, "requirements": list(ROOTS), **settings}

@@ -17,7 +17,7 @@ const seen = { complaints: [], hosts: [], accessibility: {} };
 async function open(browser, address, options = {}) {
   const context = await browser.newContext({ viewport: WIDE, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10000);
+  page.setDefaultTimeout(60000);  // reached only where something is wrong
   page.on("console", (message) => seen.complaints.push(message.text()));
   page.on("pageerror", (error) => seen.complaints.push(error.message));
   page.on("dialog", (dialog) => { seen.complaints.push(dialog.message()); dialog.dismiss(); });
@@ -28,6 +28,11 @@ async function open(browser, address, options = {}) {
 
 async function picture(page, name) {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
+}
+
+// Also waits until the page that the link leads to is the one that is looked at.
+async function click(page, link, address) {
+  await Promise.all([page.waitForURL(address), page.click(link)]);
 }
 
 const rows = (page) => page.$$eval(".projects tbody tr", (all) =>
@@ -75,7 +80,7 @@ async function keyboard(browser) {
   await page.waitForURL(`**/project/${project}/**`);
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
-  const skipped = await page.evaluate(() => document.activeElement.id);
+  const skipped = await page.waitForFunction(() => document.activeElement.id).then((found) => found.jsonValue());
   await page.keyboard.press("Tab");
   return { stops, skipped, first: await focused() };
 }
@@ -85,7 +90,7 @@ async function withoutScript(browser) {
   const search = await page.locator("#search").isVisible();
   const front = await page.innerText("main");
   await picture(page, "no-script");
-  await page.click(`.projects a[href="project/${project}/index.html"]`);
+  await click(page, `.projects a[href="project/${project}/index.html"]`, `**/project/${project}/**`);
   return { search, front, project: await page.innerText("main") };
 }
 
@@ -97,9 +102,9 @@ async function filled(browser, address) {
 async function fromDisk(browser) {
   const page = await open(browser, file);
   await page.fill("#search", project);
-  await page.click(`.projects a[href="project/${project}/index.html"]`);
+  await click(page, `.projects a[href="project/${project}/index.html"]`, `**/project/${project}/**`);
   const lines = await page.$$eval(".way pre", (all) => all.map((one) => one.textContent));
-  await page.click(".home");
+  await click(page, ".home", file);
   return { lines, back: await page.textContent("h1") };
 }
 

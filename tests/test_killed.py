@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from tests.mirroring import (
     small_world,
     tree,
 )
+from tests.ports import reserved_port
 
 KILLS = 20
 
@@ -163,16 +164,22 @@ def run_again(project: MirrorFolder, port: int, whole: dict[str, bytes]) -> None
     assert tree(project.output) == whole
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The port of the index before and after the kill, which is the test's in between, too."""
+    with reserved_port() as port:
+        yield port
+
+
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed_at_a_random_moment_a_run_goes_on_where_it_was(
-    tmp_path: Path, whole: tuple[dict[str, bytes], int], number: int
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], port: int, number: int
 ) -> None:
     content, events = whole
     moments = random.Random(2).sample(range(1, events + 1), KILLS)
-    with KillingIndex(world()) as index:
+    with KillingIndex(world(), port=port) as index:
         index.moment = moments[number]
         project = mirror_folder(tmp_path, index)
-        port = int(index.origin.rpartition(":")[2])
         index.victim = launcher().start(tmp_path, "mirror")
         index.known.set()
         assert launcher().wait().returncode == -signal.SIGKILL
@@ -195,11 +202,10 @@ MOMENTS = [("first", number / 10) for number in range(10)] + [("beside", number 
 
 @pytest.mark.parametrize(("killer", "share"), MOMENTS)
 def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
-    tmp_path: Path, whole: tuple[dict[str, bytes], int], put: Counts, killer: str, share: float
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], port: int, put: Counts, killer: str, share: float
 ) -> None:
-    with FakeIndex(world()) as index:
+    with FakeIndex(world(), port=port) as index:
         project = mirror_folder(tmp_path / "project", index)
-        port = int(index.origin.rpartition(":")[2])
         kill_before(project, tmp_path / "counted", put, killer, share)
     run_again(project, port, whole[0])
 
@@ -221,19 +227,19 @@ class Update(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def update(tmp_path_factory: pytest.TempPathFactory) -> Update:
+def update(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Update]:
     """A whole mirror that is due for an update."""
     folder = tmp_path_factory.mktemp("update")
-    with FakeIndex(world()) as index:
-        port = int(index.origin.rpartition(":")[2])
-        mirror_folder(folder / "before", index, accept_changed=["speed"]).mirrored()
-    shutil.copytree(folder / "before", folder / "after")
-    with FakeIndex(newer_world(), port=port):
-        after = MirrorFolder(folder / "after")
-        status, counts = run_and_count(after, folder / "counted")
-        assert status == 0
-        assert_whole_but_for(after, "lib_core-1.1")
-    return Update(folder / "before", tree(after.output), port, counts)
+    with reserved_port() as port:
+        with FakeIndex(world(), port=port) as index:
+            mirror_folder(folder / "before", index, accept_changed=["speed"]).mirrored()
+        shutil.copytree(folder / "before", folder / "after")
+        with FakeIndex(newer_world(), port=port):
+            after = MirrorFolder(folder / "after")
+            status, counts = run_and_count(after, folder / "counted")
+            assert status == 0
+            assert_whole_but_for(after, "lib_core-1.1")
+        yield Update(folder / "before", tree(after.output), port, counts)
 
 
 def assert_whole_but_for(project: MirrorFolder, old: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ def test_a_head_that_does_not_end_is_left(begun: bytes) -> None:
 
 
 def test_100_continue_without_an_end_is_left() -> None:
-    with scripted(repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 1000)) as url:
+    with scripted(itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 1000)) as url:
         assert "head of an answer within 1,048,576 bytes" in refused(url, Pace()).problem
 
 
@@ -208,7 +208,7 @@ def test_a_page_may_take_only_so_long_whatever_its_size() -> None:
     ticks = iter(range(1_000_000))
     pace = Pace(patience=1e9, head=1e9, whole=5, clock=lambda: float(next(ticks)))
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\n\r\n".encode()
-    with scripted([head, *repeat(b" " * (1 << 18), 100)]) as url:
+    with scripted([head, *itertools.repeat(b" " * (1 << 18), 100)]) as url:
         assert "all of it within 5 seconds" in refused(url, pace).problem
 
 
@@ -224,13 +224,13 @@ ANNOUNCED: dict[str, Any] = {
 
 
 def test_what_came_of_a_slow_file_is_kept_and_the_rest_comes_the_next_time(tmp_path: Path) -> None:
+    came, minutes = list[int](), itertools.count(step=60)
+    pace = Pace(slowest=1e9, clock=lambda: float(next(minutes)) if came else 0.0)  # slow after the first piece
     with FakeIndex({"foo": [("foo-1.0.tar.gz", CONTENT)]}) as index:
-        index.fault("/files/foo/*", "slow", times=1)
         file = File(**ANNOUNCED, url=index.file_url("foo", "foo-1.0.tar.gz"), size=len(CONTENT))
         target = tmp_path / file.filename
-        short = Upstream([index.url], pace=Pace(patience=1.0, slowest=1e9))
-        with short, pytest.raises(UpstreamError, match="bytes a second"):
-            short.download(file, target, lambda _: None)
+        with Upstream([index.url], pace=pace) as slow, pytest.raises(UpstreamError, match="bytes a second"):
+            slow.download(file, target, came.append)
         assert not target.exists()
         with Upstream([index.url]) as upstream:
             upstream.download(file, target, lambda _: None)

@@ -155,7 +155,7 @@ def test_one_that_can_not_be_fetched_is_a_fault_and_keeps_no_other_file_out(plai
 def test_where_hashes_are_required_it_is_refused_by_name(index: FakeIndex, tmp_path: Path) -> None:
     project = mirror_folder(tmp_path, index, requirements=["foo"])
     entry = {"url": index.url, "hashes": "required"}
-    project.configure([entry], requirements=["foo", "bar"])  # type: ignore[arg-type]
+    project.configure([entry], requirements=["foo", "bar"])
     done = project.doit("mirror")
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
@@ -165,7 +165,7 @@ def test_where_hashes_are_required_it_is_refused_by_name(index: FakeIndex, tmp_p
     project.configure(index.url, requirements=["foo", "bar"])
     project.mirrored()
     assert WHEEL in packages(project.output)["foo"]
-    project.configure(entry, requirements=["foo", "bar"])  # type: ignore[arg-type]
+    project.configure(entry, requirements=["foo", "bar"])
     assert project.doit("mirror").returncode != 0
 
 
@@ -211,7 +211,7 @@ def test_a_folder_of_wheels_without_a_page_is_told_and_the_next_index_is_not_ask
     ours.mkdir(parents=True)
     (ours / WHEEL).write_bytes(FOO[1])
     made = mirror_folder(tmp_path / "project", None)
-    made.configure([(tmp_path / "index").as_uri(), plain.url], requirements=["foo", "bar"])  # type: ignore[arg-type]
+    made.configure([(tmp_path / "index").as_uri(), plain.url], requirements=["foo", "bar"])
     done = made.doit("mirror")
     assert done.returncode != 0
     assert f"expected index.html in the folder foo, found '{WHEEL}'" in " ".join((done.stdout + done.stderr).split())
@@ -222,7 +222,7 @@ def test_a_folder_of_wheels_without_a_page_is_told_and_the_next_index_is_not_ask
 def test_a_page_without_files_is_told_and_the_next_index_is_not_asked(plain: FakeIndex, tmp_path: Path) -> None:
     with FakeIndex({"foo": []}) as empty:
         made = mirror_folder(tmp_path, None)
-        made.configure([empty.url, plain.url], requirements=["foo", "bar"])  # type: ignore[arg-type]
+        made.configure([empty.url, plain.url], requirements=["foo", "bar"])
         done = made.doit("mirror")
         said = " ".join((done.stdout + done.stderr).split())
         assert done.returncode != 0

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.server_fixtures import PATIENCE, SERVER, Answer, wait_until
 
 DOCUMENT = SERVER.parent.parent / "docs" / "serving.md"
@@ -117,24 +117,22 @@ def web_server(kind: WebServer, folder: Path, recipe: str) -> Iterator[int]:
     """Run a web server with a recipe; yield its port."""
     if kind.program is None:
         pytest.skip(f"{kind.name} is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     configuration = folder / f"{kind.name}.conf"
-    configuration.write_text(kind.configure(folder, port, recipe))
-    with (folder / "output").open("w") as output:
+    with reserved_port() as port, (folder / "output").open("w") as output:
+        configuration.write_text(kind.configure(folder, port, recipe))
         process = subprocess.Popen(
             [kind.program, *kind.arguments(str(configuration))],
             stdout=output,
             stderr=output,
             env={"HOME": str(folder), "PATH": ""},
         )
-    try:
-        assert wait_until(lambda: answers(port) or process.poll() is not None)
-        assert process.poll() is None, "".join(path.read_text() for path in folder.glob("[oe]*") if path.is_file())
-        yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+        try:
+            assert wait_until(lambda: answers(port) or process.poll() is not None)
+            assert process.poll() is None, "".join(path.read_text() for path in folder.glob("[oe]*") if path.is_file())
+            yield port
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
 
 
 def ask(port: int, path: str, *fields: str, method: str = "GET") -> Answer:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from mirror_tasks.config.bindings import normalised_pattern
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.model import Index
 from mirror_tasks.config.requirement_files import expand
 from mirror_tasks.errors import Fault
 
-INDEX_KEYS = ("url", "hashes", "missing")
+INDEX_KEYS = ("url", "projects", "name", "hashes", "missing")
 """The keys of an entry under ``index:`` that is not just a URL."""
 
 # Statuses that say what has to change before the same request is answered: none of them can mean "not here".
@@ -40,9 +42,17 @@ class IndexReader:
         for position, entry in enumerate(entries):
             key_path = f"index[{position}]" if isinstance(value, list) else "index"
             index = self._index(entry, key_path)
-            if index and found.setdefault(index.url, index) != index:
-                self._faults.append(Fault(key_path, "this URL is listed already, with other keys; keep one of them"))
+            if index:
+                self._keep(found, index, key_path)
         return tuple(found.values())
+
+    def _keep(self, found: dict[str, Index], index: Index, key_path: str) -> None:
+        """Keep an index, unless the same is there; ``found`` has them by their base URLs, by which credentials are told."""
+        other = found.setdefault(index.base, index)
+        if replace(index, url=index.url.rstrip("/")) != replace(other, url=other.url.rstrip("/")):
+            self._faults.append(Fault(key_path, "this URL is listed already, with other keys; keep one of them"))
+        elif index.name and other is index and index.name in [one.name for one in found.values() if one is not index]:
+            self._faults.append(Fault(f"{key_path}.name", f"another index has the name {show(index.name)} already"))
 
     def _index(self, entry: object, key_path: str) -> Index | None:
         """Return one entry; None for one without a URL."""
@@ -50,8 +60,14 @@ class IndexReader:
             return self._index_at(entry, key_path, Index(""))
         block = Block(entry, key_path, self._faults)
         block.only(INDEX_KEYS)
-        required = block.choice("hashes", None, ("required",)) == "required"
-        return self._index_at(entry.get("url"), block.path("url"), Index("", required, self._missing(block)))
+        index = Index(
+            "",
+            hashes_required=block.choice("hashes", None, ("required",)) == "required",
+            missing=self._missing(block),
+            projects=self._projects(block),
+            name=self._name(block),
+        )
+        return self._index_at(entry.get("url"), block.path("url"), index)
 
     def _index_at(self, url: object, key_path: str, index: Index) -> Index | None:
         try:
@@ -64,6 +80,30 @@ class IndexReader:
         # What it is is not shown: a misspelt URL may carry a password all the same.
         self._faults.append(Fault(key_path, "expected a URL such as https://index.example.com/simple/"))
         return None
+
+    def _projects(self, block: Block) -> tuple[str, ...] | None:
+        """Return the patterns; an empty list would be an index that serves nothing."""
+        value = block.get("projects")
+        if value is None:
+            return None
+        try:
+            if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+                return tuple(dict.fromkeys(map(normalised_pattern, value)))
+        except ValueError:
+            pass  # told below, with all that was found
+        expected = (
+            "expected a list of names of projects, in which * stands for any characters, such as [ours-*, internal-lib]"
+        )
+        block.fault("projects", f"{expected}, found {show(value)}")
+        return None
+
+    @staticmethod
+    def _name(block: Block) -> str:
+        name = block.string("name", "")
+        if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            expected = "a name of letters, digits and . _ - that begins with a letter or digit"
+            block.fault("name", f"expected {expected}, found {show(name)}")
+        return name
 
     def _missing(self, block: Block) -> frozenset[int]:
         value = block.get("missing")

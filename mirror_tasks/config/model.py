@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.own_sources import OwnProject
+from mirror_tasks.text import without_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,26 @@ class Index:
     :param url: as the user wrote it. Never shown: it may carry credentials.
     :param hashes_required: files for which its pages give no sha256 are left out.
     :param missing: statuses, besides 404 and 410, with which it says that it does not have a project.
+    :param projects: patterns of the projects that it serves, and nobody else does; it then serves nothing else. None: it
+        serves what no other index has patterns for. See :mod:`mirror_tasks.config.bindings`.
+    :param name: what it is called in messages; empty: its URL.
     """
 
     url: str = field(repr=False)
     hashes_required: bool = False
     missing: frozenset[int] = frozenset()
+    projects: tuple[str, ...] | None = None
+    name: str = ""
+
+    @property
+    def base(self) -> str:
+        """Its base URL as it may be shown and stored: without credentials, with a slash at its end."""
+        return without_credentials(self.url).rstrip("/") + "/"
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return self.name or self.base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +96,7 @@ class Config:
     """What ``mirror.yaml`` says; paths are absolute.
 
     :param state: the folder of pages, records and doit's database.
-    :param indexes: the first that has a project serves it; None: what pip uses here.
+    :param indexes: the first that may serve a project and has it serves it; None: what pip uses here.
     :param environments: in the order of the file.
     :param environment_blocks: the same as the file has them.
     :param prefer_binary: a release with a usable wheel is preferred to a newer one with only an sdist.

@@ -40,6 +40,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from mirror_tasks.config.bindings import Binding, binding_of
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import replacing
@@ -94,6 +95,7 @@ _UNLISTED = (
     "As for pip, an index on this machine is a folder with a folder for each project, in which index.html links to its "
     "files: write one, or take the folder out of the index setting. No other index is asked for this name."
 )
+_STAYS = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
 _REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
 _NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
 
@@ -164,9 +166,9 @@ class Upstream:
 
     Nothing is opened or asked before the first request.
 
-    :param indexes: in order, each a base URL or that with what is said of it: the first that has a project serves it,
-        never a merge. None stands for :func:`mirror_tasks.index.pip_settings.default_index`. ``file:`` URLs are read as pip
-        reads them.
+    :param indexes: in order, each a base URL or that with what is said of it: of those that may serve a project
+        (:mod:`mirror_tasks.config.bindings`) the first that has it serves it, never a merge. None stands for
+        :func:`mirror_tasks.index.pip_settings.default_index`. ``file:`` URLs are read as pip reads them.
     :param connections: how many to keep open to one host: the number of threads.
     :param timeout: seconds to connect, and seconds without a byte.
     :param retries: how often a request is repeated after a failure that may pass.
@@ -242,7 +244,7 @@ class Upstream:
     @property
     def indexes(self) -> tuple[str, ...]:
         """The base URLs, each ending in a slash, without their credentials."""
-        return tuple(without_credentials(index.url) for index in self._indexes())
+        return tuple(index.base for index in self._indexes())
 
     def _indexes(self) -> tuple[Index, ...]:
         with self._lock:
@@ -254,24 +256,30 @@ class Upstream:
     def page(self, name: str, known: Seen | None) -> Page | None:
         """Return the page of the project ``name`` (normalised); None if it is the known one still.
 
-        :raises UpstreamError: it can't be had; its status is 404 if no index has the project, or if the index that had
-            it has not: the next one's may be somebody else's project.
+        :raises UpstreamError: it can't be had; its status is 404 if no index that may serve the project has it, or if the
+            index that had it has not: the next one's may be somebody else's project.
         """
-        for index in self._indexes():
-            base = base_of(index.url)
-            url = f"{base}{name}/"
-            page = self._local_page(url) if self._is_file(url) else self._page(url, known, index.missing)
+        binding = binding_of(name, self._indexes())
+        remembered = _if_still_of(binding, known)
+        for index in binding.indexes:
+            page = self._page_on(index, name, remembered)
             if isinstance(page, Page):
-                return _unless_unchanged(replace(page, index=base), known)
+                return _unless_unchanged(replace(page, index=index.base), remembered)
             if page is not None:
                 return None
-            if known is not None and (known.index == base or known.url.startswith(base)):
-                raise _vanished(name, base)
-            if self._is_file(url):
-                self._check_unlisted(base, name)
-        problem = f"expected it in {' or '.join(self.indexes)}, found no such project"
-        advice = "Check the spelling."
-        raise UpstreamError("fetching the page of", name, problem, advice, status=404)
+            if remembered is not None and _is_of(remembered, index):
+                raise _vanished(name, index)
+        raise _absent(name, binding, known)
+
+    def _page_on(self, index: Index, name: str, known: Seen | None) -> Page | Seen | None:
+        """Return the page that one index has; what is known of it, if it did not change; None where it has none."""
+        url = f"{index.base}{name}/"
+        if not self._is_file(url):
+            return self._page(url, known, index.missing)
+        page = self._local_page(url)
+        if page is None and not (known is not None and _is_of(known, index)):
+            self._check_unlisted(index.base, name)
+        return page
 
     def read(self, url: str, *, limit: int, sha256: str | None = None) -> bytes:
         """Return what is at ``url``, such as a core metadata sidecar.
@@ -587,11 +595,6 @@ def _checked_index(given: str | Index) -> Index:
     raise UpstreamError("looking at the index", shown, problem, "Check the index setting.")
 
 
-def base_of(url: str) -> str:
-    """Return the base URL of an index as it may be shown and stored: without credentials, with a slash at its end."""
-    return _with_slash(without_credentials(url))
-
-
 def _with_slash(url: str) -> str:
     return url.rstrip("/") + "/"
 
@@ -668,7 +671,7 @@ def _unless_unchanged(page: Page, known: Seen | None) -> Page | None:
     if known is None:
         return page
     seen = page.seen
-    if (seen.url, seen.sha256) == (known.url, known.sha256):
+    if (seen.url, seen.sha256, seen.index) == (known.url, known.sha256, known.index):
         return None
     if known.names_files and not seen.names_files:
         problem = "expected files, as when it was last seen, found none"
@@ -677,10 +680,34 @@ def _unless_unchanged(page: Page, known: Seen | None) -> Page | None:
     return page
 
 
-def _vanished(name: str, index: str) -> UpstreamError:
-    problem = f"expected it in {index}, as when it was last seen, found no such project"
-    advice = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
-    return UpstreamError("fetching the page of", name, problem, advice, status=404)
+def _is_of(known: Seen, index: Index) -> bool:
+    """Say if what is remembered is of a page of this index; of a record that was lost only the URL is left."""
+    return known.index == index.base if known.index else known.url.startswith(index.base)
+
+
+def _if_still_of(binding: Binding, known: Seen | None) -> Seen | None:
+    """Return what is remembered of a page, unless ``mirror.yaml`` was changed so that its index may not serve it any more.
+
+    The project then did not vanish: the user moved it, and what another index said of it counts for nothing.
+    """
+    if known is None or not known.index or any(known.index == index.base for index in binding.indexes):
+        return known
+    return None
+
+
+def _vanished(name: str, index: Index) -> UpstreamError:
+    problem = f"expected it in {index.label}, as when it was last seen, found no such project"
+    return UpstreamError("fetching the page of", name, problem, _STAYS, status=404)
+
+
+def _absent(name: str, binding: Binding, known: Seen | None) -> UpstreamError:
+    """Return the error of a project that no index has which may serve it."""
+    problem = f"expected a project of this name, found that {binding.found}"
+    before = (
+        f" It was last seen in {known.index or known.url}, which may not serve it any more. {_STAYS}" if known else ""
+    )
+    bound = "" if binding.pattern is None else ", and projects under index in mirror.yaml"
+    return UpstreamError("fetching the page of", name, problem, f"Check the spelling{bound}.{before}", status=404)
 
 
 def _conditions(known: Seen) -> dict[str, str]:

@@ -20,10 +20,11 @@ from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken_by
 from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.config.bindings import reason_of_absence
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
-from mirror_tasks.config.model import Root
+from mirror_tasks.config.model import Index, Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
@@ -190,9 +191,16 @@ class Closure:
     :param environments: the targets.
     :param roots: the entries under ``requirements:``.
     :param rules: what kinds of files belong in the mirror.
+    :param indexes: those of ``mirror.yaml``, of which a project that is not there may be bound to one; None: what pip uses.
     """
 
-    def __init__(self, environments: Sequence[Environment], roots: Sequence[Root], rules: Rules) -> None:
+    def __init__(
+        self,
+        environments: Sequence[Environment],
+        roots: Sequence[Root],
+        rules: Rules,
+        indexes: Sequence[Index] | None = None,
+    ) -> None:
         self.environments = {one.name: one for one in environments}
         self.rules = rules
         self.refusals = Refusals(rules, self._against)
@@ -206,6 +214,7 @@ class Closure:
         self.bugs: list[tuple[str, Exception]] = []  # by project, or root
         self.hashed = 0  # how often a project was replaced by itself with more hashes
         self._roots = tuple(roots)
+        self._indexes = indexes
         self._bounds: list[Bounds] = [Bounds()]
         self.lock_faults: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # by root and environment
         self._locked: dict[Demand, LockedPackage] = {}
@@ -387,7 +396,7 @@ class Closure:
         if demand in self._locked:
             return self._settle_locked(demand, project)
         if project is None:
-            return self._not_satisfied(demand, "the index has no project of this name")
+            return self._not_satisfied(demand, reason_of_absence(demand.project, self._indexes))
         chosen, missing = self._choose(demand, project)
         if missing:
             return missing
@@ -402,7 +411,7 @@ class Closure:
         """Take the files that a lock names; return the metadata that has to arrive first, which brings hashes."""
         package = self._locked[demand]
         if project is None:
-            self._lock_fault(demand, "the index has no project of this name")
+            self._lock_fault(demand, reason_of_absence(demand.project, self._indexes))
             return {}
         found = locked_files(package, project, self.environments[demand.environment], self.rules)
         unknown = [file for file in found.files if "sha256" not in file.hashes]

@@ -67,7 +67,8 @@ class Growth:
         self._is_mirroring = False
         self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
         self._bugs = 0
-        self.closure = Closure(mirror.config.environments, mirror.config.roots, Rules.of(mirror.config))
+        config = mirror.config
+        self.closure = Closure(config.environments, config.roots, Rules.of(config), config.indexes)
 
     @cached_property
     def completion(self) -> Completion:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mirror_tasks.archives.build_backend import ask_backend, is_known
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.config.bindings import general_index
 from mirror_tasks.errors import IntegrityError, MetadataError, UpstreamError
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.file_names import is_wheel
@@ -129,7 +130,7 @@ class MetadataReader:
         if not self._asks_backends or is_known(metadata):
             return metadata
         try:
-            asked = ask_backend(path, metadata, self._upstream.route.indexes[0].url)
+            asked = ask_backend(path, metadata, general_index(self._upstream.route.indexes).url)
         except MetadataError as error:
             self._note(str(error))
             return replace(metadata, problems=(*metadata.problems, error.problem))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.errors import PageError
 from mirror_tasks.files import is_device
-from mirror_tasks.index.client import Upstream, base_of
+from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.state.mirror import Mirror
@@ -19,11 +20,13 @@ class ProjectPages:
 
     def __init__(self, mirror: Mirror, upstream: Upstream, fingerprints: Fingerprints) -> None:
         self._records = mirror.records
+        self._note = mirror.note
         self._refresh = mirror.config.refresh
         self._own = OwnPages(mirror.config.own, mirror.records)
         self._upstream = upstream
         self._fingerprints = fingerprints
-        self._demanding = {base_of(index.url) for index in mirror.config.indexes or () if index.hashes_required}
+        self._indexes = mirror.config.indexes
+        self._demanding = {index.base for index in self._indexes or () if index.hashes_required}
 
     def fetch(self, name: str) -> Project | None:
         """Return the project, asking upstream if its page changed; None says that the index has no such project.
@@ -39,6 +42,7 @@ class ProjectPages:
         if name in self._own:
             self._own.update(name)
         elif not RECEIVING.call(jobs.update_page, self._upstream.route, name, self._records.folder):
+            self._note_bound(name)
             return None
         project = self.known(name)
         if project is None:
@@ -51,8 +55,20 @@ class ProjectPages:
         """Say if the page of an index is young enough; a file of the user's own may have changed at any time."""
         if name in self._own or self._records.page_age(name) >= self._refresh:
             return False
-        seen = self._records.seen(name)
-        return seen is not None and seen.index != OWN and self._records.project(name) is not None
+        known = self._records.project(name)
+        return known is not None and known.index != OWN and self._may_be_of(known)
+
+    def _may_be_of(self, known: Project) -> bool:
+        """Say if the index that a page is of may serve the project still: ``mirror.yaml`` may have been changed."""
+        if self._indexes is None:
+            return True
+        return any(known.index == index.base for index in binding_of(known.name, self._indexes).indexes)
+
+    def _note_bound(self, name: str) -> None:
+        """Tell of a project that is not there if other indexes, which may have it, were not asked."""
+        binding = binding_of(name, self._indexes or ())
+        if self._indexes is not None and (binding.pattern is not None or not binding.indexes):
+            self._note(f"{name}: {binding.found}")
 
     def known(self, name: str) -> Project | None:
         """Return a project as its page was last seen, with what is known of files without hashes; None if it never was."""

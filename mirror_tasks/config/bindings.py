@@ -1,0 +1,89 @@
+"""Which indexes may serve a project, decided from what ``mirror.yaml`` says of them and nothing else.
+
+Whoever can publish under a private name on a public index could take that name over (dependency confusion). So a project
+is asked for where this says, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mirror_tasks.config.model import Index
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The indexes that may serve one project.
+
+    :param indexes: in order: the first that has the project serves it. None, if each is kept for other projects.
+    :param pattern: the one under ``projects`` that binds it to its one index; None where nothing binds it.
+    """
+
+    indexes: tuple[Index, ...]
+    pattern: str | None = None
+
+    @property
+    def found(self) -> str:
+        """Say of a project that none of them has what was found; it names indexes, so it is for messages alone."""
+        if not self.indexes:
+            return "no index may serve it, as each has projects, and no pattern there matches it"
+        labels = " and ".join(index.label for index in self.indexes)
+        if self.pattern is not None:
+            return f"{labels} has no such project, and {self.pattern} under its projects binds it to that index alone"
+        return f"{labels} {'has' if len(self.indexes) == 1 else 'have'} no such project"
+
+
+def binding_of(name: str, indexes: Iterable[Index]) -> Binding:
+    """Return which indexes may serve a project.
+
+    The first index of which a pattern matches it serves it alone, wherever it stands; else those without ``projects``.
+
+    :param name: normalised.
+    """
+    known = tuple(indexes)
+    for index in known:
+        for pattern in index.projects or ():
+            if _matches(name, pattern):
+                return Binding((index,), pattern)
+    return Binding(tuple(index for index in known if index.projects is None))
+
+
+def general_index(indexes: Sequence[Index]) -> Index:
+    """Return the index that stands for all where only one can be named: the first that serves what nothing binds elsewhere."""
+    return next((index for index in indexes if index.projects is None), indexes[0])
+
+
+def reason_of_absence(name: str, indexes: Iterable[Index] | None) -> str:
+    """Say of a project why it can't be had. No index is named: the pages for people have this, and an index may be secret.
+
+    :param indexes: None for what pip uses.
+    """
+    binding = None if indexes is None else binding_of(name, indexes)
+    if binding is None or (binding.indexes and binding.pattern is None):
+        return "the index has no project of this name"
+    return (
+        f"the index that {binding.pattern} binds it to has no project of this name"
+        if binding.indexes
+        else binding.found
+    )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or ("*" in pattern and fnmatchcase(name, pattern))
+
+
+def normalised_pattern(text: str) -> str:
+    """Return a pattern as it is compared with normalised names; ``*`` stands for any characters, or none.
+
+    The name normalization of the standard: "lowercase with all runs of the characters ``.``, ``-``, or ``_`` replaced
+    with a single ``-``", since nothing else could ever match.
+
+    :raises ValueError: no name can match it; the message says what was expected.
+    """
+    pattern = re.sub(r"\*+", "*", re.sub(r"[-_.]+", "-", text.strip())).lower()
+    if re.fullmatch(r"[a-z0-9*](?:[a-z0-9*-]*[a-z0-9*])?", pattern):
+        return pattern
+    raise ValueError("expected names of projects, in which * stands for any characters, such as [ours-*, internal-lib]")

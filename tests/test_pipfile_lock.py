@@ -1,0 +1,211 @@
+"""What is promised of a Pipfile.lock: what Pipenv would install is selected, with the hashes and the index that it names."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.model import LockedPackage
+from tests.lock_environments import LINUX, LOCKS, NAMES, THREE, WINDOWS, door, made, pins, selected
+
+REAL = LOCKS / "pipenv" / "Pipfile.lock"
+A = "a" * 64
+GROUPS = {
+    "--dev": ["default", "develop"],
+    "--dev-only": ["develop"],
+    "--categories=packages docs-and-more": ["default", "docs-and-more"],
+}
+
+
+def written(folder: Path, *, meta: object = (), **groups: object) -> Path:
+    """Write a Pipfile.lock of the groups."""
+    sources = [
+        {"name": "main", "url": "https://index.example.com/simple/", "verify_ssl": True},
+        {"name": "ours", "url": "https://token:secret@ours.example.com/simple/", "verify_ssl": True},
+    ]
+    content = {"_meta": {"hash": {"sha256": A}, "pipfile-spec": 6, "requires": {}, "sources": sources}, **groups}
+    content["_meta"] |= dict(meta)  # type: ignore[call-overload]
+    path = folder / "Pipfile.lock"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def entry(version: str = "==1.0", **more: object) -> dict[str, object]:
+    return {"version": version, "hashes": [f"sha256:{A}"], **more}
+
+
+def one(path: Path) -> LockedPackage:
+    (package,) = selected(door(path, [LINUX]), LINUX)
+    return package
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("option", GROUPS)
+@pytest.mark.parametrize("where", THREE, ids=NAMES)
+def test_what_is_selected_is_what_pipenv_says_of_the_lock(option: str, where: Environment) -> None:
+    said = pipenv_requirements(option)
+    lock = door(REAL, [where], GROUPS[option])
+    applying = [one for one in said if where.marker_applies(one.marker)]
+    assert pins(lock, where) == {f"{one.name}{one.specifier}" for one in applying}
+
+
+@functools.cache
+def pipenv_requirements(option: str) -> list[Requirement]:
+    pipenv = shutil.which("pipenv")
+    if pipenv is None:
+        pytest.skip("pipenv is not on PATH")
+    environment = os.environ | {"PIPENV_PIPFILE": str(REAL.parent / "Pipfile"), "PIPENV_IGNORE_VIRTUALENVS": "1"}
+    answer = subprocess.run(
+        [pipenv, "requirements", option], env=environment, capture_output=True, text=True, check=True
+    )
+    return [Requirement(line) for line in answer.stdout.splitlines() if line.strip() and not line.startswith("-")]
+
+
+def test_every_hash_of_a_release_is_there_and_no_name() -> None:
+    lock = door(REAL, groups=["default"])
+    (psutil,) = (one for one in selected(lock, WINDOWS) if one.name == "psutil")
+    data = json.loads(REAL.read_text())["default"]["psutil"]["hashes"]
+    assert [f"sha256:{file.sha256}" for file in psutil.files] == data
+    assert {file.filename for file in psutil.files} == {""}
+
+
+def test_groups_are_the_sections_and_all_are_asked_for_unless_told_otherwise() -> None:
+    assert door(REAL).groups == ("default", "develop", "docs-and-more")
+    assert door(REAL, groups=["Docs_and.more"]).groups == ("docs-and-more",)
+
+
+def test_an_index_is_the_url_that_its_name_stands_for_without_credentials(tmp_path: Path) -> None:
+    path = written(tmp_path, default={"a": entry(index="ours"), "b": entry()})
+    ours, first = selected(door(path, [LINUX]), LINUX)
+    assert (ours.index, first.index) == ("https://ours.example.com/simple/", "https://index.example.com/simple/")
+
+
+def test_two_groups_with_the_same_release_have_it_once_and_with_two_releases_both(tmp_path: Path) -> None:
+    path = written(tmp_path, default={"a": entry(), "b": entry()}, tests={"a": entry(), "b": entry("==2.0")})
+    assert [str(one) for one in selected(door(path, [LINUX]), LINUX)] == ["a 1.0", "b 1.0", "b 2.0"]
+
+
+def test_what_is_a_marker_in_another_key_is_one(tmp_path: Path) -> None:
+    windows = entry(sys_platform="== 'win32'", markers="python_version >= '3.11' or python_version < '3'")
+    path = written(tmp_path, default={"a": entry(), "b": windows})
+    lock = door(path)
+    assert pins(lock, LINUX) == {"a==1.0"}
+    assert pins(lock, WINDOWS) == {"a==1.0", "b==1.0"}
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        (
+            {"git": "https://me:secret@git.example.com/tool.git", "ref": "4f1c", "subdirectory": "python"},
+            "git+https://git.example.com/tool.git@4f1c#subdirectory=python",
+        ),
+        (
+            {"git": "git+ssh://git@git.example.com/tool.git", "ref": "4f1c"},
+            "git+ssh://git@git.example.com/tool.git@4f1c",
+        ),
+        ({"path": "../tool", "editable": True}, "../tool"),
+        (
+            {"file": "https://files.example.com/tool-1.5.tar.gz", "hashes": [f"sha256:{A}"]},
+            f"https://files.example.com/tool-1.5.tar.gz#sha256={A}",
+        ),
+    ],
+)
+def test_what_no_index_has_is_a_source_as_a_requirement_has_it(
+    value: dict[str, object], source: str, tmp_path: Path
+) -> None:
+    package = one(written(tmp_path, default={"tool": value}))
+    assert (package.name, package.source, package.files) == ("tool", source, ())
+    assert str(package.version) == ("1.5" if "1.5" in source else "0")
+
+
+def test_the_project_itself_is_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path, default={"a": entry(), "app": {"path": ".", "editable": True}, "too": {"file": "./"}})
+    assert one(path).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("requires", "allowed"),
+    [
+        ({"python_version": "3.12"}, [LINUX]),
+        ({"python_version": "3"}, THREE),
+        ({"python_version": ">=3.12"}, [LINUX, THREE[2]]),
+        (
+            {"python_version": "3.11", "python_full_version": "3.12.4"},
+            [LINUX, made("exact", python="3.12.4", platform="linux-x86_64")],
+        ),
+        ({"python_version": "*"}, THREE),
+    ],
+)
+def test_the_python_that_it_requires_is_compared_as_far_as_it_is_said(
+    requires: dict[str, str], allowed: list[Environment], tmp_path: Path
+) -> None:
+    path = written(tmp_path, meta={"requires": requires}, default={"a": entry()})
+    assert set(door(path, allowed).selected) == {where.name for where in allowed}
+    for where in set(THREE) - set(allowed):
+        with pytest.raises(ValueError, match=r"it is for Python [=>]=3.*, found Python 3"):
+            door(path, [where])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (
+            {"version": "*", "markers": "sys_platform == 'win32'"},
+            r"default\.a: there is no version for it in the lock, as Pipenv",
+        ),
+        ({"markers": "sys_platform == 'win32'"}, r"give it an exact version in the Pipfile and lock again"),
+        ({"version": "==1.0", "markers": "sys_platform == 'win32'"}, r"default\.a: there is no hash for it"),
+    ],
+)
+def test_what_pipenv_left_open_is_a_fault_where_it_is_selected_and_nowhere_else(
+    value: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, default={"a": value, "b": entry()})
+    assert pins(door(path, [LINUX]), LINUX) == {"b==1.0"}
+    with pytest.raises(ValueError, match=f"^Pipfile.lock: on windows: .*{said}"):
+        door(path, [LINUX, WINDOWS])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (entry(hashes=["sha256:12"]), r"default\.a\.hashes\[0\]: expected a SHA-256 hash of 64 .*, found '12'"),
+        (entry(hashes=[f"md5:{A}"]), r"default\.a\.hashes\[0\]: expected sha256:…, found 'md5:a"),
+        (entry(hashes=f"sha256:{A}"), r"default\.a\.hashes: expected a list, found 'sha256:a"),
+        (entry(">=1.0"), r"default\.a\.version: expected one such as ==1\.0, found '>=1\.0'"),
+        (entry("==1.*"), r"default\.a\.version: expected one such as ==1\.0"),
+        (entry(markers="python is 3"), r"default\.a\.markers: expected a marker such as .*, found 'python is 3'"),
+        (entry(markers=3), r"default\.a\.markers: expected one line of text, found 3"),
+        (entry(index="theirs"), r"default\.a\.index: 'theirs' is no name in _meta\.sources \(main, ours\)"),
+        ("==1.0", r"default\.a: expected keys and values, found '==1\.0'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_by_its_key(value: object, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^Pipfile.lock: {said}"):
+        door(written(tmp_path, default={"a": value}))
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"pipfile-spec": 7}, "_meta.pipfile-spec: 7 is newer than 6, which is what is read here: update this project"),
+        ({"pipfile-spec": "6"}, "_meta.pipfile-spec: expected 6, found '6'; lock again with Pipenv"),
+        ({"sources": {}}, "_meta.sources: expected a list, found {}"),
+        (
+            {"requires": {"python_version": "three"}},
+            "_meta.requires.python_version: expected a version of Python such as",
+        ),
+    ],
+)
+def test_another_specification_is_refused_by_its_number(meta: dict[str, object], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^Pipfile.lock: {said}"):
+        door(written(tmp_path, meta=meta, default={"a": entry()}))
