@@ -1,0 +1,391 @@
+"""``uv.lock``, as uv reads it: version 1, whatever the revision (0 to 5 were seen; each added keys that may be missing).
+
+==========================================  ==========================================================================
+``version``                                 1; what is newer is refused
+``revision``                                whatever it is: what a newer one adds can be passed over
+``requires-python``                         bounds all of the lock; its markers are written as if it held
+``resolution-markers``                      the forks of the resolution; not asked here, for edges say where they lead
+``supported-markers``                       ``tool.uv.environments``; uv installs nowhere else
+``conflicts``                               lists of ``{package, extra}``, ``{package, group}`` or ``{package}``: of each
+                                            list one may be asked for; they stand in markers as extras of their own
+``options``, ``[manifest]`` ``constraints``,
+``overrides``, ``excludes``,
+``dependency-metadata``                     how it was resolved; the edges are what came of it
+``[manifest]`` ``members``                  the members of the workspace; none: the package whose source is ``.``
+``[manifest]`` ``requirements``             of a script (PEP 723)
+``[manifest]`` ``dependency-groups``        of a ``pyproject.toml`` without ``[project]``
+``[manifest]`` ``build-constraints``        what binds the building of sdists
+``[[package]]`` ``name``, ``version``       no version: that of a source tree which says it only when it is built
+``source``                                  ``registry``: the URL of an index, or the path of a folder; ``url``, ``git``,
+                                            ``path``, ``directory``, ``editable``, ``virtual`` (never installed)
+``resolution-markers``                      the forks that have this one of several versions
+``dependencies``                            edges: ``name``, ``extra``, ``marker``; ``version`` and ``source`` where several
+                                            packages have the name
+``optional-dependencies``                   edges by extra; ``dev-dependencies``: edges by group (PEP 735)
+``metadata``                                what was declared: ``provides-extras``, ``requires-dev``, also of what is empty
+``sdist``, ``wheels``                       ``url`` or ``path`` or (a wheel's) ``filename``; ``hash``; ``size``
+==========================================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.installers import UV, Installer
+from mirror_tasks.config.lock_files.model import LockedPackage
+from mirror_tasks.config.lock_files.tables import Table
+from mirror_tasks.config.lock_files.uv_graph import (
+    Edge,
+    Graph,
+    Node,
+    Start,
+    extra_item,
+    group_item,
+    project_item,
+)
+from mirror_tasks.config.lock_files.uv_sources import Source, files_of, own_source, required_source, source_of
+from mirror_tasks.config.markers import holds
+
+VERSION = 1
+
+DYNAMIC = Version("0")
+"""Stands for the version of a source tree that says it only when it is built."""
+
+
+class _Wanted(NamedTuple):
+    """A requirement of the lock itself: it leads to the package of the name whose fork the environment is in."""
+
+    table: Table
+    name: NormalizedName
+    extras: tuple[NormalizedName, ...]
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """One ``[[package]]``, without its edges.
+
+    :param extras: those with edges, by name the key that they have in the lock; ``groups`` likewise.
+    """
+
+    table: Table
+    name: NormalizedName
+    version: Version | None
+    source: Source
+    forks: tuple[str, ...]
+    extras: Mapping[NormalizedName, str]
+    groups: Mapping[NormalizedName, str]
+
+
+@dataclass(slots=True)
+class UvLock:
+    """A ``uv.lock``: a :class:`~mirror_tasks.config.lock_files.model.LockFile`."""
+
+    groups: tuple[str, ...]
+    extras: tuple[str, ...]
+    markers: tuple[str, ...]
+    requires_python: str
+    build_constraints: tuple[Requirement, ...]
+    _supported: tuple[str, ...] = field(repr=False)
+    _packages: tuple[_Package, ...] = field(repr=False)
+    _locked: tuple[LockedPackage | None, ...] = field(repr=False)
+    _members: tuple[int, ...] = field(repr=False)
+    _graph: Graph = field(repr=False)
+    _required: tuple[_Wanted, ...] = field(repr=False)
+    _grouped: Mapping[str, tuple[_Wanted, ...]] = field(repr=False)
+    installer: Installer = UV
+
+    def select(
+        self, environment: Environment, groups: Collection[str], extras: Collection[str]
+    ) -> tuple[LockedPackage, ...]:
+        """Return what ``uv sync --all-packages`` installs with these groups and extras; each side of a conflict in turn.
+
+        Whether ``requires-python`` allows the environment is not asked here.
+
+        :raises ValueError: it is not for this environment, or what it requires itself leads to no package, or to several.
+        """
+        markers = {**environment.markers[0], "extra": ""}
+
+        def here(marker: str) -> bool:
+            return holds(marker, markers, UV)
+
+        self._check_supported(markers)
+        wanted = [*self._required, *(one for group in self._grouped if group in groups for one in self._grouped[group])]
+        edges = [self._edge(one, markers) for one in wanted if not one.marker or here(one.marker)]
+        reached = self._graph.reached(self._starts(groups, extras), edges, here)
+        return tuple(sorted(filter(None, (self._locked[place] for place in reached)), key=_order))
+
+    def _check_supported(self, markers: Mapping[str, str]) -> None:
+        if self._supported and not any(holds(marker, markers, UV) for marker in self._supported):
+            raise ValueError(
+                f"supported-markers: expected an environment where {' or where '.join(self._supported)}, found another, and "
+                "uv refuses to install there; add it to `environments` of `[tool.uv]` in pyproject.toml and run `uv lock`, "
+                "or name the environments that the lock is for in `environments`"
+            )
+
+    def _starts(self, groups: Collection[str], extras: Collection[str]) -> list[Start]:
+        starts = []
+        for place in self._members:
+            package = self._packages[place]
+            asked = [extra_item(package.name, extra) for extra in package.extras if extra in extras]
+            asked += [group_item(package.name, group) for group in package.groups if group in groups]
+            starts += [Start(place, item) for item in (project_item(package.name), *asked)]
+        return starts
+
+    def _edge(self, wanted: _Wanted, markers: Mapping[str, str]) -> Edge:
+        """Return where a requirement of the lock itself leads in one environment."""
+        named = [place for place, package in enumerate(self._packages) if package.name == wanted.name]
+        found = [place for place in named if self._is_forked_to(self._packages[place], markers)]
+        if len(found) != 1:
+            count = "none" if not found else f"{len(found)} of them"
+            raise wanted.table.fault("name", f"one package {wanted.name} whose `resolution-markers` hold", count)
+        package = self._packages[found[0]]
+        return Edge(found[0], _extra_items(package, wanted.extras))
+
+    def _is_forked_to(self, package: _Package, markers: Mapping[str, str]) -> bool:
+        return not package.forks or any(holds(marker, markers, UV) for marker in package.forks)
+
+
+def read(data: Mapping[str, object], path: Path) -> UvLock:
+    """Return the lock that parsed TOML is.
+
+    :raises ValueError: it is of a newer version, or breaks its format; the message says the key path, what was expected
+        and found, and what to do.
+    """
+    script = path.name.removesuffix(".lock")
+    command = f"uv lock --script {script}" if script.endswith(".py") else "uv lock"
+    table = Table(data, "", f"make the lock anew with `{command}`")
+    _check_version(table)
+    manifest = table.table("manifest")
+    packages = _packages(table)
+    members = _members(manifest, packages)
+    required, grouped = _wanted(manifest, "requirements"), _grouped(manifest)
+    if packages and not (members or required or grouped):
+        raise manifest.problem("members", 'expected members, or a package whose source is ".", found none')
+    nodes = _nodes(packages)
+    supported = table.markers("supported-markers")
+    return UvLock(
+        groups=_each_once(*(_group_names(packages[place]) for place in members), grouped),
+        extras=_each_once(*(_extra_names(packages[place]) for place in members)),
+        markers=_each_once(supported, *_markers(packages, nodes), _wanted_markers(required, grouped)),
+        requires_python=_requires_python(table),
+        build_constraints=tuple(map(_constraint, manifest.tables("build-constraints"))),
+        _supported=supported,
+        _packages=packages,
+        _locked=tuple(_locked(package, place in members) for place, package in enumerate(packages)),
+        _members=members,
+        _graph=Graph(nodes, tuple(map(_conflict, table.lists_of_tables("conflicts")))),
+        _required=required,
+        _grouped=grouped,
+    )
+
+
+def _check_version(table: Table) -> None:
+    """Only a newer version means that an older reader can't read it; revisions add what can be passed over."""
+    version = table.number("version")
+    if version is None or version < VERSION:
+        raise table.fault("version", str(VERSION), table.get("version"))
+    if version > VERSION:
+        raise ValueError(
+            f"version: this project reads version {VERSION} of uv.lock, found version {version}; lock with a uv that writes "
+            f"version {VERSION}, or update this project"
+        )
+    table.number("revision")
+
+
+def _requires_python(table: Table) -> str:
+    text = table.needed_text("requires-python")
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise table.fault("requires-python", "versions of Python (PEP 440)", text) from None
+    return text
+
+
+def _packages(table: Table) -> tuple[_Package, ...]:
+    packages = tuple(map(_package, table.tables("package")))
+    seen: dict[tuple[str, Version | None, Source], Table] = {}
+    for one in packages:
+        first = seen.setdefault((one.name, one.version, one.source), one.table)
+        if first is not one.table:
+            raise one.table.problem("", f"expected each package once, found {one.name} here and in {first.place}")
+    return packages
+
+
+def _package(table: Table) -> _Package:
+    package = _Package(
+        table=table,
+        name=table.name("name"),
+        version=table.version("version"),
+        source=source_of(table),
+        forks=table.markers("resolution-markers"),
+        extras=_named(table.table("optional-dependencies")),
+        groups=_named(table.table("dev-dependencies")),
+    )
+    if package.version is None and not package.source.is_tree:
+        raise table.fault("version", "a version, as its source is no folder with sources", None)
+    return package
+
+
+def _named(table: Table) -> Mapping[NormalizedName, str]:
+    """Return the keys of a table by the names that they are."""
+    named: dict[NormalizedName, str] = {}
+    for key in table.keys:
+        first = named.setdefault(table.as_name(key, key), key)
+        if first != key:
+            raise table.problem(key, f"expected each name once, found {first} and {key}")
+    return named
+
+
+def _extra_names(package: _Package) -> Iterable[str]:
+    return (*package.table.table("metadata").names("provides-extras"), *package.extras)
+
+
+def _group_names(package: _Package) -> Iterable[str]:
+    return (*_named(package.table.table("metadata").table("requires-dev")), *package.groups)
+
+
+def _members(manifest: Table, packages: Sequence[_Package]) -> tuple[int, ...]:
+    """Return the places of the workspace's members; a project without a workspace is the package in the lock's folder."""
+    names = manifest.names("members")
+    if not names:
+        return tuple(place for place, package in enumerate(packages) if package.source.is_root)[:1]
+    members = []
+    for number, name in enumerate(names):
+        found = [place for place, package in enumerate(packages) if package.name == name]
+        if len(found) != 1:
+            raise manifest.fault(f"members[{number}]", f"one package {name}", f"{len(found)} of them")
+        members += found
+    return tuple(members)
+
+
+def _wanted(table: Table, key: str) -> tuple[_Wanted, ...]:
+    return tuple(_Wanted(one, one.name("name"), one.names("extras"), one.marker("marker")) for one in table.tables(key))
+
+
+def _grouped(manifest: Table) -> Mapping[str, tuple[_Wanted, ...]]:
+    table = manifest.table("dependency-groups")
+    return {name: _wanted(table, key) for name, key in _named(table).items()}
+
+
+def _nodes(packages: Sequence[_Package]) -> tuple[Node, ...]:
+    places: dict[str, list[int]] = {}
+    for place, package in enumerate(packages):
+        places.setdefault(package.name, []).append(place)
+    edges = _Edges(packages, places)
+    return tuple(map(edges.node, packages))
+
+
+class _Edges(NamedTuple):
+    """Reads edges: finds the packages that they lead to."""
+
+    packages: Sequence[_Package]
+    places: Mapping[str, Sequence[int]]
+
+    def node(self, package: _Package) -> Node:
+        """Return a package with all its edges."""
+        table, name = package.table, package.name
+        extras, groups = table.table("optional-dependencies"), table.table("dev-dependencies")
+        parts = {project_item(name): self._all(table, "dependencies")}
+        parts |= {extra_item(name, extra): self._all(extras, key) for extra, key in package.extras.items()}
+        parts |= {group_item(name, group): self._all(groups, key) for group, key in package.groups.items()}
+        return Node(project_item(name), parts)
+
+    def _all(self, table: Table, key: str) -> tuple[Edge, ...]:
+        return tuple(map(self._edge, table.tables(key)))
+
+    def _edge(self, table: Table) -> Edge:
+        place = self._target(table)
+        target = self.packages[place]
+        return Edge(place, _extra_items(target, table.names("extra")), table.marker("marker"))
+
+    def _target(self, table: Table) -> int:
+        """Return the one package that an edge leads to: version and source may be left out where one has the name."""
+        name, version = table.name("name"), table.version("version")
+        named = self.places.get(name, ())
+        found = [place for place in named if version in (None, self.packages[place].version)]
+        if table.has("source"):
+            source = source_of(table)
+            found = [place for place in found if self.packages[place].source == source]
+        if len(found) == 1:
+            return found[0]
+        wanted = f"{name} {version}" if version else name
+        if found:
+            raise table.problem(
+                "", f"{len(found)} packages are {wanted}; expected `version` and `source` of one of them"
+            )
+        raise table.problem("", f"expected a package {wanted}{' of this source' if named else ''}, found none")
+
+
+def _extra_items(target: _Package, extras: Iterable[NormalizedName]) -> tuple[str, ...]:
+    """Return extras of a package as items; uv passes over those that it does not have."""
+    return tuple(extra_item(target.name, extra) for extra in extras if extra in target.extras)
+
+
+def _conflict(items: Sequence[Table]) -> frozenset[str]:
+    return frozenset(map(_conflict_item, items))
+
+
+def _conflict_item(table: Table) -> str:
+    package = table.name("package")
+    if table.has("extra") and table.has("group"):
+        raise table.fault("", "an extra or a group", "both")
+    if table.has("extra"):
+        return extra_item(package, table.name("extra"))
+    return group_item(package, table.name("group")) if table.has("group") else project_item(package)
+
+
+def _markers(packages: Iterable[_Package], nodes: Iterable[Node]) -> Iterator[Iterable[str]]:
+    for package in packages:
+        yield package.forks
+    for node in nodes:
+        for edges in node.parts.values():
+            yield (edge.marker for edge in edges)
+
+
+def _wanted_markers(required: Iterable[_Wanted], grouped: Mapping[str, Iterable[_Wanted]]) -> Iterator[str]:
+    for ones in (required, *grouped.values()):
+        yield from (one.marker for one in ones)
+
+
+def _each_once(*lists: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for each in lists for one in each if one))
+
+
+def _locked(package: _Package, is_member: bool) -> LockedPackage | None:
+    """Return a package as it is mirrored; None for one that is passed over: a member, or what is never installed."""
+    table, source = package.table, package.source
+    if source.kind == "virtual" or (is_member and source.is_tree):
+        return None
+    own = own_source(table, source)
+    return LockedPackage(
+        name=package.name,
+        version=DYNAMIC if package.version is None else package.version,
+        files=() if own else files_of(table),
+        index=source.index_url,
+        source=own,
+    )
+
+
+def _order(package: LockedPackage) -> tuple[str, Version, str, str]:
+    return package.name, package.version, package.index or "", package.source
+
+
+def _constraint(table: Table) -> Requirement:
+    """Return a build constraint; one with a source of its own has it behind the ``@``."""
+    extras, marker, source = table.names("extras"), table.marker("marker"), required_source(table)
+    text = table.name("name") + (f"[{','.join(extras)}]" if extras else "")
+    text += f" @ {source}" if source else table.text("specifier") or ""
+    try:
+        return Requirement(f"{text} ; {marker}" if marker else text)
+    except InvalidRequirement:
+        raise table.fault("", "a requirement (PEP 508)", text) from None
