@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
@@ -25,6 +26,7 @@ from mirror_tasks.layout import manifest_paths
 from mirror_tasks.text import redact
 
 _MAIN = "mirror.yaml"
+_HOST = re.compile(r"(://)[^/\"'\\\s]+")
 
 
 class OutputError(MirrorError):
@@ -95,6 +97,9 @@ class _Included:
         said = _said_of(root, versions)
         if root.is_file:
             return {"file": self._file(root), **said}
+        if root.lock is not None:
+            asked = {"groups": list(root.lock.groups), "extras": list(root.lock.extras)}
+            return {"lock": self._lock(root.lock), **asked, **said}
         text = str(root.requirements[0].requirement)
         return {"require": text, **said} if said else text
 
@@ -108,6 +113,19 @@ class _Included:
             constraints = self._keep(self._name_for(f"constraints-of-{name}"), map(str, root.constraints))
             lines.insert(0, f"-c {constraints}")
         return self._keep(name, lines)
+
+    def _lock(self, lock: Lock) -> str:
+        """Keep a lock, and the project beside it that some tools read with it, in a folder of their own.
+
+        The name of a lock tells its format, so two of them have the same. A URL in a lock is a hint: its host goes.
+        """
+        number = 1 + sum(name.endswith(f"/{lock.path.name}") for name in self.files)
+        for path in (lock.path, lock.path.with_name("pyproject.toml")):
+            content = read_or_none(path)
+            if content is not None:
+                text = _HOST.sub(r"\1replaced.example.com", redact(content.decode("utf-8", "replace")))
+                self.files[f"lock-{number}/{path.name}"] = text
+        return f"lock-{number}/{lock.path.name}"
 
     def _name_for(self, path: str) -> str:
         plain = _plain(path) or "requirements.txt"
@@ -133,7 +151,7 @@ def _plain(path: str) -> str:
 
 def _said_of(root: Root, versions: str | int) -> dict[str, Any]:
     """Return the keys of an entry that differ from what holds for all."""
-    said: dict[str, Any] = {} if root.versions == versions else {"versions": root.versions}
+    said: dict[str, Any] = {} if root.versions == versions or root.lock is not None else {"versions": root.versions}
     return said if root.environments is None else {**said, "environments": list(root.environments)}
 
 

@@ -747,7 +747,7 @@ def test_a_file_that_is_something_else_is_one_fault_that_says_what_it_is(
     assert kind in said
     assert "\n" not in said
     if "lock" in name:
-        assert "will, once it reads locks" in said
+        assert "list it as {lock: PATH}" in said
 
 
 def test_a_lock_that_a_requirements_file_names_is_told_at_its_line(tmp_path: Path) -> None:
@@ -840,6 +840,18 @@ def test_every_platform_is_documented() -> None:
     assert [name for name in PLATFORMS if f"`{name}`" not in text] == []
 
 
+LOCK = f"""\
+lock-version = "1.0"
+created-by = "tests"
+extras = ["postgres"]
+dependency-groups = ["main", "dev"]
+[[packages]]
+name = "rich"
+version = "14.0"
+wheels = [{{name = "rich-14.0-py3-none-any.whl", url = "https://files.example.com/rich", hashes = {{sha256 = "{HASH}"}}}}]
+"""
+
+
 def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "server.txt").write_text("flask\n", encoding="utf-8")
@@ -847,6 +859,8 @@ def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     for name in ("dist", "linux-only"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}-1.0.tar.gz").write_bytes(b"")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/pylock.toml").write_text(LOCK, encoding="utf-8")
     examples = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(examples) > len(KEYS)
     for example in examples:

@@ -15,15 +15,15 @@ _MARKS = (
 )
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # PEP 263, as pip reads it
 
-_LOCK = "which this project does not read yet and will, once it reads locks; until then"
+_LOCK = "list it as {lock: PATH}, an entry of its own under requirements"
 _ARCHIVE = "name the project in a line of its own, with ==VERSION if it has to be that one"
 _PROJECT = "the file of a project; name its dependencies, or a file that `uv pip compile pyproject.toml` writes"
 _NAMES = {
-    "uv.lock": f"a lock of uv, {_LOCK} name what `uv export --format requirements.txt` writes",
-    "poetry.lock": f"a lock of poetry, {_LOCK} name what `poetry export` writes",
-    "pdm.lock": f"a lock of PDM, {_LOCK} name what `pdm export` writes",
-    "Pipfile.lock": f"a lock of Pipenv, {_LOCK} name what `pipenv requirements --hash` writes",
-    "pylock.toml": f"a lock file (PEP 751), {_LOCK} name a requirements file with the same pins",
+    "uv.lock": f"a lock of uv; {_LOCK}",
+    "poetry.lock": f"a lock of poetry; {_LOCK}",
+    "pdm.lock": f"a lock of PDM; {_LOCK}",
+    "Pipfile.lock": f"a lock of Pipenv; {_LOCK}",
+    "pylock.toml": f"a lock file (PEP 751); {_LOCK}",
     "Pipfile": "what Pipenv locks from; name what `pipenv requirements` writes",
     "pyproject.toml": _PROJECT,
     "setup.cfg": _PROJECT,

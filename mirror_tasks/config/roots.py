@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_sources import OwnFile, OwnSources
@@ -16,7 +17,7 @@ from mirror_tasks.config.requirement_files import parse_requirement, read_requir
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
 
-REQUIREMENT_KEYS = ("require", "file", "wheels", "wanted", "versions", "environments")
+REQUIREMENT_KEYS = ("require", "file", "wheels", "wanted", "lock", "versions", "environments", "groups", "extras")
 """The keys of an entry under ``requirements:`` that is not just text."""
 
 # What an entry is, by the key that says so, and which keys it may have beside that.
@@ -25,6 +26,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
     "file": frozenset({"versions", "environments"}),
     "wheels": frozenset({"environments"}),
     "wanted": frozenset({"versions", "environments"}),
+    "lock": frozenset({"groups", "extras", "environments"}),
 }
 
 
@@ -72,6 +74,7 @@ class RootReader:
             "file": self._file,
             "wheels": self._wheels,
             "wanted": self._wanted,
+            "lock": self._lock,
         }
 
     def roots(self, versions: str | int) -> tuple[Root, ...]:
@@ -112,6 +115,9 @@ class RootReader:
         versions, environments = versions_of(block, versions), self._limited_to(block)
         if text is not None:
             self._read_by_kind[kind](Entry(text, block, key_path, versions, environments))
+
+    def _environments_of(self, entry: Entry) -> list[Environment]:
+        return [one for one in self._environments if entry.environments is None or one.name in entry.environments]
 
     def _kind(self, block: Block) -> str | None:
         """Return what kind of entry it is; None, with a fault, where that can't be told."""
@@ -211,9 +217,27 @@ class RootReader:
 
         Nobody expects a wheel for Linux on Windows; one that fits nowhere is told by the plan, with the rule.
         """
-        asked = [one for one in self._environments if entry.environments is None or one.name in entry.environments]
+        asked = self._environments_of(entry)
         usable = tuple(one.name for one in asked if any(file.may_be_used_on(one) for file in found))
         return entry.environments if len(usable) in (0, len(asked)) else usable
+
+    def _lock(self, entry: Entry) -> None:
+        path = self.path(entry.text)
+        groups, extras = _names(entry.block, "groups"), _names(entry.block, "extras")
+        try:
+            lock = read_lock(path, entry.text, self._environments_of(entry), groups, extras)
+        except ValueError as error:
+            self._fault(f"{entry.key_path}.lock", str(error))
+            return
+        self.inputs.append(path)
+        root = Root(
+            name=_with_asked(entry.text, groups, extras),
+            key_path=entry.key_path,
+            requirements=(),
+            environments=entry.environments,
+            lock=lock,
+        )
+        self._keep((path, lock.groups, lock.extras), root)
 
     def _wanted(self, entry: Entry) -> None:
         """Take what was accepted of a list; the list itself is read by ``doit wanted`` alone."""
@@ -254,6 +278,27 @@ def versions_of(block: Block, default: str | int) -> str | int:
         return value
     block.fault("versions", f"expected latest, all or a number of newest releases, found {show(value)}")
     return default
+
+
+def _names(block: Block, key: str) -> tuple[str, ...] | None:
+    """Return a list of groups or extras; None where it is not said, which means all."""
+    value = block.get(key)
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
+    block.fault(key, f"expected a list of {key} such as [dev], or [] for none, found {show(value)}")
+    return None
+
+
+def _with_asked(name: str, groups: Sequence[str] | None, extras: Sequence[str] | None) -> str:
+    """Return the name of a lock with what is asked of it, so that two entries of one lock differ."""
+    asked = [
+        f"{key} {', '.join(names)}" if names else f"no {key}"
+        for key, names in (("groups", groups), ("extras", extras))
+        if names is not None
+    ]
+    return f"{name} [{'; '.join(asked)}]" if asked else name
 
 
 def _overlap(some: Sequence[str] | None, others: Sequence[str] | None) -> bool:
