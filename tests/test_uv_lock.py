@@ -24,7 +24,9 @@ from packaging.requirements import Requirement
 from mirror_tasks.config.environments import Environment, environment
 from mirror_tasks.config.installers import UV
 from mirror_tasks.config.lock_files import uv_lock
+from mirror_tasks.config.lock_files.checks import UNKNOWN_VERSION
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage, LockFile
+from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.lock_files.uv_graph import MOST_CONFIGURATIONS, configurations
 from tests.uv_workspace import FOLDER
 
@@ -171,6 +173,15 @@ def test_a_real_lock_selects_what_uv_exports_of_it(name: str) -> None:
     packages, where = exported(SHARED, "--all-groups", "--all-extras"), ENVIRONMENTS[name]
     assert as_exported(select(lock, where)) == installed(packages, where)
     assert len(select(lock, where)) > 60
+
+
+def test_the_door_knows_a_uv_lock_and_asks_it_where_its_markers_change_their_answer() -> None:
+    minor = environment("minor", {"python": "3.11", "platform": "windows-amd64"}, "environments.minor")
+    lock = read_lock(FOLDER / "uv.lock", "uv.lock", [minor, LINUX], None, None)
+    assert lock.kind == "uv.lock"
+    with_tomli = {one.patch: "tomli 2.0" in map(str, one.packages) for one in lock.selected["minor"]}
+    assert with_tomli == {0: True, 4: False}
+    assert [one.patch for one in lock.selected["linux"]] == [0]
 
 
 def test_a_lock_says_what_can_be_asked_of_it(workspace: uv_lock.UvLock) -> None:
@@ -498,9 +509,9 @@ def test_a_source_that_is_no_index_stands_as_a_requirement_has_it(source: str, r
     assert (found.source, found.index, found.files) == (expected, None, ())
 
 
-def test_a_source_tree_without_a_version_has_one_that_is_none() -> None:
+def test_a_source_tree_without_a_version_has_the_version_that_stands_for_none() -> None:
     text = PROJECT + depends('name = "one"') + '[[package]]\nname = "one"\nsource = { directory = "../one" }\n'
-    assert names(text) == [f"one {uv_lock.DYNAMIC}"]
+    assert names(text) == [f"one {UNKNOWN_VERSION}"]
 
 
 def test_files_are_named_by_the_last_part_of_where_they_were() -> None:

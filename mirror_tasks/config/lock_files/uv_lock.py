@@ -41,6 +41,7 @@ from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import UV, Installer
+from mirror_tasks.config.lock_files.checks import UNKNOWN_VERSION
 from mirror_tasks.config.lock_files.model import LockedPackage
 from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.lock_files.uv_graph import (
@@ -56,9 +57,6 @@ from mirror_tasks.config.lock_files.uv_sources import Source, files_of, own_sour
 from mirror_tasks.config.markers import holds
 
 VERSION = 1
-
-DYNAMIC = Version("0")
-"""Stands for the version of a source tree that says it only when it is built."""
 
 
 class _Wanted(NamedTuple):
@@ -369,7 +367,7 @@ def _locked(package: _Package, is_member: bool) -> LockedPackage | None:
     own = own_source(table, source)
     return LockedPackage(
         name=package.name,
-        version=DYNAMIC if package.version is None else package.version,
+        version=UNKNOWN_VERSION if package.version is None else package.version,
         files=() if own else files_of(table),
         index=source.index_url,
         source=own,
