@@ -19,11 +19,18 @@ class Binding:
     """The indexes that may serve one project.
 
     :param indexes: in order: the first that has the project serves it. None, if each is kept for other projects.
-    :param pattern: the one under ``projects`` that binds it to its one index; None where nothing binds it.
+    :param pattern: the one under ``projects`` that binds it to its one index; None where none does.
+    :param by_lock: a lock binds it to its one index.
     """
 
     indexes: tuple[Index, ...]
     pattern: str | None = None
+    by_lock: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any index without ``projects`` may serve it."""
+        return bool(self.indexes) and self.pattern is None and not self.by_lock
 
     @property
     def found(self) -> str:
@@ -33,13 +40,16 @@ class Binding:
         labels = " and ".join(index.label for index in self.indexes)
         if self.pattern is not None:
             return f"{labels} has no such project, and {self.pattern} under its projects binds it to that index alone"
+        if self.by_lock:
+            return f"{labels} has no such project, and a lock takes it from that index alone"
         return f"{labels} {'has' if len(self.indexes) == 1 else 'have'} no such project"
 
 
 def binding_of(name: str, indexes: Iterable[Index]) -> Binding:
     """Return which indexes may serve a project.
 
-    The first index of which a pattern matches it serves it alone, wherever it stands; else those without ``projects``.
+    The first index of which a pattern matches it serves it alone, wherever it stands; else that from which locks take it;
+    else those without ``projects``.
 
     :param name: normalised.
     """
@@ -48,6 +58,9 @@ def binding_of(name: str, indexes: Iterable[Index]) -> Binding:
         for pattern in index.projects or ():
             if _matches(name, pattern):
                 return Binding((index,), pattern)
+    for index in known:
+        if name in index.locked:
+            return Binding((index,), by_lock=True)
     return Binding(tuple(index for index in known if index.projects is None))
 
 
@@ -62,13 +75,11 @@ def reason_of_absence(name: str, indexes: Iterable[Index] | None) -> str:
     :param indexes: None for what pip uses.
     """
     binding = None if indexes is None else binding_of(name, indexes)
-    if binding is None or (binding.indexes and binding.pattern is None):
+    if binding is None or binding.is_free:
         return "the index has no project of this name"
-    return (
-        f"the index that {binding.pattern} binds it to has no project of this name"
-        if binding.indexes
-        else binding.found
-    )
+    if not binding.indexes:
+        return binding.found
+    return f"the index that {binding.pattern or 'a lock'} binds it to has no project of this name"
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -13,7 +13,9 @@ from packaging.utils import canonicalize_name, is_normalized_name
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.environments import BlockError, Environment, environment
 from mirror_tasks.config.indexes import IndexReader
-from mirror_tasks.config.model import Config
+from mirror_tasks.config.locked_indexes import bind_locked
+from mirror_tasks.config.model import Config, Index, Root
+from mirror_tasks.config.own_sources import OwnProject, names_of
 from mirror_tasks.config.roots import RootReader, versions_of
 from mirror_tasks.config.yaml_file import read_yaml, refusal
 from mirror_tasks.errors import Fault
@@ -83,7 +85,7 @@ class _Reader:
             path=self.path,
             output=self._output(f"mirror{suffix}", state),
             state=state,
-            indexes=IndexReader(self.block, self.faults).indexes(),
+            indexes=self._indexes(roots, reader.own.projects),
             environments=environments,
             environment_blocks=cast("Mapping[str, object]", self.block.get("environments")),
             roots=roots,
@@ -110,6 +112,10 @@ class _Reader:
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")
         return config
+
+    def _indexes(self, roots: Sequence[Root], own: Sequence[OwnProject]) -> tuple[Index, ...] | None:
+        indexes = IndexReader(self.block, self.faults).indexes()
+        return None if indexes is None else bind_locked(indexes, roots, self.faults, names_of(own))
 
     def _output(self, default: str, state: Path) -> Path:
         output = self._path(self.block.string("output", default))

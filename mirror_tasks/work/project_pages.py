@@ -67,7 +67,7 @@ class ProjectPages:
     def _note_bound(self, name: str) -> None:
         """Tell of a project that is not there if other indexes, which may have it, were not asked."""
         binding = binding_of(name, self._indexes or ())
-        if self._indexes is not None and (binding.pattern is not None or not binding.indexes):
+        if self._indexes is not None and not binding.is_free:
             self._note(f"{name}: {binding.found}")
 
     def known(self, name: str) -> Project | None:

@@ -1,0 +1,130 @@
+"""What a lock took from one of the configured indexes comes from that one, and locks that disagree are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.config.bindings import binding_of, reason_of_absence
+from mirror_tasks.config.lock_files.model import Lock, LockedPackage, Selection
+from mirror_tasks.config.locked_indexes import bind_locked, configured
+from mirror_tasks.config.model import Index, Root
+from mirror_tasks.errors import Fault, UpstreamError
+from mirror_tasks.index.client import Upstream
+from tests.fake_index import FakeIndex
+from tests.making import wheel
+
+A, B = Index("https://a.example.com/simple/"), Index("https://me:secret@b.example.com/simple", name="b")
+
+
+def package(name: str, index: str | None, source: str = "") -> LockedPackage:
+    return LockedPackage(canonicalize_name(name), Version("1"), index=index, source=source)
+
+
+def locks(*packages: LockedPackage, name: str = "app/uv.lock", number: int = 0) -> Root:
+    selected = {"server": (Selection(0, packages),)}
+    lock = Lock(path=Path("/", name), kind="uv.lock", groups=(), extras=(), selected=selected)
+    return Root(name=name, key_path=f"requirements[{number}]", requirements=(), lock=lock)
+
+
+def bound(indexes: Sequence[Index], *roots: Root) -> tuple[Index, ...]:
+    faults: list[Fault] = []
+    found = bind_locked(indexes, roots, faults)
+    assert faults == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://a.example.com/simple", A),
+        ("https://A.example.com:443/simple//", A),
+        ("https://other:login@b.example.com/simple/", B),
+        ("https://a.example.com/", A),
+        ("https://b.example.com/+simple/", B),
+        ("http://a.example.com/simple/", None),
+        ("https://a.example.com:8443/simple/", None),
+        ("https://a.example.com/simple/team/", None),
+        ("https://a.example.com/Simple/", None),
+        ("https://a.example.com.evil.example/simple/", None),
+        ("https://a.example.com:x/simple/", None),
+        ("../wheels", None),
+        ("", None),
+    ],
+)
+def test_two_spellings_of_one_index_are_one_and_two_indexes_never(written: str, meant: Index | None) -> None:
+    assert configured(written, [A, B]) == meant
+
+
+def test_simple_at_the_end_counts_where_the_same_url_is_there_or_two_may_be_meant() -> None:
+    root, simple, devpi = (Index(f"https://a.example.com/{path}") for path in ("", "simple/", "+simple/"))
+    assert configured("https://a.example.com/", [simple, root]) == root
+    assert configured("https://a.example.com/simple", [root, simple]) == simple
+    assert configured("https://a.example.com", [simple, devpi]) is None
+
+
+def test_a_locked_project_comes_from_the_index_of_its_lock_alone() -> None:
+    indexes = bound([A, B], locks(package("torch", "https://b.example.com/simple/"), package("flask", A.url)))
+    assert [index.name for index in binding_of("torch", indexes).indexes] == ["b"]
+    assert [index.url for index in binding_of("flask", indexes).indexes] == [A.url]
+    assert len(binding_of("other", indexes).indexes) == 2
+    assert "the index that a lock binds it to" in reason_of_absence("torch", indexes)
+
+
+@pytest.mark.parametrize("index", [None, "", "https://proxy.example.com/simple/"])
+def test_an_index_that_is_not_configured_changes_nothing(index: str | None) -> None:
+    assert bound([A, B], locks(package("torch", index))) == (A, B)
+
+
+def test_what_comes_from_a_source_of_its_own_is_bound_to_no_index() -> None:
+    assert bound([A, B], locks(package("torch", A.url, "git+https://git.example.com/torch@4f1c"))) == (A, B)
+
+
+def test_patterns_under_projects_count_more_than_locks() -> None:
+    ours = Index("https://ours.example.com/", projects=("torch",))
+    indexes = bound([A, ours], locks(package("torch", A.url), package("flask", ours.url)))
+    assert binding_of("torch", indexes).indexes == (ours,)
+    assert binding_of("flask", indexes).indexes == (A,)  # an index with projects serves nothing else
+
+
+def test_locks_that_disagree_are_a_fault_that_names_both() -> None:
+    faults: list[Fault] = []
+    two = locks(package("torch", B.url), name="tool/poetry.lock", number=3)
+    bind_locked([A, B], [locks(package("torch", A.url), package("flask", A.url)), two], faults)
+    assert [str(fault) for fault in faults] == [
+        "requirements[3].lock: tool/poetry.lock takes torch from b, and app/uv.lock (requirements[0]) takes it from "
+        "https://a.example.com/simple/; a mirror has a project from one index: bind it to that with projects, or make a "
+        "mirror for each"
+    ]
+
+
+def test_a_lock_that_takes_a_project_from_two_indexes_is_a_fault_unless_projects_decides() -> None:
+    lock = locks(package("torch", A.url), package("torch", B.url))
+    faults: list[Fault] = []
+    bind_locked([A, B], [lock], faults)
+    assert ["and it takes it from" in fault.problem for fault in faults] == [True]
+    ours = Index("https://ours.example.com/", projects=("torch",))
+    bound([A, B, ours], lock)
+
+
+def test_what_the_user_brings_along_is_bound_to_no_index_whatever_locks_say() -> None:
+    faults: list[Fault] = []
+    lock = locks(package("torch", A.url), package("torch", B.url))
+    assert bind_locked([A, B], [lock], faults, frozenset({"torch"})) == (A, B)
+    assert faults == []
+
+
+def test_a_locked_project_that_its_index_lacks_is_not_asked_of_another() -> None:
+    with FakeIndex({"torch": [wheel("torch", "1")]}) as other, FakeIndex({}) as named:
+        indexes = bound([Index(other.url), Index(named.url)], locks(package("torch", named.url)))
+        with (
+            Upstream(indexes) as upstream,
+            pytest.raises(UpstreamError, match="a lock takes it from that index") as gone,
+        ):
+            upstream.page("torch", None)
+        assert gone.value.status == 404
+        assert other.log == []
