@@ -62,9 +62,18 @@ def is_project_itself(path: str) -> bool:
     return posixpath.normpath(path.replace("\\", "/")) == "."
 
 
+def last_part(url: str) -> str:
+    """Return the name of the file at a URL or path: its last part, decoded where it is a URL's; empty for what is no URL."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return unquote(path.rpartition("/")[2]) if "://" in url else re.split(r"[/\\]", path)[-1]
+
+
 def version_in(url: str) -> Version:
     """Return the version that the name of a wheel or sdist at a URL or path says; :data:`UNKNOWN_VERSION` for others."""
-    name = unquote(re.split(r"[/\\]", urlsplit(url).path)[-1])
+    name = last_part(url)
     try:
         return parse_wheel_filename(name)[1] if name.endswith(".whl") else parse_sdist_filename(name)[1]
     except ValueError:

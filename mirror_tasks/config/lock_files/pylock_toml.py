@@ -42,6 +42,7 @@ from mirror_tasks.config.lock_files.checks import (
     checked_sha256,
     checked_url,
     is_project_itself,
+    last_part,
     version_in,
 )
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
@@ -94,7 +95,7 @@ def read(data: Mapping[str, object], _path: Path) -> PylockToml:
     """
     _check_version(data.get("lock-version"))
     try:
-        lock = Pylock.from_dict(data)
+        lock = Pylock.from_dict(_with_names(data))
     except PylockValidationError as error:
         place = f"{redact(error.context)}: " if error.context else ""
         said = " ".join(redact(error.message).split())
@@ -122,6 +123,33 @@ def _check_version(found: object) -> None:
             f"lock-version: {version} is newer than 1.x, which is what is read here: update this project, or lock with a"
             " tool that writes 1.0"
         )
+
+
+def _with_names(data: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a lock in which files that have only a URL have a name.
+
+    The name is the last part of the URL, decoded, which ``packaging`` before 26.3 leaves out: a local version has a ``%2B``
+    there. Where there is a name, a selection takes half the time, since it parses no URL again.
+    """
+    packages = data.get("packages")
+    if not isinstance(packages, list):
+        return data
+    return {**data, "packages": [_with_named_files(one) for one in packages]}
+
+
+def _with_named_files(package: object) -> object:
+    if not isinstance(package, Mapping):
+        return package
+    wheels = package.get("wheels")
+    named = {"wheels": [_named(one) for one in wheels]} if isinstance(wheels, list) else {}
+    return {**package, **named, **({"sdist": _named(package["sdist"])} if "sdist" in package else {})}
+
+
+def _named(file: object) -> object:
+    """Return a file with its name, where it has neither name nor path and its URL can be read."""
+    if not isinstance(file, Mapping) or file.get("name") or file.get("path") or not isinstance(file.get("url"), str):
+        return file
+    return {**file, "name": last_part(file["url"])}
 
 
 def _normal(names: Collection[str]) -> tuple[str, ...]:
