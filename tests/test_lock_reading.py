@@ -14,6 +14,7 @@ from mirror_tasks.config.lock_files.reading import is_lock
 from tests.lock_environments import LINUX, LOCKS, THREE, WINDOWS, door, made
 
 REAL = {
+    "uv.lock": LOCKS / "uv" / "uv.lock",
     "Pipfile.lock": LOCKS / "pipenv" / "Pipfile.lock",
     "pylock.toml": LOCKS / "pylock" / "pylock.uv.toml",
 }

@@ -231,6 +231,17 @@ def test_a_wrong_value_is_told_by_its_key(lines: str, said: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "name", ["../../a-1.0.tar.gz", r"..\\a-1.0.tar.gz", r"a-1.0\n.tar.gz", "sub/a-1.0.tar.gz", "a.exe"]
+)
+def test_a_file_whose_name_leads_elsewhere_or_is_no_release_s_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^pylock\.toml: packages\[0\]\.sdist"):
+        door(written(tmp_path, package(wheels="", sdist=SDIST.replace("a-1.0.tar.gz", name))))
+    by_url = SDIST.replace('name = "a-1.0.tar.gz", ', "").replace("com/y", "com/..%2Fa-1.0.tar.gz")
+    with pytest.raises(ValueError, match=r"^pylock\.toml: packages\[0\]\.sdist"):
+        door(written(tmp_path, package(wheels="", sdist=by_url)))
+
+
+@pytest.mark.parametrize(
     ("lines", "said"),
     [
         (
