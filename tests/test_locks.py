@@ -167,6 +167,52 @@ def test_a_lock_that_cant_be_read_is_a_fault_of_the_configuration(
     assert problem in str(caught.value)
 
 
+def direct(name: str, table: str) -> str:
+    return f'[[packages]]\nname = "{name}"\nversion = "1.2"\n{table}\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        (
+            'vcs = {type = "git", url = "https://git.example.com/ours", commit-id = "4f1c"}',
+            '- {require: "ours @ git+https://git.example.com/ours@4f1c", build: true}',
+        ),
+        (
+            f'archive = {{url = "https://files.example.com/ours-1.2-py3-none-any.whl", hashes = {{sha256 = "{"0" * 64}"}}}}',
+            f'- "ours @ https://files.example.com/ours-1.2-py3-none-any.whl#sha256={"0" * 64}"',
+        ),
+        (
+            f'archive = {{path = "../dist/ours-1.2-py3-none-any.whl", hashes = {{sha256 = "{"0" * 64}"}}}}',
+            "- {wheels: dist}",
+        ),
+        ('directory = {path = "../libs/ours"}', "(`python -m build libs/ours`), and add - {wheels: libs/ours/dist}"),
+    ],
+    ids=["git", "url", "archive", "directory"],
+)
+def test_what_no_index_has_is_a_fault_with_the_line_that_brings_it_in(
+    tmp_path: Path, index: FakeIndex, table: str, line: str
+) -> None:
+    locking(tmp_path, index, locked(direct("ours", table)))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "mirror.yaml")
+    text = re.sub(r"\s+", " ", str(caught.value))
+    assert "requirements[0].lock: app/pylock.toml: ours 1.2 comes from" in text
+    assert line in text
+
+
+def test_what_no_index_has_is_mirrored_from_the_line_that_brings_it_in(tmp_path: Path, index: FakeIndex) -> None:
+    project = locking(tmp_path, index, locked(direct("ours", 'directory = {path = "../libs/ours"}')))
+    (tmp_path / "dist").mkdir()
+    name, content = wheel("ours", "1.2")
+    (tmp_path / "dist" / name).write_bytes(content)
+    project.configure(index.url, requirements=[{"lock": LOCK}, {"wheels": "dist"}])
+    project.mirrored()
+    assert packages(project.output) == {"ours": [name]}
+    proof = project.doit("prove", "--own")
+    assert proof.returncode == 0, said(proof)
+
+
 def test_a_lock_is_listed_once_with_the_same_groups(tmp_path: Path, index: FakeIndex) -> None:
     project = locking(tmp_path, index, whole_lock())
     twice = [{"lock": LOCK}, {"lock": f"./{LOCK}", "groups": ["dev"]}]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.own_sources import lacking_sources
 from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
-from mirror_tasks.config.own_sources import OwnFile, OwnSources
+from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.requirement_files import parse_requirement, read_requirements, read_text, relative
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
@@ -89,7 +90,15 @@ class RootReader:
             return ()
         for position, entry in enumerate(entries):
             self._read(entry, f"requirements[{position}]", versions)
+        self._check_sources_of_locks()
         return tuple(self._roots.values())
+
+    def _check_sources_of_locks(self) -> None:
+        """Only when all entries are read is it known what has a source of its own."""
+        own = names_of(self.own.projects)
+        for root in self._roots.values():
+            for problem in lacking_sources(root.lock, own, self._folder) if root.lock else ():
+                self._fault(f"{root.key_path}.lock", f"{root.name}: {problem}")
 
     def path(self, text: str) -> Path:
         """Return a path of the file, absolute: it is relative to the file's folder."""

@@ -32,7 +32,9 @@ def locked_files(package: LockedPackage, project: Project, environment: Environm
     """Return the files of a locked package that an environment can use, and what is not there as the lock has it."""
     if fault := check_status(project):
         return LockedFiles((), (fault,))
-    if package.source:  # the project is bound to a source of the user's own, which makes its files anew
+    if (
+        package.source and not package.files
+    ):  # the project is bound to a source of the user's own, which makes its files
         return _usable(package, list(project.files(package.version)), project, environment, rules)
     found, faults = _found(package, project, environment, rules)
     usable = _usable(package, found, project, environment, rules)
