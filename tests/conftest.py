@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
+# Machines are slow at times, so no example is held to a time. The same examples at every run: what no change has to do
+# with fails nobody's change. `nox -s thorough` looks for others.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", untimed, max_examples=100, derandomize=True)
+settings.register_profile("thorough", untimed, max_examples=3000)
+settings.load_profile("same")
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach what the tests start: who is run as ``command &`` by a script ignores it, with all its children."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import struct
@@ -13,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror_tasks.archives import tar as tar_reader
@@ -129,9 +130,15 @@ def test_only_the_end_of_a_wheel_is_fetched() -> None:
     assert ranges.fetched < 10_000
 
 
-def test_a_wheel_with_more_members_than_a_plain_zip_can_count_is_read() -> None:
+@functools.cache
+def wheel_of_many_members() -> bytes:
+    """Return a wheel of more members than the end record of a plain zip can count."""
     members = [(f"foo_bar/{number}", b"") for number in range(66_000)]
-    assert metadata_of(wheel_of((f"{INFO}/METADATA", METADATA), *members)) == METADATA
+    return wheel_of((f"{INFO}/METADATA", METADATA), *members)
+
+
+def test_a_wheel_with_more_members_than_a_plain_zip_can_count_is_read() -> None:
+    assert metadata_of(wheel_of_many_members()) == METADATA
 
 
 def test_a_folder_of_the_wheel_may_be_spelled_in_any_way_that_normalises_to_its_release() -> None:
@@ -318,8 +325,7 @@ def test_a_member_that_the_directory_does_not_list_is_refused() -> None:
 
 
 def test_two_end_records_that_say_different_things_are_refused() -> None:
-    members = [(f"foo_bar/{number}", b"") for number in range(66_000)]
-    content = wheel_of((f"{INFO}/METADATA", METADATA), *members)
+    content = wheel_of_many_members()
     assert "two end records" in why_wheel(content[:-14] + struct.pack("<HH", 5, 5) + content[-10:])
     assert "one part" in why_wheel(WHEEL[:-18] + b"\1\0" + WHEEL[-16:])
 
@@ -550,13 +556,11 @@ def tars(draw: st.DrawFn) -> bytes:
     return gz(stream.getvalue())
 
 
-@settings(max_examples=60, deadline=None)
 @given(tars())
 def test_a_tar_is_seen_as_tarfile_sees_it(content: bytes) -> None:
     assert as_seen_here(content) == as_tarfile_sees(content)
 
 
-@settings(max_examples=60, deadline=None)
 @given(tars(), st.sampled_from([600, 2000, 1 << 18]))
 def test_nothing_that_is_asked_for_is_passed_over_wherever_the_pieces_end(content: bytes, piece: int) -> None:
     everything = as_seen_here(content)
@@ -642,19 +646,16 @@ def outcomes(read: Callable[[], object]) -> Iterator[str]:
         yield str(error)
 
 
-@settings(max_examples=150, deadline=None)
 @given(changed(WHEEL))
 def test_no_wheel_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
     assert all(outcomes(lambda: parse_metadata(metadata_of(content), NAME)))
 
 
-@settings(max_examples=150, deadline=None)
 @given(changed(gzip.decompress(TAR)))
 def test_no_sdist_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
     assert all(outcomes(lambda: sdist_metadata(io.BytesIO(gz(content)), TAR_NAME)))
 
 
-@settings(max_examples=100, deadline=None)
 @given(changed(sdist("Foo.Bar", "1.0", "zip", requires=["baz"])[1]))
 def test_no_zipped_sdist_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
     assert all(outcomes(lambda: sdist_metadata(io.BytesIO(content), "foo_bar-1.0.zip")))

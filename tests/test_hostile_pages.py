@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror_tasks.errors import PageError, UpstreamError
@@ -31,18 +31,18 @@ DIGITS = "9" * 5000
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """End what would take hours; what it is for takes a second."""
+    """End what would take hours; what it is for takes half a second. Processor time counts: the machine may be busy."""
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError("it did not end")
 
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(100)
+    before = signal.signal(signal.SIGPROF, give_up)
+    signal.setitimer(signal.ITIMER_PROF, 20)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def json_page(files: str) -> bytes:
@@ -159,7 +159,7 @@ def test_the_charsets_of_pages_are_read(charset: str) -> None:
      "--", "<!-->", "</>"],
 )  # fmt: skip
 def test_the_time_for_a_page_grows_with_its_size_and_no_faster(part: str, before: str) -> None:
-    body = (before + part * (1_000_000 // len(part))).encode()
+    body = (before + part * (400_000 // len(part))).encode()
     with patience(), suppress(PageError):
         parse_page(body, HTML, URL, "foo")
 
@@ -250,7 +250,6 @@ attributes = st.dictionaries(
 texts = st.text(alphabet="abc&; \n", max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(texts, names, attributes, st.booleans()), max_size=6))
 def test_on_well_formed_pages_it_agrees_with_the_standard_library(
     parts: list[tuple[str, str, dict[str, str | None], bool]],
@@ -269,7 +268,6 @@ def test_on_well_formed_pages_it_agrees_with_the_standard_library(
     assert read == reference.tags
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="<>a/ b=\"'-!?&#;x\n", max_size=60))
 def test_whatever_a_page_says_its_tags_end(text: str) -> None:
     for name, found in start_tags(text):

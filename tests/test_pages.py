@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.version import Version
 
@@ -509,7 +509,6 @@ entries = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(entries | junk, max_size=6))
 def test_whatever_a_json_page_says_every_entry_is_a_sound_file_or_skipped(listed: list[Any]) -> None:
     found = project(*listed)
@@ -523,7 +522,6 @@ def test_whatever_a_json_page_says_every_entry_is_a_sound_file_or_skipped(listed
         json.dumps([file.filename, file.yanked, file.requires_python, file.upload_time], ensure_ascii=False).encode()
 
 
-@settings(max_examples=60, deadline=None)
 @example("<![0")
 @given(st.text(alphabet="<>a/ href=\"'#foo-1.0.tar.gz&;!-[]\n", max_size=200))
 def test_whatever_an_html_page_says_it_is_read_or_refused(text: str) -> None:

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +27,14 @@ from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror
 
 
 @pytest.fixture
-def reporter(monkeypatch: pytest.MonkeyPatch) -> Reporter:
+def reporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reporter]:
     run = Run()
     run.mirrors = [SomeMirror()]
     monkeypatch.setattr("mirror_tasks.tasks.reporter.RUN", run)
-    return Reporter(io.StringIO(), {})
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield Reporter(io.StringIO(), {})
+    for number, handler in before.items():  # a run that has ended leaves them to the system, as its process ends too
+        signal.signal(number, handler)
 
 
 class SomeMirror:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.publish import pages as publishing
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import (
@@ -281,34 +282,50 @@ def test_cleaning_a_published_file_withdraws_the_manifest(project: MirrorFolder)
 # --- What pages are made by
 
 
-@pytest.mark.parametrize(
-    "part", ["publish/people/style.css", "publish/people/search.js", "publish/people/icon.svg", "text.py", "layout.py"]
-)
+def copied(folder: Path) -> Path:
+    """Copy the code of this project; return the folder that is to be on Python's path."""
+    for part in ("mirror_tasks", "server_template"):
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_each_file_of_this_project_is_among_what_pages_are_made_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = copied(tmp_path) / "mirror_tasks"
+    monkeypatch.setattr(publishing, "__file__", str(package / "publish" / "pages.py"))
+    seen = {publishing.made_by()}
+    files = [path for path in package.rglob("*") if path.is_file()]
+    for path in files:
+        path.write_bytes(path.read_bytes() + b"\n")
+        seen.add(publishing.made_by())
+    assert len(seen) == 1 + len(files)
+    names = {path.relative_to(package).as_posix() for path in files}
+    assert {"publish/people/style.css", "publish/people/search.js", "publish/people/icon.svg", "text.py"} <= names
+
+
+@pytest.mark.parametrize("part", ["publish/people/style.css", "text.py"])
 def test_another_version_of_whatever_renders_publishes_the_pages_anew(
     tmp_path: Path, index: FakeIndex, part: str
 ) -> None:
-    for folder in ("mirror_tasks", "server_template"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / "code" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code = copied(tmp_path / "code")
     project = mirror_folder(tmp_path / "project", index, requirements=["alone"])
-    environment = run_environment({}) | {"PYTHONPATH": str(tmp_path / "code")}
+    environment = run_environment({}) | {"PYTHONPATH": str(code)}
 
-    def mirrored() -> str:
+    def output_of(*arguments: str) -> str:
         done = subprocess.run(
-            command("list", "--all", "-s", "index"),
-            cwd=project.folder,
-            env=environment,
-            capture_output=True,
-            check=True,
-        ).stdout.decode()
-        subprocess.run(command("mirror"), cwd=project.folder, env=environment, capture_output=True, check=True)
-        return done
+            command(*arguments), cwd=project.folder, env=environment, capture_output=True, check=True, text=True
+        )
+        return done.stdout
 
-    mirrored()
-    assert "U index:alone" in mirrored()
-    changed = tmp_path / "code" / "mirror_tasks" / part
+    output_of("mirror")
+    listing = ("list", "--all", "-s", "index")
+    assert "U index:alone" in output_of(*listing)
+    changed = code / "mirror_tasks" / part
     changed.write_text(changed.read_text() + ("# changed\n" if part.endswith(".py") else "/* changed */\n"))
-    assert "R index:alone" in mirrored()
-    assert "U index:alone" in mirrored()
+    assert "R index:alone" in output_of(*listing)
+    output_of("mirror")
+    assert "U index:alone" in output_of(*listing)
     if not part.endswith(".py"):
         assert (project.output / "site" / changed.name).read_bytes() == changed.read_bytes()
     assert_whole(project.output)
