@@ -11,56 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.errors import ConfigError, Fault, MirrorError, UpstreamError
-from mirror_tasks.work.processes import Processes, Progress
-from tests.mirroring import REPOSITORY, run_environment
+from mirror_tasks.work.processes import Processes
+from tests.called import add
+from tests.mirroring import PATIENCE, REPOSITORY, run_environment
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
 
-def add(one: int, other: int, progress: Progress) -> tuple[int, int]:
-    for _ in range(5):
-        progress(600_000)
-    return one + other, os.getpid()
-
-
-def fail(kind: str, progress: Progress) -> None:
-    if kind == "mirror":
-        raise UpstreamError("fetching", "a page", "expected it, found none", "Run again.", status=503)
-    if kind == "yaml":
-        raise ConfigError(Path("mirror.yaml"), [Fault("index", "expected a URL"), Fault("sdists", "expected a word")])
-    if kind == "disk":
-        raise OSError(28, "No space left on device", "/disk")
-    raise ValueError(f"a bug: {kind}")
-
-
-def unsendable(progress: Progress) -> object:
-    return lambda: None
-
-
-def end(*arguments: object) -> None:
-    os._exit(9)
-
-
-def outcome(processes: Processes, function: object, *arguments: object) -> str:
-    try:
-        return repr(processes.call(function, *arguments, progress=lambda count: None))  # type: ignore[arg-type]
-    except MirrorError as error:
-        return f"{type(error).__name__} {error} {getattr(error, 'status', '')}"
-    except OSError as error:
-        return f"OSError {error.errno} {error.filename}"
-    except RuntimeError as error:
-        return str(error)
-
-
 def run(body: str) -> str:
     """Run code in a process without threads, as a run of doit is when it starts its processes."""
-    head = "from tests.test_processes import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
+    head = "from tests.called import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
     done = subprocess.run(
         [sys.executable, "-c", head + body],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env=run_environment({}),
         cwd=REPOSITORY,
@@ -99,17 +64,6 @@ print(processes.call(add, 2, 3, progress=lambda count: None)[1] in before)
     assert shown[1] == "True"
 
 
-def unreadable(progress: Progress) -> object:
-    return Unreadable()
-
-
-class Unreadable:
-    """Can be sent, and not be received."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return int, ("no number",)
-
-
 def test_what_can_not_be_received_fails_its_call_and_no_other() -> None:
     body = """
 print(outcome(processes, unreadable))
@@ -118,12 +72,6 @@ print(processes.call(add, 2, 3, progress=lambda count: None)[0])
     shown = run(body).splitlines()
     assert "can't be read" in shown[0]
     assert shown[1] == "5"
-
-
-def end_at(name: str, progress: Progress) -> str:
-    if name == "killer":
-        os._exit(9)
-    return name
 
 
 def test_a_file_that_kills_each_process_that_reads_it_is_given_up_and_no_other() -> None:
@@ -189,14 +137,19 @@ print(processes.call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
 def test_a_process_that_is_begun_anew_does_the_same_as_a_forked_one(tmp_path: Path) -> None:
     script = tmp_path / "spawning.py"
     script.write_text(
-        "import os\nfrom tests.test_processes import Processes, add, fail, outcome\n"
+        "import os\nfrom tests.called import Processes, add, fail, outcome\n"
         "processes = Processes(1, 8, 'spawn')\nprocesses.start()\n"  # a script needs no guard for it
         "found, where = processes.call(add, 2, 3, progress=lambda count: None)\n"
         "print(found, where != os.getpid(), outcome(processes, fail, 'disk'))\n",
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False, env=run_environment({})
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=run_environment({}),
     )
     assert done.stdout.strip() == "5 True OSError 28 /disk", done.stderr
 
@@ -214,26 +167,15 @@ print(*[worker._process.pid for worker in processes._workers], flush=True)
 import time
 from threading import Thread
 Thread(target=lambda: processes.call(hang, progress=lambda count: None), daemon=True).start()
+import signal
 signal.pause()
 """
-
-
-def end_once(marker: str, progress: Progress) -> str:
-    if not Path(marker).exists():
-        Path(marker).touch()
-        os._exit(9)
-    return "done"
-
-
-def hang(progress: Progress) -> None:
-    print("called", flush=True)
-    signal.pause()
 
 
 @needs_fork
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_first_even_in_the_middle_of_a_call(number: signal.Signals, tmp_path: Path) -> None:
-    head = "from tests.test_processes import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
+    head = "from tests.called import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
     with subprocess.Popen(
         [sys.executable, "-c", head + ENDING], stdout=subprocess.PIPE, env=run_environment({}), cwd=REPOSITORY
     ) as first:
@@ -242,7 +184,7 @@ def test_no_process_outlives_the_first_even_in_the_middle_of_a_call(number: sign
         assert first.stdout.readline() == b"called\n"
         first.send_signal(number)
         # All of them hold the other end of this pipe: it ends when the last of them has.
-        assert select.select([first.stdout], [], [], 30)[0]
+        assert select.select([first.stdout], [], [], PATIENCE)[0]
         assert first.stdout.read() == b""
 
 
@@ -267,7 +209,7 @@ def test_an_interruption_while_processes_are_forked_is_not_swallowed() -> None:
         text=True,
         env=run_environment({}),
         cwd=REPOSITORY,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("interrupted\n", "")

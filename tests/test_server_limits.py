@@ -9,15 +9,16 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.server_fixtures import (
     HOST,
+    PATIENCE,
     Client,
     ask,
     basic,
@@ -31,6 +32,8 @@ from tests.stepping import Gate
 
 LARGE = "/packages/large/large-1.0.tar.gz"
 LARGE_SIZE = 30_000_000  # more than the buffers between two sockets hold
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -91,26 +94,46 @@ def running_with(
     assert running_server._metrics.faults == 0
 
 
-def connections(running_server: Any) -> list[Any]:
-    """Return the connections that there are at one moment; the server's thread changes its own collection meanwhile."""
-    return list(running_server._connections)
+def in_its_thread(running_server: Any, function: Callable[[], T]) -> T:
+    """Return what a function returns between two turns of the server: nothing is half done then, or changes meanwhile."""
+
+    async def call() -> T:
+        return function()
+
+    return asyncio.run_coroutine_threadsafe(call(), running_server.loop).result(PATIENCE)
+
+
+def pass_time(running_server: Any, seconds: float) -> None:
+    in_its_thread(running_server, lambda: running_server.now.pass_by(seconds))
+
+
+def count_connections(running_server: Any) -> int:
+    return in_its_thread(running_server, lambda: len(running_server._connections))
 
 
 def wait_for_bytes(running_server: Any, count: int) -> None:
     """Wait until so many bytes of a request that is not complete have come to the server."""
-    assert wait_until(lambda: sum(len(one._buffer) for one in connections(running_server)) == count)
+
+    def come() -> int:
+        return sum(len(connection._buffer) for connection in running_server._connections)
+
+    assert wait_until(lambda: in_its_thread(running_server, come) == count)
 
 
 def wait_for_state(running_server: Any, name: str, count: int = 1) -> None:
     """Wait until so many connections are in a state."""
-    assert wait_until(lambda: [one.state.name for one in connections(running_server)].count(name) == count)
+
+    def states() -> list[str]:
+        return [connection.state.name for connection in running_server._connections]
+
+    assert wait_until(lambda: in_its_thread(running_server, states).count(name) == count)
 
 
 def test_a_request_that_takes_too_long_to_arrive_is_given_up(server: ModuleType, root: Path) -> None:
     with running_with(server, root) as (port, running_server), Client(port) as client:
         client.send("GET / HTTP/1.1\r\n")
         wait_for_bytes(running_server, 16)
-        running_server.now.pass_by(server.DEFAULTS.head_seconds + 0.1)
+        pass_time(running_server, server.DEFAULTS.head_seconds + 0.1)
         assert client.read_answer().status == 408
         assert client.is_closed()
 
@@ -120,7 +143,7 @@ def test_one_byte_at_a_time_does_not_extend_the_time_for_a_request(server: Modul
         for count in range(1, 12):
             client.send("x")
             wait_for_bytes(running_server, count)
-            running_server.now.pass_by(server.DEFAULTS.head_seconds / 11 + 0.01)
+            pass_time(running_server, server.DEFAULTS.head_seconds / 11 + 0.01)
         assert client.read_answer().status == 408
 
 
@@ -135,7 +158,7 @@ def test_a_fault_of_the_program_costs_one_connection_and_not_the_server(
             patch.setattr(server.Connection, "expire", fail)
             client.send("GET / HTTP/1.1\r\n")
             wait_for_bytes(running_server, 16)
-            running_server.now.pass_by(server.DEFAULTS.head_seconds + 0.1)
+            pass_time(running_server, server.DEFAULTS.head_seconds + 0.1)
             assert client.is_closed()
             patch.setattr(server.Site, "respond", fail)
             assert ask(port, "/simple/alpha/").status == 500
@@ -151,7 +174,7 @@ def test_a_client_that_resets_its_connection_disturbs_nobody(server: ModuleType,
             with Client(port) as client:
                 client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.send(request)
-        assert wait_until(lambda: not connections(running_server))
+        assert wait_until(lambda: not count_connections(running_server))
         assert ask(port, "/simple/alpha/").status == 200
 
 
@@ -159,7 +182,7 @@ def test_an_idle_connection_is_closed(server: ModuleType, root: Path) -> None:
     with running_with(server, root) as (port, running_server), Client(port) as client, Client(port) as silent:
         assert client.ask("/health").status == 200
         wait_for_state(running_server, "WAITING", 2)
-        running_server.now.pass_by(server.DEFAULTS.idle_seconds + 0.1)
+        pass_time(running_server, server.DEFAULTS.idle_seconds + 0.1)
         assert client.is_closed()
         assert silent.is_closed()
 
@@ -168,8 +191,8 @@ def given_up_in_the_end(running_server: Any) -> bool:
     """Let time pass again and again: what the system's buffers take at first counts as progress."""
 
     def has_no_connection() -> bool:
-        running_server.now.pass_by(1000)
-        return not connections(running_server)
+        pass_time(running_server, 1000)
+        return not count_connections(running_server)
 
     return wait_until(has_no_connection)
 
@@ -350,9 +373,9 @@ def test_an_idle_connection_makes_room_for_a_new_one(server: ModuleType, root: P
         idle = [stack.enter_context(Client(port)) for _ in range(3)]
         for client in idle:
             assert client.ask("/health").status == 200
-            running_server.now.pass_by(0.1)
+            pass_time(running_server, 0.1)
         assert ask(port, "/simple/alpha/").status == 503, "none that has just come has to go"
-        running_server.now.pass_by(1.0)
+        pass_time(running_server, 1.0)
         assert ask(port, "/simple/alpha/").status == 200
         assert idle[0].is_closed()
 
@@ -362,8 +385,8 @@ def test_many_connections_beyond_the_limit_do_not_harm(server: ModuleType, root:
         most = 2 + server.spare_connections(2)
         many = [stack.enter_context(Client(port)) for _ in range(100)]
         assert all(client.is_closed() for client in many[most:])
-        assert len(connections(running_server)) == most
-        running_server.now.pass_by(1.0)
+        assert count_connections(running_server) == most
+        pass_time(running_server, 1.0)
         assert ask(port, "/simple/alpha/").status == 200
 
 
@@ -387,12 +410,12 @@ def test_handshakes_that_are_not_finished_count_as_connections_and_make_room(
                     client.send(b"\x16\x03\x01\x02\x00\x01")  # a handshake begins so
             most = 50 + server.spare_connections(50)
             assert all(client.is_closed() for client in silent[most:])
-            assert len(connections(running_server)) == most
-            running_server.now.pass_by(1.0)
+            assert count_connections(running_server) == most
+            pass_time(running_server, 1.0)
             with Client(port, contexts[1]) as client:
                 assert client.ask("/simple/alpha/").status == 200
-                assert len(connections(running_server)) == most
-        assert wait_until(lambda: not connections(running_server))
+                assert count_connections(running_server) == most
+        assert wait_until(lambda: not count_connections(running_server))
 
 
 def test_a_handshake_that_takes_too_long_is_given_up(
@@ -404,9 +427,9 @@ def test_a_handshake_that_takes_too_long_is_given_up(
     ):
         client.send(b"\x16\x03\x01\x02\x00\x01")
         wait_for_state(running_server, "HANDSHAKE")
-        running_server.now.pass_by(server.DEFAULTS.head_seconds + 0.1)
+        pass_time(running_server, server.DEFAULTS.head_seconds + 0.1)
         assert client.is_closed()
-        assert wait_until(lambda: not connections(running_server))
+        assert wait_until(lambda: not count_connections(running_server))
         with Client(port, contexts[1]) as other:
             other.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n" * 3)
             assert [len(other.read_answer().body) for _ in range(3)] == [LARGE_SIZE] * 3
