@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.model import Config, Root
+from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.layout import manifest_paths
@@ -44,7 +46,7 @@ def description(config: Config) -> Mapping[str, Any]:
     included = _Included()
     configuration = {
         "environments": dict(config.environment_blocks),
-        "requirements": included.entries(config.roots, config.versions),
+        "requirements": [*included.entries(config.roots, config.versions), *_own_files(config)],
         "versions": config.versions,
         "wheels": config.wheels,
         "sdists": config.sdists,
@@ -135,6 +137,13 @@ class _Included:
     def _keep(self, name: str, lines: Iterable[str]) -> str:
         self.files[name] = "".join(f"{redact(line)}\n" for line in lines)
         return name
+
+
+def _own_files(config: Config) -> Iterator[dict[str, Any]]:
+    """Yield the entry of a folder for the files that were named by URL, which says nothing of where they came from."""
+    in_folders = {canonicalize_name(root.requirements[0].requirement.name) for root in config.roots if root.own}
+    if names_of(config.own) - in_folders:
+        yield {"wheels": "own"}
 
 
 def _entry_of(root: Root) -> tuple[str, str]:

@@ -239,7 +239,7 @@ def test_the_message_has_the_file_the_number_of_faults_and_what_to_do(tmp_path: 
         ),
         (
             f"{ENVIRONMENTS}\nrequirements: ['a @ https://files.example.com/a.whl']",
-            "requirements[0]: 'a @ https://files.example.com/a.whl' asks for a file or URL; a mirror serves",
+            "requirements[0]: 'a @ https://files.example.com/a.whl': the last part of its URL, 'a.whl', is not",
         ),
         (
             f"{ENVIRONMENTS}\nrequirements: [./a.whl]",
@@ -625,7 +625,10 @@ def test_a_file_can_be_requirements_and_constraints_at_once(tmp_path: Path) -> N
         ("./a-1.0.tar.gz", "requirements.txt:1: expected a project's name, found a file or URL './a-1.0.tar.gz'"),
         ("a-1.0-py3-none-any.whl", "requirements.txt:1: 'a-1.0-py3-none-any.whl' asks for a file or URL"),
         ("https://files.example.com/a.zip", "requirements.txt:1: expected a project's name, found a file or URL"),
-        ("a @ file:///a.whl", "requirements.txt:1: 'a @ file:///a.whl' asks for a file or URL"),
+        (
+            "a @ file:///a.whl",
+            "requirements.txt:1: 'a @ file:///a.whl': the last part of its URL, 'a.whl', is not a wheel's name",
+        ),
         ("a ==", "requirements.txt:1: expected a requirement such as requests>=2.24, found 'a =='"),
         ("a=1", "requirements.txt:1: expected a requirement such as requests>=2.24, found 'a=1'"),
         ("a --hash=md5:abc", "requirements.txt:1: expected --hash=sha256: and 64 digits, found '--hash=md5:abc'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import yaml
 
 from mirror_tasks.describe_environment import environment_block
+from mirror_tasks.errors import UpstreamError
+from mirror_tasks.index.client import Upstream
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
 from tests.mirroring import (
@@ -48,6 +51,10 @@ def put(folder: Path, *files: tuple[str, bytes]) -> None:
 def project_with(folder: Path, index: FakeIndex, *files: tuple[str, bytes], **settings: Any) -> MirrorFolder:
     put(folder / "dist", *files)
     return mirror_folder(folder, index, **{"requirements": [{"wheels": "dist/"}], **settings})
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
@@ -200,3 +207,108 @@ def test_pages_of_an_index_may_name_no_file_of_the_folder(index: FakeIndex, tmp_
     done = project.doit("mirror")
     assert done.returncode != 0
     assert "evil" not in packages(project.output)
+
+
+# --- By URL
+
+
+def test_a_file_by_url_is_mirrored_and_the_project_served_from_there_alone(index: FakeIndex, tmp_path: Path) -> None:
+    with FakeIndex({"files": [OURS]}) as host:
+        url = host.file_url("files", OURS[0])
+        project = mirror_folder(tmp_path, index, requirements=[f"ours @ {url}#sha256={sha256(OURS[1])}", "ours"])
+        project.mirrored()
+        assert packages(project.output) == {"lib": [LIB[0]], "ours": [OURS[0]]}
+        assert_valid(project.output)
+        assert "/simple/ours/" not in asked(index, "/simple/")
+        assert project.doit("prove").returncode == 0
+        host.requests.clear()
+        before = times(project.output)
+        project.mirrored()
+        assert dict(host.requests) == {}
+        assert times(project.output) == before
+        about = json.loads((project.output / "mirror.json").read_bytes())
+        said_of_it = yaml.safe_load(about["configuration"]["mirror.yaml"])["requirements"]
+        assert said_of_it == ["ours==1.0", "ours", {"wheels": "own"}]
+        assert host.origin not in json.dumps(about)
+
+
+def test_one_without_a_hash_is_hashed_on_first_use_and_other_content_is_a_fault(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    with FakeIndex({"files": [OURS]}) as host:
+        url = host.file_url("files", OURS[0])
+        project = mirror_folder(tmp_path, index, requirements=[{"require": f"ours @ {url}"}])
+        project.mirrored()
+        assert_whole(project.output)
+        host.requests.clear()
+        project.mirrored()
+        assert dict(host.requests) == {}
+        host.add("files", *wheel("ours", "1.0", files={"x.txt": "other"}))
+        (project.output / "packages" / "ours" / OURS[0]).unlink()
+        done = project.doit("mirror")
+        assert done.returncode != 0
+        assert sha256(OURS[1]) in said(done)
+        assert "accept-changed: [ours]" in said(done)
+
+
+def test_one_with_another_hash_is_a_fault_with_both(index: FakeIndex, tmp_path: Path) -> None:
+    with FakeIndex({"files": [OURS]}) as host:
+        url = host.file_url("files", OURS[0])
+        project = mirror_folder(tmp_path, index, requirements=[f"ours @ {url}#sha256={'0' * 64}"])
+        done = project.doit("mirror")
+        assert done.returncode != 0
+        assert f"expected sha256 {'0' * 64}, found {sha256(OURS[1])}" in said(done)
+        assert "ours" not in packages(project.output)
+
+
+def test_its_credentials_go_to_this_file_alone_and_are_shown_nowhere(index: FakeIndex, tmp_path: Path) -> None:
+    with FakeIndex({"files": [OURS], "lib": [LIB]}, auth=("me", "s3cret")) as host:
+        plain = host.file_url("files", OURS[0])
+        url = plain.replace("://", "://me:${OUR_TOKEN}@")
+        project = mirror_folder(tmp_path, index, requirements=[f"ours @ {url}"])
+        done = project.doit("mirror", OUR_TOKEN="s3cret")
+        assert done.returncode == 0, said(done)
+        assert packages(project.output)["ours"] == [OURS[0]]
+        wrong = project.doit("mirror", OUR_TOKEN="0ther")
+        assert wrong.returncode == 0  # nothing has to be fetched
+        (project.output / "packages" / "ours" / OURS[0]).unlink()
+        wrong = project.doit("mirror", OUR_TOKEN="0ther")
+        assert wrong.returncode != 0
+        assert plain in said(wrong)
+        for path in [*tmp_path.rglob("*")]:
+            if path.is_file():
+                assert b"s3cret" not in path.read_bytes(), path
+                assert b"0ther" not in path.read_bytes(), path
+        assert "0ther" not in said(wrong)
+
+
+def test_no_other_file_of_its_host_is_asked_for_with_its_credentials(index: FakeIndex) -> None:
+    with FakeIndex({"files": [OURS], "lib": [LIB]}, auth=("me", "s3cret")) as host:
+        ours, other = host.file_url("files", OURS[0]), host.file_url("files", f"{OURS[0]}.metadata")
+        with Upstream([index.url], own=[ours.replace("://", "://me:s3cret@")]) as upstream:
+            assert upstream.read(ours, limit=1 << 20) == OURS[1]
+            for url in (other, host.file_url("lib", LIB[0])):
+                with pytest.raises(UpstreamError) as failed:
+                    upstream.read(url, limit=1 << 20)
+                assert failed.value.status == 401
+
+
+def test_two_urls_of_one_project_are_both_served_each_where_its_marker_holds(index: FakeIndex, tmp_path: Path) -> None:
+    files = wheel("fast", "1.0", LINUX), wheel("fast", "1.0", WINDOWS)
+    with FakeIndex({"fast": files}) as host:
+        lines = [
+            f'fast @ {host.file_url("fast", name)} ; sys_platform == "{platform}"'
+            for (name, _), platform in zip(files, ("linux", "win32"), strict=True)
+        ]
+        project = mirror_folder(tmp_path, index, requirements=[{"file": "r.txt"}])
+        (tmp_path / "r.txt").write_text("\n".join(lines))
+        project.mirrored()
+        assert packages(project.output) == {"fast": sorted(name for name, _ in files)}
+        assert project.doit("prove").returncode == 0
+
+
+def test_a_file_of_this_machine_is_taken_by_its_url(index: FakeIndex, tmp_path: Path) -> None:
+    put(tmp_path / "here", OURS)
+    project = mirror_folder(tmp_path, index, requirements=[f"ours @ {(tmp_path / 'here' / OURS[0]).as_uri()}"])
+    project.mirrored()
+    assert packages(project.output)["ours"] == [OURS[0]]

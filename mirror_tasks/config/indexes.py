@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from mirror_tasks.config.bindings import normalised_pattern
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.model import Index
-from mirror_tasks.config.requirement_files import expand
+from mirror_tasks.config.variables import expand
 from mirror_tasks.errors import Fault
 
 INDEX_KEYS = ("url", "projects", "name", "hashes", "missing")

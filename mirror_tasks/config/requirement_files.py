@@ -16,6 +16,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
 from mirror_tasks.config.model import RequestedRequirement
+from mirror_tasks.config.own_urls import UrlRequirement, read_url, with_hashes
+from mirror_tasks.config.variables import expand_as_pip
 from mirror_tasks.errors import Fault
 from mirror_tasks.text import redact
 
@@ -25,20 +27,50 @@ _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their has
 
 @dataclass(slots=True)
 class RequirementLines:
-    """What a requirements file and those it names hold; ``inputs`` are the files read, ``seen`` ends circles."""
+    """What a requirements file and those it names hold; ``inputs`` are the files read, ``seen`` ends circles.
+
+    :ivar own: the requirements that name a URL, each with its place; they are among ``requirements``, too.
+    """
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
     inputs: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[Path, bool]] = field(default_factory=set)
+    own: list[tuple[str, UrlRequirement]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedText:
+    """What a requirement is, as it was written: of a project, and from which URL, where it names one."""
+
+    requirement: Requirement
+    by_url: UrlRequirement | None = None
+
+
+def read_requirement(text: str) -> RequestedText:
+    """Return what a requirement asks for, which may name the URL of a file. Variables in it are expanded as pip does.
+
+    :raises ValueError: it is none, or asks for what no index can serve; the message says what to do.
+    """
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        requirement = None
+    if requirement is None or not requirement.url:
+        return RequestedText(parse_requirement(expand_as_pip(text), text))
+    try:
+        found = read_url(requirement)
+    except ValueError as error:
+        raise ValueError(f"{show(text)}: {error}") from None
+    return RequestedText(found.requirement, found)
 
 
 def parse_requirement(text: str, written: str | None = None) -> Requirement:
     """Return the requirement that ``text`` is.
 
     :param written: what to show in messages, where ``text`` has values of environment variables in it.
-    :raises ValueError: it is none, or names a URL or file, which an index can't serve; the message says what to do.
+    :raises ValueError: it is none, or names a URL or file, which has no place here; the message says what to do.
     """
     shown = show(written or text)
     try:
@@ -53,7 +85,7 @@ def parse_requirement(text: str, written: str | None = None) -> Requirement:
     return requirement
 
 
-_NO_URL = "a mirror serves what an index has: name the project, with ==VERSION if it has to be that one"
+_NO_URL = "name the project, as in NAME @ URL, or the folder that the file lies in (wheels:)"
 
 
 _ENDINGS = (
@@ -192,20 +224,28 @@ class _File:
             self.option(line, where)
             return
         text, hashes = _split_hashes(line)
-        requirement = parse_requirement(_expand(text), text)
+        found = read_requirement(text)
         if not self.as_constraints:
-            self.lines.requirements.append(
-                RequestedRequirement(requirement=requirement, hashes=frozenset(hashes), where=where)
-            )
-        elif requirement.extras:
+            self.requirement(found, frozenset(hashes), where)
+            return
+        requirement = found.requirement
+        if found.by_url is not None:
+            raise ValueError(f"a constraint can't name a URL here, found {show(text)}; put it among the requirements")
+        if requirement.extras:
             raise ValueError(f"a constraint has no extras, found {show(text)}; put them on the requirement")
-        else:
-            self.lines.constraints.append(requirement)
+        self.lines.constraints.append(requirement)
+
+    def requirement(self, found: RequestedText, hashes: frozenset[str], where: str) -> None:
+        if found.by_url is not None:
+            by_url = with_hashes(found.by_url, hashes)
+            self.lines.own.append((where, by_url))
+        requested = RequestedRequirement(requirement=found.requirement, hashes=hashes, where=where)
+        self.lines.requirements.append(requested)
 
     def option(self, line: str, where: str) -> None:
         name, value = _split_option(line)
         if name in ("-r", "-c"):
-            self.other_file(_expand(value), where, as_constraints=self.as_constraints or name == "-c")
+            self.other_file(expand_as_pip(value), where, as_constraints=self.as_constraints or name == "-c")
             return
         advice = _REFUSED.get(name, "leave it out")
         raise ValueError(f"{line.split()[0].split('=')[0]} can't be used here; {advice}")
@@ -225,29 +265,6 @@ class _File:
 def relative(path: Path, base: Path) -> str:
     """Return ``path`` as it is shown to the user: relative to ``base`` where it lies below it."""
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
-
-
-def _expand(text: str) -> str:
-    """Replace ``${NAME}`` by the environment variable, as pip does: upper case only, unset ones stay."""
-    return re.sub(r"\$\{([A-Z0-9_]+)\}", lambda match: os.environ.get(match[1]) or match[0], text)
-
-
-def expand(text: str) -> str:
-    """Return ``text`` with the values of the environment variables that it names as ``${NAME}``, each of which has to be set.
-
-    :raises ValueError: one is not set, or its value can't stand where it is in a URL; the message shows no value.
-    """
-    for match in re.finditer(r"\$\{([^}]*)\}?", text):
-        name, value = match[1], os.environ.get(match[1])
-        if not re.fullmatch(r"[A-Z0-9_]+", name) or not match[0].endswith("}"):
-            raise ValueError(
-                f"{match[0]:.80} names no variable: expected ${{NAME}} in upper case; a $ of its own is %24"
-            )
-        if not value:
-            raise ValueError(f"the environment variable {name} is not set")
-        if "@" in text[match.end() :].partition("/")[0] and re.search(r"[/?#\s]", value):
-            raise ValueError(f"the value of {name} has one of / ? # or white space: encode it with %, as in a URL")
-    return _expand(text)
 
 
 def _split_option(line: str) -> tuple[str, str]:

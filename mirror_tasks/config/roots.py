@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.own_sources import lacking_sources
@@ -14,7 +16,14 @@ from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
-from mirror_tasks.config.requirement_files import parse_requirement, read_requirements, read_text, relative
+from mirror_tasks.config.own_urls import UrlRequirement
+from mirror_tasks.config.requirement_files import (
+    parse_requirement,
+    read_requirement,
+    read_requirements,
+    read_text,
+    relative,
+)
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
 
@@ -164,25 +173,37 @@ class RootReader:
 
     def _required(self, entry: Entry) -> None:
         try:
-            requirement = parse_requirement(entry.text)
+            found = read_requirement(entry.text)
         except ValueError as error:
             self._fault(entry.key_path, str(error))
             return
-        requested = RequestedRequirement(requirement=requirement, where=f"{self._file_name}: {entry.key_path}")
+        where, by_url = f"{self._file_name}: {entry.key_path}", found.by_url
+        requested = RequestedRequirement(requirement=found.requirement, where=where)
         root = Root(
-            name=entry.text,
+            name=by_url.name if by_url else entry.text,
             key_path=entry.key_path,
             requirements=(requested,),
             versions=entry.versions,
             environments=entry.environments,
         )
-        self._keep(requirement, root)
+        self._keep((found.requirement, by_url and by_url.file.filename), root)
+        if by_url:
+            self._bring(by_url, entry.key_path)
+
+    def _bring(self, by_url: UrlRequirement, key_path: str) -> None:
+        """Serve the project of a requirement by URL from there."""
+        try:
+            self.own.add(canonicalize_name(by_url.requirement.name), by_url.file)
+        except ValueError as error:
+            self._fault(key_path, str(error))
 
     def _file(self, entry: Entry) -> None:
         path = self.path(entry.text)
         lines = read_requirements(path, entry.text, self._folder)
         self.inputs.extend(lines.inputs)
         self._faults.extend(lines.faults)
+        for where, by_url in lines.own:
+            self._bring(by_url, where)
         if not lines.requirements and not lines.faults:
             self._fault(f"{entry.key_path}.file", f"expected requirements in {entry.text}, found none")
         root = Root(
@@ -275,7 +296,7 @@ class RootReader:
                 environments=entry.environments,
             )
             # clients ask for what is listed, too: no fault
-            self._roots.setdefault((requested.requirement, entry.environments), root)
+            self._roots.setdefault(((requested.requirement, None), entry.environments), root)
 
 
 def versions_of(block: Block, default: str | int) -> str | int:

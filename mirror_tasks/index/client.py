@@ -452,7 +452,7 @@ class Upstream:
             urls = [index.url for index in self._indexes()]
             with self._lock:
                 if self._pools is None:
-                    self._pools = _ConnectionPools(urls, self._settings, *self._pool_settings, self._pace)
+                    self._pools = _ConnectionPools(urls, self._own, self._settings, *self._pool_settings, self._pace)
         return self._pools
 
 
@@ -466,6 +466,7 @@ class _ConnectionPools:
     def __init__(
         self,
         indexes: Sequence[str],
+        own: Sequence[str],
         settings: PipSettings | None,
         connections: int,
         timeout: tuple[float, float],
@@ -473,7 +474,7 @@ class _ConnectionPools:
     ) -> None:
         self._given = settings
         self._pace = pace
-        self._indexes = indexes
+        self._urls = [(url, False) for url in indexes] + [(url, True) for url in own]
         self._connections = connections
         self._timeout = timeout
         self._context: ssl.SSLContext | None = None
@@ -509,16 +510,17 @@ class _ConnectionPools:
         return known
 
     def _logins(self, origin: _Origin) -> Sequence[_Login]:
-        """Return what each index of this origin is logged in to with; no other origin gets any of it."""
+        """Return what each index and own file of this origin is logged in to with; no other origin gets any of it."""
         from requests.utils import get_auth_from_url, get_netrc_auth
 
         logins = []
-        for index in self._indexes:
-            if _origin(index) == origin:
-                user, password = get_auth_from_url(index)
+        for url, is_file in self._urls:
+            if _origin(url) == origin:
+                user, password = get_auth_from_url(url)
                 if not user and not password:
-                    user, password = get_netrc_auth(index) or ("", "")
-                logins.append(_Login(_segments(index), _basic(user, password) if user or password else None))
+                    user, password = get_netrc_auth(url) or ("", "")
+                authorization = _basic(user, password) if user or password else None
+                logins.append(_Login(_segments(url), authorization, is_file))
         return logins
 
     def _pool(self, url: str, origin: _Origin) -> urllib3.PoolManager:
@@ -611,14 +613,16 @@ def _origin(url: str) -> _Origin:
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """What the requests below an index are sent with.
+    """What the requests below an index, or for a file that the user named, are sent with.
 
-    :param path: the segments of the index's path.
+    :param path: the segments of the path of its URL.
     :param authorization: the header, or None where there are no credentials; never shown.
+    :param is_file: it is for this one file and nothing else.
     """
 
     path: tuple[str, ...]
     authorization: str | None = field(repr=False)
+    is_file: bool = False
 
 
 def _segments(url: str) -> tuple[str, ...]:
@@ -633,6 +637,10 @@ def _authorization(url: str, logins: Sequence[_Login]) -> dict[str, str]:
     common with, as for pip. If two are alike in that and differ in their credentials, it gets none: it may be either's.
     """
     asked = _segments(url)
+    for login in logins:
+        if login.is_file and login.path == asked:
+            return {"Authorization": login.authorization} if login.authorization else {}
+    logins = [login for login in logins if not login.is_file]
     above = [login for login in logins if login.path == asked[: len(login.path)]]
     shared = {login: _common(login.path, asked) for login in above or logins}
     longest = max(shared.values(), default=0)
