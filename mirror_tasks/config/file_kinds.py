@@ -17,7 +17,7 @@ _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # PEP 263, as pip reads it
 
 _LOCK = "list it as {lock: PATH}, an entry of its own under requirements"
 _ARCHIVE = "name the project in a line of its own, with ==VERSION if it has to be that one"
-_PROJECT = "the file of a project; name its dependencies, or a file that `uv pip compile pyproject.toml` writes"
+_PROJECT = "the file of a project; name its dependencies, or a file that `uv pip compile setup.py` writes"
 _NAMES = {
     "uv.lock": f"a lock of uv; {_LOCK}",
     "poetry.lock": f"a lock of poetry; {_LOCK}",
@@ -25,7 +25,7 @@ _NAMES = {
     "Pipfile.lock": f"a lock of Pipenv; {_LOCK}",
     "pylock.toml": f"a lock file (PEP 751); {_LOCK}",
     "Pipfile": "what Pipenv locks from; name what `pipenv requirements` writes",
-    "pyproject.toml": _PROJECT,
+    "pyproject.toml": "the file of a project; name it as one: `- {project: pyproject.toml}`",
     "setup.cfg": _PROJECT,
     "setup.py": "a program; name its dependencies, or a file that `uv pip compile setup.py` writes",
 }

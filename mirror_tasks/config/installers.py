@@ -81,11 +81,11 @@ def python_check(requires_python: str, installer: Installer) -> Allows | None:
         return None
     if installer.obeys_upper_bounds:
         return lambda python: specifier.contains(python, prereleases=True)
-    allowed = _lowest_allowed(specifier)
+    allowed = lowest_allowed(specifier)
     return lambda python: not allowed or any(lowest <= python for lowest in allowed)
 
 
-def _lowest_allowed(specifier: SpecifierSet) -> tuple[Version, ...]:
+def lowest_allowed(specifier: SpecifierSet) -> tuple[Version, ...]:
     """Return versions that a specifier allows, the lowest of them among these; none where it allows none.
 
     A set of versions begins at a version that it names, just behind one, or where a prefix ends (``!=3.12.*``).

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
@@ -17,6 +17,7 @@ from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.own_urls import UrlRequirement
+from mirror_tasks.config.projects import ProjectEntry, read_project
 from mirror_tasks.config.requirement_files import (
     parse_requirement,
     read_requirement,
@@ -27,13 +28,25 @@ from mirror_tasks.config.requirement_files import (
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
 
-REQUIREMENT_KEYS = ("require", "file", "wheels", "wanted", "lock", "versions", "environments", "groups", "extras")
+REQUIREMENT_KEYS = (
+    "require",
+    "file",
+    "project",
+    "wheels",
+    "wanted",
+    "lock",
+    "versions",
+    "environments",
+    "groups",
+    "extras",
+)
 """The keys of an entry under ``requirements:`` that is not just text."""
 
 # What an entry is, by the key that says so, and which keys it may have beside that.
 _KINDS: Mapping[str, frozenset[str]] = {
     "require": frozenset({"versions", "environments"}),
     "file": frozenset({"versions", "environments"}),
+    "project": frozenset({"groups", "extras", "versions", "environments"}),
     "wheels": frozenset({"environments"}),
     "wanted": frozenset({"versions", "environments"}),
     "lock": frozenset({"groups", "extras", "environments"}),
@@ -79,9 +92,12 @@ class RootReader:
         self._environments = tuple(environments)
         self._faults = faults
         self._roots: dict[tuple[object, tuple[str, ...] | None], Root] = {}
+        self._builds: dict[Path, Root] = {}
+        self._foreign: list[tuple[NormalizedName, Fault]] = []
         self._read_by_kind = {
             "require": self._required,
             "file": self._file,
+            "project": self._project,
             "wheels": self._wheels,
             "wanted": self._wanted,
             "lock": self._lock,
@@ -100,7 +116,9 @@ class RootReader:
         for position, entry in enumerate(entries):
             self._read(entry, f"requirements[{position}]", versions)
         self._check_sources_of_locks()
-        return tuple(self._roots.values())
+        brought = names_of(self.own.projects)
+        self._faults.extend(fault for name, fault in self._foreign if name not in brought)
+        return (*self._roots.values(), *self._builds.values())
 
     def _check_sources_of_locks(self) -> None:
         """Only when all entries are read is it known what has a source of its own."""
@@ -217,6 +235,29 @@ class RootReader:
         )
         self._keep(path, root)
 
+    def _project(self, entry: Entry) -> None:
+        known = [one for one in self._environments if entry.environments is None or one.name in entry.environments]
+        asked = ProjectEntry(
+            path=self.path(entry.text),
+            shown=entry.text,
+            base=self._folder,
+            block=entry.block,
+            key_path=entry.key_path,
+            versions=entry.versions,
+            environments=entry.environments,
+            targets=tuple(known),
+        )
+        found = read_project(asked)
+        self.inputs.extend(found.inputs)
+        # Two entries may have one file.
+        self._faults.extend(fault for fault in found.faults if fault not in self._faults)
+        self._foreign.extend(found.foreign)
+        for identity, root in found.roots:
+            self._keep(identity, root)
+        if self._block.get("build-requirements") is not False:
+            for path, root in found.builds.items():
+                self._builds[path] = _for_both(self._builds[path], root) if path in self._builds else root
+
     def _wheels(self, entry: Entry) -> None:
         """Take in a folder: a root for each of its projects, with all its releases."""
         path = self.path(entry.text)
@@ -329,6 +370,13 @@ def _with_asked(name: str, groups: Sequence[str] | None, extras: Sequence[str] |
         if names is not None
     ]
     return f"{name} [{'; '.join(asked)}]" if asked else name
+
+
+def _for_both(one: Root, other: Root) -> Root:
+    """Return a root for the environments of two that are otherwise the same."""
+    if one.environments is None or other.environments is None:
+        return replace(one, environments=None)
+    return replace(one, environments=tuple(dict.fromkeys((*one.environments, *other.environments))))
 
 
 def _overlap(some: Sequence[str] | None, others: Sequence[str] | None) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName
 
+from mirror_tasks.config.lines_to_add import line_to_add
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
-
-_ARCHIVES = (".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz")
 
 
 def lacking_sources(lock: Lock, own: Collection[NormalizedName], folder: Path) -> Iterator[str]:
@@ -25,19 +23,6 @@ def lacking_sources(lock: Lock, own: Collection[NormalizedName], folder: Path) -
 
 
 def _advice(package: LockedPackage, beside: Path, folder: Path) -> str:
-    """Say what to add.
-
-    :param beside: the folder of the lock, which paths in it are relative to.
-    """
-    source = package.source
-    if source.startswith("git+"):
-        return f'add  - {{require: "{package.name} @ {source}", build: true}}'
-    if "://" in source and not source.startswith("file:"):
-        sha256 = next((f"#sha256={file.sha256}" for file in package.files if file.sha256 and "#" not in source), "")
-        return f'add  - "{package.name} @ {source}{sha256}"'
-    there = source.partition("#")[0].removeprefix("file://")
-    path = Path(os.path.relpath(os.path.normpath(beside / there), folder))
-    if there.lower().endswith(_ARCHIVES):
-        return f"add  - {{wheels: {path.parent.as_posix()}}}"
-    dist = (path / "dist").as_posix()
-    return f"build a wheel of it (`python -m build {path.as_posix()}`), and add  - {{wheels: {dist}}}"
+    """Say what to add; ``beside`` is the folder of the lock."""
+    sha256 = next((file.sha256 for file in package.files if file.sha256), None)
+    return line_to_add(package.name, package.source, beside, folder, sha256)

@@ -1,0 +1,1 @@
+"""``pyproject.toml``: what a project requires, its extras and groups, and what building it takes."""

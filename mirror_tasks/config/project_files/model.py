@@ -1,0 +1,70 @@
+"""What the ``pyproject.toml`` of a project says, whichever tool's tables it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+Part = tuple[str, NormalizedName]
+"""An extra (``extra``, name) or a group (``group``, name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a dependency comes from if no index serves it.
+
+    :param project: the file of a project on this disk, absolute; None for none.
+    :param other: a file, URL or repository, as a requirement has it behind the ``@``; empty for none.
+    """
+
+    project: Path | None = None
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One requirement of a project.
+
+    :param where: its place, such as ``app/pyproject.toml: project.dependencies[2]``.
+    :param source: None where an index serves it.
+    """
+
+    requirement: Requirement
+    where: str
+    source: Source | None = None
+
+    @property
+    def name(self) -> NormalizedName:
+        """The normalised name of the project that is required."""
+        return canonicalize_name(self.requirement.name)
+
+
+Dependencies = tuple[Dependency, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFile:
+    """What a ``pyproject.toml`` says.
+
+    :param shown: its name for messages.
+    :param name: of the project; empty where there is none.
+    :param requires_python: specifiers, of which one has to allow the Python; none for any Python.
+    :param build_requires: what building it takes, also with ``-e``; none where it is not to be built.
+    :param constraints: what else holds together with all of it.
+    :param conflicts: sets of extras and groups of which no two go together.
+    """
+
+    path: Path
+    shown: str
+    name: str
+    requires_python: tuple[str, ...]
+    dependencies: Dependencies
+    extras: Mapping[NormalizedName, Dependencies]
+    groups: Mapping[NormalizedName, Dependencies]
+    build_requires: Dependencies
+    constraints: tuple[Requirement, ...] = ()
+    conflicts: tuple[frozenset[Part], ...] = ()

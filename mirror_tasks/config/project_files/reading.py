@@ -1,0 +1,157 @@
+"""Reads a ``pyproject.toml``.
+
+==============================  ===================================================================================
+table                           what is read
+==============================  ===================================================================================
+``[project]``                   ``name``, ``requires-python``, ``dependencies``, ``optional-dependencies``,
+                                ``dynamic`` (PEP 621)
+``[dependency-groups]``         lists of requirements and ``{include-group = "…"}`` (PEP 735)
+``[build-system]``              ``requires``, ``build-backend`` (PEP 518, PEP 517)
+``[tool.uv]``                   ``sources``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
+                                ``workspace``; ``override-dependencies`` is a fault
+``[tool.pdm]``                  ``dev-dependencies``
+==============================  ===================================================================================
+
+Which of it is asked for, and which of it has to hold together, is not decided here but in
+:mod:`~mirror_tasks.config.projects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from mirror_tasks.config.blocks import Block, show
+from mirror_tasks.config.build_systems import LEGACY_BACKEND, LEGACY_REQUIRES, asked_for, asked_for_editable, with_wheel
+from mirror_tasks.config.installers import parse_specifier
+from mirror_tasks.config.project_files.groups import read_groups
+from mirror_tasks.config.project_files.lines import Lines, texts
+from mirror_tasks.config.project_files.model import Dependencies, Part, ProjectFile, Source
+from mirror_tasks.config.project_files.sources import uv_sources
+from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
+from mirror_tasks.config.toml_file import below, read_toml
+from mirror_tasks.errors import Fault
+
+
+def read_project_file(path: Path, shown: str, faults: list[Fault]) -> ProjectFile | None:
+    """Read a ``pyproject.toml``; what is wrong is added to the faults, with its key path.
+
+    :raises ValueError: it can't be read at all.
+    """
+    own: list[Fault] = []
+    found = _Reader(path, shown, Block(read_toml(path), "", own), own).read()
+    faults.extend(Fault(f"{shown}: {one.key_path}", one.problem) for one in own)
+    return None if own else found
+
+
+class _Reader:
+    """Reads one file, table by table."""
+
+    def __init__(self, path: Path, shown: str, whole: Block, faults: list[Fault]) -> None:
+        self._path = path
+        self._shown = shown
+        self._whole = whole
+        self._faults = faults
+        self._project = self._table(whole, "project")
+        self._tool = self._table(whole, "tool")
+        self._uv = self._table(self._tool, "uv")
+        self._lines = Lines(path, shown, self._sources(workspace_of(path)), faults)
+
+    def _table(self, block: Block, key: str) -> Block:
+        """Return the table of a key; an empty one where it is missing."""
+        return Block(block.get(key) if block.has(key) else {}, block.path(key), self._faults)
+
+    def read(self) -> ProjectFile:
+        self._check_static()
+        return ProjectFile(
+            path=self._path,
+            shown=self._shown,
+            name=canonicalize_name(self._project.string("name", "")),
+            requires_python=self._requires_python(),
+            dependencies=self._lines.dependencies(self._project, "dependencies"),
+            extras=self._lines.by_name(self._table(self._project, "optional-dependencies")),
+            groups=self._groups(),
+            build_requires=self._build_requires(),
+            constraints=tuple(one.requirement for one in self._lines.dependencies(self._uv, "constraint-dependencies")),
+            conflicts=tuple(self._conflicts()),
+        )
+
+    def _check_static(self) -> None:
+        """Refuse what only a build backend, or uv alone, can say or obey."""
+        if not self._whole.has("project") and (
+            self._whole.has("build-system") or not self._whole.has("dependency-groups")
+        ):
+            self._whole.fault("project", f"{_NO_PROJECT}; {_INSTEAD}")
+        for key in ("dependencies", "optional-dependencies", "requires-python"):
+            if key in texts(self._project, "dynamic"):
+                self._project.fault(key, f"the build backend makes it (dynamic), and none is run here; {_INSTEAD}")
+        if self._uv.has("override-dependencies"):
+            advice = "list the lock, `- {lock: uv.lock}`, or leave them out"
+            self._uv.fault("override-dependencies", f"uv alone obeys them, and no file of an index says so; {advice}")
+
+    def _requires_python(self) -> tuple[str, ...]:
+        text = self._project.string("requires-python", "")
+        if text and parse_specifier(text) is None:
+            self._project.fault("requires-python", f"expected a specifier such as >=3.10, found {show(text)}")
+            return ()
+        return (text,) if text else ()
+
+    def _groups(self) -> dict[NormalizedName, Dependencies]:
+        groups = read_groups(self._lines, self._table(self._whole, "dependency-groups"))
+        older = dict(self._lines.by_name(self._table(self._table(self._tool, "pdm"), "dev-dependencies")))
+        dev = canonicalize_name("dev")
+        older[dev] = (*older.get(dev, ()), *self._lines.dependencies(self._uv, "dev-dependencies"))
+        for name, lines in older.items():
+            if lines:
+                groups[name] = (*groups.get(name, ()), *lines)
+        return groups
+
+    def _build_requires(self) -> Dependencies:
+        """Return what must be there to build it; without ``[build-system]`` pip builds with setuptools."""
+        if not self._whole.has("project") and not self._whole.has("build-system"):
+            return ()
+        system = self._table(self._whole, "build-system")
+        backend = system.string("build-backend", LEGACY_BACKEND)
+        declared = texts(system, "requires") if self._whole.has("build-system") else LEGACY_REQUIRES
+        pyproject = {str(key): value for key, value in self._whole.items()}
+        also = (*asked_for(backend, pyproject), *asked_for_editable(backend, pyproject))
+        return self._lines.parsed(with_wheel([*declared, *also]), system.path("requires"))
+
+    # uv's tables
+
+    def _sources(self, workspace: Workspace | None) -> dict[NormalizedName, Source]:
+        """Return the sources by name; "any source definitions in the workspace root apply to all members"."""
+        found: dict[NormalizedName, Source] = {}
+        if workspace is not None and workspace.path != self._path:
+            table = Block(
+                below(workspace.root, "tool", "uv", "sources"), f"{workspace.path}: tool.uv.sources", self._faults
+            )
+            found.update(uv_sources(table, workspace.path.parent, workspace))
+        found.update(uv_sources(self._table(self._uv, "sources"), self._path.parent, workspace))
+        return found
+
+    def _conflicts(self) -> Iterator[frozenset[Part]]:
+        """Yield the sets that uv is told to lock apart; entries with a package are of other members."""
+        sets = self._uv.get("conflicts")
+        if sets is not None and not isinstance(sets, list):
+            self._uv.fault("conflicts", f"expected a list of lists, found {show(sets)}")
+            return
+        for position, entries in enumerate(sets or []):
+            if not isinstance(entries, list):
+                self._uv.fault(f"conflicts[{position}]", f"expected a list of tables, found {show(entries)}")
+                continue
+            own = [one for one in entries if isinstance(one, dict) and self._is_own(one.get("package"))]
+            yield frozenset(
+                (kind, canonicalize_name(str(one[kind]))) for one in own for kind in ("extra", "group") if kind in one
+            )
+
+    def _is_own(self, package: object) -> bool:
+        return package is None or package == self._project.get("name")
+
+
+_NO_PROJECT = (
+    "expected a table [project], found none: setup.cfg or setup.py may say what is required, to setuptools alone"
+)
+_INSTEAD = "name a requirements file that `uv pip compile` makes of it, `- {file: requirements.txt}`, or list the lock"

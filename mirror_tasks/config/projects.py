@@ -1,0 +1,227 @@
+"""``{project: app/pyproject.toml}``: which lines of a project have to hold together, as roots.
+
+Teams install the dependencies with most extras and groups at once (``pip install -e .[all] --group dev --group test``,
+``uv sync --all-groups``), and a solution for all of it is one for each part of it. So all that is asked for is one root. Where
+two extras or groups contradict each other, there are several, each of them as large as it can be: ``[tool.uv] conflicts``
+says which do, and so do lines of which no version satisfies both.
+
+What a project beside it requires (``{path = "../lib"}``, a member of the workspace) is required here, since it is installed
+along with it. What building a project takes is a root of its own: a build is isolated, and not bound by the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+
+from mirror_tasks.config.blocks import Block, show, unknown
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.config.project_files.conflicts import Conflicts, going_together
+from mirror_tasks.config.project_files.following import Files, Following, both, narrowed
+from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
+from mirror_tasks.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectEntry:
+    """One entry under ``requirements:`` that names a project.
+
+    :param path: of the file, absolute.
+    :param shown: the file's name as the user wrote it.
+    :param base: the folder that names of further files are shown relative to.
+    :param block: all its keys.
+    :param environments: the names of those that it is limited to; None: all. ``targets`` are these environments.
+    """
+
+    path: Path
+    shown: str
+    base: Path
+    block: Block
+    key_path: str
+    versions: str | int
+    environments: tuple[str, ...] | None
+    targets: tuple[Environment, ...]
+
+
+@dataclass(slots=True)
+class ProjectRoots:
+    """What an entry brings.
+
+    :ivar roots: with what tells each from any other, whatever its spelling.
+    :ivar builds: what building takes, by the path of the project's file.
+    :ivar inputs: every file that was read.
+    :ivar foreign: what no index serves, by name; no fault where another entry brings it.
+    """
+
+    roots: list[tuple[object, Root]] = field(default_factory=list)
+    builds: dict[Path, Root] = field(default_factory=dict)
+    inputs: list[Path] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    foreign: tuple[tuple[NormalizedName, Fault], ...] = ()
+
+
+def read_project(entry: ProjectEntry) -> ProjectRoots:
+    """Read a project as roots; what is wrong is told in the result."""
+    found = ProjectRoots()
+    _Entry(entry, found).read()
+    return found
+
+
+class _Entry:
+    """Reads one entry."""
+
+    def __init__(self, entry: ProjectEntry, found: ProjectRoots) -> None:
+        self._entry = entry
+        self._found = found
+        self._files = Files(entry.base, faults=found.faults)
+
+    def read(self) -> None:
+        project = self._files.read(self._entry.path, f"{self._entry.key_path}.project", self._entry.shown)
+        if project is not None:
+            asked = [
+                *(("extra", name) for name in self._asked("extras", project.extras)),
+                *(("group", name) for name in self._asked("groups", project.groups)),
+            ]
+            for parts in self._together(project, asked):
+                self._add_root(project, parts)
+            for one in self._files.projects:
+                self._check_python(one)
+            self._add_builds()
+        self._found.inputs.extend(self._files.found)
+        self._found.faults[:] = dict.fromkeys(self._found.faults)
+        self._found.foreign = tuple(self._files.foreign)
+
+    def _together(self, project: ProjectFile, asked: Sequence[Part]) -> list[tuple[Part, ...]]:
+        """Return the sets of extras and groups that are each installed at once."""
+        lines = {part: self._lines(project, [part]) for part in asked}
+        conflicts = Conflicts(project.conflicts, lines, self._entry.targets)
+        return going_together(asked, conflicts.between)
+
+    def _asked(self, key: str, known: Mapping[NormalizedName, Dependencies]) -> tuple[NormalizedName, ...]:
+        """Return the extras or groups that are asked for, in the order of the file; all unless the entry says which."""
+        block, value = self._entry.block, self._entry.block.get(key)
+        if value is None:
+            return tuple(known)
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            block.fault(key, f"expected a list of names such as [{', '.join(known) or 'test'}], found {show(value)}")
+            return ()
+        for one in value:
+            if canonicalize_name(one) not in known:
+                hint = unknown(key.removesuffix("s"), one, known) if known else f"it has no {key}, found {show(one)}"
+                block.fault(key, f"{self._entry.shown}: {hint}")
+        asked = set(map(canonicalize_name, value))
+        return tuple(name for name in known if name in asked)
+
+    def _lines(self, project: ProjectFile, parts: Sequence[Part]) -> tuple[RequestedRequirement, ...]:
+        return Following(self._files, project).lines(parts)
+
+    # What Python it is for
+
+    def _check_python(self, project: ProjectFile) -> None:
+        out = [one for one in self._entry.targets if not _patches(project, one)]
+        if not out:
+            return
+        kept = [one.name for one in self._entry.targets if one not in out]
+        text = " || ".join(project.requires_python)
+        excluded = ", ".join(f"{one.name} (Python {_python(one)})" for one in out)
+        advice = f"say `environments: [{', '.join(kept)}]` in the entry" if kept else "no environment is left"
+        problem = f"{text} leaves out {excluded}; {advice}"
+        self._found.faults.append(Fault(f"{project.shown}: requires-python", problem))
+
+    def _python_marker(self) -> str:
+        """Return the marker of the Pythons that all projects allow; empty where all patch releases are allowed anyway."""
+        markers = [
+            marker
+            for project in self._files.projects
+            if any(_patches(project, one) != one.all_patches for one in self._entry.targets)
+            and (marker := _as_marker(project.requires_python))
+        ]
+        return both(*markers)
+
+    # Roots
+
+    def _add_root(self, project: ProjectFile, parts: Sequence[Part]) -> None:
+        lines = self._lines(project, parts)
+        if not lines:
+            return
+        python = self._python_marker()
+        root = self._root(
+            f"{project.shown}{self._said(project, parts)}",
+            tuple(
+                RequestedRequirement(requirement=narrowed(one.requirement, python), where=one.where) for one in lines
+            ),
+            self._entry.versions,
+            project.constraints,
+        )
+        self._found.roots.append(((project.path, frozenset(parts)), root))
+
+    def _root(
+        self,
+        name: str,
+        lines: tuple[RequestedRequirement, ...],
+        versions: str | int,
+        constraints: tuple[Requirement, ...] = (),
+    ) -> Root:
+        return Root(
+            name=name,
+            key_path=self._entry.key_path,
+            requirements=lines,
+            constraints=constraints,
+            versions=versions,
+            is_file=True,
+            environments=self._entry.environments,
+        )
+
+    def _add_builds(self) -> None:
+        for project in self._files.projects:
+            if project.build_requires:
+                lines = tuple(_requested(one) for one in project.build_requires)
+                self._found.builds[project.path] = self._root(f"{project.shown} [build-system]", lines, "latest")
+
+    @staticmethod
+    def _said(project: ProjectFile, parts: Sequence[Part]) -> str:
+        """Return what is behind the file's name in that of a root: nothing for all that the project has."""
+        everything = [*(("extra", name) for name in project.extras), *(("group", name) for name in project.groups)]
+        left_out = [part for part in everything if part not in parts]
+        if not left_out:
+            return ""
+        doubtful = project.extras.keys() & project.groups.keys()
+        few, word = (left_out, "without ") if len(left_out) < len(parts) else (parts, "")
+        names = [f"{kind} {name}" if name in doubtful else name for kind, name in few]
+        return f" [{word}{', '.join(names)}]" if names else " [dependencies]"
+
+
+def _patches(project: ProjectFile, environment: Environment) -> int:
+    """Return the set of patch releases on which a project can be installed."""
+    allowed = 0
+    for text in project.requires_python:
+        allowed |= environment.allows(text)
+    return allowed if project.requires_python else environment.all_patches
+
+
+def _python(environment: Environment) -> str:
+    """Return the Python of an environment as its block says it."""
+    python = environment.python
+    return f"{python.major}.{python.minor}" if environment.is_range else str(python)
+
+
+def _as_marker(alternatives: Iterable[str]) -> str:
+    """Return a Requires-Python as a marker."""
+    return " or ".join(
+        f"({' and '.join(_comparison(one.operator, one.version) for one in sorted(SpecifierSet(text), key=str))})"
+        for text in alternatives
+    )
+
+
+def _comparison(operator: str, version: str) -> str:
+    return f'python_full_version {operator} "{version}"'
+
+
+def _requested(one: Dependency) -> RequestedRequirement:
+    return RequestedRequirement(requirement=one.requirement, where=one.where)
