@@ -74,7 +74,8 @@ def test_what_groups_and_extras_of_a_lock_of_pdm_select_is_what_uv_says(
 
 def test_a_lock_that_pip_made_for_one_platform_is_refused_for_others_by_the_package_that_has_no_file() -> None:
     with pytest.raises(
-        ValueError, match=r"^pylock\.pip\.toml: on windows, macos: .*'psutil'.*lock again for this"
+        ValueError,
+        match=r"^pylock\.pip\.toml: on windows [(]Python 3\.11[)], macos [(]Python 3\.13[)]: .*'psutil'.*lock again for this",
     ) as caught:
         door(OF_PIP)
     assert "environments" in str(caught.value)
@@ -256,7 +257,7 @@ def test_a_file_whose_name_leads_elsewhere_or_is_no_release_s_is_refused(name: s
 def test_what_does_not_hold_together_in_an_environment_is_told_with_its_name(
     lines: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=f"^pylock.toml: on linux: .*{said}"):
+    with pytest.raises(ValueError, match=f"^pylock.toml: on linux .*{said}"):
         door(written(tmp_path, *lines), [LINUX])
 
 
@@ -265,7 +266,7 @@ def test_a_lock_for_other_environments_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, package(), head=head)
     assert pins(door(path, [LINUX]), LINUX) == {"a==1.0"}
     with pytest.raises(
-        ValueError, match=r"^pylock\.toml: on windows: .*any of the environments specified in the lock file"
+        ValueError, match=r"^pylock\.toml: on windows .*any of the environments specified in the lock file"
     ):
         door(path, [LINUX, WINDOWS])
 

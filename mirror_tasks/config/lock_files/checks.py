@@ -57,6 +57,15 @@ def checked_url(url: str, key_path: str) -> str:
     return without_credentials(url)
 
 
+def checked_index(url: str, key_path: str) -> str | None:
+    """Return the URL of an index without credentials; None for a folder: that of the machine which locked is not here.
+
+    :raises ValueError: it is no URL.
+    """
+    checked = checked_url(url, key_path)
+    return None if checked.startswith("file:") or "://" not in checked else checked
+
+
 def is_project_itself(path: str) -> bool:
     """Say if a path in a lock is that of the folder it stands in: that of the project which was locked."""
     return posixpath.normpath(path.replace("\\", "/")) == "."

@@ -25,20 +25,26 @@ that it runs on without a version: ``pipenv sync`` then takes whatever is newest
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.config.blocks import show
 from mirror_tasks.config.environments import MARKER_KEYS, Environment
 from mirror_tasks.config.installers import PIP, Installer
-from mirror_tasks.config.lock_files.checks import checked_sha256, checked_url, is_project_itself, version_in
+from mirror_tasks.config.lock_files.checks import (
+    UNKNOWN_VERSION,
+    checked_index,
+    checked_sha256,
+    checked_url,
+    is_project_itself,
+    version_in,
+)
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
+from mirror_tasks.config.lock_files.tables import Table
 
 _SPEC = 6
 _VCS = ("git", "hg", "svn", "bzr")
@@ -89,97 +95,73 @@ def read(data: Mapping[str, object], _path: Path) -> PipfileLock:
 
     :raises ValueError: it is none, or of a newer specification; the message names the key.
     """
-    meta = _mapping(data.get("_meta"), "_meta")
-    _check_spec(meta.get("pipfile-spec"))
-    sources = dict(_sources(meta.get("sources")))
-    sections = {name: _mapping(section, name) for name, section in data.items() if name != "_meta"}
+    table = Table(data, "", "lock again with Pipenv")
+    meta = table.table("_meta")
+    _check_spec(meta)
+    sources = _sources(meta)
     entries: dict[str, tuple[_Entry, ...]] = {}
-    for name, section in sections.items():
-        group = canonicalize_name(name)
-        entries[group] = (*entries.get(group, ()), *_entries(section, name, sources))
+    for key in table.keys:
+        if key != "_meta":
+            group = table.as_name(key, key)
+            entries[group] = (*entries.get(group, ()), *_entries(table.table(key), sources))
     markers = (str(entry.marker) for group in entries.values() for entry in group if entry.marker)
-    return PipfileLock(tuple(entries), tuple(dict.fromkeys(markers)), _requires(meta.get("requires", {})), entries)
+    return PipfileLock(tuple(entries), tuple(dict.fromkeys(markers)), _requires(meta.table("requires")), entries)
 
 
-def _check_spec(found: object) -> None:
-    if found == _SPEC:
-        return
-    if isinstance(found, int) and found > _SPEC:
+def _check_spec(meta: Table) -> None:
+    found = meta.number("pipfile-spec")
+    if found is not None and found > _SPEC:
         raise ValueError(
-            f"_meta.pipfile-spec: {found} is newer than {_SPEC}, which is what is read here: update this project, or lock"
-            " with a Pipenv that writes it"
+            f"{meta.path('pipfile-spec')}: {found} is newer than {_SPEC}, which is what is read here: update this project, or"
+            " lock with a Pipenv that writes it"
         )
-    raise ValueError(f"_meta.pipfile-spec: expected {_SPEC}, found {show(found)}; lock again with Pipenv")
+    if found != _SPEC:
+        raise meta.fault("pipfile-spec", str(_SPEC), found)
 
 
-def _mapping(value: object, key_path: str) -> Mapping[str, object]:
-    if isinstance(value, Mapping):
-        return value
-    found = "nothing" if value is None else show(value)
-    raise ValueError(f"{key_path}: expected keys and values, found {found}; lock again with Pipenv")
+def _sources(meta: Table) -> Mapping[str, str | None]:
+    """Return the URLs of indexes by their names, of which the first counts."""
+    sources: dict[str, str | None] = {}
+    for source in meta.tables("sources"):
+        url = checked_index(source.needed_text("url"), source.path("url"))
+        sources.setdefault(_line(source, "name"), url)
+    return sources
 
 
-def _text(value: object, key_path: str) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise ValueError(f"{key_path}: expected one line of text, found {show(value)}")
-    return value.strip()
-
-
-def _list(value: object, key_path: str) -> list[object]:
-    if isinstance(value, list):
-        return value
-    raise ValueError(f"{key_path}: expected a list, found {show(value)}; lock again with Pipenv")
-
-
-def _sources(value: object) -> Iterator[tuple[str, str]]:
-    for position, one in enumerate(_list(value, "_meta.sources")):
-        key_path = f"_meta.sources[{position}]"
-        source = _mapping(one, key_path)
-        url = _text(source.get("url"), f"{key_path}.url")
-        yield _text(source.get("name"), f"{key_path}.name"), checked_url(url, f"{key_path}.url")
-
-
-def _requires(value: object) -> str:
+def _requires(requires: Table) -> str:
     """Return the specifier of the Pythons that a lock is for, as Pipenv compares: the more numbers, the closer."""
-    requires = _mapping(value, "_meta.requires")
-    key = "python_full_version" if requires.get("python_full_version") else "python_version"
-    if not requires.get(key) or requires[key] == "*":
+    key = "python_full_version" if requires.text("python_full_version") else "python_version"
+    text = requires.text(key)
+    if not text or text == "*":
         return ""
-    text = _text(requires[key], f"_meta.requires.{key}")
     try:
         release = Version(text).release
     except InvalidVersion:
-        return _specifier(text, f"_meta.requires.{key}")
+        return _specifier(requires, key, text)
     return f"=={'.'.join(map(str, release))}{'' if len(release) > 2 else '.*'}"
 
 
-def _specifier(text: str, key_path: str) -> str:
+def _specifier(requires: Table, key: str, text: str) -> str:
     try:
         return str(SpecifierSet(text))
     except InvalidSpecifier:
-        raise ValueError(f"{key_path}: expected a version of Python such as 3.12, found {show(text)}") from None
+        raise requires.fault(key, "a version of Python such as 3.12", text) from None
 
 
-def _entries(section: Mapping[str, object], group: str, sources: Mapping[str, str]) -> Iterator[_Entry]:
-    for name, value in section.items():
-        key_path = f"{group}.{name:.80}"
-        entry = _mapping(value, key_path)
-        if not is_project_itself(str(entry.get("path") or entry.get("file") or "elsewhere")):
-            yield _entry(name, entry, key_path, sources)
+def _entries(section: Table, sources: Mapping[str, str | None]) -> Iterator[_Entry]:
+    for key in section.keys:
+        entry = section.table(key)
+        if not is_project_itself(entry.text("path") or entry.text("file") or "elsewhere"):
+            yield _entry(LockedPackage(section.as_name(key, key), UNKNOWN_VERSION), entry, sources)
 
 
-def _entry(name: str, entry: Mapping[str, object], key_path: str, sources: Mapping[str, str]) -> _Entry:
-    try:
-        normal = canonicalize_name(name, validate=True)
-    except InvalidName:
-        raise ValueError(f"{key_path}: expected the name of a project, found {show(name)}") from None
-    marker = _marker(entry, key_path)
-    files = _files(entry, key_path)
-    if source := _source(entry, files, key_path):
-        return _Entry(LockedPackage(normal, version_in(source), source=source), marker)
-    version = _version(entry.get("version"), key_path)
-    package = LockedPackage(normal, version or Version("0"), files, _index(entry, sources, key_path))
-    return _Entry(package, marker, _problem(version, files, key_path))
+def _entry(named: LockedPackage, entry: Table, sources: Mapping[str, str | None]) -> _Entry:
+    marker, files = _marker(entry), _files(entry)
+    if source := _source(entry, files):
+        return _Entry(replace(named, version=version_in(source), source=source), marker)
+    version = _version(entry)
+    package = replace(named, version=version or UNKNOWN_VERSION, files=files, index=_index(entry, sources))
+    return _Entry(package, marker, _problem(version, files, entry.place))
 
 
 def _problem(version: Version | None, files: tuple[LockedFile, ...], key_path: str) -> str:
@@ -192,82 +174,69 @@ def _problem(version: Version | None, files: tuple[LockedFile, ...], key_path: s
     )
 
 
-def _version(value: object, key_path: str) -> Version | None:
+def _version(entry: Table) -> Version | None:
     """Return the version that an entry pins; None where it pins none."""
-    if value is None:
-        return None
-    text = _text(value, f"{key_path}.version")
-    if text == "*":
+    text = entry.text("version")
+    if text is None or text == "*":
         return None
     try:
         return Version(text.lstrip("=").strip())
     except ValueError:
-        raise ValueError(f"{key_path}.version: expected one such as ==1.0, found {show(text)}") from None
+        raise entry.fault("version", "one such as ==1.0", text) from None
 
 
-def _files(entry: Mapping[str, object], key_path: str) -> tuple[LockedFile, ...]:
+def _files(entry: Table) -> tuple[LockedFile, ...]:
     found = []
-    for position, value in enumerate(_list(entry.get("hashes", []), f"{key_path}.hashes")):
-        place = f"{key_path}.hashes[{position}]"
-        kind, _, digest = _text(value, place).partition(":")
+    for position, text in enumerate(entry.texts("hashes")):
+        kind, _, digest = text.partition(":")
         if kind != "sha256":
-            raise ValueError(f"{place}: expected sha256:…, found {show(value)}")
-        found.append(LockedFile("", checked_sha256(digest, place)))
+            raise entry.fault(f"hashes[{position}]", "sha256:…", text)
+        found.append(LockedFile("", checked_sha256(digest, entry.path(f"hashes[{position}]"))))
     return tuple(dict.fromkeys(found))
 
 
-def _index(entry: Mapping[str, object], sources: Mapping[str, str], key_path: str) -> str | None:
+def _index(entry: Table, sources: Mapping[str, str | None]) -> str | None:
     """Return the URL of the index that an entry is from: the first one where it names none, as Pipenv does."""
-    if entry.get("index") is None:
+    name = entry.text("index")
+    if name is None:
         return next(iter(sources.values()), None)
-    name = _text(entry["index"], f"{key_path}.index")
     if name not in sources:
-        known = ", ".join(sources) or "none"
-        raise ValueError(f"{key_path}.index: {show(name)} is no name in _meta.sources ({known:.200}); lock again")
+        raise entry.fault("index", f"a name in _meta.sources ({', '.join(sources) or 'none'})", name)
     return sources[name]
 
 
-def _source(entry: Mapping[str, object], files: tuple[LockedFile, ...], key_path: str) -> str:
+def _source(entry: Table, files: tuple[LockedFile, ...]) -> str:
     """Return the source of its own that an entry has, as a requirement has it behind the @; empty for none."""
     for kind in _VCS:
-        if entry.get(kind) is not None:
-            return _vcs_source(kind, entry, key_path)
+        if entry.has(kind):
+            return _vcs_source(kind, entry)
     for kind in ("file", "path"):
-        if entry.get(kind) is not None:
-            place = f"{key_path}.{kind}"
-            source = checked_url(_text(entry[kind], place), place)
+        if entry.has(kind):
+            source = checked_url(_line(entry, kind), entry.path(kind))
             return f"{source}#sha256={files[0].sha256}" if len(files) == 1 else source
     return ""
 
 
-def _vcs_source(kind: str, entry: Mapping[str, object], key_path: str) -> str:
-    url = _text(entry[kind], f"{key_path}.{kind}").partition("#egg=")[0].removeprefix(f"{kind}+")
-    source = f"{kind}+{checked_url(url, f'{key_path}.{kind}')}"
-    if entry.get("ref") is not None:
-        source += f"@{_text(entry['ref'], f'{key_path}.ref')}"
-    if entry.get("subdirectory") is not None:
-        source += f"#subdirectory={_text(entry['subdirectory'], f'{key_path}.subdirectory')}"
-    return source
+def _vcs_source(kind: str, entry: Table) -> str:
+    url = _line(entry, kind).partition("#egg=")[0].removeprefix(f"{kind}+")
+    ref = f"@{_line(entry, 'ref')}" if entry.text("ref") else ""
+    subdirectory = f"#subdirectory={_line(entry, 'subdirectory')}" if entry.text("subdirectory") else ""
+    return f"{kind}+{checked_url(url, entry.path(kind))}{ref}{subdirectory}"
 
 
-def _marker(entry: Mapping[str, object], key_path: str) -> Marker | None:
-    parts = [
-        _parsed(f"{key} {_text(entry[key], f'{key_path}.{key}')}", f"{key_path}.{key}")
-        for key in _MARKERS
-        if entry.get(key) is not None
-    ]
-    if entry.get("markers"):
-        marker = _parsed(_text(entry["markers"], f"{key_path}.markers"), f"{key_path}.markers")
-        if "extra" not in marker:  # so Pipenv does: what has to do with an extra is installed, its marker is left out
-            parts.append(marker)
-    return Marker(" and ".join(f"({part})" for part in parts)) if parts else None
+def _line(entry: Table, key: str) -> str:
+    text = entry.needed_text(key)
+    if not text.isprintable():
+        raise entry.fault(key, "one line of text", text)
+    return text
 
 
-def _parsed(text: str, key_path: str) -> str:
+def _marker(entry: Table) -> Marker | None:
+    parts = [f"{key} {entry.text(key)}" for key in _MARKERS if entry.text(key)]
+    marker = entry.marker("markers")
+    if marker and "extra" not in marker:  # so Pipenv does: what has to do with an extra is installed wherever it is
+        parts.append(marker)
     try:
-        return str(Marker(text))
-    except InvalidMarker as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{key_path}: expected a marker such as sys_platform == 'win32', found {show(text)}: {reason}"
-        ) from None
+        return Marker(" and ".join(f"({part})" for part in parts)) if parts else None
+    except InvalidMarker:
+        raise entry.fault("", "markers such as sys_platform with == 'win32'", "; ".join(parts)) from None

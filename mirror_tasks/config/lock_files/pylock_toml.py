@@ -39,6 +39,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, Installer
 from mirror_tasks.config.lock_files.checks import (
     checked_filename,
+    checked_index,
     checked_sha256,
     checked_url,
     is_project_itself,
@@ -173,7 +174,7 @@ def _package(package: Package, key_path: str) -> LockedPackage | None:
         and not package.directory.subdirectory
     ):
         return None
-    index = checked_url(package.index, f"{key_path}.index") if package.index else None
+    index = checked_index(package.index, f"{key_path}.index") if package.index else None
     if source := _source(package, key_path):
         return LockedPackage(package.name, package.version or version_in(source), source=source)
     named = [(one, f"{key_path}.wheels[{position}]") for position, one in enumerate(package.wheels or ())]

@@ -89,7 +89,8 @@ def _asked(what: str, names: Sequence[str] | None, known: Sequence[str]) -> tupl
     asked = {canonicalize_name(name): name for name in names}
     for normal, name in asked.items():
         if normal not in known:
-            raise ValueError(unknown(what, name, known) if known else f"it has no {what}s, and no {show(name)}")
+            hint = f"unknown {what} {show(name)}; the lock has no {what}s, leave `{what}s` out"
+            raise ValueError(unknown(what, name, known) if known else hint)
     return tuple(name for name in known if name in asked)
 
 
@@ -117,17 +118,24 @@ def _selected(
         try:
             selected[environment.name] = tuple(_selections(file, environment, asked))
         except ValueError as error:
-            problems.setdefault(str(error), []).append(environment.name)
+            problems.setdefault(str(error), []).append(_with_python(environment))
     if problems:
         raise ValueError("; ".join(f"on {', '.join(names)}: {problem}" for problem, names in problems.items()))
     if environments and not any(one.packages for several in selected.values() for one in several):
-        raise ValueError(f"it selects nothing on {', '.join(selected)}, {_with(file, asked)}")
+        raise ValueError(f"it selects nothing on {', '.join(selected)}, {_but(file, asked)}")
     return selected
 
 
-def _with(file: LockFile, asked: _Asked) -> str:
-    groups = ", ".join(asked.groups) or "no group"
-    return f"with {groups} (of {', '.join(file.groups) or 'none'}); ask for others, or leave the entry out"
+def _with_python(environment: Environment) -> str:
+    key = "python_version" if environment.is_range else "python_full_version"
+    return f"{environment.name} (Python {environment.markers[0][key]})"
+
+
+def _but(file: LockFile, asked: _Asked) -> str:
+    if not file.groups:
+        return "but the project itself, if that; leave the entry out"
+    groups = ", ".join(asked.groups) or "none"
+    return f"of its groups {', '.join(file.groups)} with {groups}; ask for others, or leave the entry out"
 
 
 def _selections(file: LockFile, environment: Environment, asked: _Asked) -> Iterator[Selection]:
@@ -151,10 +159,9 @@ def _points(file: LockFile, environment: Environment) -> list[int]:
     )
     points = [patch for patch in sorted({0, *turns}) if allowed >> patch & 1]
     if not points:
-        python = environment.markers[0]["python_full_version" if not environment.is_range else "python_version"]
         raise ValueError(
-            f"it is for Python {requires_python}, found Python {python}; lock again for that one too, or name the"
-            " environments that it is for in `environments`"
+            f"it is for Python {requires_python}; lock for others too, or name the environments that it is for in"
+            " `environments`"
         )
     return points
 
