@@ -1,6 +1,6 @@
 """The checks of this project, a session each: `nox` runs those that a change has to pass, `nox -l` lists all.
 
-`.ci/run` calls the same sessions. Python interpreters are those of this machine; none is downloaded.
+`.ci/run` calls those with the tag `ci`. Python interpreters are those of this machine; none is downloaded.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from pathlib import Path
 import nox
 
 OLDEST_LINE = (3, 10)
+SYSTEM = Path("/usr/bin/python3")
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.sessions = ["lint", "types", "tests", "lowest"]
+
+Version = tuple[int, int, int]
 
 
 def candidates() -> Iterator[Path]:
@@ -31,7 +34,7 @@ def candidates() -> Iterator[Path]:
         yield from (path for path in names if re.fullmatch(r"python3(\.\d+)?", path.name))
 
 
-def version_of(path: Path) -> tuple[int, int, int] | None:
+def version_of(path: Path) -> Version | None:
     """Return an interpreter's version; None for what does not answer, as a shim that leads nowhere."""
     code = "import sys; print(*sys.version_info[:3], sys.version_info.releaselevel)"
     try:
@@ -46,17 +49,23 @@ def interpreters() -> list[nox.param]:
     """Return the oldest and the newest patch release of every supported line that this machine has, oldest first.
 
     Both ends, since the standard library changes between them: `TarFile.extractall` has `filter` from 3.11.4 on only.
+    Those with the tag `ci` are the oldest of all, the system's own and the newest of all: what differs between two
+    Pythons differs between these, and a change waits for three runs, not for six.
     """
-    found: dict[tuple[int, int, int], str] = {}
+    found: dict[Version, str] = {}
     for path in candidates():
         version = version_of(path)
         if version is not None and version[:2] >= OLDEST_LINE:
             found.setdefault(version, str(path))
-    lines: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    lines: dict[tuple[int, int], list[Version]] = {}
     for version in sorted(found):
         lines.setdefault(version[:2], []).append(version)
-    ends = dict.fromkeys(end for versions in lines.values() for end in (versions[0], versions[-1]))
-    return [nox.param(found[version], id=".".join(map(str, version))) for version in ends]
+    ends = list(dict.fromkeys(end for versions in lines.values() for end in (versions[0], versions[-1])))
+    in_ci = {*ends[:1], *ends[-1:], version_of(SYSTEM)}
+    return [
+        nox.param(found[version], id=".".join(map(str, version)), tags=["ci"] if version in in_ci else [])
+        for version in ends
+    ]
 
 
 PYTHONS = interpreters()
@@ -70,7 +79,7 @@ def with_tests(session: nox.Session, *arguments: str) -> None:
     session.install("--quiet", *arguments, "-e", ".[test]")
 
 
-@nox.session
+@nox.session(tags=["ci"])
 def lint(session: nox.Session) -> None:
     """Style, and the order of imports."""
     with_tests(session)
@@ -79,7 +88,7 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
 
 
-@nox.session
+@nox.session(tags=["ci"])
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     with_tests(session)
@@ -95,18 +104,26 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="uv")
-@nox.parametrize("python", PYTHONS[:1])
+@nox.parametrize("python", PYTHONS[:1])  # which has the tag ci
 def lowest(session: nox.Session) -> None:
     """The tests, with the lowest versions of the dependencies that pyproject.toml allows."""
     with_tests(session, "--resolution", "lowest-direct")
     session.run("python", "-m", "pytest", "-q", *WITHOUT_CLIENTS, *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["ci"])
 def real_index(session: nox.Session) -> None:
     """The tests on the real index: whatever pip uses on this machine."""
     with_tests(session)
     session.run("python", "-m", "pytest", "-q", "-m", "real_index", *session.posargs)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """The tests that make up their own examples, with thirty times as many, others each time."""
+    with_tests(session)
+    given = ["-m", "hypothesis", "--hypothesis-profile", "thorough", "--dist", "worksteal"]
+    session.run("python", "-m", "pytest", "-q", *given, *session.posargs)
 
 
 @nox.session

@@ -23,6 +23,7 @@ from mirror_tasks.index.pip_settings import PipSettings
 from tests.fake_index import HTML, FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages
+from tests.pip import forget_settings
 from tests.server_fixtures import write_certificate
 from tests.test_pip_settings import needs_pip
 
@@ -38,9 +39,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    pip_settings.forget()
+    forget_settings()
     yield
-    pip_settings.forget()
+    forget_settings()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import DODO, mirror_folder
+from tests.pip import forget_settings
 from tests.stepping import Lock, every_interruption
 
 Configure = Callable[[str], None]
@@ -42,11 +43,11 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
 
     def write(text: str) -> None:
         path.write_text(text)
-        pip_settings.forget()
+        forget_settings()
 
     write("")
     yield write
-    pip_settings.forget()
+    forget_settings()
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -137,7 +138,7 @@ def test_two_who_ask_at_once_get_the_one_answer_wherever_the_second_comes_in_bet
     monkeypatch.setattr(pip_settings, "_has_pip", lambda: True)
 
     def scene() -> tuple[Callable[[], str], Callable[[], str]]:
-        pip_settings.forget()
+        forget_settings()
         asked.clear()
         return begin, default_index
 
@@ -172,7 +173,7 @@ def test_of_two_files_of_pips_the_one_counts_that_counts_for_pip(
     for folder, host in ((".config/pip", "new"), (".pip", "legacy")):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "pip.conf").write_text(f"[global]\nindex-url = https://{host}.example.com/simple/\n")
-    pip_settings.forget()
+    forget_settings()
     said = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=True
     )
@@ -200,7 +201,7 @@ def test_without_pip_its_variables_count_and_its_default_is_used_with_a_line_abo
     (said,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "no pip beside" in said.getMessage()
     caplog.clear()
-    pip_settings.forget()
+    forget_settings()
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.com/simple/")
     monkeypatch.setenv("PIP_TIMEOUT", "7")
     assert default_index() == "https://index.example.com/simple/"

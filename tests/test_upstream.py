@@ -31,6 +31,7 @@ from mirror_tasks.index.pip_settings import default_index
 from mirror_tasks.index.project import File
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
+from tests.pip import forget_settings
 
 # Not compressible and not repeating: any mix-up of its parts shows.
 BYTES = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(40_000))  # 1.28 MB
@@ -40,7 +41,7 @@ SDIST_PATH = f"/files/foo/{SDIST}"
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pip_settings.forget()
+    forget_settings()
     for name in list(os.environ):
         if name.upper().startswith("PIP_") or name.lower().endswith("_proxy") or name.endswith("_CA_BUNDLE"):
             monkeypatch.delenv(name)
@@ -1105,11 +1106,11 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     def write(**settings: str) -> None:
         lines = [f"{key.replace('_', '-')} = {value}" for key, value in settings.items()]
         path.write_text("\n".join(["[global]", *lines, ""]))
-        pip_settings.forget()
+        forget_settings()
 
     write()
     yield write
-    pip_settings.forget()
+    forget_settings()
 
 
 def has_pip() -> bool:

@@ -154,12 +154,6 @@ def _endpoint() -> str:
 _ASKING = threading.Lock()
 
 
-def forget() -> None:
-    """Let pip be asked anew; for tests, which change its settings."""
-    _pip.cache_clear()
-    _answer.cache_clear()
-
-
 def _has_pip() -> bool:
     return importlib.util.find_spec("pip") is not None
 
