@@ -858,6 +858,7 @@ wheels = [{{name = "rich-14.0-py3-none-any.whl", url = "https://files.example.co
 def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "server.txt").write_text("flask\n", encoding="utf-8")
+    (tmp_path / "me.pem").write_bytes(b"")
     (tmp_path / "wanted.txt").write_text("rich  # asked 3 times\n", encoding="utf-8")
     (tmp_path / "app").mkdir()
     extras = (

@@ -36,16 +36,17 @@ def is_known(metadata: CoreMetadata) -> bool:
     return (metadata.build_backend or "").partition(".")[0].partition(":")[0] in _KNOWN
 
 
-def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None) -> tuple[str, ...]:
+def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None, client_cert: str = "") -> tuple[str, ...]:
     """Run the backend of an sdist and return what it asks for.
 
     :param index: where what the backend needs is installed from; None for what pip uses.
+    :param client_cert: the path of the certificate that the index is shown; empty for what pip has.
     :raises MetadataError: it can't be run on this machine; the message has its last words.
     """
     with tempfile.TemporaryDirectory(prefix="mirror-build-") as folder:
         try:
             source = _unpack(sdist, Path(folder) / "source")
-            python = _environment(Path(folder) / "venv", metadata.build_requires, index)
+            python = _environment(Path(folder) / "venv", metadata.build_requires, index, client_cert)
             caller = BuildBackendHookCaller(
                 str(source),
                 str(metadata.build_backend),
@@ -119,7 +120,7 @@ def _run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str
     )
 
 
-def _environment(folder: Path, requirements: tuple[str, ...], index: str | None) -> Path:
+def _environment(folder: Path, requirements: tuple[str, ...], index: str | None, client_cert: str) -> Path:
     """Make a virtual environment with what the backend declares that it needs; return its interpreter."""
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environ={})
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -129,6 +130,7 @@ def _environment(folder: Path, requirements: tuple[str, ...], index: str | None)
             *("--disable-pip-version-check", "--no-input", "install", "--quiet"),
         ]
         chosen = ["--index-url", without_credentials(index)] if index else []
+        chosen += ["--client-cert", client_cert] if client_cert else []
         with tempfile.TemporaryDirectory(prefix="mirror-build-") as private:
             _run([*pip, *chosen, *requirements], environ=_login(index, Path(private)) if index else {})
     return python

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mirror_tasks.config.bindings import normalised_pattern
@@ -12,7 +14,7 @@ from mirror_tasks.config.model import Index
 from mirror_tasks.config.variables import expand
 from mirror_tasks.errors import Fault
 
-INDEX_KEYS = ("url", "projects", "name", "hashes", "missing")
+INDEX_KEYS = ("url", "projects", "name", "hashes", "missing", "client-cert")
 """The keys of an entry under ``index:`` that is not just a URL."""
 
 # Statuses that say what has to change before the same request is answered: none of them can mean "not here".
@@ -24,9 +26,11 @@ class IndexReader:
 
     :param block: the whole file.
     :param faults: what is wrong is added to them.
+    :param folder: what paths are relative to.
     """
 
-    def __init__(self, block: Block, faults: list[Fault]) -> None:
+    def __init__(self, block: Block, faults: list[Fault], folder: Path) -> None:
+        self._folder = folder
         self._block = block
         self._faults = faults
 
@@ -66,6 +70,7 @@ class IndexReader:
             missing=self._missing(block),
             projects=self._projects(block),
             name=self._name(block),
+            client_cert=self._client_cert(block),
         )
         return self._index_at(entry.get("url"), block.path("url"), index)
 
@@ -104,6 +109,13 @@ class IndexReader:
             expected = "a name of letters, digits and . _ - that begins with a letter or digit"
             block.fault("name", f"expected {expected}, found {show(name)}")
         return name
+
+    def _client_cert(self, block: Block) -> str:
+        text = block.string("client-cert", "")
+        path = os.path.normpath(self._folder / os.path.expanduser(text))  # noqa: PTH111 (Path raises without a home)
+        if text and not os.path.isfile(path):  # noqa: PTH113
+            block.fault("client-cert", f"expected a file with a certificate and its key, found none: {path}")
+        return path if text else ""
 
     def _missing(self, block: Block) -> frozenset[int]:
         value = block.get("missing")

@@ -114,7 +114,7 @@ class _Reader:
         return config
 
     def _indexes(self, roots: Sequence[Root], own: Sequence[OwnProject]) -> tuple[Index, ...] | None:
-        indexes = IndexReader(self.block, self.faults).indexes()
+        indexes = IndexReader(self.block, self.faults, self.folder).indexes()
         return None if indexes is None else bind_locked(indexes, roots, self.faults, names_of(own))
 
     def _output(self, default: str, state: Path) -> Path:

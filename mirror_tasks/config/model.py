@@ -25,6 +25,7 @@ class Index:
     :param projects: patterns of the projects that it serves, and nobody else does; it then serves nothing else. None: it
         serves what no other index has patterns for. See :mod:`mirror_tasks.config.bindings`.
     :param name: what it is called in messages; empty: its URL.
+    :param client_cert: the path of a certificate with its key, which it is shown; empty: what pip has.
     :param locked: names (normalised) that it serves alone, as locks take them from it; it serves others as well.
     """
 
@@ -33,6 +34,7 @@ class Index:
     missing: frozenset[int] = frozenset()
     projects: tuple[str, ...] | None = None
     name: str = ""
+    client_cert: str = ""
     locked: frozenset[str] = frozenset()
 
     @property

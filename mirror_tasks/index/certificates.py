@@ -23,7 +23,8 @@ from mirror_tasks.index.pip_settings import PipSettings
 _log = logging.getLogger("mirror_tasks")
 
 ADVICE = (
-    "Check the certificate settings (PIP_CERT, PIP_CLIENT_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE)."
+    "Check the certificate settings (PIP_CERT, PIP_CLIENT_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, and "
+    "client-cert in mirror.yaml)."
 )
 _ALWAYS, _WHEN_ASKED = Version("24.2"), Version("22.2")  # of pip: since when it trusts the system's authorities
 
@@ -46,10 +47,15 @@ def tls_context(settings: PipSettings) -> ssl.SSLContext:
             raise _unreadable(path, error) from error
     if settings.client_cert:
         try:
-            context.load_cert_chain(settings.client_cert)
+            context.load_cert_chain(settings.client_cert, password=_no_passphrase)
         except (OSError, ssl.SSLError) as error:
             raise _unreadable(settings.client_cert, error) from error
     return context
+
+
+def _no_passphrase() -> str:
+    """OpenSSL would ask the terminal for it."""
+    raise ssl.SSLError("expected a key without a passphrase, found one that has one")
 
 
 def _load(context: ssl.SSLContext, bundle: str) -> None:

@@ -4,15 +4,14 @@ Requests go through urllib3's pools with one TLS context. Measured: ``requests``
 every new connection, 24 ms of processor time each where a run opens dozens, and takes 0.8 ms a request against 0.4 ms.
 So only its reading of netrc, proxies and certificate settings is used.
 
-Credentials, from the index's URL or from netrc, go to the index's own origin only; no message and no page shows them.
+Credentials and client certificates (:mod:`mirror_tasks.index.logins`) go to their index's own origin only; no message and
+no page shows them.
 """
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import hashlib
-import posixpath
 import re
 import shutil
 import ssl
@@ -22,10 +21,9 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 import urllib3
@@ -47,6 +45,7 @@ from mirror_tasks.files import replacing
 from mirror_tasks.index.certificates import ADVICE as CERTIFICATES
 from mirror_tasks.index.certificates import tls_context
 from mirror_tasks.index.local_index import unlisted
+from mirror_tasks.index.logins import Keyring, Login, login_for, login_to, login_to_file
 from mirror_tasks.index.pace import Pace, SlowError, keep_pace
 from mirror_tasks.index.pages import HTML_TYPES, JSON_TYPE
 from mirror_tasks.index.pip_settings import PipSettings, are_needed_for, default_index, is_near, pip_settings
@@ -84,7 +83,7 @@ _AGAIN = "Nothing finished is lost: run again when it is well."
 _GONE = "It may have been removed upstream: run again to read its project's page anew."
 _SLOW = "It was left, so that the rest goes on: run again; if it stays so, tell whoever runs the index or the proxy."
 _ADVICE = {
-    401: "Put the credentials into the index's URL or into netrc, as for pip.",
+    401: "Put the credentials into the index's URL, into netrc, or with a user in the URL into the keyring, as for pip.",
     403: "Check that the credentials in the index's URL or in netrc may read it.",
     404: _GONE,
     407: "Check the proxy's credentials.",
@@ -449,10 +448,10 @@ class Upstream:
 
     def _open_pools(self) -> _ConnectionPools:
         if self._pools is None:
-            urls = [index.url for index in self._indexes()]
+            indexes = self._indexes()
             with self._lock:
                 if self._pools is None:
-                    self._pools = _ConnectionPools(urls, self._own, self._settings, *self._pool_settings, self._pace)
+                    self._pools = _ConnectionPools(indexes, self._own, self._settings, *self._pool_settings, self._pace)
         return self._pools
 
 
@@ -465,7 +464,7 @@ class _ConnectionPools:
 
     def __init__(
         self,
-        indexes: Sequence[str],
+        indexes: Sequence[Index],
         own: Sequence[str],
         settings: PipSettings | None,
         connections: int,
@@ -474,13 +473,16 @@ class _ConnectionPools:
     ) -> None:
         self._given = settings
         self._pace = pace
-        self._urls = [(url, False) for url in indexes] + [(url, True) for url in own]
+        self._indexes = indexes
+        self._own = own
         self._connections = connections
         self._timeout = timeout
-        self._context: ssl.SSLContext | None = None
+        self._keyring = Keyring()
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str | None, bool, bool], urllib3.PoolManager] = {}
-        self._by_origin: dict[_Origin, tuple[urllib3.PoolManager, Sequence[_Login]]] = {}
+        self._pools: dict[tuple[str | None, bool, bool, str | None], urllib3.PoolManager] = {}
+        self._by_origin: dict[tuple[_Origin, str], urllib3.PoolManager] = {}
+        self._logins_by_origin: dict[_Origin, Sequence[Login]] = {}
 
     @cached_property
     def settings(self) -> PipSettings:
@@ -488,49 +490,62 @@ class _ConnectionPools:
         return self._given or pip_settings()
 
     def send(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """Ask for ``url``: one request, no redirect, no retry."""
-        pool, logins = self._pool_and_logins(url)
-        own = {"User-Agent": "mirror-tasks", **_authorization(url, logins)}
+        """Ask for ``url``: one request, no redirect, no retry, but with what the keyring has for who is refused."""
+        origin = _origin(url)
+        login = login_for(url, self._logins(origin))
+        sent = self._keyring.known(login) or (login.authorization if login else None)
+        answer = self._request(url, origin, login, {**headers, **_authorization(sent)})
+        if answer.status != 401 or login is None:
+            return answer
+        found = self._keyring.ask(login, lambda: self._settings_for(url).keyring_provider)
+        if found in (None, sent):
+            return answer
+        answer.close()
+        return self._request(url, origin, login, {**headers, **_authorization(found)})
+
+    def _request(
+        self, url: str, origin: _Origin, login: Login | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         # A redirect's or a page's URL may hold credentials: they are not sent, as they are not the user's.
-        return pool.request(
-            "GET", url, headers={**own, **headers}, preload_content=False, redirect=False, retries=False
-        )
+        pool = self._pool(url, origin, login.client_cert if login else "")
+        headers = {"User-Agent": "mirror-tasks", **headers}
+        return pool.request("GET", url, headers=headers, preload_content=False, redirect=False, retries=False)
 
     def close(self) -> None:
         with self._lock:
             for pool in self._pools.values():
                 pool.clear()
 
-    def _pool_and_logins(self, url: str) -> tuple[urllib3.PoolManager, Sequence[_Login]]:
-        origin = _origin(url)
-        known = self._by_origin.get(origin)
+    def _logins(self, origin: _Origin) -> Sequence[Login]:
+        """Return what each index and own file of this origin is logged in to with; no other origin gets any of it."""
+        known = self._logins_by_origin.get(origin)
         if known is None:
-            with self._lock:
-                known = self._by_origin[origin] = (self._pool(url, origin), self._logins(origin))
+            to_indexes = [login_to(index) for index in self._indexes if _origin(index.url) == origin]
+            known = (*to_indexes, *(login_to_file(url) for url in self._own if _origin(url) == origin))
+            self._logins_by_origin[origin] = known  # another thread's are equal
         return known
 
-    def _logins(self, origin: _Origin) -> Sequence[_Login]:
-        """Return what each index and own file of this origin is logged in to with; no other origin gets any of it."""
-        from requests.utils import get_auth_from_url, get_netrc_auth
+    def _settings_for(self, url: str) -> PipSettings:
+        return PipSettings() if is_near(url) else self.settings
 
-        logins = []
-        for url, is_file in self._urls:
-            if _origin(url) == origin:
-                user, password = get_auth_from_url(url)
-                if not user and not password:
-                    user, password = get_netrc_auth(url) or ("", "")
-                authorization = _basic(user, password) if user or password else None
-                logins.append(_Login(_segments(url), authorization, is_file))
-        return logins
+    def _pool(self, url: str, origin: _Origin, client_cert: str) -> urllib3.PoolManager:
+        """Return the connections to an origin; those with a certificate of an index are apart from all others."""
+        known = self._by_origin.get((origin, client_cert))
+        if known is None:
+            with self._lock:
+                known = self._by_origin[origin, client_cert] = self._shared_pool(url, origin, client_cert)
+        return known
 
-    def _pool(self, url: str, origin: _Origin) -> urllib3.PoolManager:
-        near = is_near(url)
-        settings = PipSettings() if near else self.settings
+    def _shared_pool(self, url: str, origin: _Origin, client_cert: str) -> urllib3.PoolManager:
+        settings, near = self._settings_for(url), is_near(url)
+        if client_cert:
+            settings = replace(settings, client_cert=client_cert)
         proxy = self._proxy(url, settings)
         trusted = bool({origin[1], f"{origin[1]}:{origin[2]}"} & settings.trusted_hosts)
-        if (proxy, trusted, near) not in self._pools:
-            self._pools[proxy, trusted, near] = self._new_pool(proxy, settings, trusted=trusted, near=near)
-        return self._pools[proxy, trusted, near]
+        key = (proxy, trusted, near, settings.client_cert)
+        if key not in self._pools:
+            self._pools[key] = self._new_pool(proxy, settings, trusted=trusted, near=near)
+        return self._pools[key]
 
     @staticmethod
     def _proxy(url: str, settings: PipSettings) -> str | None:
@@ -546,9 +561,10 @@ class _ConnectionPools:
         options: dict[str, Any] = {"num_pools": 64, "maxsize": self._connections, "timeout": timeout}
         if trusted:  # as for pip, whose setting it is
             urllib3.disable_warnings(InsecureRequestWarning)
-            options.update(cert_reqs="CERT_NONE", cert_file=settings.client_cert)
+            # With the key named apart, urllib3 refuses one that would have OpenSSL ask the terminal for its passphrase.
+            options.update(cert_reqs="CERT_NONE", cert_file=settings.client_cert, key_file=settings.client_cert)
         elif not near:
-            options["ssl_context"] = self._tls()
+            options["ssl_context"] = self._tls(settings)
         pool = urllib3.PoolManager(**options) if proxy is None else self._proxied(proxy, options, near=near)
         # Who lets pip wait longer for a byte gives every answer as much time.
         least = settings.timeout or 0.0
@@ -561,14 +577,18 @@ class _ConnectionPools:
         from requests.adapters import HTTPAdapter
 
         if not near and proxy.lower().startswith("https:"):
-            options["proxy_ssl_context"] = self._tls()
+            options["proxy_ssl_context"] = self._tls(self.settings)  # an index's own certificate is not for proxies
         return urllib3.ProxyManager(proxy, proxy_headers=HTTPAdapter().proxy_headers(proxy), **options)
 
-    def _tls(self) -> ssl.SSLContext:
-        """Return the one context."""
-        if self._context is None:
-            self._context = tls_context(self.settings)
-        return self._context
+    def _tls(self, settings: PipSettings) -> ssl.SSLContext:
+        """Return the one context for all that is reached with one certificate."""
+        if settings.client_cert not in self._contexts:
+            self._contexts[settings.client_cert] = tls_context(settings)
+        return self._contexts[settings.client_cert]
+
+
+def _authorization(header: str | None) -> dict[str, str]:
+    return {"Authorization": header} if header else {}
 
 
 def _socks_pool(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
@@ -609,55 +629,6 @@ def _origin(url: str) -> _Origin:
         problem = f"expected a URL, found something else ({error})"
         raise UpstreamError("looking at the index", redact(url), problem, "Check the index setting.") from error
     return parts.scheme, (parts.hostname or "").lower(), port
-
-
-@dataclass(frozen=True, slots=True)
-class _Login:
-    """What the requests below an index, or for a file that the user named, are sent with.
-
-    :param path: the segments of the path of its URL.
-    :param authorization: the header, or None where there are no credentials; never shown.
-    :param is_file: it is for this one file and nothing else.
-    """
-
-    path: tuple[str, ...]
-    authorization: str | None = field(repr=False)
-    is_file: bool = False
-
-
-def _segments(url: str) -> tuple[str, ...]:
-    """Return the segments of a URL's path as a server understands them: decoded, without ``.`` and ``..``."""
-    return tuple(filter(None, posixpath.normpath(unquote(urlsplit(url).path)).split("/")))
-
-
-def _authorization(url: str, logins: Sequence[_Login]) -> dict[str, str]:
-    """Return the header with the credentials of the index that ``url`` belongs to: the one with the longest path above it.
-
-    What lies below no index (``/packages/`` beside ``/simple/``) belongs to the index that it has the longest way in
-    common with, as for pip. If two are alike in that and differ in their credentials, it gets none: it may be either's.
-    """
-    asked = _segments(url)
-    for login in logins:
-        if login.is_file and login.path == asked:
-            return {"Authorization": login.authorization} if login.authorization else {}
-    logins = [login for login in logins if not login.is_file]
-    above = [login for login in logins if login.path == asked[: len(login.path)]]
-    shared = {login: _common(login.path, asked) for login in above or logins}
-    longest = max(shared.values(), default=0)
-    found = [login.authorization for login, count in shared.items() if count == longest]
-    if above:
-        del found[1:]  # the same URL twice: the first counts, as it serves every project of both
-    return {"Authorization": found[0]} if len(set(found)) == 1 and found[0] else {}
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many segments two paths begin with in common."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _basic(user: str, password: str) -> str:
-    """RFC 7617, 2.1: servers that say which charset they want want UTF-8; urllib3 and requests send Latin-1."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 # --- Pages

@@ -20,6 +20,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from mirror_tasks.errors import UpstreamError
+from mirror_tasks.index.keyrings import PROVIDERS
 from mirror_tasks.text import redact
 
 _log = logging.getLogger("mirror_tasks")
@@ -38,6 +39,7 @@ class PipSettings:
     :param timeout: seconds, or None.
     :param trusted_hosts: ``host`` or ``host:port`` whose certificates are not checked.
     :param no_proxy_env: variables that name proxies do not count.
+    :param keyring_provider: how a keyring is asked (:data:`mirror_tasks.index.keyrings.PROVIDERS`).
     :param deprecated: what of old is used still (``use-deprecated``); ``features`` what of new (``use-feature``).
     """
 
@@ -47,6 +49,7 @@ class PipSettings:
     timeout: float | None = None
     trusted_hosts: frozenset[str] = frozenset()
     no_proxy_env: bool = False
+    keyring_provider: str = PROVIDERS[0]
     deprecated: frozenset[str] = frozenset()
     features: frozenset[str] = frozenset()
 
@@ -116,6 +119,7 @@ def pip_settings() -> PipSettings:
         timeout=_timeout(),
         trusted_hosts=_words("trusted-host"),
         no_proxy_env=_is_on("no-proxy-env"),
+        keyring_provider=_keyring_provider(),
         deprecated=_words("use-deprecated"),
         features=_words("use-feature"),
     )
@@ -138,6 +142,13 @@ def _timeout() -> float | None:
     if seconds is not None and not 0 < seconds < float("inf"):
         raise _unreadable(f"expected seconds as timeout, found {text!r:.80}")
     return seconds
+
+
+def _keyring_provider() -> str:
+    named = _setting("keyring-provider") or PROVIDERS[0]
+    if named not in PROVIDERS:
+        raise _unreadable(f"expected one of {', '.join(PROVIDERS)} as keyring-provider, found {named!r:.80}")
+    return named
 
 
 def _endpoint() -> str:

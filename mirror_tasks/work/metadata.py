@@ -130,7 +130,8 @@ class MetadataReader:
         if not self._asks_backends or is_known(metadata):
             return metadata
         try:
-            asked = ask_backend(path, metadata, general_index(self._upstream.route.indexes).url)
+            index = general_index(self._upstream.route.indexes)
+            asked = ask_backend(path, metadata, index.url, index.client_cert)
         except MetadataError as error:
             self._note(str(error))
             return replace(metadata, problems=(*metadata.problems, error.problem))
