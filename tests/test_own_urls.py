@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.config.model import Config
-from mirror_tasks.config.own_sources import line_for, names_of
+from mirror_tasks.config.own_sources import names_of
 from tests.test_config import HASH, config, faults
 
 ENVIRONMENTS = """
@@ -133,19 +133,3 @@ def test_one_file_may_be_asked_for_twice_and_one_name_from_two_places_is_a_fault
     assert said == ["requirements[1]: ours-1.2-py3-none-any.whl is there already, from another place; keep one of them"]
     said = faults(tmp_path, f"{ENVIRONMENTS}  - ours @ {WHEEL}\n  - ours @ {WHEEL}\n")
     assert "is listed already" in said[0]
-
-
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        (
-            "git+https://u:p@git.example.com/t@4f1c",
-            '{require: "t @ git+https://u:***@git.example.com/t@4f1c", build: true}',
-        ),
-        (f"{PLACE}/t-1.tar.gz", f'"t @ {PLACE}/t-1.tar.gz"'),
-        ("libs/t-1.tar.gz", "{wheels: libs}"),
-        ("../t", "{wheels: dist/}, with what `python -m build -o dist/ ../t` makes of it"),
-    ],
-)
-def test_the_line_that_brings_a_source_in_can_be_told(source: str, line: str) -> None:
-    assert line_for("t", source) == line

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName
 
-from mirror_tasks.text import redact
-
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
@@ -67,18 +65,3 @@ def _project(name: NormalizedName, files: Mapping[str, OwnFile]) -> OwnProject:
 def names_of(projects: Iterable[OwnProject]) -> frozenset[NormalizedName]:
     """Return the names of the projects that have a source of their own: no index is asked for these."""
     return frozenset(one.name for one in projects)
-
-
-def line_for(name: str, source: str) -> str:
-    """Return the line of ``mirror.yaml`` that would bring a project in from a source of its own, as advice.
-
-    :param source: as a requirement has it behind the ``@`` (``git+https://git.example.com/tool@4f1c…``), or a path.
-    """
-    shown = redact(source)
-    if source.startswith("git+"):
-        return f'{{require: "{name} @ {shown}", build: true}}'
-    if "://" in source:
-        return f'"{name} @ {shown}"'
-    if source.endswith((".whl", ".tar.gz", ".zip")):
-        return f"{{wheels: {shown.rpartition('/')[0] or '.'}}}"
-    return f"{{wheels: dist/}}, with what `python -m build -o dist/ {shown}` makes of it"

@@ -96,8 +96,16 @@ def _check_place(url: str) -> None:
     raise ValueError(f"{_GIVE} (https, http or file:///), found one with {parts.scheme or 'no scheme'}:")
 
 
+def name_in_url(url: str) -> str:
+    """Return the name of the file that a URL is of, as installers read it: the last part of its path, decoded.
+
+    :raises ValueError: it is no URL.
+    """
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
 def _distribution(url: str, name: str) -> Distribution:
-    filename = unquote(urlsplit(url).path.rpartition("/")[2])
+    filename = name_in_url(url)
     try:
         found = distribution_of(filename)
     except ValueError as error:

@@ -28,6 +28,7 @@ from mirror_tasks.config.model import Index, Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
+from mirror_tasks.resolve.by_url import as_release, told
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
@@ -364,9 +365,10 @@ class Closure:
         for requirement in requirements:
             name = canonicalize_name(requirement.name)
             if requirement.url:
-                reason = "it names a URL, and a mirror of an index can't carry that"
-                self.unsatisfied[Unsatisfied(environment, str(requirement), reason)][asker] = None
-                continue
+                self.unsatisfied[Unsatisfied(environment, *told(requirement))][asker] = None
+                if (exact := as_release(requirement)) is None:
+                    continue
+                requirement = exact
             specifier, extras = asked.get(name, (SpecifierSet(), frozenset[str]()))
             asked[name] = (
                 specifier & requirement.specifier,

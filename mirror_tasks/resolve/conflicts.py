@@ -12,6 +12,7 @@ from packaging.utils import NormalizedName
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.index.project import File
+from mirror_tasks.resolve.by_url import BY_URL, WHY
 from mirror_tasks.resolve.needs import Need, Universe
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.search import Fact, Refutation, Unfinished
@@ -119,6 +120,8 @@ def _all_of(needs: Iterable[Need]) -> SpecifierSet:
 
 
 def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within) -> str:
+    if str(BY_URL) in map(str, specifier):
+        return WHY
     project = within.universe.project(name)
     if project is None:
         return "there is no project of this name"

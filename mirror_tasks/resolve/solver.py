@@ -24,6 +24,7 @@ from mirror_tasks.config.markers import judged_alike
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.resolve.by_url import BY_URL
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
 from mirror_tasks.resolve.needs import (
     Need,
@@ -244,8 +245,7 @@ class Solver:
             requirement = parse_requirement(line)
             if requirement is None or not self._applies(requirement, extras):
                 continue
-            # A requirement by URL can't be met from an index: no version is "url".
-            yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), SpecifierSet("===url"))
+            yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), BY_URL)
 
     def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
         plain = applies(requirement, self.environment)
