@@ -85,6 +85,8 @@ class _Judge:
         return self._reason_of_file(found.files[0], package)
 
     def _reason_of_file(self, file: File, package: LockedPackage) -> str:
+        if not self.universe.has(file):
+            return f"{file.filename} is on its page, and not in the mirror as it is announced there"
         metadata = self._metadata(file, package.name)
         if isinstance(metadata, Unusable):
             return metadata.reason

@@ -15,6 +15,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, UV, Installer
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.prove.installation import Installation
+from mirror_tasks.prove.lock_installation import LockInstallation
 from mirror_tasks.prove.locks import LockProof
 from mirror_tasks.prove.published import Published
 from mirror_tasks.prove.uv import Uv
@@ -100,6 +101,7 @@ class Proof:
     def by_installation(self) -> Iterator[Verdict]:
         """Install each root into a fresh virtual environment, on the environments that this interpreter is one of."""
         yield from Installation(self.config).by_installation()
+        yield from LockInstallation(self.config).verdicts()
 
     def by_building(self, *, all_of_them: bool) -> Iterator[Verdict]:
         """Build the sdists of the roots' own releases; see :meth:`Installation.by_building`."""

@@ -52,8 +52,16 @@ class Published:
             self._met.meet(file, found if isinstance(found, CoreMetadata) else found.repaired)
         return self._metadata[file.filename]
 
+    @staticmethod
+    def has(file: File) -> bool:
+        """Say if the file itself is there, in the size that its page announces; its hash is for ``server.py --check``."""
+        try:
+            return _path_of(file).stat().st_size == file.size
+        except OSError:
+            return False
+
     def _read(self, file: File) -> CoreMetadata | Unusable:
-        path = Path(url2pathname(file.url.removeprefix("file://")))
+        path = _path_of(file)
         if is_wheel(file.filename) and file.core_metadata is not None:
             content = read_or_none(path.with_name(f"{path.name}.metadata"))
             found = "nothing" if content is None else sha256_of_bytes(content)
@@ -65,3 +73,7 @@ class Published:
             if is_wheel(file.filename):
                 return read_metadata(wheel_metadata(archive, file.filename), file.filename)
             return sdist_metadata(archive, file.filename)
+
+
+def _path_of(file: File) -> Path:
+    return Path(url2pathname(file.url.removeprefix("file://")))

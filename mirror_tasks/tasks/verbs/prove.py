@@ -15,6 +15,7 @@ from rich.table import Table
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
+from mirror_tasks.prove.lock_installation import LockInstallation
 from mirror_tasks.prove.proof import Proof
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
@@ -58,6 +59,8 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     if client is None and not own:
         Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
     proof = Proof(config, client)
+    for line in LockInstallation(config).not_installed() if install else ():
+        Console().print(line, markup=False)
     judges = [proof.by_solver(), proof.by_lock(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]

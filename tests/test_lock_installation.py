@@ -1,0 +1,141 @@
+"""`doit prove --install` has the team's own tool install its lock, from the mirror's server and without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uv
+
+from mirror_tasks.describe_environment import environment_block
+from tests.fake_index import FakeIndex
+from tests.making import sdist, wheel
+from tests.mirroring import MirrorFolder, clean_environment, mirror_folder
+
+PYPROJECT = """\
+[project]
+name = "team"
+version = "1"
+requires-python = ">=3.10"
+dependencies = ["app"]
+[project.optional-dependencies]
+fast = ["speed"]
+[dependency-groups]
+dev = ["checker"]
+"""
+
+
+WORLD = {
+    "app": [wheel("app", "1.0", requires=["lib"])],
+    "lib": [wheel("lib", "1.0"), sdist("lib", "1.0")],
+    "checker": [sdist("checker", "3.0")],
+    "speed": [wheel("speed", "2.0")],
+}
+PIPFILE = """\
+[[source]]
+name = "index"
+url = "{url}"
+verify_ssl = false
+[packages]
+app = "*"
+[dev-packages]
+checker = "*"
+"""
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex(WORLD) as served:
+        yield served
+
+
+def team(folder: Path, index: FakeIndex, lock: str) -> MirrorFolder:
+    made = mirror_folder(
+        folder, index, requirements=[{"lock": f"app/{lock}"}], environments={"here": environment_block()}
+    )
+    (folder / "app").mkdir()
+    (folder / "app/pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    return made
+
+
+def run(folder: Path, *command: str, **settings: str) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment(UV_PYTHON_DOWNLOADS="never", **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def judged(project: MirrorFolder) -> dict[str, Any]:
+    return {one["judge"]: one["reason"] for one in json.loads((project.state / "prove.json").read_bytes())}
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a team with a lock of uv, mirrored; the index is gone."""
+    folder = tmp_path_factory.mktemp("team")
+    with FakeIndex(WORLD) as served:
+        project = team(folder, served, "uv.lock")
+        run(folder / "app", uv.find_uv_bin(), "lock", "--default-index", served.url, "--no-cache")
+        project.mirrored()
+    return folder
+
+
+def test_uv_installs_its_lock_with_all_groups_and_extras_from_the_mirror_alone(mirrored: Path) -> None:
+    project = MirrorFolder(mirrored)
+    done = project.doit("prove", "--own", "--install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert judged(project) == {"lock": "", "installation-by-uv": ""}
+
+
+def test_a_lock_of_which_the_mirror_lost_a_file_is_not_proven_by_anyone(mirrored: Path, tmp_path: Path) -> None:
+    project = MirrorFolder(Path(shutil.copytree(mirrored, tmp_path / "copy")))
+    (project.output / "packages/speed/speed-2.0-py3-none-any.whl").unlink()
+    done = project.doit("prove", "--own", "--install")
+    assert done.returncode not in (0, 130)
+    assert set(judged(project)) == {"lock", "installation-by-uv"}
+    assert all("speed" in reason for reason in judged(project).values())
+
+
+def test_pip_installs_a_pylock_that_uv_exported(tmp_path: Path, index: FakeIndex) -> None:
+    project = team(tmp_path, index, "pylock.toml")
+    run(tmp_path / "app", uv.find_uv_bin(), "lock", "--default-index", f"{index.url}", "--no-cache")
+    export = ("export", "--format", "pylock.toml", "--no-emit-project", "-o", "pylock.toml", "--no-cache")
+    run(tmp_path / "app", uv.find_uv_bin(), *export, "--default-index", f"{index.url}")
+    project.mirrored()
+    done = project.doit("prove", "--own", "--install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert judged(project) == {"lock": "", "installation-by-pip": ""}
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize(
+    ("tool", "lock", "commands"),
+    [
+        ("pipenv", "Pipfile.lock", ["pipenv lock --categories=packages", "pipenv lock --categories=dev-packages"]),
+    ],
+)
+def test_a_team_installs_its_lock_by_its_own_command(
+    tmp_path: Path, index: FakeIndex, tool: str, lock: str, commands: list[str]
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    project = team(tmp_path, index, lock)
+    if tool == "pipenv":
+        (tmp_path / "app/pyproject.toml").unlink()
+        (tmp_path / "app/Pipfile").write_text(PIPFILE.format(url=index.url), encoding="utf-8")
+    for command in commands:
+        run(tmp_path / "app", *command.split(), PDM_PYPI_URL=index.url, PIPENV_NOSPIN="1", PIPENV_VENV_IN_PROJECT="1")
+    project.mirrored()
+    done = project.doit("prove", "--own", "--install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert judged(project) == {"lock": "", f"installation-by-{tool}": ""}
