@@ -229,6 +229,14 @@ def test_neighbouring_patch_releases_that_select_the_same_are_one(tmp_path: Path
     assert [(one.patch, len(one.packages)) for one in door(path, [exact]).selected["exact"]] == [(0, 2)]
 
 
+def test_what_a_message_quotes_can_t_fill_or_steer_the_terminal(tmp_path: Path) -> None:
+    path = pylock(tmp_path, HEAD + wheel("a", "\\u001b[2J" + "x" * 100_000))
+    with pytest.raises(ValueError, match="marker") as caught:
+        door(path)
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
 def test_a_password_in_a_lock_is_in_no_message(tmp_path: Path) -> None:
     path = pylock(tmp_path, HEAD + wheel("a").replace("https://files", "https://me:secret@files").replace(A, "zz"))
     with pytest.raises(ValueError, match="expected a SHA-256") as caught:

@@ -156,23 +156,28 @@ def test_the_python_that_it_requires_is_compared_as_far_as_it_is_said(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "lacks"),
     [
-        (
-            {"version": "*", "markers": "sys_platform == 'win32'"},
-            r"default\.a: there is no version for it in the lock, as Pipenv",
-        ),
-        ({"markers": "sys_platform == 'win32'"}, r"give it an exact version in the Pipfile and lock again"),
-        ({"version": "==1.0", "markers": "sys_platform == 'win32'"}, r"default\.a: there is no hash for it"),
+        ({"version": "*", "markers": "sys_platform == 'win32'"}, "version"),
+        ({"markers": "sys_platform == 'win32'"}, "version"),
+        ({"version": "==1.0", "markers": "sys_platform == 'win32'"}, "hashes"),
     ],
 )
 def test_what_pipenv_left_open_is_a_fault_where_it_is_selected_and_nowhere_else(
-    value: dict[str, object], said: str, tmp_path: Path
+    value: dict[str, object], lacks: str, tmp_path: Path
 ) -> None:
     path = written(tmp_path, default={"a": value, "b": entry()})
     assert pins(door(path, [LINUX]), LINUX) == {"b==1.0"}
-    with pytest.raises(ValueError, match=f"^Pipfile.lock: on windows .*{said}"):
+    said = rf"default\.a \(no {lacks}\): expected an exact version .* in the Pipfile and lock again$"
+    with pytest.raises(ValueError, match=rf"^Pipfile\.lock: on windows \(Python 3\.11\): {said}"):
         door(path, [LINUX, WINDOWS])
+
+
+def test_many_packages_that_pipenv_left_open_are_one_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path, default={f"a{number}": {"version": "*"} for number in range(300)})
+    with pytest.raises(ValueError, match=r"default\.a0 \(no version\), .* and 290 more: expected") as caught:
+        door(path)
+    assert len(str(caught.value)) < 700
 
 
 @pytest.mark.parametrize(

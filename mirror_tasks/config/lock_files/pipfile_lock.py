@@ -47,6 +47,7 @@ from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
 from mirror_tasks.config.lock_files.tables import Table
 
 _SPEC = 6
+_SHOWN = 10  # packages in one message
 _VCS = ("git", "hg", "svn", "bzr")
 # Pipenv makes markers of these, of os_name it does not.
 _MARKERS = tuple(key for key in MARKER_KEYS if key != "os_name")
@@ -54,11 +55,15 @@ _MARKERS = tuple(key for key in MARKER_KEYS if key != "os_name")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One package of one group; ``problem`` says why it can't be carried, for where it is selected."""
+    """One package of one group.
+
+    :param key_path: its place; ``lacks`` is what Pipenv left open: its version, or its hashes. Nothing for most.
+    """
 
     package: LockedPackage
     marker: Marker | None
-    problem: str = ""
+    key_path: str
+    lacks: str = ""
 
 
 @dataclass(slots=True)
@@ -84,8 +89,8 @@ class PipfileLock:
             for entry in self.entries[group]
             if environment.marker_applies(entry.marker)
         ]
-        if problems := [entry.problem for entry in chosen if entry.problem]:
-            raise ValueError("; ".join(dict.fromkeys(problems)))
+        if left := [entry for entry in chosen if entry.lacks]:
+            raise ValueError(_left_open(left))
         packages = dict.fromkeys(entry.package for entry in chosen)
         return tuple(sorted(packages, key=lambda one: (one.name, one.version)))
 
@@ -158,19 +163,19 @@ def _entries(section: Table, sources: Mapping[str, str | None]) -> Iterator[_Ent
 def _entry(named: LockedPackage, entry: Table, sources: Mapping[str, str | None]) -> _Entry:
     marker, files = _marker(entry), _files(entry)
     if source := _source(entry, files):
-        return _Entry(replace(named, version=version_in(source), source=source), marker)
+        return _Entry(replace(named, version=version_in(source), source=source), marker, entry.place)
     version = _version(entry)
     package = replace(named, version=version or UNKNOWN_VERSION, files=files, index=_index(entry, sources))
-    return _Entry(package, marker, _problem(version, files, entry.place))
+    lacks = "version" if version is None else "" if files else "hashes"
+    return _Entry(package, marker, entry.place, lacks)
 
 
-def _problem(version: Version | None, files: tuple[LockedFile, ...], key_path: str) -> str:
-    if version and files:
-        return ""
-    lacks = "hash" if version else "version"
+def _left_open(entries: Collection[_Entry]) -> str:
+    names = [f"{entry.key_path} (no {entry.lacks})" for entry in entries]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (
-        f"{key_path}: there is no {lacks} for it in the lock, as Pipenv leaves it where a marker does not hold on the machine"
-        " that locks; give it an exact version in the Pipfile and lock again"
+        f"{', '.join(names[:_SHOWN])}{more}: expected an exact version with hashes; Pipenv leaves that out where a marker does"
+        " not hold on the machine that locks: give an exact version in the Pipfile and lock again"
     )
 
 

@@ -99,7 +99,8 @@ def read(data: Mapping[str, object], _path: Path) -> PylockToml:
         lock = Pylock.from_dict(_with_names(data))
     except PylockValidationError as error:
         place = f"{redact(error.context)}: " if error.context else ""
-        said = " ".join(redact(error.message).split())
+        said = "".join(letter if letter.isprintable() else " " for letter in redact(error.message))
+        said = " ".join(said.split())
         raise ValueError(f"{place}{said:.300}; lock again with what wrote it") from None
     packages = {id(one): _package(one, f"packages[{position}]") for position, one in enumerate(lock.packages)}
     return PylockToml(

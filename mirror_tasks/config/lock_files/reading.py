@@ -25,6 +25,7 @@ from mirror_tasks.config.markers import Comparison, tokens
 from mirror_tasks.config.requirement_files import read_text
 
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
+_LONGEST = 4000  # letters of a message: what it quotes may be as long as the file
 _READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
     "uv.lock": uv_lock.read,
     "poetry.lock": poetry_lock.read,
@@ -70,7 +71,7 @@ def read_lock(
         asked = _Asked(_asked("group", groups, file.groups), _asked("extra", extras, file.extras))
         selected = _selected(file, environments, asked)
     except ValueError as error:
-        raise ValueError(f"{shown}: {error}") from None
+        raise ValueError(f"{shown}: {error!s:.{_LONGEST}}") from None
     except RecursionError:
         raise ValueError(f"{shown}: it is nested deeper than any tool nests a lock; lock again") from None
     return Lock(path, kind, asked.groups, asked.extras, selected, file.build_constraints)
