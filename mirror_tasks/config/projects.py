@@ -27,6 +27,9 @@ from mirror_tasks.config.project_files.following import Files, Following, both, 
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
 from mirror_tasks.errors import Fault
 
+_MAIN = "main"
+"""Poetry's name for the dependencies, which come along whatever is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectEntry:
@@ -112,7 +115,7 @@ class _Entry:
             block.fault(key, f"expected a list of names such as [{', '.join(known) or 'test'}], found {show(value)}")
             return ()
         for one in value:
-            if canonicalize_name(one) not in known:
+            if canonicalize_name(one) not in known and one != _MAIN:
                 hint = unknown(key.removesuffix("s"), one, known) if known else f"it has no {key}, found {show(one)}"
                 block.fault(key, f"{self._entry.shown}: {hint}")
         asked = set(map(canonicalize_name, value))

@@ -10,6 +10,7 @@ table                           what is read
 ``[tool.uv]``                   ``sources``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
                                 ``workspace``; ``override-dependencies`` is a fault
 ``[tool.pdm]``                  ``dev-dependencies``
+``[tool.poetry]``               :mod:`~mirror_tasks.config.project_files.poetry_tables`
 ==============================  ===================================================================================
 
 Which of it is asked for, and which of it has to hold together, is not decided here but in
@@ -29,6 +30,7 @@ from mirror_tasks.config.installers import parse_specifier
 from mirror_tasks.config.project_files.groups import read_groups
 from mirror_tasks.config.project_files.lines import Lines, texts
 from mirror_tasks.config.project_files.model import Dependencies, Part, ProjectFile, Source
+from mirror_tasks.config.project_files.poetry_tables import read_poetry
 from mirror_tasks.config.project_files.sources import uv_sources
 from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
 from mirror_tasks.config.toml_file import below, read_toml
@@ -57,7 +59,11 @@ class _Reader:
         self._project = self._table(whole, "project")
         self._tool = self._table(whole, "tool")
         self._uv = self._table(self._tool, "uv")
-        self._lines = Lines(path, shown, self._sources(workspace_of(path)), faults)
+        self._sources = self._sources_by_name(workspace_of(path))
+        self._lines = Lines(path, shown, self._sources, faults)
+        standard = read_groups(self._lines, self._table(whole, "dependency-groups"))
+        self._poetry = read_poetry(self._tool.get("poetry"), standard, path, shown, faults)
+        self._sources.update(self._poetry.sources)
 
     def _table(self, block: Block, key: str) -> Block:
         """Return the table of a key; an empty one where it is missing."""
@@ -68,10 +74,10 @@ class _Reader:
         return ProjectFile(
             path=self._path,
             shown=self._shown,
-            name=canonicalize_name(self._project.string("name", "")),
-            requires_python=self._requires_python(),
-            dependencies=self._lines.dependencies(self._project, "dependencies"),
-            extras=self._lines.by_name(self._table(self._project, "optional-dependencies")),
+            name=canonicalize_name(self._project.string("name", "")) or self._poetry.name,
+            requires_python=self._requires_python() or self._poetry.requires_python,
+            dependencies=self._dependencies(),
+            extras=self._extras(),
             groups=self._groups(),
             build_requires=self._build_requires(),
             constraints=tuple(one.requirement for one in self._lines.dependencies(self._uv, "constraint-dependencies")),
@@ -80,16 +86,35 @@ class _Reader:
 
     def _check_static(self) -> None:
         """Refuse what only a build backend, or uv alone, can say or obey."""
-        if not self._whole.has("project") and (
-            self._whole.has("build-system") or not self._whole.has("dependency-groups")
-        ):
+        if not self._is_project and (self._whole.has("build-system") or not self._whole.has("dependency-groups")):
             self._whole.fault("project", f"{_NO_PROJECT}; {_INSTEAD}")
         for key in ("dependencies", "optional-dependencies", "requires-python"):
-            if key in texts(self._project, "dynamic"):
+            if key in self._dynamic and not self._tool.has("poetry"):
                 self._project.fault(key, f"the build backend makes it (dynamic), and none is run here; {_INSTEAD}")
         if self._uv.has("override-dependencies"):
             advice = "list the lock, `- {lock: uv.lock}`, or leave them out"
             self._uv.fault("override-dependencies", f"uv alone obeys them, and no file of an index says so; {advice}")
+
+    @property
+    def _is_project(self) -> bool:
+        return self._whole.has("project") or self._tool.has("poetry")
+
+    @property
+    def _dynamic(self) -> list[str]:
+        return texts(self._project, "dynamic")
+
+    def _dependencies(self) -> Dependencies:
+        """Return the dependencies; Poetry's own where ``[project]`` has none, or leaves them open."""
+        found = self._lines.dependencies(self._project, "dependencies")
+        if found or (self._project.has("optional-dependencies") and "dependencies" not in self._dynamic):
+            return found
+        return self._poetry.dependencies
+
+    def _extras(self) -> dict[NormalizedName, Dependencies]:
+        found = self._lines.by_name(self._table(self._project, "optional-dependencies"))
+        if found or (self._project.has("dependencies") and "optional-dependencies" not in self._dynamic):
+            return found
+        return dict(self._poetry.extras)
 
     def _requires_python(self) -> tuple[str, ...]:
         text = self._project.string("requires-python", "")
@@ -99,7 +124,7 @@ class _Reader:
         return (text,) if text else ()
 
     def _groups(self) -> dict[NormalizedName, Dependencies]:
-        groups = read_groups(self._lines, self._table(self._whole, "dependency-groups"))
+        groups = dict(self._poetry.groups)
         older = dict(self._lines.by_name(self._table(self._table(self._tool, "pdm"), "dev-dependencies")))
         dev = canonicalize_name("dev")
         older[dev] = (*older.get(dev, ()), *self._lines.dependencies(self._uv, "dev-dependencies"))
@@ -110,7 +135,7 @@ class _Reader:
 
     def _build_requires(self) -> Dependencies:
         """Return what must be there to build it; without ``[build-system]`` pip builds with setuptools."""
-        if not self._whole.has("project") and not self._whole.has("build-system"):
+        if not self._poetry.is_package or not (self._is_project or self._whole.has("build-system")):
             return ()
         system = self._table(self._whole, "build-system")
         backend = system.string("build-backend", LEGACY_BACKEND)
@@ -121,7 +146,7 @@ class _Reader:
 
     # uv's tables
 
-    def _sources(self, workspace: Workspace | None) -> dict[NormalizedName, Source]:
+    def _sources_by_name(self, workspace: Workspace | None) -> dict[NormalizedName, Source]:
         """Return the sources by name; "any source definitions in the workspace root apply to all members"."""
         found: dict[NormalizedName, Source] = {}
         if workspace is not None and workspace.path != self._path:
