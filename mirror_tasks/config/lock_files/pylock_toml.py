@@ -22,7 +22,7 @@ the whole lock where none fits: a lock that pip or Pipenv made for one platform 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -31,6 +31,7 @@ from packaging import markers
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.requirements import Requirement
+from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -48,6 +49,8 @@ from mirror_tasks.config.lock_files.checks import (
 )
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
 from mirror_tasks.text import redact
+
+_SHOWN = 10  # packages in one message
 
 
 @dataclass(slots=True)
@@ -68,25 +71,46 @@ class PylockToml:
     ) -> tuple[LockedPackage, ...]:
         """Return the packages that the lock selects (:meth:`.model.LockFile.select`)."""
         try:
-            chosen = [package for package, _ in self._chosen(environment, groups, extras)]
+            chosen = self._chosen(environment, environment.tags, groups, extras)
         except PylockSelectError as error:
-            raise ValueError(
-                f"{error}; lock again for this environment too, or name those that it is for in `environments`"
-            ) from None
+            problem = self._unfit(environment, groups, extras) or str(error)
+            advice = "lock again for this environment too, or name those that it is for in `environments`"
+            raise ValueError(f"{problem}; {advice}") from None
         except (UndefinedComparison, UndefinedEnvironmentName, KeyError) as error:
             raise ValueError(f"a marker can't be judged ({error}); lock again") from None
         packages = (self.packages[id(package)] for package in chosen if id(package) in self.packages)
         return tuple(sorted(packages, key=lambda one: (one.name, one.version)))
 
     def _chosen(
-        self, environment: Environment, groups: Collection[str], extras: Collection[str]
-    ) -> Iterator[tuple[Package, object]]:
-        return self.lock.select(
-            environment=cast(markers.Environment, dict(environment.markers[0])),
-            tags=environment.tags,
-            extras=extras,
-            dependency_groups=groups,
+        self, environment: Environment, tags: Sequence[Tag], groups: Collection[str], extras: Collection[str]
+    ) -> list[Package]:
+        """Return the packages that are selected, where each has a wheel with one of the tags, or an sdist.
+
+        :raises PylockSelectError: one has not, or the lock does not hold together; for the first such package.
+        """
+        variables = cast(markers.Environment, dict(environment.markers[0]))
+        chosen = self.lock.select(environment=variables, tags=tags, extras=extras, dependency_groups=groups)
+        return [package for package, _ in chosen]
+
+    def _unfit(self, environment: Environment, groups: Collection[str], extras: Collection[str]) -> str:
+        """Return what to say of all packages that have no file for an environment; empty where it is something else."""
+        every_tag = {tag for package in self.lock.packages for tag in _tags(package)}
+        try:
+            chosen = self._chosen(environment, list(every_tag), groups, extras)
+        except PylockSelectError:
+            return ""
+        here = set(environment.tags)
+        unfit = [package for package in chosen if package.wheels and not package.sdist and not here & _tags(package)]
+        names = [f"{one.name} (of {len(one.wheels or ())}, as {(one.wheels or ())[0].filename:.120})" for one in unfit]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return (
+            f"expected a wheel that fits or an sdist, found none of {', '.join(names[:_SHOWN])}{more}" if names else ""
         )
+
+
+def _tags(package: Package) -> set[Tag]:
+    """Return the tags of all wheels of a package."""
+    return {tag for wheel in package.wheels or () for tag in parse_wheel_filename(wheel.filename)[3]}
 
 
 def read(data: Mapping[str, object], _path: Path) -> PylockToml:
