@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
@@ -84,89 +86,134 @@ class Graph:
     nodes: Sequence[Node]
     conflicts: Sequence[frozenset[str]] = ()
 
-    def reached(self, starts: Sequence[Start], edges: Sequence[Edge], holds: Holds) -> set[int]:
+    def reached(self, starts: Sequence[Start], edges: Sequence[Edge], asked: Collection[str], holds: Holds) -> set[int]:
         """Return the places of the nodes that some configuration reaches, those of the starts among them.
 
         :param starts: the parts that are asked for.
         :param edges: that lead in from no node, as requirements of a script do.
+        :param asked: the items that are asked for, those without a part of their own too: they can conflict.
         """
-        permitted, everything = self._configurations(starts, edges)
-        walk = _Walk(self, starts, edges, permitted, everything, holds)
-        return walk.run() if everything else _Walk(self, starts, edges, {}, 1, holds, free=True).run()
+        where: Configurations | None = ALWAYS
+        if self.conflicts:
+            where = configurations(self.conflicts, asked, self._named(starts, edges))
+        return _Walk(self, starts, edges, where or ALWAYS, Conditions(holds, where)).run()
 
-    def _configurations(self, starts: Sequence[Start], edges: Sequence[Edge]) -> tuple[Mapping[str, int], int]:
-        if not self.conflicts:
-            return {}, 1
-        return configurations(self.conflicts, self._askable(starts, edges))
-
-    def _askable(self, starts: Sequence[Start], edges: Sequence[Edge]) -> set[str]:
-        """Return the items that can be asked for: those of the starts, and extras that an edge asks for, whatever holds."""
+    def _named(self, starts: Sequence[Start], edges: Sequence[Edge]) -> set[str]:
+        """Return the extras that an edge asks for which could be reached, whatever holds."""
         seen = {(start.node, start.item) for start in starts}
         rest = [edge for node, item in seen for edge in self.nodes[node].parts.get(item, ())] + list(edges)
+        named = set[str]()
         while rest:
             edge = rest.pop()
+            named.update(edge.extras)
             for item in (self.nodes[edge.target].item, *edge.extras):
                 if (edge.target, item) not in seen:
                     seen.add((edge.target, item))
                     rest += self.nodes[edge.target].parts.get(item, ())
-        asked = {start.item for start in starts}
-        return asked | {item for node, item in seen if item != self.nodes[node].item}
+        return named
 
 
-def configurations(conflicts: Iterable[Collection[str]], askable: Collection[str]) -> tuple[dict[str, int], int]:
-    """Return in which configurations each item may be there that conflicts with another, and the set of all of them.
+@dataclass(frozen=True, slots=True)
+class Configurations:
+    """In which configurations items may be there; in all of them if they are not named here.
 
-    An item without another that it conflicts with may always be there. Of those that conflict there is a configuration
-    for every choice without a conflict, down to none of them: a plain ``uv sync`` asks for none. The set of all is 0
-    where they are more than :data:`MOST_CONFIGURATIONS`.
-
-    :param askable: the items that can be asked for at all; others do not count.
+    :param all: the set of all configurations.
+    :param asked: where an item is asked for; ``named``: where an edge may ask for an extra.
     """
-    sets = [[item for item in one if item in askable] for one in conflicts]
-    contested = sorted({item for one in sets if len(one) > 1 for item in one})
-    place = {item: 1 << number for number, item in enumerate(contested)}
-    enemies = dict.fromkeys(contested, 0)
-    for one in (one for one in sets if len(one) > 1):
-        together = sum({place[item] for item in one})
-        for item in one:
-            enemies[item] |= together
+
+    all: int
+    asked: Mapping[str, int]
+    named: Mapping[str, int]
+
+    def of_start(self, item: str) -> int:
+        """Return where an item that is asked for is there."""
+        return self.asked.get(item, self.all)
+
+    def of_extra(self, item: str) -> int:
+        """Return where an extra may be there that an edge asks for."""
+        return self.named.get(item, self.all) | self.asked.get(item, 0)
+
+
+ALWAYS = Configurations(1, {}, {})
+"""The one configuration of a lock without conflicts."""
+
+
+class _Way(NamedTuple):
+    """A way in which an item can be there: because it is asked for, or because an edge asks for it."""
+
+    item: str
+    asked: bool
+
+
+def configurations(
+    conflicts: Sequence[Collection[str]], asked: Collection[str], named: Collection[str]
+) -> Configurations | None:
+    """Return the choices among items that conflict; None where they are more than :data:`MOST_CONFIGURATIONS`.
+
+    As uv has it, two items of a conflict can't both be asked for, and no two extras of one can be there, whoever asks for
+    them. What is at odds with nothing is always there. Of the rest there is a configuration for every choice without two
+    that are at odds, down to none of them: a plain ``uv sync`` asks for none.
+
+    :param asked: the items that are asked for; ``named``: the extras that edges ask for.
+    """
+    ways = sorted({*(_Way(item, True) for item in asked), *(_Way(item, False) for item in named)})
+    bit = {way: 1 << number for number, way in enumerate(ways)}
+    odds = _at_odds(conflicts, bit)
     chosen = [0]
-    for item in contested:
-        chosen += [choice | place[item] for choice in chosen if not choice & enemies[item]]
+    for way in odds:
+        chosen += [choice | bit[way] for choice in chosen if not choice & odds[way]]
         if len(chosen) > MOST_CONFIGURATIONS:
-            return {}, 0
-    bits = {
-        item: sum(1 << number for number, choice in enumerate(chosen) if choice & place[item]) for item in contested
-    }
-    return bits, (1 << len(chosen)) - 1
+            return None
+    bits = {way: sum(1 << number for number, choice in enumerate(chosen) if choice & bit[way]) for way in odds}
+    return Configurations(
+        all=(1 << len(chosen)) - 1,
+        asked={way.item: where for way, where in bits.items() if way.asked},
+        named={way.item: where for way, where in bits.items() if not way.asked},
+    )
+
+
+def _at_odds(conflicts: Iterable[Collection[str]], bit: Mapping[_Way, int]) -> Mapping[_Way, int]:
+    """Return the ways that are at odds with others, with these as a set of bits; the two ways of one item are then, too."""
+    own: dict[str, int] = {}
+    for way in bit:
+        own[way.item] = own.get(way.item, 0) | bit[way]
+    odds = dict.fromkeys(bit, 0)
+    for conflict in conflicts:
+        within = [way for item in conflict for way in (_Way(item, True), _Way(item, False)) if way in bit]
+        asked = _set_of(bit[way] for way in within if way.asked)
+        extras = _set_of(bit[way] for way in within if _is_extra(way))
+        for way in within:
+            odds[way] |= (asked if way.asked else 0) | (extras if _is_extra(way) else 0)
+    contested = {way.item for way in bit if odds[way] & ~own[way.item]}
+    return {way: (odds[way] | own[way.item]) & ~bit[way] for way in bit if way.item in contested}
+
+
+def _set_of(bits: Iterable[int]) -> int:
+    return reduce(or_, bits, 0)
+
+
+def _is_extra(way: _Way) -> bool:
+    return way.item.startswith("extra-")
 
 
 class _Walk:
-    """One walk from the starts, in one environment, through all configurations at once.
-
-    :param permitted: in which configurations an item may be there; in all if it is not named.
-    :param everything: the set of all configurations.
-    :param free: whatever a marker says of extras holds.
-    """
+    """One walk from the starts, in one environment, through all configurations at once."""
 
     def __init__(
         self,
         graph: Graph,
         starts: Sequence[Start],
         edges: Sequence[Edge],
-        permitted: Mapping[str, int],
-        everything: int,
-        holds: Holds,
-        *,
-        free: bool = False,
+        configurations: Configurations,
+        conditions: Conditions,
     ) -> None:
         self.graph = graph
         self.starts = starts
         self.edges = edges
-        self.permitted = permitted
-        self.everything = everything
-        self.conditions = Conditions(holds, everything, free=free)
-        self.active = {start.item: self._permitted(start.item) for start in starts}
+        self.configurations = configurations
+        self.conditions = conditions
+        self.active = {start.item: configurations.of_start(start.item) for start in starts}
+        self.entered: list[tuple[Edge, int]] = []
         self.reached: dict[tuple[int, str], int] = {}
         self.rest: deque[tuple[int, str]] = deque()
 
@@ -174,23 +221,40 @@ class _Walk:
         """Return the places of the nodes that are reached.
 
         What an extra activates can turn other edges off, so that it has to be known which are asked for before an edge is
-        judged: as uv does, the edges are followed once to collect them, and again with all of them known.
+        judged: as uv does, the edges are followed once to collect them, and again with all of them known. Only the edges
+        of groups are judged before, in their order.
         """
+        for start in self.starts:
+            if start.item.startswith("group-"):
+                self._enter(self.graph.nodes[start.node].parts[start.item], self.configurations.of_start(start.item))
+        self._enter(self.edges, self.configurations.all)
         before: dict[str, int] = {}
         while self.graph.conflicts and before != self.active:
             before = dict(self.active)
             self._once(collecting=True)
         return self._once(collecting=False)
 
+    def _enter(self, edges: Iterable[Edge], where: int) -> None:
+        for edge in edges:
+            there = where & self._where(edge, collecting=True)
+            self.entered.append((edge, there))
+            self._activate(edge, there)
+
     def _once(self, *, collecting: bool) -> set[int]:
         """Follow all edges once; return the places of the nodes that were reached."""
         self.reached.clear()
         for start in self.starts:
-            self._reach(start.node, start.item, self._permitted(start.item))
-        self._follow(self.edges, self.everything, collecting=collecting)
+            self._reach(start.node, start.item, self.configurations.of_start(start.item))
+        for edge, there in self.entered:
+            self._follow(edge, there)
         while self.rest:
             node, item = self.rest.popleft()
-            self._follow(self.graph.nodes[node].parts.get(item, ()), self.reached[node, item], collecting=collecting)
+            where = self.reached[node, item]
+            for edge in () if item.startswith("group-") else self.graph.nodes[node].parts.get(item, ()):
+                there = where & self._where(edge, collecting=collecting)
+                if collecting:
+                    self._activate(edge, there)
+                self._follow(edge, there)
         return {node for node, _ in self.reached}
 
     def _reach(self, node: int, item: str, where: int) -> None:
@@ -199,41 +263,35 @@ class _Walk:
             self.reached[node, item] = known | where
             self.rest.append((node, item))
 
-    def _follow(self, edges: Iterable[Edge], where: int, *, collecting: bool) -> None:
-        for edge in edges:
-            there = where & self._where(edge, collecting=collecting)
-            if not there:
-                continue
-            self._reach(edge.target, self.graph.nodes[edge.target].item, there)
-            for extra in edge.extras:
-                asked = there & self._permitted(extra)
-                if collecting:
-                    self.active[extra] = self.active.get(extra, 0) | asked
-                self._reach(edge.target, extra, asked)
+    def _follow(self, edge: Edge, there: int) -> None:
+        self._reach(edge.target, self.graph.nodes[edge.target].item, there)
+        for extra in edge.extras:
+            self._reach(edge.target, extra, there & self.configurations.of_extra(extra))
+
+    def _activate(self, edge: Edge, there: int) -> None:
+        for extra in edge.extras:
+            self.active[extra] = self.active.get(extra, 0) | (there & self.configurations.of_extra(extra))
 
     def _where(self, edge: Edge, *, collecting: bool) -> int:
         condition = self.conditions.of(edge.marker)
         if isinstance(condition, int):
             return condition
         if collecting and edge.extras:  # an edge that asks for an extra is judged as if the extra was there
-            return condition({**self.active, **{extra: self._permitted(extra) for extra in edge.extras}})
+            return condition({**self.active, **{one: self.configurations.of_extra(one) for one in edge.extras}})
         return condition(self.active)
-
-    def _permitted(self, item: str) -> int:
-        return self.permitted.get(item, self.everything)
 
 
 class Conditions:
     """In which configurations markers hold, in one environment.
 
-    :param everything: the set of all configurations; ``free``: whatever a marker says of extras holds.
+    :param configurations: None if there are too many: what a marker says of extras then holds.
     """
 
-    def __init__(self, holds: Holds, everything: int, *, free: bool = False) -> None:
+    def __init__(self, holds: Holds, configurations: Configurations | None) -> None:
         self._holds = holds
-        self._everything = everything
-        self._free = free
-        self._known: dict[str, Condition] = {"": everything}
+        self._everything = (configurations or ALWAYS).all
+        self._free = configurations is None
+        self._known: dict[str, Condition] = {"": self._everything}
 
     def of(self, marker: str) -> Condition:
         """Return in which configurations a marker holds."""

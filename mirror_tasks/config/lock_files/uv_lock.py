@@ -119,7 +119,8 @@ class UvLock:
         self._check_supported(markers)
         wanted = [*self._required, *(one for group in self._grouped if group in groups for one in self._grouped[group])]
         edges = [self._edge(one, markers) for one in wanted if not one.marker or here(one.marker)]
-        reached = self._graph.reached(self._starts(groups, extras), edges, here)
+        starts = list(self._starts(groups, extras))
+        reached = self._graph.reached(starts, edges, set(self._asked(groups, extras)), here)
         return tuple(sorted(filter(None, (self._locked[place] for place in reached)), key=_order))
 
     def _check_supported(self, markers: Mapping[str, str]) -> None:
@@ -130,14 +131,21 @@ class UvLock:
                 "or name the environments that the lock is for in `environments`"
             )
 
-    def _starts(self, groups: Collection[str], extras: Collection[str]) -> list[Start]:
-        starts = []
+    def _starts(self, groups: Collection[str], extras: Collection[str]) -> Iterator[Start]:
+        """Yield the parts that are asked for, of those that have edges: uv knows no others then."""
         for place in self._members:
             package = self._packages[place]
-            asked = [extra_item(package.name, extra) for extra in package.extras if extra in extras]
-            asked += [group_item(package.name, group) for group in package.groups if group in groups]
-            starts += [Start(place, item) for item in (project_item(package.name), *asked)]
-        return starts
+            yield Start(place, project_item(package.name))
+            yield from (Start(place, extra_item(package.name, one)) for one in package.extras if one in extras)
+            yield from (Start(place, group_item(package.name, one)) for one in package.groups if one in groups)
+
+    def _asked(self, groups: Collection[str], extras: Collection[str]) -> Iterator[str]:
+        """Yield all items that are asked for: uv asks for each extra and group of every member."""
+        for place in self._members:
+            name = self._packages[place].name
+            yield project_item(name)
+            yield from (extra_item(name, extra) for extra in extras)
+            yield from (group_item(name, group) for group in groups)
 
     def _edge(self, wanted: _Wanted, markers: Mapping[str, str]) -> Edge:
         """Return where a requirement of the lock itself leads in one environment."""
