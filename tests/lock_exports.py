@@ -59,7 +59,7 @@ def pinned_in(export: str, where: Environment) -> Pinned:
         text, *hashes = re.split(r"\s+--hash=", line.strip())
         if not text or text.startswith(("#", "--")):
             continue
-        requirement = Requirement(text.removeprefix("-e "))
+        requirement = Requirement(re.sub(r"^-e (\S+)#egg=([\w-]+)", r"\2 @ \1 ", text))
         if requirement.marker is None or requirement.marker.evaluate({**where.markers[0], "extra": ""}):
             source = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
             key = canonicalize_name(requirement.name) + source

@@ -46,7 +46,7 @@ def test_a_lock_is_known_by_its_name_and_keeps_its_path_and_kind(kind: str) -> N
     assert set(lock.selected) == {one.name for one in THREE}
 
 
-@pytest.mark.parametrize("name", ["pylock.toml", "pylock.dev.toml", "Pipfile.lock", "poetry.lock"])
+@pytest.mark.parametrize("name", ["pylock.toml", "pylock.dev.toml", "Pipfile.lock", "poetry.lock", "pdm.lock"])
 def test_these_names_are_of_locks(name: str) -> None:
     assert is_lock(name)
 

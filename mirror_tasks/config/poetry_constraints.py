@@ -25,6 +25,11 @@ class Constraint:
 
     alternatives: tuple[SpecifierSet, ...]
 
+    @classmethod
+    def any(cls) -> Constraint:
+        """Return the one that allows every version."""
+        return cls((SpecifierSet(),))
+
     def allows(self, version: Version) -> bool:
         """Say if a version is allowed; a pre-release is as any other."""
         return any(one.contains(version, prereleases=True) for one in self.alternatives)

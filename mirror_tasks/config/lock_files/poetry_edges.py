@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.environments import Environment
@@ -130,27 +129,6 @@ def _origin(table: Table) -> Origin:
     if table.has("path") or table.has("file"):
         return "path", ""
     return ("index", table.needed_text("source").lower()) if table.has("source") else ("", "")
-
-
-def requirement_edge(table: Table, place: str, text: str) -> Edge:
-    """Return a requirement as PEP 508 writes it, which stands at ``place`` of a table.
-
-    :raises ValueError: it is none.
-    """
-    try:
-        requirement = Requirement(text)
-    except (InvalidRequirement, RecursionError):
-        raise table.fault(place, "a requirement such as foo>=1.2", text) from None
-    url = requirement.url or ""
-    kind = "git" if url.startswith("git+") else "path" if url.startswith(("file:", ".")) else "url"
-    return Edge(
-        name=canonicalize_name(requirement.name),
-        where=table.path(place),
-        constraint=Constraint((requirement.specifier,)),
-        markers=(str(requirement.marker),) if requirement.marker else (),
-        extras=frozenset(map(canonicalize_name, requirement.extras)),
-        origin=(kind, "") if url else ("", ""),
-    )
 
 
 _IN_EXTRA = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")

@@ -23,9 +23,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP
 from mirror_tasks.config.lock_files.asked_extras import holds_for_any
-from mirror_tasks.config.lock_files.poetry_edges import dependencies_of, requirement_edge
+from mirror_tasks.config.lock_files.poetry_edges import dependencies_of
 from mirror_tasks.config.lock_files.tables import Table
-from mirror_tasks.config.lock_files.walking import Edge
+from mirror_tasks.config.lock_files.walking import Edge, requirement_edge
 
 MAIN = canonicalize_name("main")
 

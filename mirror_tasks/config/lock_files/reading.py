@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.config.blocks import did_you_mean, show, unknown
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.installers import PIP, parse_specifier
-from mirror_tasks.config.lock_files import pipfile_lock, poetry_lock, pylock_toml, uv_lock
+from mirror_tasks.config.lock_files import pdm_lock, pipfile_lock, poetry_lock, pylock_toml, uv_lock
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
 from mirror_tasks.config.markers import Comparison, tokens
 from mirror_tasks.config.requirement_files import read_text
@@ -29,6 +29,7 @@ _LONGEST = 4000  # letters of a message: what it quotes may be as long as the fi
 _READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
     "uv.lock": uv_lock.read,
     "poetry.lock": poetry_lock.read,
+    "pdm.lock": pdm_lock.read,
     "Pipfile.lock": pipfile_lock.read,
     "pylock.toml": pylock_toml.read,
 }

@@ -13,14 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from packaging.utils import NormalizedName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP
 from mirror_tasks.config.lock_files.asked_extras import holds_for_any
 from mirror_tasks.config.lock_files.model import LockedPackage
+from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.markers import extras_of
+from mirror_tasks.config.poetry_constraints import Constraint
 
 Origin = tuple[str, str]
 """Where a package is from, and which there: ``("git", "main")``, ``("index", "private")``, ``("", "")`` for no source."""
@@ -62,6 +65,27 @@ class Edge:
         if self.origin == ("index", "pypi") and not origin[0]:  # Poetry's name for the index without a source
             return True
         return not kind or (kind == origin[0] and detail in ("", origin[1]))
+
+
+def requirement_edge(table: Table, place: str, text: str) -> Edge:
+    """Return a requirement as PEP 508 writes it, which stands at ``place`` of a table.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        requirement = Requirement(text)
+    except (InvalidRequirement, RecursionError):
+        raise table.fault(place, "a requirement such as foo>=1.2", text) from None
+    url = requirement.url or ""
+    kind = "git" if url.startswith("git+") else "path" if url.startswith(("file:", ".")) else "url"
+    return Edge(
+        name=canonicalize_name(requirement.name),
+        where=table.path(place),
+        constraint=Constraint((requirement.specifier,)),
+        markers=(str(requirement.marker),) if requirement.marker else (),
+        extras=frozenset(map(canonicalize_name, requirement.extras)),
+        origin=(kind, "") if url else ("", ""),
+    )
 
 
 class Node(Protocol):
