@@ -24,7 +24,7 @@ from mirror_tasks.config.installers import Installer
 _VERSIONS = ("implementation_version", "python_full_version", "python_version")
 _PYTHONS = ("python_full_version", "python_version")
 _KERNEL = ("platform_release", "platform_version")
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ORDERS: Mapping[str, Callable[[str, str], bool]] = {
     "<": operator.lt, "<=": operator.le, "==": operator.eq, "===": operator.eq,
     "!=": operator.ne, ">": operator.gt, ">=": operator.ge,
@@ -76,18 +76,18 @@ def _any_of(rest: list[Token], environment: Mapping[str, str]) -> bool | None:
     while rest and rest[-1] == "or":
         rest.pop()
         answers.append(_all_of(rest, environment))
-    return _together(any, answers)
+    return _joined(any, answers)
 
 
 def _all_of(rest: list[Token], environment: Mapping[str, str]) -> bool | None:
-    answers = [_one(rest, environment)]
+    answers = [_operand(rest, environment)]
     while rest and rest[-1] == "and":
         rest.pop()
-        answers.append(_one(rest, environment))
-    return _together(all, answers)
+        answers.append(_operand(rest, environment))
+    return _joined(all, answers)
 
 
-def _one(rest: list[Token], environment: Mapping[str, str]) -> bool | None:
+def _operand(rest: list[Token], environment: Mapping[str, str]) -> bool | None:
     token = rest.pop()
     if isinstance(token, Comparison):
         return _compare(token, environment)
@@ -96,7 +96,7 @@ def _one(rest: list[Token], environment: Mapping[str, str]) -> bool | None:
     return answer
 
 
-def _together(how: Callable[[Iterable[bool]], bool], answers: Iterable[bool | None]) -> bool | None:
+def _joined(how: Callable[[Iterable[bool]], bool], answers: Iterable[bool | None]) -> bool | None:
     """Join answers; a comparison without one is as if it was not there."""
     known = [answer for answer in answers if answer is not None]
     return how(known) if known else None
@@ -120,11 +120,11 @@ def judged_alike(marker: str) -> bool:
     return all(_judged_alike(token) for token in tokens(marker) if isinstance(token, Comparison))
 
 
-def _judged_alike(one: Comparison) -> bool:
-    if one.variable in _VERSIONS:
-        wild = r"(\.\*)?" if one.operator in ("==", "!=") and not one.reversed else ""
-        return one.operator in _ORDERS and re.fullmatch(rf"\d+(\.\d+)*{wild}", one.text) is not None
-    return one.operator in ("==", "!=", "in", "not in") and one.variable not in _KERNEL
+def _judged_alike(comparison: Comparison) -> bool:
+    if comparison.variable in _VERSIONS:
+        wild = r"(\.\*)?" if comparison.operator in ("==", "!=") and not comparison.reversed else ""
+        return comparison.operator in _ORDERS and re.fullmatch(rf"\d+(\.\d+)*{wild}", comparison.text) is not None
+    return comparison.operator in ("==", "!=", "in", "not in") and comparison.variable not in _KERNEL
 
 
 def _token(parenthesis: str | None, word: str | None, left: str, sign: str, right: str) -> Token:
@@ -135,45 +135,45 @@ def _token(parenthesis: str | None, word: str | None, left: str, sign: str, righ
     return Comparison(left, " ".join(sign.split()), right[1:-1], reversed=False)
 
 
-def _compare(one: Comparison, environment: Mapping[str, str]) -> bool | None:
+def _compare(comparison: Comparison, environment: Mapping[str, str]) -> bool | None:
     """Return uv's answer to one comparison; None where it leaves the comparison out of the marker."""
-    value = environment.get(one.variable)
+    value = environment.get(comparison.variable)
     if value is None:  # a variable of lock files only
         return None
-    if one.variable in _VERSIONS:
-        return _compare_versions(one, value)
-    if one.operator in ("in", "not in"):
-        within = one.text in value if one.reversed else value in one.text
-        return within == (one.operator == "in")
-    sign = _MIRRORED.get(one.operator, one.operator) if one.reversed else one.operator
+    if comparison.variable in _VERSIONS:
+        return _compare_versions(comparison, value)
+    if comparison.operator in ("in", "not in"):
+        within = comparison.text in value if comparison.reversed else value in comparison.text
+        return within == (comparison.operator == "in")
+    sign = _FLIPPED.get(comparison.operator, comparison.operator) if comparison.reversed else comparison.operator
     if sign not in _ORDERS:
         return None
-    if one.variable in _KERNEL or value == one.text:
-        return _ORDERS[sign](value, one.text)
+    if comparison.variable in _KERNEL or value == comparison.text:
+        return _ORDERS[sign](value, comparison.text)
     return sign == "!="
 
 
-def _compare_versions(one: Comparison, value: str) -> bool | None:
-    if one.operator in ("in", "not in"):
-        return None if one.reversed else _listed(one, value)
-    sign = _MIRRORED.get(one.operator, one.operator) if one.reversed else one.operator
+def _compare_versions(comparison: Comparison, value: str) -> bool | None:
+    if comparison.operator in ("in", "not in"):
+        return None if comparison.reversed else _compare_with_list(comparison, value)
+    sign = _FLIPPED.get(comparison.operator, comparison.operator) if comparison.reversed else comparison.operator
     try:
-        text = str(Version(one.text)) if one.reversed else one.text
+        text = str(Version(comparison.text)) if comparison.reversed else comparison.text
         specifier = Specifier(sign + text)
-        if one.variable in _PYTHONS and not text.endswith(".*"):
+        if comparison.variable in _PYTHONS and not text.endswith(".*"):
             specifier = Specifier(sign + _release(text))
     except ValueError:
         return None
     return specifier.contains(value, prereleases=True)
 
 
-def _listed(one: Comparison, value: str) -> bool | None:
+def _compare_with_list(comparison: Comparison, value: str) -> bool | None:
     """uv takes the text of ``in`` for versions with spaces between them."""
     try:
-        found = Version(value) in [Version(_release(text)) for text in one.text.split()]
+        found = Version(value) in [Version(_release(text)) for text in comparison.text.split()]
     except ValueError:
         return None
-    return found == (one.operator == "in")
+    return found == (comparison.operator == "in")
 
 
 def _release(text: str) -> str:

@@ -130,7 +130,7 @@ def read_text(path: Path, largest: int, *, as_requirements: bool = False) -> str
     except OSError as error:
         raise ValueError(f"can't read {path}: {error.strerror}") from None
     if as_requirements and (kind := kind_by_name(path.name) or kind_by_bytes(content)):
-        raise ValueError(_is_none(path, kind))
+        raise ValueError(_is_of_another_kind(path, kind))
     if len(content) > largest:
         raise ValueError(f"{path} is larger than {largest} bytes")
     try:
@@ -139,7 +139,7 @@ def read_text(path: Path, largest: int, *, as_requirements: bool = False) -> str
         raise ValueError(f"{path} {error}") from None
 
 
-def _is_none(path: Path, kind: str) -> str:
+def _is_of_another_kind(path: Path, kind: str) -> str:
     return f"expected a requirements file; {path} is {kind}"
 
 
@@ -155,10 +155,10 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
             parts.append(line[:-1])
             continue
         joined, parts = "".join([*parts, " " if line.lstrip().startswith("#") else "", line]), [""]
-        if said := re.sub(r"(^|\s)#.*$", "", joined).strip():
-            yield first, said
-    if said := "".join(parts).strip():
-        yield first, said
+        if content := re.sub(r"(^|\s)#.*$", "", joined).strip():
+            yield first, content
+    if content := "".join(parts).strip():
+        yield first, content
 
 
 _ELSEWHERE = "say it in mirror.yaml (`index:`), for the whole mirror"
@@ -206,14 +206,14 @@ class _File:
             except ValueError as error:
                 own.append(Fault(where, str(error)))
                 self.lines.faults.append(own[-1])
-        if (kind := self.none_of_it(own, count, text)) is not None:
+        if (kind := self.what_it_is_instead(own, count, text)) is not None:
             kept = [fault for fault in self.lines.faults if fault not in own]  # those of files that it names, if any
             self.lines.faults[:] = [*kept, Fault(self.shown, kind)]
 
-    def none_of_it(self, faults: Sequence[Fault], count: int, text: str) -> str | None:
+    def what_it_is_instead(self, faults: Sequence[Fault], count: int, text: str) -> str | None:
         """Return what to say in the place of all faults of ``count`` lines if the file is something else altogether."""
         if faults and (kind := kind_by_text(text)):
-            return _is_none(self.path, kind)
+            return _is_of_another_kind(self.path, kind)
         if len(faults) == count > _MANY:
             first = f"the first, line {faults[0].key_path.rpartition(':')[2]}: {faults[0].problem}"
             return f"expected a requirements file, found a requirement in none of {count} lines; {first}"

@@ -64,7 +64,7 @@ class Explainer:
             yield from self._absent_project(name)
             return
         for release in releases:
-            yield from self._present(release)
+            yield from self._release_there(release)
         yield from self._passed_over(name)
 
     def _passed_over(self, name: str) -> Iterator[str]:
@@ -74,18 +74,20 @@ class Explainer:
             if one.project == name:
                 alike[(", ".join(one.environments), one.reason)].append(one.version)
         for (environments, reason), versions in alike.items():
-            told = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]} ({len(versions)} releases)"
-            yield f"  left out of {environments}: {name} {told}: {reason}"
+            releases = (
+                versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]} ({len(versions)} releases)"
+            )
+            yield f"  left out of {environments}: {name} {releases}: {reason}"
 
-    def _present(self, release: PlannedRelease) -> Iterator[str]:
+    def _release_there(self, release: PlannedRelease) -> Iterator[str]:
         size = total(file.size for file in self.plan.by_release.get((release.project, release.version), ()))
         yield f"{release.name} is in the mirror ({size})."
-        told = {environment: tuple(self._presence(release, environment)) for environment in release.installs}
-        yield from _grouped(told)
+        lines = {environment: tuple(self._why_there(release, environment)) for environment in release.installs}
+        yield from _by_environment(lines)
         yield from _by_reason("warning", release.warnings)
         yield from _by_reason("left out", release.left_out)
 
-    def _presence(self, release: PlannedRelease, environment: str) -> Iterator[str]:
+    def _why_there(self, release: PlannedRelease, environment: str) -> Iterator[str]:
         yield f"an installer takes {release.installs[environment]}"
         for chain in self.chains(release, environment):
             yield f"  because {chain}"
@@ -115,7 +117,7 @@ class Explainer:
     def _release(self, name: str, version: Version) -> Iterator[str]:
         present = [one for one in self.plan.releases if one.project == name and Version(one.version) == version]
         if present:
-            yield from self._present(present[0])
+            yield from self._release_there(present[0])
             return
         chosen = [one for one in self.plan.releases if one.project == name]
         project = self.page(name)
@@ -126,8 +128,8 @@ class Explainer:
         if version not in versions_of(project):
             yield f"  The index has no file of it; nearest: {self._nearest(project, version)}."
             return
-        told = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
-        yield from _grouped(told)
+        lines = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
+        yield from _by_environment(lines)
 
     def _nearest(self, project: Project, version: Version) -> str:
         after = [one for one in project.versions if one > version][-1:]
@@ -143,7 +145,7 @@ class Explainer:
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [
-            f"{required.requirement} ({required.by}{_held(required)}) is met by {one.version}, the newest that fits"
+            f"{required.requirement} ({required.by}{_bound_by_the_user(required)}) is met by {one.version}, the newest that fits"
             for one in chosen
             for required in one.required
             if required.environment == environment.name and required.by.kind != "completion"
@@ -200,19 +202,19 @@ class Explainer:
         todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
             [(release, (), frozenset({release.name}))]
         )
-        told = 0
-        while todo and told < _MOST_CHAINS:
+        count = 0
+        while todo and count < _MOST_CHAINS:
             current, links, seen = todo.popleft()
             for required in (one for one in current.required if one.environment == environment):
                 if required.by.kind == "completion" and not self._added(current, environment):
                     continue  # pinned by a solution, and there without it
                 if required.by.is_root or required.by.kind == "completion":
                     yield " → ".join((self._start(required.by, environment), *links))
-                    told += 1
+                    count += 1
                     continue
                 asking = by_name.get((required.by.name, required.by.version))
                 if asking is not None and asking.name not in seen:
-                    link = f"{required.by} requires {required.requirement}{_held(required)}"
+                    link = f"{required.by} requires {required.requirement}{_bound_by_the_user(required)}"
                     todo.append((asking, (link, *links), seen | {asking.name}))
 
     def _added(self, release: PlannedRelease, environment: str) -> bool:
@@ -263,7 +265,7 @@ class Explainer:
         return needs
 
 
-def _held(required: Required) -> str:
+def _bound_by_the_user(required: Required) -> str:
     """Say what is not the asker's own requirement, but a line or a constraint of the user's."""
     return f", held to {required.bound} by mirror.yaml" if required.bound else ""
 
@@ -283,10 +285,10 @@ def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
         yield f"  {what}: {filenames[0]}{more}: {reason}"
 
 
-def _grouped(told: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _by_environment(lines_of: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Yield what is told of each environment, once for those of which the same is told."""
     environments: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for environment, lines in told.items():
+    for environment, lines in lines_of.items():
         environments[lines].append(environment)
     for lines, names in environments.items():
         yield f"  {', '.join(names)}: {lines[0]}"
