@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -180,12 +181,12 @@ def assert_valid(output: Path) -> None:
     """Assert that every page names only files that are there, whole, in both formats alike."""
     for page in (output / "simple").glob("*/index.v1_json"):
         for entry in json.loads(page.read_bytes())["files"]:
-            content = (page.parent / entry["url"]).resolve().read_bytes()
+            content = (page.parent / unquote(entry["url"])).resolve().read_bytes()
             assert hashlib.sha256(content).hexdigest() == entry["hashes"]["sha256"], entry["filename"]
             assert entry["filename"] in (page.parent / "index.html").read_text(encoding="utf-8")
             metadata = entry.get("core-metadata")
             if metadata:
-                beside = (page.parent / f"{entry['url']}.metadata").resolve().read_bytes()
+                beside = (page.parent / f"{unquote(entry['url'])}.metadata").resolve().read_bytes()
                 assert hashlib.sha256(beside).hexdigest() == metadata["sha256"], entry["filename"]
 
 
