@@ -11,6 +11,7 @@ import pytest
 from mirror_tasks.config.bindings import binding_of, normalised_pattern, reason_of_absence
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
+from mirror_tasks.index import client
 from mirror_tasks.index.client import Seen, Upstream
 from mirror_tasks.index.pages import parse_page
 from tests.fake_index import FakeIndex
@@ -183,6 +184,35 @@ def test_a_bound_project_that_its_index_lacks_is_no_project_and_the_message_says
         absent.value
     )
     assert public.log == []
+
+
+def test_a_bound_project_is_not_taken_from_where_its_index_leads(ours: FakeIndex, public: FakeIndex) -> None:
+    """As pypiserver does by default with what it does not have."""
+    ours.fault("/simple/ours-new/", "redirect", to=f"{public.url}ours-core/")
+    ours.fault("/simple/ours-old/", "redirect", to=f"{ours.url}ours-core/")
+    with Upstream([Index(ours.url, projects=("ours-*",)), public.url]) as upstream:
+        with pytest.raises(
+            UpstreamError, match=r"projects binds it to this index, found a redirect.*--disable-fallback"
+        ):
+            upstream.page("ours-new", None)
+        assert public.log == []
+        assert upstream.page("ours-old", None) is not None  # on the same server
+    with Upstream([ours.url]) as upstream:
+        assert upstream.page("ours-new", None) is not None  # bound to nobody
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://a.example.com/", "https://a.example.com/", True),
+        ("https://a.example.com/", "https://a.example.com:443/b", True),
+        ("https://a.example.com/", "https://b.example.com/", False),
+        ("http://a.example.com:8080/", "https://a.example.com/", False),
+        ("http://a.example.com:8080/", "http://a.example.com:8081/", False),
+    ],
+)
+def test_the_server_of_an_index_is_its_host_and_port(one: str, other: str, same: bool) -> None:
+    assert client._is_same_server(client._origin(one), client._origin(other)) is same
 
 
 def test_where_every_index_is_for_others_nothing_is_asked(ours: FakeIndex) -> None:

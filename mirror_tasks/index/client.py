@@ -95,6 +95,10 @@ _UNLISTED = (
     "files: write one, or take the folder out of the index setting. No other index is asked for this name."
 )
 _STAYS = "What was mirrored stays. If it was meant to go, remove its page from the state folder."
+_LED_AWAY = (
+    "An index that hands on what it does not have lets whoever publishes there take the name over: have it answer 404 instead "
+    "(pypiserver: --disable-fallback). If the index moved, write its new URL into mirror.yaml."
+)
 _REFUSED = "It will be refused again: check the index setting, or report it to whoever runs the index."
 _NOT_HERE = frozenset({404, 410})  # of a page: RFC 9110, 15.5.11: 410 is a 404 that will stay
 
@@ -261,7 +265,7 @@ class Upstream:
         binding = binding_of(name, self._indexes())
         remembered = _if_still_of(binding, known)
         for index in binding.indexes:
-            page = self._page_on(index, name, remembered)
+            page = self._page_on(index, name, remembered, stays=binding.pattern is not None)
             if isinstance(page, Page):
                 return _unless_unchanged(replace(page, index=index.base), remembered)
             if page is not None:
@@ -270,11 +274,14 @@ class Upstream:
                 raise _vanished(name, index)
         raise _absent(name, binding, known)
 
-    def _page_on(self, index: Index, name: str, known: Seen | None) -> Page | Seen | None:
-        """Return the page that one index has; what is known of it, if it did not change; None where it has none."""
+    def _page_on(self, index: Index, name: str, known: Seen | None, *, stays: bool) -> Page | Seen | None:
+        """Return the page that one index has; what is known of it, if it did not change; None where it has none.
+
+        :param stays: the project is this index's alone, so that no redirect may lead to another server.
+        """
         url = f"{index.base}{name}/"
         if not self._is_file(url):
-            return self._page(url, known, index.missing)
+            return self._page(url, known, index.missing, stays=stays)
         page = self._local_page(url)
         if page is None and not (known is not None and _is_of(known, index)):
             self._check_unlisted(index.base, name)
@@ -321,7 +328,7 @@ class Upstream:
 
     # --- Pages and small files
 
-    def _page(self, url: str, known: Seen | None, missing: frozenset[int]) -> Page | Seen | None:
+    def _page(self, url: str, known: Seen | None, missing: frozenset[int], *, stays: bool) -> Page | Seen | None:
         """Return the page, what is known of it if it did not change, or None where there is none.
 
         :param missing: statuses that say so, besides those which always do.
@@ -330,7 +337,7 @@ class Upstream:
         not_here = _NOT_HERE | missing
 
         def attempt() -> Page | Seen | None:
-            with self.ask(url, _PAGE_HEADERS, doing, (200, 304, *not_here), known) as answer:
+            with self.ask(url, _PAGE_HEADERS, doing, (200, 304, *not_here), known, stays=stays) as answer:
                 if answer.status == 304 and known is not None:
                     return known
                 return None if answer.status in not_here else _read_page(answer)
@@ -421,11 +428,14 @@ class Upstream:
         doing: str,
         passed: Sequence[int] = (200,),
         known: Seen | None = None,
+        *,
+        stays: bool = False,
     ) -> Answer:
         """Ask once for ``url`` and follow its redirects; the body is still to be read.
 
         :param passed: the statuses that the caller knows what to do with.
         :param known: if it is the page that answers, it is asked for only if it changed.
+        :param stays: a redirect to another server is refused.
         :raises UpstreamError: the status is another one.
         """
         asked = url
@@ -437,7 +447,7 @@ class Upstream:
             answer.close()
             if answer.status not in _MOVED or not location:
                 raise _refusal(answer, doing)
-            asked = _redirected(asked, location, doing)
+            asked = _redirected(asked, location, doing, stays=stays)
         problem = f"expected at most {_MOST_REDIRECTS} redirects, found more"
         raise UpstreamError(doing, url, problem, "Check the index setting.")
 
@@ -771,17 +781,26 @@ def _with_missing_named(error: UpstreamError) -> UpstreamError:
     return UpstreamError(error.doing, error.subject, error.problem, advice, status=error.status)
 
 
-def _redirected(url: str, location: str, doing: str) -> str:
+def _redirected(url: str, location: str, doing: str, *, stays: bool) -> str:
     """Return where to go on: nowhere but to http and https, and from https only to https."""
     allowed = ("https",) if url.startswith("https:") else ("http", "https")
     try:
         target = without_credentials(urljoin(url, location))
-        if _origin(target)[0] in allowed and _origin(target)[1]:
-            return target
+        is_allowed = _origin(target)[0] in allowed and bool(_origin(target)[1])
     except (ValueError, UpstreamError):
-        target = redact(location)
-    problem = f"expected a redirect to {' or '.join(allowed)}, found one to {target!r:.200}"
-    raise UpstreamError(doing, url, problem, "Report it to whoever runs the index.")
+        target, is_allowed = redact(location), False
+    if not is_allowed:
+        problem = f"expected a redirect to {' or '.join(allowed)}, found one to {target!r:.200}"
+        raise UpstreamError(doing, url, problem, "Report it to whoever runs the index.")
+    if stays and not _is_same_server(_origin(url), _origin(target)):
+        problem = f"expected it there, since projects binds it to this index, found a redirect to {target!r:.200}"
+        raise UpstreamError(doing, url, problem, _LED_AWAY)
+    return target
+
+
+def _is_same_server(one: _Origin, other: _Origin) -> bool:
+    """Say if two origins are of one server: the same, or its http and its https."""
+    return one == other or (one[1] == other[1] and {one[::2], other[::2]} == {("http", 80), ("https", 443)})
 
 
 def _may_pass(error: Exception) -> bool:
