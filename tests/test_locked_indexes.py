@@ -72,7 +72,7 @@ def test_a_locked_project_comes_from_the_index_of_its_lock_alone() -> None:
     assert [index.name for index in binding_of("torch", indexes).indexes] == ["b"]
     assert [index.url for index in binding_of("flask", indexes).indexes] == [A.url]
     assert len(binding_of("other", indexes).indexes) == 2
-    assert "the index that a lock binds it to" in reason_of_absence("torch", indexes)
+    assert "the index that a lock or project binds it to" in reason_of_absence("torch", indexes)
 
 
 @pytest.mark.parametrize("index", [None, "", "https://proxy.example.com/simple/"])
@@ -123,7 +123,7 @@ def test_a_locked_project_that_its_index_lacks_is_not_asked_of_another() -> None
         indexes = bound([Index(other.url), Index(named.url)], locks(package("torch", named.url)))
         with (
             Upstream(indexes) as upstream,
-            pytest.raises(UpstreamError, match="a lock takes it from that index") as gone,
+            pytest.raises(UpstreamError, match="a lock or project takes it from that index") as gone,
         ):
             upstream.page("torch", None)
         assert gone.value.status == 404

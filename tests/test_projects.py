@@ -12,6 +12,7 @@ import pytest
 import uv
 import yaml
 
+from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.describe_environment import environment_block
@@ -45,20 +46,20 @@ Test = [{include-group = "lint"}, "pytest>=8"]
 """
 
 
-def config(folder: Path, *entries: object, environments: object = None, **files: str) -> Config:
+def config(folder: Path, *entries: object, index: object = None, **files: str) -> Config:
     """Read a mirror.yaml with these entries, beside some files: in their names ``__`` stands for / and ``_`` for a dot."""
     for name, text in files.items():
         path = folder / name.replace("__", "/").replace("_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    content = {"environments": environments or {"server": SERVER, "laptop": LAPTOP}, "requirements": list(entries)}
+    content = {"environments": {"server": SERVER, "laptop": LAPTOP}, "requirements": list(entries), "index": index}
     (folder / "mirror.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return load(folder / "mirror.yaml")
 
 
-def faults(folder: Path, *entries: object, **files: str) -> list[str]:
+def faults(folder: Path, *entries: object, index: object = None, **files: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        config(folder, *entries, **files)
+        config(folder, *entries, index=index, **files)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -358,6 +359,74 @@ def test_what_another_entry_brings_is_no_fault(tmp_path: Path) -> None:
     assert by_name(config(tmp_path, ENTRY, {"wheels": "dist/"}, app__pyproject_toml=text))["app/pyproject.toml"] == [
         "lib"
     ]
+
+
+# --- Indexes that the project names
+
+NAMED = """
+[project]
+name = "app"
+dependencies = ["torch", "lib"]
+[tool.uv.sources]
+torch = [{index = "cpu", marker = "sys_platform == 'darwin'"}, {index = "cuda", marker = "sys_platform != 'darwin'"}]
+lib = {index = "main"}
+[[tool.uv.index]]
+name = "cuda"
+url = "https://user:very-secret@wheels.example.com/cu128"
+explicit = true
+[[tool.uv.index]]
+name = "cpu"
+url = "https://wheels.example.com/cpu"
+explicit = true
+[[tool.uv.index]]
+name = "main"
+url = "https://index.example.com/simple"
+default = true
+"""
+OLDER = """
+[tool.poetry]
+name = "app"
+[tool.poetry.dependencies]
+torch = {version = "^2", source = "cuda"}
+lib = {version = "^1", source = "PyPI"}
+[[tool.poetry.source]]
+name = "cuda"
+url = "https://wheels.example.com/cu128"
+priority = "explicit"
+"""
+
+
+@pytest.mark.parametrize("text", [NAMED, OLDER])
+def test_what_a_project_takes_from_an_index_of_mirror_yaml_comes_from_that_one(tmp_path: Path, text: str) -> None:
+    indexes = ["https://index.example.com/simple/", "https://wheels.example.com/cu128/"]
+    one = config(tmp_path, ENTRY, index=indexes, app__pyproject_toml=text)
+    assert one.indexes is not None
+    assert [index.url for index in binding_of("torch", one.indexes).indexes] == [indexes[1]]
+    assert [index.url for index in binding_of("lib", one.indexes).indexes] == indexes
+
+
+@pytest.mark.parametrize("text", [NAMED, OLDER])
+@pytest.mark.parametrize("index", [None, "https://index.example.com/simple/"])
+def test_an_index_that_a_project_names_and_mirror_yaml_has_not_is_a_fault(
+    tmp_path: Path, text: str, index: str | None
+) -> None:
+    [said] = faults(tmp_path, ENTRY, index=index, app__pyproject_toml=text)
+    assert "torch comes from the index cuda, which mirror.yaml has not; add under index  - {url: https://" in said
+    assert "wheels.example.com/cu128, projects: [torch]}" in said
+    assert "very-secret" not in said
+
+
+def test_a_pattern_binds_what_a_project_takes_from_an_index_that_is_not_reached_from_here(tmp_path: Path) -> None:
+    proxy = {"url": "https://proxy.example.com/cu128/", "projects": ["torch"]}
+    assert config(tmp_path, ENTRY, index=[proxy, "https://index.example.com/"], app__pyproject_toml=NAMED).roots
+
+
+def test_a_project_that_takes_one_name_from_two_indexes_is_told_so(tmp_path: Path) -> None:
+    indexes = ["https://wheels.example.com/cpu/", "https://wheels.example.com/cu128/"]
+    text = NAMED.replace("sys_platform != 'darwin'", "").replace("sys_platform == 'darwin'", "")
+    [said] = faults(tmp_path, ENTRY, index=indexes, app__pyproject_toml=text)
+    assert said.startswith("requirements[0].project: app/pyproject.toml takes torch from https://")
+    assert "bind it to that with projects, or make a mirror for each" in said
 
 
 # --- A successor

@@ -20,7 +20,7 @@ class Binding:
 
     :param indexes: in order: the first that has the project serves it. None, if each is kept for other projects.
     :param pattern: the one under ``projects`` that binds it to its one index; None where none does.
-    :param by_lock: a lock binds it to its one index.
+    :param by_lock: a lock, or a project, binds it to its one index.
     """
 
     indexes: tuple[Index, ...]
@@ -41,7 +41,7 @@ class Binding:
         if self.pattern is not None:
             return f"{labels} has no such project, and {self.pattern} under its projects binds it to that index alone"
         if self.by_lock:
-            return f"{labels} has no such project, and a lock takes it from that index alone"
+            return f"{labels} has no such project, and a lock or project takes it from that index alone"
         return f"{labels} {'has' if len(self.indexes) == 1 else 'have'} no such project"
 
 
@@ -79,7 +79,7 @@ def reason_of_absence(name: str, indexes: Iterable[Index] | None) -> str:
         return "the index has no project of this name"
     if not binding.indexes:
         return binding.found
-    return f"the index that {binding.pattern or 'a lock'} binds it to has no project of this name"
+    return f"the index that {binding.pattern or 'a lock or project'} binds it to has no project of this name"
 
 
 def _matches(name: str, pattern: str) -> bool:

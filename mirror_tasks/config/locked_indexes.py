@@ -1,4 +1,4 @@
-"""The indexes that locks name: what was locked from one of the configured indexes is taken from that one.
+"""The indexes that locks and projects name: what is to come from one of the configured indexes is taken from that one.
 
 Tools write the URL of an index as they were told it, so two spellings of one index have to be known as one, and two
 indexes never.
@@ -12,10 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from packaging.utils import NormalizedName, canonicalize_name
+
 from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.errors import Fault
+from mirror_tasks.text import redact
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -45,7 +48,8 @@ def bind_locked(
             continue
         other = claims.setdefault(name, claim)
         if other.index != claim.index:
-            faults.append(Fault(f"{claim.root.key_path}.lock", _disagreement(name, other, claim)))
+            kind = "project" if claim.root.lock is None else "lock"
+            faults.append(Fault(f"{claim.root.key_path}.{kind}", _disagreement(name, other, claim)))
     names: dict[Index, set[str]] = defaultdict(set)
     for name, claim in claims.items():
         names[claim.index].add(name)
@@ -57,12 +61,36 @@ def _claims(indexes: Sequence[Index], roots: Sequence[Root]) -> Iterator[tuple[s
     if len(indexes) < 2:
         return
     for root in roots:
-        said = {} if root.lock is None else {(one.name, one.index): None for one in _packages(root.lock)}
+        said = dict.fromkeys(
+            _named(root) if root.lock is None else ((one.name, one.index) for one in _packages(root.lock))
+        )
         known = {url: configured(url, indexes) for _, url in said if url}
         for name, url in said:
             index = known[url] if url else None
             if index is not None and index.projects is None and binding_of(name, indexes).pattern is None:
                 yield name, _Claim(index, root)
+
+
+def _named(root: Root) -> Iterator[tuple[NormalizedName, str | None]]:
+    """Yield the dependencies of a project of which its file names the index, with that."""
+    for line in root.requirements:
+        yield from ((canonicalize_name(line.requirement.name), index.url) for index in line.indexes)
+
+
+def check_named(indexes: Sequence[Index] | None, roots: Sequence[Root], own: Collection[str] = ()) -> Iterator[Fault]:
+    """Yield a fault for each dependency of which a project's file names an index that ``mirror.yaml`` has not.
+
+    Whatever another index has under that name is something else (dependency confusion, or a build for other hardware).
+    """
+    known = indexes or ()
+    lines = dict.fromkeys(line for root in roots for line in root.requirements)
+    for line, index in [(one, each) for one in lines for each in one.indexes]:
+        name = canonicalize_name(line.requirement.name)
+        is_bound = name in own or binding_of(name, known).pattern is not None
+        if not is_bound and (not index.url or configured(index.url, known) is None):
+            url = redact(index.url) or "…"
+            advice = f"add under index  - {{url: {url}, projects: [{name}]}}, and the index of all else"
+            yield Fault(line.where, f"{name} comes from the index {index.name}, which mirror.yaml has not; {advice}")
 
 
 def _packages(lock: Lock) -> Iterator[LockedPackage]:

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name, is_normalized_name
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.environments import BlockError, Environment, environment
 from mirror_tasks.config.indexes import IndexReader
-from mirror_tasks.config.locked_indexes import bind_locked
+from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root
 from mirror_tasks.config.own_sources import OwnProject, names_of
 from mirror_tasks.config.roots import RootReader, versions_of
@@ -115,6 +115,7 @@ class _Reader:
 
     def _indexes(self, roots: Sequence[Root], own: Sequence[OwnProject]) -> tuple[Index, ...] | None:
         indexes = IndexReader(self.block, self.faults, self.folder).indexes()
+        self.faults.extend(check_named(indexes, roots, names_of(own)))
         return None if indexes is None else bind_locked(indexes, roots, self.faults, names_of(own))
 
     def _output(self, default: str, state: Path) -> Path:

@@ -48,16 +48,29 @@ class Index:
         return self.name or self.base
 
 
+@dataclass(frozen=True, slots=True)
+class NamedIndex:
+    """An index, as the file of a project names it for one of its dependencies.
+
+    :param url: empty where the file does not say. Never shown as it is: it may carry credentials.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedRequirement:
     """A requirement as the user wrote it.
 
     :param hashes: SHA-256 digests in hexadecimal that its files may have; empty: any.
+    :param indexes: those that its project is to come from, as the file of a project says; none: it does not say.
     :param where: its place, such as ``mirror.yaml: requirements[2]`` or ``requirements.txt:14``.
     """
 
     requirement: Requirement
     hashes: frozenset[str] = frozenset()
+    indexes: tuple[NamedIndex, ...] = ()
     where: str
 
 

@@ -12,7 +12,7 @@ along with it. What building a project takes is a root of its own: a build is is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -82,7 +82,7 @@ class _Entry:
     def __init__(self, entry: ProjectEntry, found: ProjectRoots) -> None:
         self._entry = entry
         self._found = found
-        self._files = Files(entry.base, faults=found.faults)
+        self._files = Files(entry.base, entry.targets, faults=found.faults)
 
     def read(self) -> None:
         project = self._files.read(self._entry.path, f"{self._entry.key_path}.project", self._entry.shown)
@@ -156,9 +156,7 @@ class _Entry:
         python = self._python_marker()
         root = self._root(
             f"{project.shown}{self._said(project, parts)}",
-            tuple(
-                RequestedRequirement(requirement=narrowed(one.requirement, python), where=one.where) for one in lines
-            ),
+            tuple(replace(one, requirement=narrowed(one.requirement, python)) for one in lines),
             self._entry.versions,
             project.constraints,
         )

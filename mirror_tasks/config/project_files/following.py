@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import show
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lines_to_add import line_to_add
-from mirror_tasks.config.model import RequestedRequirement
+from mirror_tasks.config.model import NamedIndex, RequestedRequirement
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
 from mirror_tasks.config.project_files.reading import read_project_file
 from mirror_tasks.config.requirement_files import relative
@@ -28,11 +29,13 @@ class Files:
     """The files of the projects that an entry names, each read once.
 
     :param base: the folder that their names are shown relative to.
+    :param targets: the environments that they are for.
     :ivar found: by path; None for one that can't be used. ``faults`` says why, with its key path.
     :ivar foreign: what no index serves, with its name; no fault where another entry brings it.
     """
 
     base: Path
+    targets: tuple[Environment, ...] = ()
     found: dict[Path, ProjectFile | None] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     foreign: dict[tuple[NormalizedName, Fault], None] = field(default_factory=dict)
@@ -95,7 +98,17 @@ class Following:
             self._follow_project(other, line, markers)
             return
         requirement = narrowed(Requirement(_unmarked(line.requirement)), both(*sorted(markers)))
-        self._lines.setdefault(str(requirement), RequestedRequirement(requirement=requirement, where=line.where))
+        requested = RequestedRequirement(
+            requirement=requirement, indexes=tuple(self._indexes_of(line)), where=line.where
+        )
+        self._lines.setdefault(str(requirement), requested)
+
+    def _indexes_of(self, line: Dependency) -> Iterator[NamedIndex]:
+        """Yield the indexes that a line is to come from on some environment."""
+        for index, text in line.source.indexes if line.source else ():
+            marker = Marker(text) if text else None
+            if any(environment.marker_applies(marker) for environment in self._files.targets):
+                yield index
 
     def _follow_project(self, other: ProjectFile, line: Dependency, markers: frozenset[str]) -> None:
         self._follow(other, None, other.dependencies, markers)
@@ -110,7 +123,7 @@ class Following:
         for one in (project, self._project):
             if line.name == one.name:
                 return one
-        if line.source is None:
+        if line.source is None or line.source.indexes:
             return None
         if line.source.project is None:
             other = redact(line.source.other)

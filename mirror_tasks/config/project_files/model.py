@@ -9,20 +9,24 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from mirror_tasks.config.model import NamedIndex
+
 Part = tuple[str, NormalizedName]
 """An extra (``extra``, name) or a group (``group``, name)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a dependency comes from if no index serves it.
+    """Where a dependency comes from if not just from any index.
 
     :param project: the file of a project on this disk, absolute; None for none.
     :param other: a file, URL or repository, as a requirement has it behind the ``@``; empty for none.
+    :param indexes: those that are named for it, each with the marker of the environments that it is for; empty for all.
     """
 
     project: Path | None = None
     other: str = ""
+    indexes: tuple[tuple[NamedIndex, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Dependency:
     """One requirement of a project.
 
     :param where: its place, such as ``app/pyproject.toml: project.dependencies[2]``.
-    :param source: None where an index serves it.
+    :param source: None where any index serves it.
     """
 
     requirement: Requirement

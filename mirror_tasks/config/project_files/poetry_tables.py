@@ -30,6 +30,7 @@ from packaging.version import Version
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.lock_files.poetry_edges import dependencies_of
 from mirror_tasks.config.lock_files.tables import Table
+from mirror_tasks.config.model import NamedIndex
 from mirror_tasks.config.poetry_constraints import Constraint, parse_constraint
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Source
 from mirror_tasks.config.project_files.sources import source_of_path
@@ -142,9 +143,11 @@ class _Reader:
         return found
 
     def _source(self, value: object) -> Source | None:
-        """Return where a dependency comes from; None for an index, which `index:` in mirror.yaml binds."""
+        """Return where a dependency comes from; None where any index may serve it."""
         if not isinstance(value, Mapping):
             return None
+        if "source" in value:
+            return self._named(str(value["source"]))
         if "git" in value:
             pin = next((f"@{value[key]}" for key in ("rev", "tag", "branch") if key in value), "")
             return Source(other=f"git+{value['git']}{pin}")
@@ -152,6 +155,13 @@ class _Reader:
             return Source(other=str(value["url"]))
         where = next((str(value[key]) for key in ("path", "file") if key in value), None)
         return None if where is None else source_of_path(self._folder, where)
+
+    def _named(self, label: str) -> Source | None:
+        if label.lower() == "pypi":  # Poetry's name for the index without a source
+            return None
+        urls = {table.text("name"): table.text("url") for table in self._poetry.tables("source")}
+        known = {str(name).lower(): url for name, url in urls.items()}
+        return Source(indexes=((NamedIndex(label, known.get(label.lower()) or ""), ""),))
 
     def _extras(self, main: list[_Written]) -> Iterator[tuple[NormalizedName, Dependencies]]:
         table = self._poetry.table("extras")

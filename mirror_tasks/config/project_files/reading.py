@@ -7,7 +7,7 @@ table                           what is read
                                 ``dynamic`` (PEP 621)
 ``[dependency-groups]``         lists of requirements and ``{include-group = "…"}`` (PEP 735)
 ``[build-system]``              ``requires``, ``build-backend`` (PEP 518, PEP 517)
-``[tool.uv]``                   ``sources``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
+``[tool.uv]``                   ``sources``, ``index``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
                                 ``workspace``; ``override-dependencies`` is a fault
 ``[tool.pdm]``                  ``dev-dependencies``
 ``[tool.poetry]``               :mod:`~mirror_tasks.config.project_files.poetry_tables`
@@ -31,7 +31,7 @@ from mirror_tasks.config.project_files.groups import read_groups
 from mirror_tasks.config.project_files.lines import Lines, texts
 from mirror_tasks.config.project_files.model import Dependencies, Part, ProjectFile, Source
 from mirror_tasks.config.project_files.poetry_tables import read_poetry
-from mirror_tasks.config.project_files.sources import uv_sources
+from mirror_tasks.config.project_files.sources import UvSources, indexes_of
 from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
 from mirror_tasks.config.toml_file import below, read_toml
 from mirror_tasks.errors import Fault
@@ -149,12 +149,14 @@ class _Reader:
     def _sources_by_name(self, workspace: Workspace | None) -> dict[NormalizedName, Source]:
         """Return the sources by name; "any source definitions in the workspace root apply to all members"."""
         found: dict[NormalizedName, Source] = {}
+        indexes = indexes_of(self._uv.get("index"))
         if workspace is not None and workspace.path != self._path:
-            table = Block(
-                below(workspace.root, "tool", "uv", "sources"), f"{workspace.path}: tool.uv.sources", self._faults
-            )
-            found.update(uv_sources(table, workspace.path.parent, workspace))
-        found.update(uv_sources(self._table(self._uv, "sources"), self._path.parent, workspace))
+            uv = below(workspace.root, "tool", "uv")
+            indexes = {**indexes_of(uv.get("index")), **indexes}
+            table = Block(below(uv, "sources"), f"{workspace.path}: tool.uv.sources", self._faults)
+            found.update(UvSources(workspace.path.parent, workspace, indexes).by_name(table))
+        own = UvSources(self._path.parent, workspace, indexes)
+        found.update(own.by_name(self._table(self._uv, "sources")))
         return found
 
     def _conflicts(self) -> Iterator[frozenset[Part]]:
