@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
 
-from mirror_tasks.config.lock_files import reading
+from mirror_tasks.config.lock_files import pylock_toml, reading
+from mirror_tasks.config.lock_files.model import LockFile
 from mirror_tasks.config.lock_files.reading import is_lock
 from tests.lock_environments import LINUX, LOCKS, THREE, WINDOWS, door, made
 
@@ -210,6 +212,19 @@ def test_a_lock_for_other_pythons_names_the_environments_that_it_is_not_for(tmp_
         match=r"on windows [(]Python 3\.11[)], macos [(]Python 3\.13[)]: it is for Python <3\.13,>=3\.12; lock",
     ):
         door(path)
+
+
+def test_what_a_format_can_t_say_of_pythons_is_not_taken_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(data: Mapping[str, object], path: Path) -> LockFile:
+        lock = pylock_toml.read(data, path)
+        lock.requires_python = "three"
+        return lock
+
+    monkeypatch.setattr(reading, "_READERS", {"pylock.toml": read})
+    with pytest.raises(ValueError, match=r"expected a specifier of Python versions such as >=3\.10, found 'three'"):
+        door(pylock(tmp_path, HEAD + wheel("a")))
 
 
 def test_of_a_python_line_that_is_allowed_in_part_that_part_is_asked(tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ def test_a_head_that_is_none_is_told_by_its_key(head: str, said: str, tmp_path: 
         (package(wheels=f"[{WHEEL.replace('sha256', 'md5')}]"), r"packages\[0\]\.wheels\[0\]\.hashes: expected sha256, found"),
         (package(wheels=f"[{WHEEL.replace('a-1', 'b-1')}]"), r"packages\[0\]\.wheels\[0\]: Name in 'b-1.*' is not consistent"),
         (package(marker='"python is 3"'), r"packages\[0\]\.marker: "),
+        (package(wheels=f'[{{url = "https://[x/a.whl", hashes = {{sha256 = "{A}"}}}}]'), r"packages\[0\]"),
         (package(index='"https://[x/"'), r"packages\[0\]\.index: expected a URL or path, found"),
     ],
 )  # fmt: skip
