@@ -45,28 +45,33 @@ def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None, client_c
     """
     with tempfile.TemporaryDirectory(prefix="mirror-build-") as folder:
         try:
-            source = _unpack(sdist, Path(folder) / "source")
-            python = _environment(Path(folder) / "venv", metadata.build_requires, index, client_cert)
+            source = unpack(sdist, Path(folder) / "source")
+            python = make_environment(Path(folder) / "venv", metadata.build_requires, index, client_cert)
             caller = BuildBackendHookCaller(
                 str(source),
                 str(metadata.build_backend),
-                _backend_path(source),
-                runner=_run_hook,
+                backend_path(source),
+                runner=run_hook,
                 python_executable=str(python),
             )
             return tuple(str(one) for one in caller.get_requires_for_build_wheel())
         except (OSError, subprocess.SubprocessError, tarfile.TarError, BackendUnavailable, ValueError) as error:
-            said = getattr(error, "output", None) or getattr(error, "stderr", None) or str(error)
-            text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
             raise MetadataError(
                 "asking the build backend of",
                 sdist.name,
-                f"expected a list of requirements, found: {redact(text).strip()[-500:] or type(error).__name__}",
+                f"expected a list of requirements, found: {last_words(error)}",
                 "What it declares is mirrored; what else it needs has to be listed under requirements.",
             ) from error
 
 
-def _unpack(sdist: Path, folder: Path) -> Path:
+def last_words(error: Exception) -> str:
+    """Return the end of what a command said that failed, without credentials; what happened, where it said nothing."""
+    said = getattr(error, "output", None) or getattr(error, "stderr", None) or str(error)
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return redact(text).strip()[-500:] or type(error).__name__
+
+
+def unpack(sdist: Path, folder: Path) -> Path:
     """Unpack an sdist and return the one folder in it; its members were checked when its metadata was read."""
     folder.mkdir()
     if sdist.name.endswith(".zip"):
@@ -90,7 +95,8 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
     archive.extractall(folder, members)  # noqa: S202 - as said above, they were checked
 
 
-def _backend_path(source: Path) -> list[str] | None:
+def backend_path(source: Path) -> list[str] | None:
+    """Return the folders of the sources that the backend itself is in, as ``backend-path`` says them."""
     try:
         system: Any = tomli.loads((source / "pyproject.toml").read_text("utf-8")).get("build-system", {})
     except FileNotFoundError:
@@ -99,11 +105,12 @@ def _backend_path(source: Path) -> list[str] | None:
     return [str(path) for path in paths] if isinstance(paths, list) else None
 
 
-def _run_hook(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-    _run(cmd, cwd=cwd, environ=extra_environ or {})
+def run_hook(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    """Run a command as :mod:`pyproject_hooks` wants it run."""
+    run(cmd, cwd=cwd, environ=extra_environ or {})
 
 
-def _run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str, str]) -> None:
+def run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str, str]) -> None:
     """Run a command that asks nothing of the terminal, and keep what it says.
 
     :raises subprocess.SubprocessError: it failed, or took too long.
@@ -120,10 +127,19 @@ def _run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str
     )
 
 
-def _environment(folder: Path, requirements: tuple[str, ...], index: str | None, client_cert: str) -> Path:
+def make_environment(folder: Path, requirements: tuple[str, ...], index: str | None, client_cert: str) -> Path:
     """Make a virtual environment with what the backend declares that it needs; return its interpreter."""
-    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environ={})
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environ={})
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    install(python, requirements, index, client_cert)
+    return python
+
+
+def install(python: Path, requirements: Sequence[str], index: str | None, client_cert: str) -> None:
+    """Install requirements into an environment.
+
+    :raises subprocess.SubprocessError: they can't be installed, or it took too long.
+    """
     if requirements:
         pip = [
             *(sys.executable, "-m", "pip", "--python", str(python)),
@@ -132,8 +148,7 @@ def _environment(folder: Path, requirements: tuple[str, ...], index: str | None,
         chosen = ["--index-url", without_credentials(index)] if index else []
         chosen += ["--client-cert", client_cert] if client_cert else []
         with tempfile.TemporaryDirectory(prefix="mirror-build-") as private:
-            _run([*pip, *chosen, *requirements], environ=_login(index, Path(private)) if index else {})
-    return python
+            run([*pip, *chosen, *requirements], environ=_login(index, Path(private)) if index else {})
 
 
 def _login(index: str, folder: Path) -> dict[str, str]:

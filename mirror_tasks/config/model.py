@@ -147,10 +147,18 @@ class Config:
     own: tuple[OwnProject, ...] = ()
 
     @property
+    def builds(self) -> Path:
+        """The folder of what is built from the user's own repositories, a folder for each project."""
+        return self.state / "git"
+
+    @property
     def own_urls(self) -> tuple[str, ...]:
         """The URLs of the user's own files, their credentials among them; of those on this machine that of their folder."""
         urls = (file.url for one in self.own for file in one.files)
-        return tuple(dict.fromkeys(f"{url.rpartition('/')[0]}/" if url.startswith("file:") else url for url in urls))
+        found = [f"{url.rpartition('/')[0]}/" if url.startswith("file:") else url for url in urls]
+        if any(one.git for one in self.own):
+            found.append(f"{self.builds.as_uri()}/")
+        return tuple(dict.fromkeys(found))
 
     def resolved_on(self, environment: Environment) -> tuple[Root, ...]:
         """Return the roots for which a resolver has to find a solution on an environment."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from packaging.utils import NormalizedName
 
+from mirror_tasks.config.own_git import GitSource
+
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
@@ -31,10 +33,12 @@ class OwnProject:
     """A project that is served from files of the user's own, and from nowhere else.
 
     :param files: sorted by name, each name once.
+    :param git: what they are built from; there are no others then.
     """
 
     name: NormalizedName
-    files: tuple[OwnFile, ...]
+    files: tuple[OwnFile, ...] = ()
+    git: GitSource | None = None
 
 
 class OwnSources:
@@ -42,6 +46,7 @@ class OwnSources:
 
     def __init__(self) -> None:
         self._files: dict[NormalizedName, dict[str, OwnFile]] = {}
+        self._git: dict[NormalizedName, GitSource] = {}
 
     def add(self, project: NormalizedName, file: OwnFile) -> None:
         """Take in a file.
@@ -52,14 +57,29 @@ class OwnSources:
         if files.setdefault(file.filename, file) != file:
             raise ValueError(f"{file.filename} is there already, from another place; keep one of them")
 
+        if project in self._git:
+            raise ValueError(f"{project} is built from git already, which is all that it can be; keep one of them")
+
+    def build(self, project: NormalizedName, source: GitSource) -> None:
+        """Take in a repository.
+
+        :raises ValueError: the project has another source already: who knows which of two builds is the right one?
+        """
+        if self._git.setdefault(project, source) != source:
+            raise ValueError(f"{project} is built from {self._git[project].shown} already; keep one of them")
+        if project in self._files:
+            raise ValueError(f"{project} has files of its own already, so it is not built from git; keep one of them")
+
     @property
     def projects(self) -> tuple[OwnProject, ...]:
         """All of them, sorted by name."""
-        return tuple(_project(name, self._files[name]) for name in sorted(self._files))
+        files = [OwnProject(name, _sorted(found)) for name, found in self._files.items()]
+        built = [OwnProject(name, git=source) for name, source in self._git.items()]
+        return tuple(sorted([*files, *built], key=lambda one: one.name))
 
 
-def _project(name: NormalizedName, files: Mapping[str, OwnFile]) -> OwnProject:
-    return OwnProject(name, tuple(files[filename] for filename in sorted(files)))
+def _sorted(files: Mapping[str, OwnFile]) -> tuple[OwnFile, ...]:
+    return tuple(files[filename] for filename in sorted(files))
 
 
 def names_of(projects: Iterable[OwnProject]) -> frozenset[NormalizedName]:

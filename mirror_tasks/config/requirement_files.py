@@ -16,6 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
 from mirror_tasks.config.model import RequestedRequirement
+from mirror_tasks.config.own_git import BUILD, GitRequirement, is_git, read_git
 from mirror_tasks.config.own_urls import UrlRequirement, read_url, with_hashes
 from mirror_tasks.config.variables import expand_as_pip
 from mirror_tasks.errors import Fault
@@ -42,10 +43,11 @@ class RequirementLines:
 
 @dataclass(frozen=True, slots=True)
 class RequestedText:
-    """What a requirement is, as it was written: of a project, and from which URL, where it names one."""
+    """What a requirement is, as it was written: of a project, and from which URL or repository, where it names one."""
 
     requirement: Requirement
     by_url: UrlRequirement | None = None
+    git: GitRequirement | None = None
 
 
 def read_requirement(text: str) -> RequestedText:
@@ -60,6 +62,9 @@ def read_requirement(text: str) -> RequestedText:
     if requirement is None or not requirement.url:
         return RequestedText(parse_requirement(expand_as_pip(text), text))
     try:
+        if is_git(requirement):
+            repository = read_git(requirement)
+            return RequestedText(repository.requirement, git=repository)
         found = read_url(requirement)
     except ValueError as error:
         raise ValueError(f"{show(text)}: {error}") from None
@@ -229,13 +234,15 @@ class _File:
             self.requirement(found, frozenset(hashes), where)
             return
         requirement = found.requirement
-        if found.by_url is not None:
+        if found.by_url is not None or found.git is not None:
             raise ValueError(f"a constraint can't name a URL here, found {show(text)}; put it among the requirements")
         if requirement.extras:
             raise ValueError(f"a constraint has no extras, found {show(text)}; put them on the requirement")
         self.lines.constraints.append(requirement)
 
     def requirement(self, found: RequestedText, hashes: frozenset[str], where: str) -> None:
+        if found.git is not None:
+            raise ValueError(f"{BUILD.format(f'{found.git.requirement} @ git+…')}, in mirror.yaml")
         if found.by_url is not None:
             by_url = with_hashes(found.by_url, hashes)
             self.lines.own.append((where, by_url))

@@ -15,6 +15,7 @@ from mirror_tasks.config.lock_files.own_sources import lacking_sources
 from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
+from mirror_tasks.config.own_git import BUILD, GitRequirement
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.own_urls import UrlRequirement
 from mirror_tasks.config.projects import ProjectEntry, read_project
@@ -27,6 +28,7 @@ from mirror_tasks.config.requirement_files import (
 )
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
+from mirror_tasks.text import redact
 
 REQUIREMENT_KEYS = (
     "require",
@@ -39,12 +41,13 @@ REQUIREMENT_KEYS = (
     "environments",
     "groups",
     "extras",
+    "build",
 )
 """The keys of an entry under ``requirements:`` that is not just text."""
 
 # What an entry is, by the key that says so, and which keys it may have beside that.
 _KINDS: Mapping[str, frozenset[str]] = {
-    "require": frozenset({"versions", "environments"}),
+    "require": frozenset({"versions", "environments", "build"}),
     "file": frozenset({"versions", "environments"}),
     "project": frozenset({"groups", "extras", "versions", "environments"}),
     "wheels": frozenset({"environments"}),
@@ -198,7 +201,7 @@ class RootReader:
         where, by_url = f"{self._file_name}: {entry.key_path}", found.by_url
         requested = RequestedRequirement(requirement=found.requirement, where=where)
         root = Root(
-            name=by_url.name if by_url else entry.text,
+            name=told.name if (told := found.git or by_url) else entry.text,
             key_path=entry.key_path,
             requirements=(requested,),
             versions=entry.versions,
@@ -207,6 +210,21 @@ class RootReader:
         self._keep((found.requirement, by_url and by_url.file.filename), root)
         if by_url:
             self._bring(by_url, entry.key_path)
+        self._build(found.git, entry)
+
+    def _build(self, git: GitRequirement | None, entry: Entry) -> None:
+        """Let a project be built from its repository, if that is what the user wants."""
+        build = entry.block.boolean("build", False)
+        if git is None:
+            if build:
+                entry.block.fault("build", "only a requirement such as NAME @ git+https://… is built; leave this out")
+        elif not build:
+            self._fault(entry.key_path, BUILD.format(redact(entry.text)))
+        else:
+            try:
+                self.own.build(git.project, git.source)
+            except ValueError as error:
+                self._fault(entry.key_path, str(error))
 
     def _bring(self, by_url: UrlRequirement, key_path: str) -> None:
         """Serve the project of a requirement by URL from there."""

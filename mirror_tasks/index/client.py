@@ -384,7 +384,7 @@ class Upstream:
         """Files of this machine are read for an index that is one, or if the user named them: no other page may name any."""
         if urlsplit(url).scheme != "file":
             return False
-        if f"{url.rpartition('/')[0]}/" in self._own:
+        if any(own.endswith("/") and url.startswith(own) for own in self._own):
             return True
         if not any(index.startswith("file:") for index in self.indexes):
             problem = "expected http or https, found a file of this machine"

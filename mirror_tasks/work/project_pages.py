@@ -11,6 +11,7 @@ from mirror_tasks.index.project import Project
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work import jobs
 from mirror_tasks.work.fingerprints import Fingerprints
+from mirror_tasks.work.git_builds import GitBuilds
 from mirror_tasks.work.own_pages import OwnPages
 from mirror_tasks.work.processes import RECEIVING
 
@@ -22,7 +23,7 @@ class ProjectPages:
         self._records = mirror.records
         self._note = mirror.note
         self._refresh = mirror.config.refresh
-        self._own = OwnPages(mirror.config.own, mirror.records)
+        self._own = OwnPages(mirror.config.own, mirror.records, GitBuilds(mirror, upstream).files_of)
         self._upstream = upstream
         self._fingerprints = fingerprints
         self._indexes = mirror.config.indexes

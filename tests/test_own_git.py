@@ -1,0 +1,390 @@
+"""A commit of a repository is built once, to the same bytes wherever, and served as its project; only a URL reaches git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks.archives.repacking import repack_sdist, repack_wheel
+from mirror_tasks.archives.source_build import From, build
+from mirror_tasks.config.model import Config
+from mirror_tasks.describe_environment import environment_block
+from mirror_tasks.errors import UpstreamError
+from mirror_tasks.work import git
+from tests.fake_index import FakeIndex
+from tests.making import core_metadata, sdist, wheel
+from tests.mirroring import MirrorFolder, assert_whole, mirror_folder, packages, times, tree
+from tests.test_config import config, faults
+from tests.test_own_sources import installed, said
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+
+PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+# What it makes has other times and another order each time; what does not, a backend may not make.
+BACKEND = """\
+import io, pathlib, random, tarfile, time, zipfile
+
+HERE = pathlib.Path(__file__).parent
+METADATA = (HERE / "PKG-INFO").read_text()
+VERSION = METADATA.split("Version: ")[2].split()[0]
+TAG = {tag!r}
+
+
+def build_sdist(folder, config_settings=None):
+    name = f"tool-{{VERSION}}"
+    files = [one for one in HERE.rglob("*") if one.is_file() and ".git" not in one.parts and "__pycache__" not in one.parts]
+    random.shuffle(files)
+    with tarfile.open(pathlib.Path(folder, f"{{name}}.tar.gz"), "w:gz") as archive:
+        for path in files:
+            content = path.read_bytes()
+            member = tarfile.TarInfo(f"{{name}}/{{path.relative_to(HERE).as_posix()}}")
+            member.size, member.mtime, member.uname = len(content), time.time(), str(random.random())
+            archive.addfile(member, io.BytesIO(content))
+    return f"{{name}}.tar.gz"
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    if TAG == "broken":
+        raise RuntimeError("no compiler here")
+    name, info = f"tool-{{VERSION}}-{{TAG}}.whl", f"tool-{{VERSION}}.dist-info"
+    members = [
+        ("tool.py", "X = 1"),
+        (f"{{info}}/METADATA", METADATA),
+        (f"{{info}}/WHEEL", f"Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: {{TAG}}\\n"),
+        (f"{{info}}/RECORD", f"tool.py,,\\n{{info}}/METADATA,,\\n{{info}}/WHEEL,,\\n{{info}}/RECORD,,\\n"),
+    ]
+    random.shuffle(members)
+    with zipfile.ZipFile(pathlib.Path(folder, name), "w") as archive:
+        for path, content in members:
+            archive.writestr(zipfile.ZipInfo(path, (2000, 1, random.randint(1, 28), 0, 0, 0)), content)
+    return name
+"""
+COMMIT = "4f1c" * 10
+ENVIRONMENTS = """
+environments:
+  server: {python: "3.12", platform: linux-x86_64}
+requirements:
+"""
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    identity = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    dates = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+    environment = {**os.environ, **identity, **dates, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def write_project(folder: Path, version: str = "1.0", tag: str = "py3-none-any", name: str = "tool") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "backend.py").write_text(BACKEND.format(tag=tag))
+    (folder / "PKG-INFO").write_bytes(core_metadata(name, version, requires=["lib"], metadata_version="2.2"))
+
+
+def commit(folder: Path, message: str = "one") -> str:
+    run_git(folder, "add", "-A")
+    run_git(folder, "commit", "-qm", message)
+    return run_git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    write_project(folder)
+    run_git(folder, "init", "-q", "-b", "main")
+    commit(folder)
+    run_git(folder, "tag", "v1.0")
+    return folder
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex({"lib": [wheel("lib", "1.0")], "tool": [wheel("tool", "99.0")]}) as index:
+        yield index
+
+
+def entry(repository: Path, at: str = "", fragment: str = "") -> dict[str, object]:
+    return {"require": f"tool @ git+{repository.as_uri()}{at}{fragment}", "build": True}
+
+
+def project_of(tmp_path: Path, index: FakeIndex, *requirements: object, **settings: object) -> MirrorFolder:
+    more = {"environments": {"here": environment_block()}, **settings}
+    return mirror_folder(tmp_path / "project", index, requirements=list(requirements), **more)  # type: ignore[arg-type]
+
+
+# --- What is read
+
+
+def read(folder: Path, text: str, more: str = ", build: true") -> Config:
+    return config(folder, f"{ENVIRONMENTS}  - {{require: '{text}'{more}}}\n")
+
+
+def test_a_repository_is_read_with_commit_folder_extras_and_marker(tmp_path: Path) -> None:
+    text = f'Tool[x] @ git+https://git.example.com/a/tool.git@{COMMIT}#subdirectory=libs/tool ; python_version >= "3"'
+    one = read(tmp_path, text)
+    (root,), (own,) = one.roots, one.own
+    assert str(root.requirements[0].requirement) == 'Tool[x]; python_version >= "3"'
+    assert root.name == f"Tool[x] from git {COMMIT[:12]}"
+    assert own.git is not None
+    assert (own.git.url, own.git.ref, own.git.subdirectory) == (
+        "https://git.example.com/a/tool.git",
+        COMMIT,
+        "libs/tool",
+    )
+    assert own.git.shown == f"https://git.example.com/a/tool.git@{COMMIT}#subdirectory=libs/tool"
+
+
+@pytest.mark.parametrize(
+    "url", ["git+ssh://git@git.example.com:22/a/b.git@v1.0", "git+file:///srv/a", "git+http://h/a"]
+)
+def test_other_ways_to_a_repository_are_taken(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, f"tool @ {url}").own[0].git is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("git+ext::sh -c touch% /tmp/x", "expected a requirement"),
+        ("git+ext://a/b", "found one with 'ext'"),
+        ("git+git://git.example.com/a", "found one with 'git'"),
+        ("git+git@git.example.com:a/b", "found one with"),
+        ("git+ssh://-oProxyCommand=touch/a", "found a host that is none"),
+        ("git+ssh://-oProxyCommand=x@git.example.com/a", "expected a user name alone"),
+        ("git+ssh://me:s3cret@git.example.com/a", "expected a user name alone"),
+        ("git+file://host/a", "it begins with file:///"),
+        ("git+https:///a", "found a host that is none"),
+        ("git+https://git.example.com/a/../../b", "found a path with other characters"),
+        ("git+https://git.example.com/a$b", "found a path with other characters"),
+        ("git+https://git.example.com/a@--upload-pack=touch", "behind the @, found '--upload-pack=touch'"),
+        ("git+https://git.example.com/a@a..b", "behind the @, found"),
+        ("git+https://git.example.com/a@", "behind the @, found nothing"),
+        ("git+https://git.example.com/a@b#subdirectory=../x", "found #'subdirectory=../x'"),
+        ("git+https://git.example.com/a@b#upload-pack=x", "found #'upload-pack=x'"),
+    ],
+)
+def test_what_could_be_anything_else_to_git_is_refused(tmp_path: Path, url: str, expected: str) -> None:
+    (found,) = faults(tmp_path, f"{ENVIRONMENTS}  - {{require: 'tool @ {url}', build: true}}\n")
+    assert expected in found
+    assert "s3cret" not in found
+
+
+def test_it_is_built_only_where_the_user_says_so(tmp_path: Path) -> None:
+    text = "tool @ git+https://git.example.com/tool@v1"
+    for line in (f"'{text}'", f"{{require: '{text}'}}", f"{{require: '{text}', build: false}}"):
+        (found,) = faults(tmp_path, f"{ENVIRONMENTS}  - {line}\n")
+        assert f"runs its code on this machine, so say that you want that: {{require: '{text}', build: true}}" in found
+    (found,) = faults(tmp_path, f"{ENVIRONMENTS}  - {{file: r.txt}}\n", r_txt=f"{text}\n")
+    assert found.startswith("r.txt:1: building it runs its code on this machine")
+    (found,) = faults(tmp_path, f"{ENVIRONMENTS}  - {{require: requests, build: true}}\n")
+    assert found.startswith("requirements[0].build: only a requirement such as NAME @ git+https://… is built")
+
+
+def test_a_project_has_one_repository_or_files(tmp_path: Path) -> None:
+    text = "{require: 'tool @ git+https://git.example.com/tool@v1', build: true}"
+    other = "{require: 'tool[x] @ git+https://git.example.com/tool@v2', build: true}"
+    by_url = "'tool @ https://files.example.com/tool-1.0.tar.gz'"
+    for lines in ((text, other), (text, by_url), (by_url, text)):
+        (found,) = faults(tmp_path, ENVIRONMENTS + "".join(f"  - {line}\n" for line in lines))
+        assert found.startswith("requirements[1]: ")
+        assert "keep one of them" in found
+
+
+# --- What is built
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    write_project(tmp_path / "source")
+    made = []
+    for name in ("one", "two"):
+        build(tmp_path / "source", tmp_path / name, 1700000000, From(None), "tool")
+        made.append(tree(tmp_path / name))
+    assert sorted(made[0]) == ["tool-1.0-py3-none-any.whl", "tool-1.0.tar.gz"]
+    assert made[0] == made[1]
+
+
+def test_what_is_packed_anew_installs_still(tmp_path: Path) -> None:
+    for name, content, repack in (
+        (*wheel("app", "1.0", files={"app_data/x.txt": "x"}), repack_wheel),
+        (*sdist("app", "1.0"), repack_sdist),
+    ):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / "out").mkdir(exist_ok=True)
+        repack(tmp_path / name, tmp_path / "out" / name, 1700000000)
+        command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-index", "--no-build-isolation"]
+        target = ["--target", str(tmp_path / "site" / name), str(tmp_path / "out" / name)]
+        done = subprocess.run([*command, *target], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "site" / name / "app.py").exists()
+
+
+def test_a_repository_is_mirrored_served_and_installed(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    project = project_of(tmp_path, index, entry(repository, "@v1.0"))
+    done = project.mirrored()
+    sha = run_git(repository, "rev-parse", "HEAD")
+    assert f"tool: v1.0 is commit {sha}, which is taken from now on" in said(done)
+    assert packages(project.output)["tool"] == ["tool-1.0-py3-none-any.whl", "tool-1.0.tar.gz"]
+    assert "/simple/tool/" not in index.requests
+    assert sha in (project.state / "plan.json").read_text()
+    assert_whole(project.output)
+    assert installed(project.output, tmp_path / "site", "tool") == {"tool": "1.0", "lib": "1.0"}
+    assert project.doit("prove").returncode == 0
+    assert str(repository) not in (project.output / "mirror.json").read_text()
+
+
+def test_a_second_run_takes_the_same_commit_and_asks_nobody(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    project = project_of(tmp_path, index, entry(repository, "@main"))
+    project.mirrored()
+    before = times(project.output)
+    write_project(repository, "2.0")
+    commit(repository, "two")
+    repository.rename(tmp_path / "gone")
+    done = project.mirrored()
+    assert "is commit" not in said(done)
+    assert times(project.output) == before
+    (tmp_path / "gone").rename(repository)
+    shutil.rmtree(project.state / "git" / "tool" / run_git(repository, "rev-parse", "v1.0"))  # found again, likewise
+    project.mirrored()
+    assert times(project.output) == before
+    (project.state / "git" / "tool" / "built.json").unlink()
+    project.mirrored()
+    assert "tool-2.0.tar.gz" in packages(project.output)["tool"]
+    assert len(list((project.state / "git" / "tool").iterdir())) == 2
+
+
+def test_the_state_may_be_lost_and_the_same_bytes_are_built(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    project = project_of(tmp_path, index, entry(repository, f"@{run_git(repository, 'rev-parse', 'HEAD')}"))
+    done = project.mirrored()
+    assert "is commit" not in said(done)
+    before = times(project.output / "packages")
+    shutil.rmtree(project.state)
+    project.mirrored()
+    assert times(project.output / "packages") == before
+
+
+def test_a_folder_of_it_is_built_and_a_missing_one_is_told(index: FakeIndex, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    write_project(repository / "libs" / "tool")
+    run_git(repository, "init", "-q", "-b", "main")
+    commit(repository)
+    project = project_of(tmp_path, index, entry(repository, fragment="#subdirectory=libs/tool"))
+    project.mirrored()
+    assert "tool-1.0.tar.gz" in packages(project.output)["tool"]
+    project.configure(index.url, requirements=[entry(repository, fragment="#subdirectory=libs/other")])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "expected a folder libs/other in it, found none" in said(done)
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        ("cp39-abi3-linux_x86_64", "tool-1.0-cp39-abi3-linux_x86_64.whl fits only machines such as the one"),
+        ("broken", "no wheel can be built here: "),
+    ],
+)
+def test_where_no_wheel_serves_all_only_the_sdist_is_mirrored_and_it_is_said(
+    index: FakeIndex, repository: Path, tmp_path: Path, tag: str, reason: str
+) -> None:
+    write_project(repository, tag=tag)
+    commit(repository, "two")
+    project = project_of(tmp_path, index, entry(repository))
+    for _ in range(2):
+        assert reason in said(project.mirrored())
+    assert packages(project.output)["tool"] == ["tool-1.0.tar.gz"]
+
+
+def test_what_can_not_be_had_or_built_fails_by_name_and_the_rest_is_mirrored(
+    index: FakeIndex, repository: Path, tmp_path: Path
+) -> None:
+    def failing(*requirements: object) -> str:
+        project = project_of(tmp_path, index, "lib", *requirements)
+        done = project.doit("mirror")
+        assert done.returncode != 0
+        assert "lib" in packages(project.output)
+        return said(done)
+
+    assert "expected a commit, tag or branch v9, found none of this name" in failing(entry(repository, "@v9"))
+    assert "expected `git fetch` to end well" in failing(entry(repository, f"@{COMMIT}"))
+    assert "expected `git clone` to end well" in failing(entry(tmp_path / "nowhere"))
+    (repository / "backend.py").write_text("raise SystemExit('it is broken')")
+    commit(repository, "broken")
+    assert "expected an sdist, found: " in failing(entry(repository))
+    (repository / ".gitmodules").write_text("")
+    commit(repository, "with a submodule")
+    assert "has submodules, which are not fetched here" in failing(entry(repository))
+
+
+def test_another_project_than_the_requirement_says_is_told(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    line = {"require": f"other @ git+{repository.as_uri()}", "build": True}
+    done = project_of(tmp_path, index, line).doit("mirror")
+    assert done.returncode != 0
+    assert "expected other, found that it is tool" in said(done)
+
+
+# --- How git is run
+
+
+def test_hooks_templates_and_attributes_of_the_repository_run_nothing(repository: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    hook.chmod(0o755)
+    template = tmp_path / "template" / "hooks"
+    shutil.copytree(hook.parent, template)
+    (tmp_path / "gitconfig").write_text(
+        f"[init]\n\ttemplateDir = {template.parent}\n[core]\n\thooksPath = {template}\n"
+    )
+    source = read(tmp_path, f"tool @ git+{repository.as_uri()}").own[0].git
+    assert source is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+        patch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+        found = git.Clone(source, tmp_path / "clone").check_out(None)
+    assert found.seconds == 1700000000
+    assert (tmp_path / "clone" / "backend.py").exists()
+    assert not trace.exists()
+
+
+def test_credentials_are_sent_to_the_repository_and_stand_on_no_command_line(
+    index: FakeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    run = subprocess.run
+
+    def recorded(command: list[str], **options: object) -> object:
+        commands.append(command)
+        return run(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(git.subprocess, "run", recorded)  # type: ignore[attr-defined]
+    monkeypatch.setenv("OUR_TOKEN", "s3cret")
+    url = index.origin.replace("://", "://me:${OUR_TOKEN}@")
+    source = read(tmp_path, f"tool @ git+{url}/tool").own[0].git
+    assert source is not None
+    with pytest.raises(UpstreamError) as failed:
+        git.Clone(source, tmp_path / "clone").check_out(None)
+    assert "s3cret" not in str(failed.value) + repr(commands) + repr(source)
+    assert "Basic bWU6czNjcmV0" in {request.headers.get("authorization") for request in index.log}
+
+
+def test_without_git_it_says_what_to_install(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = read(tmp_path, f"tool @ git+{repository.as_uri()}").own[0].git
+    assert source is not None
+    monkeypatch.setattr(git.shutil, "which", lambda program: None)  # type: ignore[attr-defined]
+    with pytest.raises(UpstreamError, match="expected the program git, found none"):
+        git.Clone(source, tmp_path / "clone").check_out(None)
+
+
+def test_a_git_that_does_not_end_is_left(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = read(tmp_path, f"tool @ git+{repository.as_uri()}").own[0].git
+    assert source is not None
+    monkeypatch.setattr(git, "_PATIENCE", 0.0)
+    with pytest.raises(UpstreamError, match="to end within"):
+        git.Clone(source, tmp_path / "clone").check_out(None)
