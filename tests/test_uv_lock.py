@@ -319,6 +319,33 @@ def test_an_extra_that_an_edge_far_away_asks_for_is_known_before_any_edge_is_jud
     assert names(text, groups=["far"], extras=[]) == ["lib 1.0", "one 1.0", "two 1.0"]
 
 
+def test_an_extra_that_an_edge_asks_for_may_be_there_beside_a_group_that_it_conflicts_with() -> None:
+    """uv refuses the two only where both are asked for by name."""
+    group = '{ package = "app", group = "old" }'
+    text = TWO_SIDES.replace('{ package = "app", extra = "gpu" }', group).replace("extra-3-app-gpu", "group-3-app-old")
+    text = text.replace("test = [", f"old = {edges(lib(2))}\ntest = [")
+    assert names(text, groups=["old", "test"], extras=[]) == ["lib 0.0", "lib 1.0", "lib 2.0"]
+    assert names(text, groups=["old"], extras=[]) == ["lib 2.0"]
+
+
+def test_an_extra_without_dependencies_conflicts_by_its_name_and_is_not_active() -> None:
+    text = TWO_SIDES.replace(f"cpu = {edges(lib(1))}\n", "").replace('test = [{ name = "app", extra = ["cpu"] }]', "")
+    assert "cpu" not in read(text).extras
+    text += '[[package]]\nname = "end"\nversion = "1"\nsource = { virtual = "end" }\n'
+    text = text.replace("[package.dev-dependencies]\n", '[package.metadata]\nprovides-extras = ["cpu"]\n')
+    assert names(text) == ["lib 2.0", "lib 3.0"]
+    assert names(text, extras=["gpu"]) == ["lib 2.0"]
+
+
+def test_the_edges_of_a_group_are_judged_before_those_behind_them() -> None:
+    """As uv does: an extra that only an edge further on asks for is not active yet."""
+    group = "test = [" + "{ " + lib(0, "extra == 'extra-3-app-cpu'") + " }, " + '{ name = "one" }]'
+    far = package("one", rest=depends('name = "app", extra = ["cpu"]'))
+    text = TWO_SIDES.replace('test = [{ name = "app", extra = ["cpu"] }]', group) + far
+    assert names(text, groups=["test"], extras=[]) == ["lib 1.0", "one 1.0"]
+    assert names(text, groups=["test"], extras=["cpu"]) == ["lib 0.0", "lib 1.0", "one 1.0"]
+
+
 def test_sides_of_different_conflicts_meet() -> None:
     text = (
         """conflicts = [

@@ -95,7 +95,8 @@ class Graph:
         """
         where: Configurations | None = ALWAYS
         if self.conflicts:
-            where = configurations(self.conflicts, asked, self._named(starts, edges))
+            empty = set(asked).difference(start.item for start in starts)
+            where = configurations(self.conflicts, asked, self._named(starts, edges), empty)
         return _Walk(self, starts, edges, where or ALWAYS, Conditions(holds, where)).run()
 
     def _named(self, starts: Sequence[Start], edges: Sequence[Edge]) -> set[str]:
@@ -146,7 +147,10 @@ class _Way(NamedTuple):
 
 
 def configurations(
-    conflicts: Sequence[Collection[str]], asked: Collection[str], named: Collection[str]
+    conflicts: Sequence[Collection[str]],
+    asked: Collection[str],
+    named: Collection[str],
+    empty: Collection[str] = (),
 ) -> Configurations | None:
     """Return the choices among items that conflict; None where they are more than :data:`MOST_CONFIGURATIONS`.
 
@@ -155,10 +159,11 @@ def configurations(
     that are at odds, down to none of them: a plain ``uv sync`` asks for none.
 
     :param asked: the items that are asked for; ``named``: the extras that edges ask for.
+    :param empty: those that are asked for without a dependency of their own: uv forgets them once it has let them pass.
     """
     ways = sorted({*(_Way(item, True) for item in asked), *(_Way(item, False) for item in named)})
     bit = {way: 1 << number for number, way in enumerate(ways)}
-    odds = _at_odds(conflicts, bit)
+    odds = _at_odds(conflicts, bit, empty)
     chosen = [0]
     for way in odds:
         chosen += [choice | bit[way] for choice in chosen if not choice & odds[way]]
@@ -172,7 +177,9 @@ def configurations(
     )
 
 
-def _at_odds(conflicts: Iterable[Collection[str]], bit: Mapping[_Way, int]) -> Mapping[_Way, int]:
+def _at_odds(
+    conflicts: Iterable[Collection[str]], bit: Mapping[_Way, int], empty: Collection[str]
+) -> Mapping[_Way, int]:
     """Return the ways that are at odds with others, with these as a set of bits; the two ways of one item are then, too."""
     own: dict[str, int] = {}
     for way in bit:
@@ -181,19 +188,16 @@ def _at_odds(conflicts: Iterable[Collection[str]], bit: Mapping[_Way, int]) -> M
     for conflict in conflicts:
         within = [way for item in conflict for way in (_Way(item, True), _Way(item, False)) if way in bit]
         asked = _set_of(bit[way] for way in within if way.asked)
-        extras = _set_of(bit[way] for way in within if _is_extra(way))
+        found = {way for way in within if way.item.startswith("extra-") and way.item not in empty}
+        extras = _set_of(bit[way] for way in found)
         for way in within:
-            odds[way] |= (asked if way.asked else 0) | (extras if _is_extra(way) else 0)
+            odds[way] |= (asked if way.asked else 0) | (extras if way in found else 0)
     contested = {way.item for way in bit if odds[way] & ~own[way.item]}
     return {way: (odds[way] | own[way.item]) & ~bit[way] for way in bit if way.item in contested}
 
 
 def _set_of(bits: Iterable[int]) -> int:
     return reduce(or_, bits, 0)
-
-
-def _is_extra(way: _Way) -> bool:
-    return way.item.startswith("extra-")
 
 
 class _Walk:
