@@ -36,6 +36,12 @@ WORLD = {
     "checker": [sdist("checker", "3.0")],
     "speed": [wheel("speed", "2.0")],
 }
+POETRY_SOURCE = """
+[[tool.poetry.source]]
+name = "index"
+url = "{url}"
+priority = "primary"
+"""
 PIPFILE = """\
 [[source]]
 name = "index"
@@ -121,6 +127,8 @@ def test_pip_installs_a_pylock_that_uv_exported(tmp_path: Path, index: FakeIndex
 @pytest.mark.parametrize(
     ("tool", "lock", "commands"),
     [
+        ("pdm", "pdm.lock", ["pdm lock -G :all"]),
+        ("poetry", "poetry.lock", ["poetry lock --no-interaction"]),
         ("pipenv", "Pipfile.lock", ["pipenv lock --categories=packages", "pipenv lock --categories=dev-packages"]),
     ],
 )
@@ -133,6 +141,8 @@ def test_a_team_installs_its_lock_by_its_own_command(
     if tool == "pipenv":
         (tmp_path / "app/pyproject.toml").unlink()
         (tmp_path / "app/Pipfile").write_text(PIPFILE.format(url=index.url), encoding="utf-8")
+    if tool == "poetry":
+        (tmp_path / "app/pyproject.toml").write_text(PYPROJECT + POETRY_SOURCE.format(url=index.url), encoding="utf-8")
     for command in commands:
         run(tmp_path / "app", *command.split(), PDM_PYPI_URL=index.url, PIPENV_NOSPIN="1", PIPENV_VENV_IN_PROJECT="1")
     project.mirrored()

@@ -3,7 +3,7 @@
 This file is a program of its own, which :mod:`.lock_installation` starts, by ``unshare`` in a namespace without a network
 where that is permitted. Its one argument is JSON: ``server`` (the command that starts server.py on a free port), ``commands``,
 the ``folder`` in which they are run and the ``settings`` that are added to their environment variables; in commands and
-settings ``{url}`` stands for where the server is. It ends with the status of the first command that fails.
+settings ``{url}`` stands for where the server is. It ends with what the first command says that fails, and its status.
 """
 
 from __future__ import annotations
@@ -31,8 +31,18 @@ def main(text: str) -> int:
         settings = {name: value.replace("{url}", match[1]) for name, value in asked["settings"].items()}
         for command in asked["commands"]:
             words = [word.replace("{url}", match[1]) for word in command]
-            done = subprocess.run(words, cwd=asked["folder"], env={**os.environ, **settings}, check=False)
+            env = {**os.environ, **settings}
+            done = subprocess.run(
+                words,
+                cwd=asked["folder"],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
             if done.returncode:
+                sys.stderr.write(done.stdout)
                 return done.returncode
         return 0
     finally:

@@ -7,6 +7,7 @@ server. Where the system permits it, that is in a namespace that has no network 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import tomli
 
+from mirror_tasks.config.lock_files import poetry_lock
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.files import read_or_none
@@ -28,7 +30,9 @@ from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict
 
 _UNSHARE = ("unshare", "--map-root-user", "--net")
+_SOURCE_URL = re.compile(r"""(?m)^(\s*url\s*=\s*)(?:"[^"]*"|'[^']*')""")
 _TOOLS = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv", "pylock.toml": "pip"}
+_PORT = 8080  # in a namespace of its own every port is free
 _WITH_NETWORK = "this system gives no namespace without a network, so the tool had the network of this machine"
 
 
@@ -42,14 +46,16 @@ class LockInstallation:
         """Install each lock into a fresh virtual environment, on the environments that this interpreter is one of."""
         for environment in filter(is_here, self.config.environments):
             for root in self.config.roots:
-                if root.lock is not None and environment.name in root.lock.selected and (tool := _tool(root.lock)):
+                if root.lock is None or environment.name not in root.lock.selected or _obstacle(root.lock):
+                    continue
+                if tool := _tool(root.lock):
                     yield self._verdict(root, root.lock, environment.name, tool)
 
     def not_installed(self) -> Iterator[str]:
         """Yield a sentence for each lock whose tool is not found."""
         for root in self.config.roots:
-            if root.lock is not None and _tool(root.lock) is None:
-                yield f"{root.name} is not installed, since {_TOOLS[root.lock.kind]} was not found"
+            if root.lock is not None and (obstacle := _obstacle(root.lock)):
+                yield f"{root.name} is not installed, since {obstacle}"
 
     def _verdict(self, root: Root, lock: Lock, environment: str, tool: str) -> Verdict:
         with tempfile.TemporaryDirectory(prefix="prove-") as folder:
@@ -62,18 +68,10 @@ class LockInstallation:
 
     def _install(self, copy: _Copy) -> str:
         server = str(self.config.output / "server.py")
-        rewrite = [
-            sys.executable,
-            server,
-            "rewrite-lock",
-            str(copy.lock.path),
-            "--url",
-            "{url}",
-            "--output",
-            str(copy.path),
-        ]
+        rewrite = [sys.executable, server, "rewrite-lock", str(copy.original), "--url", "{url}", "--partial"]
+        rewrite += ["--output", str(copy.path)]
         asked = {
-            "server": [sys.executable, "-u", server, "--port", "0"],
+            "server": [sys.executable, "-u", server, "--port", str(_PORT if _namespace() else 0)],
             "commands": [rewrite, *copy.commands()],
             "folder": str(copy.folder),
             "settings": copy.settings,
@@ -99,6 +97,11 @@ class _Copy:
         """That of the copy of the lock."""
         return self.folder / self.lock.path.name
 
+    @property
+    def original(self) -> Path:
+        """The lock that is led to the mirror."""
+        return self.folder.parent / self.lock.path.name if self.lock.kind == "poetry.lock" else self.lock.path
+
     @cached_property
     def _data(self) -> Mapping[str, object]:
         return tomli.loads(self.lock.path.read_text("utf-8"))
@@ -111,7 +114,24 @@ class _Copy:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
         self.folder.mkdir(exist_ok=True)
+        if self.lock.kind == "poetry.lock":
+            self._lead_poetry()
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.folder / ".venv")], check=True)
+
+    def _lead_poetry(self) -> None:
+        """Lead the sources of a project of Poetry to the mirror: it goes by them, and by the hash of the project in the lock."""
+        path, url = self.folder / "pyproject.toml", f"http://127.0.0.1:{_PORT}/simple/"
+        text = path.read_text("utf-8")
+        tables = re.split(r"(?m)^(?=\[)", text)
+        led = [
+            _SOURCE_URL.sub(rf'\1"{url}"', one) if one.startswith("[[tool.poetry.source]]") else one for one in tables
+        ]
+        if led == tables:
+            led.append(f'\n[[tool.poetry.source]]\nname = "mirror"\nurl = "{url}"\npriority = "primary"\n')
+        path.write_text("".join(led), "utf-8")
+        found = poetry_lock.content_hash(tomli.loads("".join(led)))
+        lock = re.sub(r'(?m)^(content-hash = )"[^"]*"', rf'\1"{found}"', self.lock.path.read_text("utf-8"))
+        self.original.write_text(lock, "utf-8")
 
     def _members(self) -> Iterator[str]:
         """Yield the projects of the workspace of a uv.lock, which uv reads, and does not install here."""
@@ -189,6 +209,15 @@ class _Copy:
         groups = ["--only", ",".join(self.lock.groups)] if self.lock.groups else []
         extras = [word for name in self.lock.extras for word in ("--extras", name)]
         return [[self.tool, "install", "--no-root", "--no-interaction", *groups, *extras]]
+
+
+def _obstacle(lock: Lock) -> str:
+    """Return why a lock can't be installed here; empty where it can."""
+    if _tool(lock) is None:
+        return f"{_TOOLS[lock.kind]} was not found"
+    if lock.kind == "poetry.lock" and not _namespace():
+        return "poetry goes by the sources of its project, and this system gives no namespace where they could lead to the mirror"
+    return ""
 
 
 def _tool(lock: Lock) -> str | None:

@@ -177,6 +177,8 @@ class MirrorTasks:
             plan = plan.with_what_was(before)
         self.mirror.plans.keep(plan)
         self._plan = plan
+        for line in _warnings_of_locks(self.config):
+            self._note(line)
         self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
         for one in plan.unsolved:
             self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
@@ -421,6 +423,11 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
         return [*absolute, *map(os.path.relpath, absolute)]
     except ValueError:  # another drive of Windows
         return absolute
+
+
+def _warnings_of_locks(config: Config) -> Iterator[str]:
+    locks = ((root.name, root.lock) for root in config.roots if root.lock is not None)
+    return (f"{name}: {lock.warning}" for name, lock in locks if lock.warning)
 
 
 def _undecided(plan: Plan) -> list[str]:

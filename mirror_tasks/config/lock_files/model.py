@@ -100,6 +100,7 @@ class Lock:
     :param groups: those that were asked for; ``extras`` likewise.
     :param selected: by the name of the environment, the selection of its lowest patch release first; an environment
         that is not for this lock is not in it.
+    :param warning: what is to be told of it though it can be used, in a sentence: that it is older than its project.
     """
 
     path: Path
@@ -108,3 +109,4 @@ class Lock:
     extras: tuple[str, ...]
     selected: Mapping[str, tuple[Selection, ...]] = field(hash=False)
     build_constraints: tuple[Requirement, ...] = ()
+    warning: str = ""

@@ -180,12 +180,16 @@ def stale(path: Path) -> str:
 
 
 def _content_hashes(pyproject: Mapping[str, object], written_by: str) -> set[str]:
-    groups = _mapping(pyproject.get("dependency-groups"))
-    hashes = {_content_hash(pyproject, groups)}
+    hashes = {content_hash(pyproject)}
     found = re.search(r"Poetry (\d+(?:\.\d+)*)", written_by)
     if found is None or Version(found[1]) < _LATE_GROUPS:
         hashes.add(_content_hash(pyproject, {}))
     return hashes
+
+
+def content_hash(pyproject: Mapping[str, object]) -> str:
+    """Return the hash of a project that Poetry writes into its lock, from 2.3.0 on."""
+    return _content_hash(pyproject, _mapping(pyproject.get("dependency-groups")))
 
 
 def _content_hash(pyproject: Mapping[str, object], groups: Mapping[str, object]) -> str:

@@ -33,6 +33,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
     "Pipfile.lock": pipfile_lock.read,
     "pylock.toml": pylock_toml.read,
 }
+_STALE: Mapping[str, Callable[[Path], str]] = {"poetry.lock": poetry_lock.stale, "pdm.lock": pdm_lock.stale}
 KINDS = (*_READERS, "pylock.NAME.toml")
 """The names of files that are read here."""
 
@@ -75,7 +76,8 @@ def read_lock(
         raise ValueError(f"{shown}: {error!s:.{_LONGEST}}") from None
     except RecursionError:
         raise ValueError(f"{shown}: it is nested deeper than any tool nests a lock; lock again") from None
-    return Lock(path, kind, asked.groups, asked.extras, selected, file.build_constraints)
+    warning = _STALE[kind](path) if kind in _STALE else ""
+    return Lock(path, kind, asked.groups, asked.extras, selected, file.build_constraints, warning)
 
 
 @dataclass(frozen=True, slots=True)
