@@ -2766,7 +2766,8 @@ def rewrite_lock(name: str, content: bytes, url: str, holdings: Holdings) -> Rew
     :raises SetupError: the lock can't be read, or names what can't be in a mirror.
     """
     text, lock = read_lock(name, content)
-    edits = [(index, f"{url}/simple{'/' * index.endswith('/')}") for index in lock.indexes]
+    simple = f"{url}/simple" if name == "poetry.lock" else f"{url}/simple/"  # poetry writes an index without the slash
+    edits = [(index, simple) for index in lock.indexes]
     altered: List[Lacking] = []
     lacking: List[Lacking] = []
     for package in lock.packages:

@@ -86,7 +86,7 @@ files = [
 
 [package.source]
 type = "legacy"
-url = "<i:https://index.example.com/simple>"
+url = "<i:https://index.example.com/poetry>"
 reference = "ours"
 
 [[package]]
@@ -224,7 +224,7 @@ def lock_text(template: str, root: Path, url: str | None = None) -> str:
 
 def led(kind: str, named: str, url: str | None) -> str:
     if kind == "i":
-        return named if url is None else f"{url}/simple" + "/" * named.endswith("/")
+        return named if url is None else f"{url}/simple" + "/" * (not named.endswith("poetry"))
     project, _, file = named.partition(":")
     outside = "https://files.example.com/packages/61/cc/"
     return f"{outside}{file}" if url is None else f"{url}/packages/{project}/{file}"
