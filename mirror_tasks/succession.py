@@ -46,6 +46,7 @@ def description(config: Config) -> Mapping[str, Any]:
     """
     included = _Included()
     configuration = {
+        **({"url": f"{config.url}/"} if config.url else {}),
         "environments": dict(config.environment_blocks),
         "requirements": [*included.entries(config.roots, config.versions), *_own_files(config)],
         "versions": config.versions,

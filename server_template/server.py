@@ -323,7 +323,7 @@ CACHE_BYTES = 32 * 1024 * 1024
 
 # At the top only these are served: a user may well keep a key or a password file beside server.py.
 ROOT_FILES = frozenset({"index.html", "mirror.json", "SHA256SUMS", "favicon.ico", "robots.txt"})
-OPEN_FOLDERS = frozenset({"simple", "packages", "project", "site"})
+OPEN_FOLDERS = frozenset({"simple", "packages", "project", "site", "locks"})
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -337,6 +337,8 @@ MEDIA_TYPES = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
+    ".lock": "text/plain; charset=utf-8",
+    ".toml": "text/plain; charset=utf-8",
     ".xml": "application/xml",
 }
 
@@ -2660,21 +2662,6 @@ class Lacking(NamedTuple):
         return f"{package}: {self.file.name or 'a file'}: {expected}"
 
 
-class RewrittenLock(NamedTuple):
-    """A lock that was led to a mirror. ``files`` and ``indexes`` are how many URLs of each were replaced.
-
-    ``altered`` are files that the mirror has with another hash, ``lacking`` those that it has not though an installer
-    may take them, ``foreign`` the packages that come from no index.
-    """
-
-    content: bytes
-    files: int
-    indexes: int
-    altered: Sequence[Lacking]
-    lacking: Sequence[Lacking]
-    foreign: Sequence[LockedPackage]
-
-
 class Holdings:
     """The files that a mirror has.
 
@@ -2755,36 +2742,48 @@ def digest_of(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def rewrite_lock(name: str, content: bytes, url: str, holdings: Holdings) -> RewrittenLock:
+def lead_lock(name: str, text: str, lock: Lock, url: str) -> bytes:
     """Return a lock with its files and indexes led to a mirror: the strings that name them are replaced, no other byte.
 
     All files of a package are led there, those of platforms that the mirror is not for too: their hashes stand in the
     lock, so that an installer gets what was locked or nothing.
 
-    :param name: of the lock's file, which tells its format.
+    :param name: of the lock's file.
     :param url: of the mirror, as :func:`mirror_url` returns it.
-    :raises SetupError: the lock can't be read, or names what can't be in a mirror.
+    :raises SetupError: the lock names what can't be in a mirror.
     """
-    text, lock = read_lock(name, content)
     simple = f"{url}/simple" if name == "poetry.lock" else f"{url}/simple/"  # poetry writes an index without the slash
     edits = [(index, simple) for index in lock.indexes]
+    for package in lock.packages:
+        if not package.source:
+            project = project_of(package)
+            edits += [(file.url, url_inside(url, project, file.name)) for file in package.files if file.url is not None]
+    parts: List[str] = []
+    at = 0
+    for quoted, new in sorted(edits, key=lambda edit: edit[0].start):
+        parts += [text[at : quoted.start], new]  # no character of these URLs has to be escaped
+        at = quoted.end
+    return "".join([*parts, text[at:]]).encode("utf-8")
+
+
+def compare_lock(lock: Lock, holdings: Holdings) -> Tuple[List[Lacking], List[Lacking]]:
+    """Return the files of a lock that a mirror has with another hash, and those that it lacks and an installer may take.
+
+    :raises SetupError: the lock names what can't be in a mirror, or a hash can't be compared.
+    """
     altered: List[Lacking] = []
     lacking: List[Lacking] = []
     for package in lock.packages:
         if package.source:
             continue
         project = project_of(package)
-        edits += [(file.url, url_inside(url, project, file.name)) for file in package.files if file.url is not None]
         found = {file: holdings.hash_of(project, file) for file in package.files}
         there = {file for file in found if found[file]}
         altered += [
             Lacking(package, file, found[file]) for file in found if file.hash and found[file] not in ("", file.hash)
         ]
         lacking += [Lacking(package, file) for file in holdings.lacking(package.files, there)]
-    foreign = [package for package in lock.packages if package.source]
-    return RewrittenLock(
-        replaced(text, edits), len(edits) - len(lock.indexes), len(lock.indexes), altered, lacking, foreign
-    )
+    return altered, lacking
 
 
 def project_of(package: LockedPackage) -> str:
@@ -2805,16 +2804,6 @@ def url_inside(url: str, project: str, name: str) -> str:
     if not is_plain(name):
         raise SetupError(f"it names a file {name[:100]!r} of {project}, which can't be one of a mirror")
     return f"{url}/packages/{project}/{urllib.parse.quote(name)}"
-
-
-def replaced(text: str, edits: Sequence[Tuple[Quoted, str]]) -> bytes:
-    """Return a text with strings replaced where they stand. No character of what takes their place has to be escaped."""
-    parts: List[str] = []
-    at = 0
-    for quoted, new in sorted(edits, key=lambda edit: edit[0].start):
-        parts += [text[at : quoted.start], new]
-        at = quoted.end
-    return "".join([*parts, text[at:]]).encode("utf-8")
 
 
 def read_lock(name: str, content: bytes) -> Tuple[str, Lock]:
@@ -3045,29 +3034,32 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
     with open(path, "rb") as file:
         content = file.read(LOCK_LIMIT + 1)
     try:
-        lock = rewrite_lock(path.name, content, options.url, holdings)
+        text, lock = read_lock(path.name, content)
+        led = lead_lock(path.name, text, lock, options.url)
+        altered, lacking = compare_lock(lock, holdings)
     except SetupError as error:
         raise SetupError(f"can't rewrite {path}: {error}. Nothing was written.") from None
-    for package in lock.foreign:
-        report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
-    for one in [*lock.altered, *lock.lacking]:
+    for package in lock.packages:
+        if package.source:
+            report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
+    for one in [*altered, *lacking]:
         report(f"not in this mirror: {one}")
-    if lock.altered or (lock.lacking and not options.partial):
-        raise SetupError(explain_lacking(path, lock))
-    where = put_lock(path, options.output, lock.content)
-    report(f"{where}: {lock.files} URLs of files and {lock.indexes} of indexes lead to {options.url}/")
+    if altered or (lacking and not options.partial):
+        raise SetupError(explain_lacking(path, bool(altered)))
+    count = sum(file.url is not None for package in lock.packages if not package.source for file in package.files)
+    where = put_lock(path, options.output, led)
+    report(f"{where}: {count} URLs of files and {len(lock.indexes)} of indexes lead to {options.url}/")
     return 0
 
 
-def explain_lacking(path: Path, lock: RewrittenLock) -> str:
+def explain_lacking(path: Path, altered: bool) -> str:
     """Say that a lock was not rewritten, and what to do."""
-    if lock.altered:
-        advice = "Other files than these were locked: have the lock made anew from this mirror, or mirror the index it is from."
-    else:
-        advice = (
-            "Mirror what is missing, for instance with the lock itself in mirror.yaml. If the environments here don't "
-            "need it, give --partial."
-        )
+    advice = (
+        "Other files than these were locked: lock anew from this mirror, or mirror the index that the lock is from."
+        if altered
+        else "Mirror what is missing, for instance with the lock itself in mirror.yaml. If the environments here don't "
+        "need it, give --partial."
+    )
     return f"can't rewrite {path}: the mirror lacks what is listed above. {advice} Nothing was written."
 
 
@@ -3108,19 +3100,20 @@ def put_lock(path: Path, output: Optional[Path], content: bytes) -> str:
     return words
 
 
+_MIRROR_URL = re.compile(r"(https?://[A-Za-z0-9._~:\[\]-]+|file://)(/[A-Za-z0-9._~:/@!$&()*+,;=%-]*)?")
+
+
 def mirror_url(text: str) -> str:
-    """Read the URL of a mirror, as clients reach it; return it without a slash at its end.
+    """Read the URL of a mirror, as clients reach it, without credentials; return it without a slash at its end.
 
     None of its characters has to be escaped in TOML or JSON, whatever the quotes.
     """
-    expected = "a URL of the mirror such as https://packages.inside.example/ or file:///srv/mirror"
-    if not re.fullmatch(r"(https?://[^/@?#]+|file://)(/[^?#]*)?", text) or not re.fullmatch(
-        r"[A-Za-z0-9._~:/\[\]@!$&()*+,;=%-]+", text
-    ):
-        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+    example = "a URL of the mirror such as https://packages.inside.example/ or file:///srv/mirror"
+    if not _MIRROR_URL.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected {example}, found {text!r}")
     url = text.rstrip("/")
     if url.endswith("/simple"):
-        raise argparse.ArgumentTypeError(f"expected {expected}, found that of its index; leave /simple/ away")
+        raise argparse.ArgumentTypeError(f"expected {example}, found that of its index; leave /simple/ away")
     return url
 
 

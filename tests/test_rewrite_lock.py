@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tomli
 
+from tests.interpreters import VERSIONS, interpreter
 from tests.server_fixtures import load_server, make_mirror, run_here, run_server, seal_mirror, sha256, write
 
 URL = "http://packages.inside.example"
@@ -380,6 +381,15 @@ def test_a_lock_goes_where_it_is_told_to(root: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, lock_text(PDM, root, URL))
     done = rewritten(root, lock, "--output", str(tmp_path / "none" / "pdm.lock"))
     assert (done.returncode, "none" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_leads_a_lock_to_the_mirror(root: Path, tmp_path: Path, version: str) -> None:
+    python = interpreter(version)
+    for name, template in (("uv.lock", UV), ("Pipfile.lock", PIPFILE)):
+        lock = write_lock(tmp_path, lock_text(template, root), name)
+        command = ("--root", str(root), "rewrite-lock", str(lock), "--url", URL, "--output", "-")
+        assert run_server(*command, python=python).stdout == lock_text(template, root, URL)
 
 
 # Locks that nobody vouches for

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.clients
 
 PIP = f"Accept: {JSON}, {HTML}; q=0.1, text/html; q=0.01"
 WHEEL = "packages/alone/alone-3.0-py3-none-any.whl"
+LOCKS, LOCK = ("uv.lock", "pylock.toml"), b"version = 1\n"
 SDIST = "packages/app/app-1.0.tar.gz"
 EXPECTED = {"alone": "3.0", "app": "1.0", "lib.core": "1.1", "sourced": "0.5"}
 
@@ -66,6 +67,8 @@ def root(folder: Path) -> Path:
         project.mirrored()
     for path in ("key.pem", ".htpasswd", "packages/.hidden", "packages/alone/.part", "other/file"):
         write(project.output / path, b"private")
+    for name in LOCKS:
+        write(project.output / "locks" / "app" / name, LOCK)
     return project.output
 
 
@@ -124,6 +127,13 @@ def test_a_page_for_people_is_safe_and_gzipped_if_asked(place: Place, path: str,
 def test_what_the_pages_load_has_its_type(place: Place, name: str, media_type: str) -> None:
     for fields in ((), ("Accept-Encoding: gzip",)):
         assert place.ask(f"/site/{name}", *fields)["Content-Type"].partition(";")[0] == media_type
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_that_leads_to_the_mirror_comes_as_plain_text(place: Place, name: str) -> None:
+    answer = place.ask(f"/locks/app/{name}", "Accept-Encoding: gzip")
+    assert (answer.status, answer["Content-Type"].lower(), answer.body) == (200, "text/plain; charset=utf-8", LOCK)
+    assert (answer["X-Content-Type-Options"], answer["Cache-Control"]) == ("nosniff", "no-cache")
 
 
 @pytest.mark.parametrize("path", [WHEEL, SDIST])

@@ -22,6 +22,7 @@ from mirror_tasks.errors import Fault
 
 KEYS = (
     "output",
+    "url",
     "index",
     "environments",
     "requirements",
@@ -36,6 +37,9 @@ KEYS = (
     "refresh",
 )
 """The keys of ``mirror.yaml``."""
+
+# As `server.py rewrite-lock` takes it: no character of it has to be escaped in a lock.
+_URL = re.compile(r"(?:https?://[A-Za-z0-9._~:\[\]-]+|file://)(?:/[A-Za-z0-9._~:/@!$&()*+,;=%-]*)?")
 
 _EXAMPLE = """
     environments:
@@ -108,6 +112,7 @@ class _Reader:
             inputs=tuple(dict.fromkeys([self.path, *reader.inputs])),
             wanted=tuple(dict.fromkeys(reader.wanted)),
             own=reader.own.projects,
+            url=self._url(),
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")
@@ -123,6 +128,17 @@ class _Reader:
         if fault := _output_fault(output, self.folder, state):
             self.block.fault("output", fault)
         return output
+
+    def _url(self) -> str | None:
+        value = self.block.get("url")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not _URL.fullmatch(value) or value.rstrip("/").endswith("/simple"):
+            # What it is is not shown: it may carry a password, which everybody inside would read.
+            example = "https://packages.inside.example/, without credentials, and without the simple/ of the index"
+            self.block.fault("url", f"expected how the mirror is reached where it is used, such as {example}")
+            return None
+        return value.rstrip("/")
 
     def _environments(self) -> Iterator[Environment]:
         if not self.block.get("environments"):

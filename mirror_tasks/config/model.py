@@ -123,6 +123,7 @@ class Config:
     :param inputs: every file that was read.
     :param wanted: the lists of what clients asked for in vain, as the server wrote them.
     :param own: the projects that are served from the user's own files alone; no index is asked for them.
+    :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
     """
 
     path: Path
@@ -145,6 +146,7 @@ class Config:
     inputs: tuple[Path, ...]
     wanted: tuple[Path, ...]
     own: tuple[OwnProject, ...] = ()
+    url: str | None = None
 
     @property
     def builds(self) -> Path:

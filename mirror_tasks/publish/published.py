@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mirror_tasks.config.model import Config
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path, package_path, withdraw
+from mirror_tasks.publish.locks import inside_locks
 from mirror_tasks.publish.people.pages import assets, project_path, with_packed
+from mirror_tasks.publish.server import server_target
 from mirror_tasks.publish.simple_index import root_pages
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
@@ -28,15 +31,12 @@ def project_targets(output: Path, name: str) -> list[Path]:
     return [*forms, *(output / path for path in with_packed({project_path(name): b""}))]
 
 
-def server_target(output: Path) -> Path:
-    """Where the server stands."""
-    return output / "server.py"
-
-
-def published_paths(output: Path, plan: Plan) -> Iterator[Path]:
+def published_paths(config: Config, plan: Plan) -> Iterator[Path]:
     """Give every file that is published by a plan, but for the manifest itself."""
+    output = config.output
     yield server_target(output)
     yield from root_targets(output)
+    yield from (output / lock.path for lock in inside_locks(config, plan))
     for name in plan.by_project:
         yield from project_targets(output, name)
     for file in plan.files:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mirror_tasks.files import holds, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path
+from mirror_tasks.publish.locks import InsideLock, led_lock
 from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
-from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets, server_target
+from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets
+from mirror_tasks.publish.server import server_target, server_template
 from mirror_tasks.publish.simple_index import PublishedFile
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
@@ -67,14 +68,17 @@ class Publisher:
         self._mirror.note_altered([server_target(output)])
         self._mirror.ledger.seal_all(write_published(output, output, {"server.py": server_template().read_bytes()}))
 
+    def publish_lock(self, plan: Plan, lock: InsideLock) -> None:
+        """Write a lock that leads to the mirror.
+
+        :raises MirrorError: it can't be led there.
+        """
+        output = self._mirror.output
+        self._mirror.note_altered([output / lock.path])
+        content = led_lock(self._mirror.config, plan, lock)
+        self._mirror.ledger.seal_all(write_published(output, output, {lock.path: content}))
+
     def server_is_published(self) -> bool:
         """Say if the mirror has this version's ``server.py``, and it is known that it was put there."""
         path, template = server_target(self._mirror.output), server_template().read_bytes()
         return self._mirror.ledger.known(path) == sha256_of_bytes(template) and holds(path, template)
-
-
-def server_template() -> Path:
-    """Return the path of the single-file server: inside the package if it was installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "server_template" / "server.py"
-    return inside if inside.exists() else package.parent / "server_template" / "server.py"

@@ -17,13 +17,15 @@ from doit.task import Task
 
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError, StorageError
-from mirror_tasks.files import to_json
+from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.layout import manifest_paths, withdraw
 from mirror_tasks.publish import pages as publishing
+from mirror_tasks.publish.locks import InsideLock, inside_locks
 from mirror_tasks.publish.manifest import check_may_publish, write_manifest
-from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets, server_target
+from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
 from mirror_tasks.publish.publisher import Publisher
+from mirror_tasks.publish.server import server_target, server_template
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.resolve.selection import Rules
@@ -126,6 +128,7 @@ class MirrorTasks:
             "release": (self._releases, "_plan"),
             "download": (self._downloads, "_plan"),
             "index": (self._index, "_plan"),
+            **({"lock": (self._locks, "_plan")} if self.config.url else {}),
         }
         found = {self.name(kind): creator(make) for kind, make in plain.items()}
         for kind, verb in alone.items():
@@ -347,6 +350,33 @@ class MirrorTasks:
             doc=f"writes the pages of {len(tasks)} projects, for clients and for people",
         )
 
+    def _locks(self) -> Iterator[Task]:
+        """the locks, led to the mirror"""
+        plan = self.plan
+        locks = inside_locks(self.config, plan) if plan else ()
+        if plan and locks:
+            yield from self._download_tasks()
+        tasks = [self._lock_inside(plan, lock) for lock in locks] if plan else []
+        yield from tasks
+        yield self.make.group("lock", [task.name for task in tasks], f"leads {len(tasks)} locks to the mirror")
+
+    def _lock_inside(self, plan: Plan, lock: InsideLock) -> Task:
+        target = self.config.output / lock.path
+        files = [sha256_of_bytes(read_or_none(path) or b"") for path in (lock.source, server_template())]
+        made_from = [self._written_by.decode(), self.config.url, *files]
+        return self.make.task(
+            self.name("lock", lock.path.removeprefix("locks/")),
+            self.publisher.publish_lock,
+            plan,
+            lock,
+            clean=cleaning(self._withdraw),
+            subtask_of=self.name("lock"),
+            targets=[target],
+            task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in plan.files)],
+            uptodate=[Unchanged(to_json(made_from) + plan.content, lambda: digest_as_made(self.mirror, [target]))],
+            doc=f"leads it to {self.config.url}/",
+        )
+
     def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
         files = plan.by_project[name]
         made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
@@ -392,7 +422,10 @@ class MirrorTasks:
             self._finish,
             targets=_both_spellings(manifest_paths(self.config.output)),
             clean=cleaning(self._withdraw),
-            task_dep=[self.name(kind) for kind in ("_ahead", "index", "server", "release")],
+            task_dep=[
+                self.name(kind)
+                for kind in ("_ahead", "index", *(["lock"] if self.config.url else []), "server", "release")
+            ],
             doc="makes the mirror, whole and checked",
         )
 
