@@ -51,10 +51,15 @@ HEADS = ("parse_head", "parse_fields", "check_framing", "wants_to_stay", "split_
 PATHS = ("is_plain", "is_device", "Tree.get", "Tree.is_folder", "Tree.is_file", "Tree._inside")
 RANGES = ("requested_spans", "parse_ranges", "merge", "partial_response", "content_range", "multipart")
 SAFETY, HTTP, SELECTION = "tests/test_server_safety.py", "tests/test_server_http.py", "tests/test_selection.py"
+INDEXES = ("tests/test_indexes.py", "tests/test_locked_indexes.py", "-k", "not mirror and not run")
 TARGETS = {
     "heads": Target(SERVER, HEADS, (SAFETY, HTTP)),
     "paths": Target(SERVER, PATHS, (SAFETY, "tests/test_server_index.py")),
     "ranges": Target(SERVER, RANGES, (SAFETY, HTTP, "-k", "range or header_value")),
+    "bindings": Target("mirror_tasks/config/bindings.py", (), INDEXES),
+    "locked_indexes": Target(
+        "mirror_tasks/config/locked_indexes.py", (), ("tests/test_locked_indexes.py", "tests/test_projects.py")
+    ),
     "selection": Target("mirror_tasks/resolve/selection.py", (), (SELECTION, "tests/test_closure.py")),
     **{
         name: Target(f"mirror_tasks/archives/{name}.py", (), ("tests/test_archives.py", "tests/test_odd_files.py"))

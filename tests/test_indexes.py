@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.config.bindings import binding_of, normalised_pattern, reason_of_absence
+from mirror_tasks.config.bindings import binding_of, general_index, normalised_pattern, reason_of_absence
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.index import client
@@ -60,6 +60,25 @@ def test_an_index_with_patterns_serves_nothing_else() -> None:
     one = [Index(A, projects=("foo",))]
     assert binding_of("bar", one).indexes == ()
     assert "no index may serve it" in reason_of_absence("bar", one)
+
+
+def test_of_a_project_that_is_bound_to_nothing_no_reason_names_an_index_or_a_pattern() -> None:
+    several = [Index(A), Index(B), Index(C, projects=("foo",)), Index(C, locked=frozenset({"bar"}))]
+    for indexes in (None, several, several[:1]):
+        assert reason_of_absence("baz", indexes) == "the index has no project of this name"
+    assert reason_of_absence("foo", several) == "the index that foo binds it to has no project of this name"
+
+
+def test_nothing_is_bound_where_any_index_may_serve_it() -> None:
+    several = [Index(A), Index(B, locked=frozenset({"bar"})), Index(C, projects=("foo",))]
+    assert [binding_of(name, several).is_free for name in ("foo", "bar", "baz")] == [False, False, True]
+    assert not binding_of("baz", several[2:]).is_free
+
+
+def test_where_one_index_stands_for_all_it_is_the_first_that_serves_what_is_not_bound() -> None:
+    ours, first, second = Index(A, projects=("foo",)), Index(B), Index(C)
+    assert general_index([ours, first, second]) == first
+    assert general_index([ours]) == ours
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,13 @@ def test_a_keyring_is_asked_once_for_an_index_that_wants_a_password(
     assert passwords(private)[-1] == ("/simple/foo/", SECRET)  # at once, from then on
 
 
+def test_the_module_is_told_the_user_and_the_service_on_no_command_line(keyring: FakeKeyring) -> None:
+    keyring.install(
+        {"service": ("t0ken", SECRET)}, "assert not {'t0ken', 'service'} & set(sys.orig_argv), sys.orig_argv"
+    )
+    assert keyrings.credentials("import", ["service"], "t0ken") == ("t0ken", SECRET)
+
+
 def test_no_keyring_is_asked_for_an_index_that_answers(keyring: FakeKeyring) -> None:
     keyring.install({})
     with FakeIndex({"foo": []}) as index, Upstream([as_user(index)]) as upstream:

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 _log = logging.getLogger("mirror_tasks")
@@ -29,7 +30,8 @@ _MODULE = """
 import sys
 sys.path[:] = filter(None, sys.path)  # without the folder that the run is in
 import json, keyring
-found = keyring.get_credential(sys.argv[1], sys.argv[2] or None)
+service, user = json.load(sys.stdin)
+found = keyring.get_credential(service, user or None)
 print(json.dumps({"username": found.username, "password": found.password} if found else None))
 """
 
@@ -43,14 +45,12 @@ def credentials(provider: str, services: Sequence[str], user: str) -> tuple[str,
     """
     if provider == "disabled" or (provider == "auto" and not user):
         return None
-    command = _command(provider)
-    if command is None:
+    ask = _way(provider)
+    if ask is None:
         return None
     for service in services:
         try:
-            if found := _ask(
-                [*command, service, user] if user or command[-1] == _MODULE else [*command, service], user
-            ):
+            if found := ask(service, user):
                 return found
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             _log.warning("the keyring is not used: asked for %s, %s", service, _problem(error))
@@ -58,12 +58,21 @@ def credentials(provider: str, services: Sequence[str], user: str) -> tuple[str,
     return None
 
 
-def _command(provider: str) -> list[str] | None:
-    """Return what asks a keyring, before the service and the user; None where there is none."""
+def _way(provider: str) -> Callable[[str, str], tuple[str, str] | None] | None:
+    """Return what asks a keyring for a service and a user; None where there is none."""
     if provider in ("auto", "import") and importlib.util.find_spec("keyring") is not None:
-        return [sys.executable, "-c", _MODULE]
+        return _ask_module
     program = _program() if provider in ("auto", "subprocess") else None
-    return [program, "--mode=creds", "--output=json", "get"] if program else None
+    return None if program is None else partial(_ask_command, program)
+
+
+def _ask_module(service: str, user: str) -> tuple[str, str] | None:
+    return _ask([sys.executable, "-c", _MODULE], user, json.dumps([service, user]))  # every user can read command lines
+
+
+def _ask_command(program: str, service: str, user: str) -> tuple[str, str] | None:
+    """Ask as pip does; the command takes the user, whom the index refused without a password, on its command line only."""
+    return _ask([program, "--mode=creds", "--output=json", "get", service, *([user] if user else [])], user, "")
 
 
 def _program() -> str | None:
@@ -75,15 +84,16 @@ def _program() -> str | None:
     )
 
 
-def _ask(command: Sequence[str], user: str) -> tuple[str, str] | None:
+def _ask(command: Sequence[str], user: str, told: str) -> tuple[str, str] | None:
     """Return what a keyring says; None where it has nothing.
 
+    :param told: its standard input.
     :raises ValueError: it says something else.
     """
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        stdin=subprocess.DEVNULL,
+        input=told,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
