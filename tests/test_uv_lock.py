@@ -55,8 +55,8 @@ def depends(*lines: str) -> str:
     return f"dependencies = {edges(*lines)}\n"
 
 
-def read(text: str, name: str = "uv.lock") -> uv_lock.UvLock:
-    return uv_lock.read(tomli.loads(HEAD + text if "requires-python" not in text else text), Path(name))
+def read(text: str) -> uv_lock.UvLock:
+    return uv_lock.read(tomli.loads(HEAD + text if "requires-python" not in text else text), Path("uv.lock"))
 
 
 def select(
@@ -484,11 +484,6 @@ def test_groups_without_a_project_are_followed() -> None:
     assert names(text) == ["one 1.0", "two 1.0"]
 
 
-def test_what_to_do_about_the_lock_of_a_script_names_the_script() -> None:
-    with pytest.raises(ValueError, match=r"make the lock anew with `uv lock --script job\.py`$"):
-        read("package = 1\n", "job.py.lock")
-
-
 # Where packages come from.
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -497,7 +492,11 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
 @pytest.mark.parametrize(
     ("source", "rest", "expected"),
     [
-        ('registry = "../wheels"', 'wheels = [{ path = "one-1.0-py3-none-any.whl" }]', "../wheels"),
+        (
+            'registry = "../wheels"',
+            'wheels = [{ path = "one-1.0.whl" }, { path = "two.whl" }]',
+            "../wheels/one-1.0.whl",
+        ),
         ('registry = "file:///wheels"', "", "file:///wheels"),
         ('path = "../one-1.0.tar.gz"', f'sdist = {{ hash = "sha256:{A}" }}', "../one-1.0.tar.gz"),
         ('directory = "../one"', "", "../one"),

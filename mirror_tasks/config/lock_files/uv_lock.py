@@ -12,7 +12,7 @@
 ``overrides``, ``excludes``,
 ``dependency-metadata``                     how it was resolved; the edges are what came of it
 ``[manifest]`` ``members``                  the members of the workspace; none: the package whose source is ``.``
-``[manifest]`` ``requirements``             of a script (PEP 723)
+``[manifest]`` ``requirements``             of a script (PEP 723), whose lock has another name
 ``[manifest]`` ``dependency-groups``        of a ``pyproject.toml`` without ``[project]``
 ``[manifest]`` ``build-constraints``        what binds the building of sdists
 ``[[package]]`` ``name``, ``version``       no version: that of a source tree which says it only when it is built
@@ -161,15 +161,13 @@ class UvLock:
         return not package.forks or any(holds(marker, markers, UV) for marker in package.forks)
 
 
-def read(data: Mapping[str, object], path: Path) -> UvLock:
+def read(data: Mapping[str, object], _path: Path) -> UvLock:
     """Return the lock that parsed TOML is.
 
     :raises ValueError: it is of a newer version, or breaks its format; the message says the key path, what was expected
         and found, and what to do.
     """
-    script = path.name.removesuffix(".lock")
-    command = f"uv lock --script {script}" if script.endswith(".py") else "uv lock"
-    table = Table(data, "", f"make the lock anew with `{command}`")
+    table = Table(data, "", "make the lock anew with `uv lock`")
     _check_version(table)
     manifest = table.table("manifest")
     packages = _packages(table)

@@ -86,9 +86,12 @@ def own_source(package: Table, source: Source) -> str:
         return _git(package.table("source"), source.where)
     if source.kind == "url":
         parts = urlsplit(source.where)._replace(fragment="")
-        pieces = [f"sha256={file.sha256}" for file in _archives(package) if file.sha256]
+        pieces = [f"sha256={sha256}" for table in _file_tables(package)[:1] if (sha256 := _sha256(table))]
         pieces += [f"subdirectory={quote(source.subdirectory)}"] if source.subdirectory else []
         return _without_credentials(parts) + ("#" + "&".join(pieces) if pieces else "")
+    if source.kind == "registry":  # a folder of files; a requirement names one of them
+        paths = [path for table in _file_tables(package) if (path := table.text("path"))]
+        return "/".join([source.where.rstrip("/"), *paths[:1]])
     return source.where
 
 
@@ -135,14 +138,11 @@ def files_of(package: Table) -> tuple[LockedFile, ...]:
 
     :raises ValueError: one has no name, an unsafe one, or a hash that is none.
     """
-    tables = [package.table("sdist")] if package.has("sdist") else []
-    return tuple(map(_file, (*tables, *package.tables("wheels"))))
+    return tuple(map(_file, _file_tables(package)))
 
 
-def _archives(package: Table) -> list[LockedFile]:
-    """Return the one file of a package that is a URL: its own name may be missing there."""
-    tables = [package.table("sdist")] if package.has("sdist") else []
-    return [LockedFile("", _sha256(table)) for table in (*tables, *package.tables("wheels"))][:1]
+def _file_tables(package: Table) -> list[Table]:
+    return [*([package.table("sdist")] if package.has("sdist") else []), *package.tables("wheels")]
 
 
 def _file(table: Table) -> LockedFile:
