@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mirror_tasks.errors import Fault, UpstreamError
 from mirror_tasks.index.client import Upstream
 from tests.fake_index import FakeIndex
 from tests.making import wheel
+from tests.mirroring import mirror_folder
 
 A, B = Index("https://a.example.com/simple/"), Index("https://me:secret@b.example.com/simple", name="b")
 
@@ -128,3 +130,40 @@ def test_a_locked_project_that_its_index_lacks_is_not_asked_of_another() -> None
             upstream.page("torch", None)
         assert gone.value.status == 404
         assert other.log == []
+
+
+# --- From mirror.yaml to the mirror
+
+
+def pylock(index: FakeIndex, filename: str, content: bytes) -> str:
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = f'{{name = "{filename}", url = "https://files.example.com/{filename}", hashes = {{sha256 = "{sha256}"}}}}'
+    return (
+        'lock-version = "1.0"\ncreated-by = "tests"\n[[packages]]\nname = "torch"\nversion = "1"\n'
+        f'index = "{index.url.rstrip("/")}"\nwheels = [{file}]\n'
+    )
+
+
+def test_a_mirror_has_the_file_that_a_lock_took_from_the_second_of_two_indexes(tmp_path: Path) -> None:
+    """Of the same name on both: the other one's has another hash, and would be a fault of the lock."""
+    ours, theirs = wheel("torch", "1"), wheel("torch", "1", requires=["other"])
+    project = mirror_folder(tmp_path, None)
+    with (
+        FakeIndex({"torch": [theirs], "flask": [wheel("flask", "1")]}) as first,
+        FakeIndex({"torch": [ours]}) as second,
+    ):
+        (tmp_path / "pylock.toml").write_text(pylock(second, *ours), encoding="utf-8")
+        entries = [first.url, {"url": second.url, "name": "second"}]
+        project.configure(entries, requirements=[{"lock": "pylock.toml"}, "flask"])
+        project.mirrored()
+        assert (project.output / "packages" / "torch" / ours[0]).read_bytes() == ours[1]
+        assert first.requests["/simple/torch/"] == 0
+        assert second.requests["/simple/flask/"] == 0
+
+        (tmp_path / "pylock.other.toml").write_text(pylock(first, *theirs), encoding="utf-8")
+        project.configure(entries, requirements=[{"lock": "pylock.toml"}, {"lock": "pylock.other.toml"}])
+        done = project.doit("mirror")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "requirements[1].lock: pylock.other.toml takes torch from " in said
+    assert "and pylock.toml (requirements[0]) takes it from second" in said
