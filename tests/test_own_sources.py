@@ -136,6 +136,35 @@ def test_one_that_fits_nowhere_is_told_with_the_rule(index: FakeIndex, tmp_path:
     assert packages(project.output)["ours"] == [OURS[0]]
 
 
+def test_one_that_requires_another_python_is_left_out_where_it_does_and_that_is_said(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    newer = wheel("newer", "1.0", requires_python=">=3.12")
+    project = project_with(tmp_path, index, OURS, newer)
+    done = project.mirrored()
+    assert "left out on laptop: newer from dist/, by Requires-Python" in said(done)
+    assert "laptop: newer, asked by newer from dist/:" in said(project.doit("plan"))
+    assert packages(project.output)["newer"] == [newer[0]]
+    done = project.doit("prove")
+    assert done.returncode == 0, said(done)
+    assert "whole and checked" in said(project.mirrored())
+
+
+def test_one_that_no_environment_has_the_python_for_is_no_silent_loss(index: FakeIndex, tmp_path: Path) -> None:
+    project = project_with(tmp_path, index, OURS, wheel("newer", "1.0", requires_python=">=3.99"))
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "NO SOLUTION: newer from dist/ on server" in said(done)
+
+
+def test_a_broken_one_is_no_silent_loss(index: FakeIndex, tmp_path: Path) -> None:
+    good = wheel("both", "1.0", LINUX)
+    project = project_with(tmp_path, index, OURS, good, wheel("both", "1.0", WINDOWS, metadata="no colon"))
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "NO SOLUTION: both from dist/ on laptop" in said(done)
+
+
 def test_a_file_built_anew_is_a_fault_until_it_is_accepted(index: FakeIndex, tmp_path: Path) -> None:
     project = project_with(tmp_path, index, OURS)
     project.mirrored()

@@ -255,10 +255,12 @@ def _release(data: Mapping[str, Any]) -> PlannedRelease:
     return PlannedRelease(**{**data, "required": tuple(_required_of(one) for one in data["required"])})
 
 
-def make_plan(closure: Closure, completion: Completion | None = None, wished: Collection[str] = ()) -> Plan:
+def make_plan(
+    closure: Closure, completion: Completion | None = None, excused: Collection[tuple[str, str]] = ()
+) -> Plan:
     """Turn a whole closure, and what completed it, into the plan.
 
-    :param wished: the names of the roots that clients asked for: that one has no solution leaves the plan complete.
+    :param excused: roots, each with an environment on which it may have no solution: that leaves the plan complete.
     """
     unsolved = [*(completion.unsolved if completion else ()), *_faulty_locks(closure)]
     unsolved.sort(key=attrgetter("root", "environment", "lines"))
@@ -280,8 +282,8 @@ def make_plan(closure: Closure, completion: Completion | None = None, wished: Co
         completed=tuple(sorted(completion.completed, key=attrgetter("root", "environment", "reason")))
         if completion
         else (),
-        unsolved=tuple(one for one in unsolved if one.root not in wished),
-        unmet_wishes=tuple(one for one in unsolved if one.root in wished),
+        unsolved=tuple(one for one in unsolved if (one.root, one.environment) not in excused),
+        unmet_wishes=tuple(one for one in unsolved if (one.root, one.environment) in excused),
         one_sided=tuple(sorted(completion.one_sided, key=attrgetter("root", "environment", "installer", "lines")))
         if completion
         else (),

@@ -27,6 +27,7 @@ from mirror_tasks.publish.published import digest_as_made, project_targets, root
 from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import server_target, server_template
 from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.excused import excused
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.mirror import Mirror
@@ -170,9 +171,8 @@ class MirrorTasks:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
-        plan = make_plan(
-            self.growth.closure, self.growth.completion, {root.name for root in self.config.roots if root.wished}
-        )
+        closure = self.growth.closure
+        plan = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
         self.mirror.records.keep_solutions(self.growth.completion.solutions)
         before = self.mirror.plans.published() or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
@@ -192,7 +192,10 @@ class MirrorTasks:
             self._note(f"{installer} can't install {root} on {name}, from the index neither; `doit plan` says why")
         for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
             where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
-            self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
+            if any(root.own for root in self.config.roots if root.name == name):
+                self._note(f"left out on {where}: {name}, by Requires-Python; `doit plan` says which")
+            else:
+                self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
         size = total(file.size for file in plan.files)
         self._note(
             f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
