@@ -65,10 +65,22 @@ def test_the_release_is_mirrored_and_the_plan_says_who_requires_it_and_what_come
     assert "lib==1.2 is mirrored for them" in said
 
 
-def test_the_proof_does_not_pass_for_it(project: MirrorFolder) -> None:
+def test_no_older_release_stands_for_it_in_the_plan_and_in_the_proof(project: MirrorFolder) -> None:
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "app-1.0 is tried before app-0.9, and requires lib===url" in done.stdout + done.stderr
+    assert "app<1.0 would do without" in done.stdout + done.stderr
     done = project.doit("prove")
     assert done.returncode != 0
-    assert "NOT uv" in done.stdout
+    assert "NOT solver NOT uv" in done.stdout
+
+
+def test_where_the_user_asks_for_the_older_one_it_is_proven(tmp_path: Path) -> None:
+    with FakeIndex(WORLD) as index:
+        made = mirror_folder(tmp_path, index, environments={"here": environment_block()}, requirements=["app<1.0"])
+        made.mirrored()
+    assert packages(made.output) == {"app": ["app-0.9-py3-none-any.whl"]}
+    assert made.doit("prove").returncode == 0
 
 
 def install(command: list[str], *arguments: str, output: Path) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ from mirror_tasks.config.markers import judged_alike
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.bounds import Bounds, bounds_of
-from mirror_tasks.resolve.by_url import BY_URL
+from mirror_tasks.resolve.by_url import BY_URL, WHY
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
 from mirror_tasks.resolve.needs import (
     Need,
@@ -101,6 +101,7 @@ class Solver:
         self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
         self._allowed: dict[tuple[str, Version], bool] = {}
         self._divided: dict[str, bool] = {}
+        self._met_a_url = False
 
     def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
         """Look for releases with which a root can be installed.
@@ -110,6 +111,14 @@ class Solver:
         """
         needs = together(_applying(root, self.environment))
         bounds = bounds_of(root, self.environment)
+        found = self._solve(root, needs, bounds, known)
+        if isinstance(found, Solution) and self._met_a_url:
+            return self._stopped_by_url(found, needs, bounds) or found
+        return found
+
+    def _solve(
+        self, root: Root, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str] | None
+    ) -> Solution | Conflict:
         agreed = self._agreeing(needs, bounds, {}) or (known and self._agreeing(needs, bounds, known))
         # Who pins is looked at by the search only.
         if agreed and (self.installer.any_pin_admits_yanked or not self._is_yanked_below(root, agreed)):
@@ -245,7 +254,42 @@ class Solver:
             requirement = parse_requirement(line)
             if requirement is None or not self._applies(requirement, extras):
                 continue
+            self._met_a_url |= requirement.url is not None
             yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), BY_URL)
+
+    def _stopped_by_url(self, found: Solution, needs: Sequence[Need], bounds: Bounds) -> Conflict | None:
+        """Return why no installer gets to a solution: it tries a newer release first, and ends at the URL that this requires."""
+        for name, wanted in self._wanted_in(found, needs).items():
+            specifier = bounds.specifiers.get(name, SpecifierSet())
+            for need in wanted:
+                specifier &= need.specifier
+            first = next(iter(self.matches(name, specifier, bounds.hashes.get(name, frozenset()))), None)
+            version = found.pins[name][0]
+            if first is None or str(first.version) == version:
+                continue
+            extras = frozenset().union(*(need.extras for need in wanted))
+            required = [*self.dependencies(name, first, frozenset()), *self.dependencies(name, first, extras)]
+            if url := next((one for one in required if one.specifier == BY_URL), None):
+                tried = f"{name}-{first.version} is tried before {name}-{version}, and requires {url.name}{BY_URL}"
+                return Conflict((tried, f"{url.name}{BY_URL}: {WHY}", f"{name}<{first.version} would do without"))
+        return None
+
+    def _wanted_in(self, found: Solution, needs: Sequence[Need]) -> Mapping[NormalizedName, list[Need]]:
+        """Return all that is asked of each project in a solution."""
+        wanted: dict[NormalizedName, list[Need]] = {}
+        todo = list(needs)
+        while todo:
+            need = todo.pop()
+            if need in wanted.setdefault(need.name, []):
+                continue
+            wanted[need.name].append(need)
+            version, filename = found.pins[need.name]
+            project = self.universe.project(need.name)
+            files = project.files(Version(version)) if project else ()
+            one = Release(Version(version), next(file for file in files if file.filename == filename))
+            todo += self.dependencies(need.name, one, frozenset())
+            todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
+        return wanted
 
     def _applies(self, requirement: Requirement, extras: frozenset[str]) -> bool:
         plain = applies(requirement, self.environment)
