@@ -72,7 +72,12 @@ def test_what_is_selected_is_what_poetry_exports(tmp_path: Path, name: str) -> N
 @pytest.mark.clients
 @pytest.mark.parametrize(
     ("version", "groups", "extras"),
-    [("2.1", ["main"], []), ("2.1", ["main", "dev"], ["wide"]), ("2.0", ["main"], []), ("2.0", ["dev"], [])],
+    [
+        ("2.1", ["main"], []),
+        ("2.1", ["main", "dev"], ["wide"]),
+        ("2.0", ["dev"], []),
+        ("1.1", ["main", "dev"], ["both"]),
+    ],
 )
 def test_groups_and_extras_that_are_asked_for_are_those_of_poetry(
     tmp_path: Path, version: str, groups: list[str], extras: list[str]
@@ -214,6 +219,21 @@ def test_an_old_lock_has_the_groups_and_extras_of_its_project(version: str) -> N
     assert {"tabulate", "wcwidth"} <= set(names(lock.select(LINUX, ["main"], ["wide"])))
 
 
+@pytest.mark.parametrize(
+    ("groups", "extras", "expected"),
+    [
+        (["main"], [], set()),
+        (["main"], ["both"], {"iniconfig", "tabulate", "wcwidth"}),
+        (["main", "dev"], [], {"iniconfig"}),
+    ],
+)
+def test_what_only_extras_lead_to_in_the_groups_that_are_asked_for_needs_them(
+    groups: list[str], extras: list[str], expected: set[str]
+) -> None:
+    found = names(read(SMALL["2.0"] / "poetry.lock").select(LINUX, groups, extras))
+    assert set(found) & {"iniconfig", "tabulate", "wcwidth"} == expected  # so `poetry install` does [ran]
+
+
 def test_each_version_in_an_old_lock_has_its_own_files() -> None:
     lock = read(SMALL["1.1"] / "poetry.lock")
     (found,) = (one for one in lock.select(LINUX, ["main"], ()) if one.name == "importlib-metadata")
@@ -293,7 +313,7 @@ def test_the_standard_tables_of_a_project_are_read_with_an_old_lock(tmp_path: Pa
         include-groups = ["dev"]
         """,
         package("a"),
-        package("b", "1", "optional = true"),
+        package("b"),
         package("c"),
         extras='[extras]\nx = ["b"]\n',
     )

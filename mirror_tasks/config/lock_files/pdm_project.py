@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from packaging.utils import NormalizedName, canonicalize_name
 
+from mirror_tasks.config.lock_files.pyproject_beside import with_included
 from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.lock_files.walking import Edge, requirement_edge
 
@@ -118,16 +119,8 @@ class _Groups:
                 edges.append(edge)
 
     def edges_of(self, group: NormalizedName) -> Iterator[Edge]:
-        waiting, seen = [group], set()
-        while waiting:
-            one = waiting.pop(0)
-            if one in seen:
-                continue
-            seen.add(one)
-            if one not in self.edges:
-                raise ValueError(f"group {group}: expected a group to include, found none named {one}")
+        for one in with_included(group, self.includes):
             yield from self.edges[one]
-            waiting += self.includes[one]
 
 
 def line_edge(table: Table, place: str, text: str) -> Edge:

@@ -138,7 +138,6 @@ _IN_EXTRA = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 class PoetryNode:
     """One package of a lock, and what it requires.
 
-    :param optional: only extras of the project lead to it.
     :param in_extras: by extra the names that it brings, and the other extras that it stands for.
     """
 
@@ -146,7 +145,6 @@ class PoetryNode:
     origin: Origin
     python: Constraint
     dependencies: tuple[Dependency, ...]
-    optional: bool
     in_extras: Mapping[NormalizedName, tuple[frozenset[NormalizedName], frozenset[NormalizedName]]]
 
     def edges(self, extras: frozenset[NormalizedName]) -> Iterator[Edge]:
@@ -182,7 +180,6 @@ def node_of(entry: Table, package: LockedPackage) -> PoetryNode:
         origin=_origin_of_package(entry),
         python=constraint_of(entry, "python-versions"),
         dependencies=tuple(dependencies_of(entry.table("dependencies"))),
-        optional=entry.flag("optional"),
         in_extras={extras.as_name(key, key): _brought(extras, key, package.name) for key in extras.keys},
     )
 

@@ -15,15 +15,16 @@ table                                    how it is read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP
 from mirror_tasks.config.lock_files.asked_extras import holds_for_any
-from mirror_tasks.config.lock_files.poetry_edges import dependencies_of
+from mirror_tasks.config.lock_files.poetry_edges import Dependency, dependencies_of
+from mirror_tasks.config.lock_files.pyproject_beside import with_included
 from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.lock_files.walking import Edge, requirement_edge
 
@@ -93,50 +94,40 @@ def _optional_dependencies(project: Table) -> Iterator[Root]:
 
 def _groups(pyproject: Table) -> Mapping[NormalizedName, tuple[Root, ...]]:
     """Return what each group requires, what it includes among it."""
-    own: dict[NormalizedName, list[Root]] = {}
+    own: dict[NormalizedName, list[Dependency]] = {}
     includes: dict[NormalizedName, list[NormalizedName]] = {}
-    for group, edges, included in (*_standard_groups(pyproject), *_poetry_groups(pyproject)):
-        own.setdefault(group, []).extend(Root(group, edge) for edge in edges)
+    for group, dependencies, included in (*_standard_groups(pyproject), *_poetry_groups(pyproject)):
+        own.setdefault(group, []).extend(dependencies)
         includes.setdefault(group, []).extend(included)
-    return {group: tuple(_with_included(group, own, includes)) for group in own}
+    return {
+        group: tuple(Root(group, *dependency) for one in with_included(group, includes) for dependency in own[one])
+        for group in own
+    }
 
 
-def _standard_groups(pyproject: Table) -> Iterator[tuple[NormalizedName, list[Edge], list[NormalizedName]]]:
+_Group = tuple[NormalizedName, list[Dependency], list[NormalizedName]]
+"""A group, what it requires, and which groups it includes."""
+
+
+def _standard_groups(pyproject: Table) -> Iterator[_Group]:
     table = pyproject.table("dependency-groups")
     for key in table.keys:
-        edges, included = [], []
+        dependencies, included = [], []
         for index, one in enumerate(table.list(key)):
             place = f"{key}[{index}]"
             if isinstance(one, str):
-                edges.append(requirement_edge(table, place, one))
+                dependencies.append(Dependency(requirement_edge(table, place, one), False))
             else:
                 included.append(table.inner(place, one).name("include-group"))
-        yield table.as_name(key, key), edges, included
+        yield table.as_name(key, key), dependencies, included
 
 
-def _poetry_groups(pyproject: Table) -> Iterator[tuple[NormalizedName, list[Edge], list[NormalizedName]]]:
+def _poetry_groups(pyproject: Table) -> Iterator[_Group]:
     poetry = pyproject.table("tool").table("poetry")
     table = poetry.table("group")
     for key in table.keys:
         group = table.table(key)
-        edges = [edge for edge, _ in dependencies_of(group.table("dependencies"))]
-        yield table.as_name(key, key), edges, list(group.names("include-groups"))
+        dependencies = list(dependencies_of(group.table("dependencies")))
+        yield table.as_name(key, key), dependencies, list(group.names("include-groups"))
     if poetry.has("dev-dependencies"):
-        yield canonicalize_name("dev"), [edge for edge, _ in dependencies_of(poetry.table("dev-dependencies"))], []
-
-
-def _with_included(
-    group: NormalizedName,
-    own: Mapping[NormalizedName, Iterable[Root]],
-    includes: Mapping[NormalizedName, Iterable[NormalizedName]],
-) -> Iterator[Root]:
-    waiting, seen = [group], set()
-    while waiting:
-        one = waiting.pop(0)
-        if one in seen:
-            continue
-        seen.add(one)
-        if one not in own:
-            raise ValueError(f"group {group}: expected a group that is there to be included, found {one}")
-        yield from (replace(root, group=group) for root in own[one])
-        waiting += includes.get(one, ())
+        yield canonicalize_name("dev"), list(dependencies_of(poetry.table("dev-dependencies"))), []

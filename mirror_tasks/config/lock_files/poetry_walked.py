@@ -1,8 +1,9 @@
 """``poetry.lock`` before lock-version 2.1, which does not say where its packages are wanted.
 
 Poetry resolves again when it installs from it, among the packages of the lock, from what ``pyproject.toml`` beside it
-requires in the groups that are asked for, all extras among it. Of what it finds it leaves out what the lock has as
-``optional``, unless an extra that is asked for leads there (``[extras]``, and then what each package requires).
+requires in the groups that are asked for, all extras among it. Of what it finds it leaves out what only extras lead to,
+unless an extra that is asked for leads there (``[extras]``, and then what each package requires). So it is done here
+(Poetry 1.8.5 and 2.5.1 [ran]); ``poetry export`` goes by what the lock has as ``optional``, which may be more.
 """
 
 from __future__ import annotations
@@ -53,22 +54,12 @@ class WalkedPoetryLock:
     ) -> tuple[LockedPackage, ...]:
         """Return the packages that are reached from what the project requires: see :class:`.LockFile`."""
         check_python(self.python, environment)
-        roots = [root.edge for root in self.project.roots if root.is_wanted(environment, groups, extras)]
+        roots = [root for root in self.project.roots if root.is_wanted(environment, groups, extras)]
         walk = Walk(self.nodes, environment, _ADVICE, frozenset([self.project.name]), _UNLOCKED)
-        brought = self._brought_by(extras)
-        optional = {node.package for nodes in self.nodes.values() for node in nodes if node.optional}
-        return tuple(one for one in walk.reached(roots) if one not in optional or one.name in brought)
-
-    def _brought_by(self, extras: Collection[str]) -> set[NormalizedName]:
-        """Return the names of all that extras lead to, whatever markers say, as Poetry finds them."""
-        found: set[NormalizedName] = set()
-        waiting = [name for extra, names in self.packages_of_extras.items() if extra in extras for name in names]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += (edge.name for node in self.nodes.get(name, ()) for edge, _ in node.dependencies)
-        return found
+        walk.settle(root.edge for root in roots)
+        needed = walk.names_from(root.edge for root in roots if not root.optional)
+        asked = [name for extra, names in self.packages_of_extras.items() if extra in extras for name in names]
+        return walk.packages(needed | walk.names_below(asked))
 
 
 def walked_lock(lock: Table, nodes: Sequence[PoetryNode], extras: Extras, path: Path) -> WalkedPoetryLock:

@@ -110,6 +110,9 @@ class Node(Protocol):
         """
 
 
+_MOST_ROUNDS = 100
+"""How often a walk begins again: honest locks need one round, few need two."""
+
 Nodes = Mapping[NormalizedName, Sequence[Node]]
 
 
@@ -136,9 +139,17 @@ class Walk:
 
         :raises ValueError: the lock has no package that something reached requires.
         """
+        self.settle(roots)
+        return self.packages(self._taken)
+
+    def settle(self, roots: Iterable[Edge]) -> None:
+        """Take the version of each project that all demands allow which the roots lead to.
+
+        :raises ValueError: the lock has no package that something reached requires.
+        """
         roots = tuple(roots)
         self._once(roots)
-        for _ in range(sum(map(len, self.nodes.values()))):
+        for _ in range(_MOST_ROUNDS):
             if self._contradicted() is None:
                 break
             self._known = self._demands
@@ -146,7 +157,26 @@ class Walk:
         late = self._contradicted()
         if late is not None:
             raise ValueError(self._lacks(late))
-        return tuple(node.package for _, node in sorted(self._taken.items()))
+
+    def packages(self, names: Iterable[NormalizedName]) -> tuple[LockedPackage, ...]:
+        """Return the packages that were taken of these projects, sorted by name."""
+        return tuple(self._taken[name].package for name in sorted(names) if name in self._taken)
+
+    def names_from(self, roots: Iterable[Edge]) -> set[NormalizedName]:
+        """Return the projects that some of the roots lead to, in what was taken for all of them."""
+        found: set[NormalizedName] = set()
+        waiting, seen = deque(roots), set()
+        while waiting:
+            edge = waiting.popleft()
+            if edge not in seen and edge.name in self._taken and edge.holds(self.environment):
+                seen.add(edge)
+                found.add(edge.name)
+                waiting.extend(self._taken[edge.name].edges(edge.extras))
+        return found
+
+    def names_below(self, names: Iterable[NormalizedName]) -> set[NormalizedName]:
+        """Return projects and those that they lead to, with the extras that anything demands of them."""
+        return self.names_from(edge for name in names for edge in self._demands.get(name, ()))
 
     def _once(self, roots: Iterable[Edge]) -> None:
         self._taken, self._demands = {}, {}
@@ -184,5 +214,4 @@ class Walk:
 
     def _lacks(self, edge: Edge) -> str:
         versions = ", ".join(str(node.package.version) for node in self.nodes.get(edge.name, ())) or "none"
-        expected = f"expected a {edge.name} in the lock that this allows on {self.environment.name}"
-        return f"{edge.where}: {expected}, found {versions}; {self.remedy}"
+        return f"{edge.where}: expected a {edge.name} in the lock that this allows, found {versions}; {self.remedy}"
