@@ -28,7 +28,7 @@ from types import ModuleType
 from tests.making import sdist, wheel
 
 SERVER = Path(__file__).resolve().parent.parent / "server_template" / "server.py"
-PATIENCE = 20.0  # seconds after which a test that waits for the server fails
+PATIENCE = 60.0  # seconds after which a test that waits for the server fails
 HOST = "Host: mirror.example.com\r\n"
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"

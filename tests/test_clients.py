@@ -75,7 +75,7 @@ def served(command: Sequence[str], folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/simple/"
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class KillingIndex(FakeIndex):
             self.events += 1
             due = self.events == self.moment
         if due:
-            assert self.known.wait(30)
+            assert self.known.wait(60)
             assert self.victim is not None
             os.kill(self.victim, signal.SIGKILL)
 

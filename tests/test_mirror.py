@@ -672,7 +672,7 @@ class WaitingIndex(FakeIndex):
         if request.path == self.until and "range" not in request.headers:
             self.came.set()
         if request.path == self.held:
-            self.in_time = self.came.wait(30)
+            self.in_time = self.came.wait(50)
 
 
 @pytest.mark.parametrize("settings", [{}, {"sidecars": "none"}, {"sidecars": "none", "ranges": False}])
@@ -702,7 +702,7 @@ def test_a_transfer_that_was_interrupted_goes_on_wherever_it_was_begun(tmp_path:
         while not any(path.stat().st_size for path in project.folder.rglob(f".{ALONE}.*.part")):
             assert time.monotonic() < ends, "what was sent arrives"
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         begun = [path for path in project.folder.rglob(f".{ALONE}.*.part*") if path.is_file()]
         assert len(begun) == 2, "what came, and its ETag"
         folder = project.output / "packages" / "alone" if place == "packages" else project.state / "held"

@@ -181,7 +181,7 @@ def test_a_page_that_stops_in_its_middle_is_left_while_others_come() -> None:
             index.stall.wait_for_arrival()
             assert upstream.page("good", None) is not None
             with pytest.raises(UpstreamError, match="bytes a second") as failed:
-                slow.result(30)
+                slow.result(60)
     assert "run again" in failed.value.advice
 
 

@@ -162,7 +162,7 @@ def test_a_foreign_parser_reads_the_pages_in_both_types_at_both_urls(served: Run
                 page = client.get_project_page("Beta.Two")
                 assert len(page.packages) == 2
                 for package in page.packages:
-                    content = requests.get(package.url, timeout=20).content
+                    content = requests.get(package.url, timeout=60).content
                     assert sha256(content) == package.digests["sha256"]
                     assert client.get_package_metadata(package).startswith("Metadata-Version")
 

@@ -85,11 +85,11 @@ def running_with(
         running_server.stop()
 
     try:
-        assert started.wait(20)
+        assert started.wait(PATIENCE)
         yield sockets[0].getsockname()[1], running_server
     finally:
         running_server.loop.call_soon_threadsafe(stop_at_once)
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     assert running_server._metrics.faults == 0
 
@@ -528,7 +528,7 @@ def test_a_second_signal_ends_at_once(root: Path) -> None:
         served.process.send_signal(signal.SIGINT)
         assert idle.is_closed()
         served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(10) == 0
+        assert served.process.wait(PATIENCE) == 0
 
 
 def test_the_grace_is_what_the_user_says(root: Path) -> None:
@@ -536,4 +536,4 @@ def test_the_grace_is_what_the_user_says(root: Path) -> None:
         client.send(f"GET {LARGE} HTTP/1.1\r\n{HOST}\r\n")
         assert client.socket.recv(9, socket.MSG_PEEK) == b"HTTP/1.1 "
         served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(10) == 0
+        assert served.process.wait(PATIENCE) == 0

@@ -554,7 +554,7 @@ def test_close_ends_a_wait(index: FakeIndex) -> None:
             assert not page.done()
         upstream.close()
         with pytest.raises(UpstreamError):
-            page.result(timeout=10)
+            page.result(timeout=60)
 
 
 # --- Redirects
@@ -1076,7 +1076,7 @@ def test_a_slow_body_holds_up_nothing_else(index: FakeIndex, upstream: Upstream,
         assert set(files_of(upstream)) == set(index.projects["foo"])
         assert SDIST not in names_in(tmp_path)
         index.stall.open()
-        assert slow.result(timeout=10) == hashlib.sha256(BYTES).hexdigest()
+        assert slow.result(timeout=60) == hashlib.sha256(BYTES).hexdigest()
 
 
 def test_a_server_that_goes_silent_is_left_after_the_timeout(index: FakeIndex, waits: Waits) -> None:
@@ -1216,7 +1216,7 @@ def test_threads_that_start_together_find_the_index_once(index: FakeIndex, monke
     shared = Upstream(None)
 
     def fetch(_: int) -> Page:
-        barrier.wait(10)
+        barrier.wait(60)
         return page_of(shared)
 
     with shared, ThreadPoolExecutor(8) as pool:
