@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from mirror_tasks.archives import tar as tar_reader
 from mirror_tasks.archives import zip as zip_reader
 from mirror_tasks.archives.core_metadata import parse_metadata
+from mirror_tasks.archives.members import safe_path
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.tar import tar_members
+from mirror_tasks.archives.untrusted import BrokenError
 from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.archives.zip import zip_members
 from mirror_tasks.errors import MetadataError
@@ -221,6 +223,23 @@ def test_a_path_that_leads_out_of_the_archive_is_refused(path: str) -> None:
     assert repr(path) in why_sdist(tar_gz_of([tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO), tar_entry(path)]))
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        *(("a/b", "a/b"), ("./a", "a"), ("a/./b", "a/b"), ("a//b", "a/b"), ("a/", "a"), ("a/.", "a"), ("./", "")),
+        *(("a.", "a."), ("a./b", "a./b"), ("..a", "..a"), ("a..", "a.."), ("x" * 4096, "x" * 4096)),
+    ],
+)
+def test_a_path_is_compared_without_what_leads_nowhere(name: str, path: str) -> None:
+    assert safe_path(name) == path
+
+
+@pytest.mark.parametrize("name", ["/a", "..", "a/..", "../a", "a/../b", "a\0b", "x" * 4097])
+def test_a_path_that_leads_out_or_that_no_system_takes_is_refused(name: str) -> None:
+    with pytest.raises(BrokenError):
+        safe_path(name)
+
+
 def test_a_name_with_a_nul_in_it_is_refused() -> None:
     hidden = wheel_of((f"{INFO}/METADATA", METADATA), ("foo_bar.py_evil", b"")).replace(b"py_evil", b"py\0evil")
     assert "paths inside the archive" in why_wheel(hidden)
@@ -308,6 +327,21 @@ def test_a_header_that_names_any_member_otherwise_is_refused_for_uv_goes_by_it(c
     assert "another name in its header" in why_wheel(other)
     # All headers are read where the whole wheel is here; elsewhere each would be a request.
     assert wheel_metadata(io.BytesIO(other), NAME, whole=False) == METADATA
+    first = content.replace(b"METADATA", b"METADATE", 1)
+    with pytest.raises(MetadataError, match="another name in its header"):  # that of what is read is, everywhere
+        wheel_metadata(io.BytesIO(first), NAME, whole=False)
+
+
+def test_a_header_that_says_of_its_name_alone_that_it_is_utf_8_is_refused() -> None:
+    """Some readers take the other name: a name in bytes above 127 is one text in UTF-8 and another one in code page 437."""
+    content = bytearray(wheel_of((f"{INFO}/METADATA", METADATA)))
+    assert content[7] & 8 == 0
+    content[7] |= 8
+    assert "another name in its header" in why_wheel(bytes(content))
+
+
+def test_a_name_in_utf_8_is_read_by_all_alike() -> None:
+    assert metadata_of(wheel_of((f"{INFO}/METADATA", METADATA), ("foo_bar/\u00e4.py", b""))) == METADATA
 
 
 def test_a_member_that_the_directory_does_not_list_is_refused() -> None:
