@@ -265,6 +265,25 @@ def test_a_new_file_with_the_number_size_and_time_of_a_deleted_one_is_another() 
         assert server.signature_of(old) != server.signature_of(SimpleNamespace(**{**vars(old), name: 6})), name
 
 
+def test_a_small_file_is_opened_once_while_it_is_as_it_was_and_what_was_asked_for_last_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, opened = load_server(), list[str]()
+
+    def counting(path: Path, *arguments: Any, **settings: Any) -> Any:
+        opened.append(path.name)
+        return open(path, *arguments, **settings)
+
+    monkeypatch.setattr(server, "open", counting, raising=False)
+    monkeypatch.setattr(server, "CACHE_BYTES", 25)  # two of the three
+    for name in "abc":
+        write(tmp_path / "site" / name, name.encode() * 10)
+    tree = server.Tree(tmp_path)
+    for name in "aabacab":
+        assert tree.get(("site", name)).data == name.encode() * 10
+    assert "".join(opened) == "abcb"
+
+
 @pytest.mark.parametrize("size", [100, 30_000], ids=["from memory", "from its file"])
 def test_a_file_that_is_deployed_anew_while_it_is_read_is_the_old_or_the_new_with_its_own_tag(
     tmp_path: Path, size: int
