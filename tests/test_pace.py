@@ -114,7 +114,7 @@ def test_a_silent_index_is_asked_again_until_two_minutes_are_over(
 ) -> None:
     now, asked = [0.0], []
 
-    def silent(*arguments: object) -> None:
+    def silent(*arguments: object, **settings: object) -> None:
         asked.append(now[0])
         now[0] += timeout
         raise TimeoutError("timed out")
