@@ -171,6 +171,7 @@ def configured(folder: Path) -> Path:
     content = {
         "index": "https://user:very-secret@index.example.com/simple/",
         "output": str(folder / "mirror"),
+        "url": "https://packages.inside.example/",
         "environments": ENVIRONMENTS,
         "requirements": [
             {"file": "requirements.txt"},
@@ -220,7 +221,7 @@ def test_a_successor_has_the_same_configuration_from_mirror_json_alone(tmp_path:
         (successor / name).write_text(content, encoding="utf-8")
     second = load(successor / "mirror.yaml")
     assert without_places(second.roots) == without_places(first.roots)
-    same = ("environments", "versions", "wheels", "sdists", "build_requirements", "ask_backends", "prereleases")
+    same = ("environments", "versions", "wheels", "sdists", "build_requirements", "ask_backends", "prereleases", "url")
     assert [getattr(second, key) for key in same] == [getattr(first, key) for key in same]
     assert set(yaml.safe_load(about["configuration"]["mirror.yaml"])) | OF_THE_MACHINE == set(KEYS)
     assert description(second)["configuration"] == about["configuration"], "and so the mirror is theirs to go on with"

@@ -361,7 +361,7 @@ class MirrorTasks:
             yield from self._download_tasks()
         tasks = [self._lock_inside(plan, lock) for lock in locks] if plan else []
         yield from tasks
-        yield self.make.group("lock", [task.name for task in tasks], f"leads {len(tasks)} locks to the mirror")
+        yield self.make.group("lock", [task.name for task in tasks], f"leads locks to the mirror: {len(tasks)}")
 
     def _lock_inside(self, plan: Plan, lock: InsideLock) -> Task:
         target = self.config.output / lock.path
