@@ -49,8 +49,8 @@ def test_a_project_of_a_folder_is_one_requirement_with_all_its_releases(tmp_path
     names = ("Foo_Bar-1.0-py3-none-any.whl", "foo.bar-1.0.tar.gz", "foo_bar-1.1.zip", "lib-2.0-py3-none-any.whl")
     one = with_folder(tmp_path, *names, ".gitignore")
     assert [(root.name, str(root.requirements[0].requirement), root.versions) for root in one.roots] == [
-        ("foo-bar from dist/", "foo-bar", "all"),
-        ("lib from dist/", "lib", "all"),
+        ("foo-bar from dist", "foo-bar", "all"),
+        ("lib from dist", "lib", "all"),
     ]
     assert {own.name: [file.filename for file in own.files] for own in one.own} == {
         "foo-bar": sorted(names[:3]),

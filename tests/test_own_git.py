@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -372,6 +375,39 @@ def test_credentials_are_sent_to_the_repository_and_stand_on_no_command_line(
         git.Clone(source, tmp_path / "clone").check_out(None)
     assert "s3cret" not in str(failed.value) + repr(commands) + repr(source)
     assert "Basic bWU6czNjcmV0" in {request.headers.get("authorization") for request in index.log}
+
+
+class _Dumb(http.server.SimpleHTTPRequestHandler):
+    """Serves a repository as files, to who has logged in."""
+
+    def do_GET(self) -> None:
+        if self.headers["Authorization"] != "Basic bWU6czNjcmV0":
+            self.send_error(401)
+            return
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+        """Say nothing."""
+
+
+def test_a_repository_that_wants_a_login_is_fetched_with_it(repository: Path, tmp_path: Path) -> None:
+    run_git(repository, "update-server-info")
+    serve = functools.partial(_Dumb, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        place = f"127.0.0.1:{server.server_port}/repository/.git"
+        clones = []
+        for login in ("me:s3cret@", "me:wr0ng@"):
+            source = read(tmp_path, f"tool @ git+http://{login}{place}@v1.0").own[0].git
+            assert source is not None
+            clones.append(git.Clone(source, tmp_path / login[3:6]))
+        assert clones[0].check_out(None).sha == run_git(repository, "rev-parse", "HEAD")
+        with pytest.raises(UpstreamError) as failed:
+            clones[1].check_out(None)
+        server.shutdown()
+    assert "expected `git clone` to end well" in str(failed.value)
+    assert "wr0ng" not in str(failed.value)
+    assert "s3cret" not in (tmp_path / "s3c" / ".git" / "config").read_text()
 
 
 def test_without_git_it_says_what_to_install(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ class Root:
     :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
     :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
     :param is_file: its lines stand in a file: a requirements file, or that of a project.
-    :param own: where its files come from, which the user brings along, as it is told: ``dist/``; empty for an index.
+    :param own: the name of the folder that its files are in, which the user brings along; empty for an index.
     :param environments: the names of the environments that it is limited to; None: all.
     :param lock: what the lock says that it is; it then has no requirements.
     """

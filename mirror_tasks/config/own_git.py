@@ -64,7 +64,8 @@ class GitRequirement:
     def name(self) -> str:
         """How it is told: without the URL, which may be nobody else's business where the mirror goes."""
         extras = f"[{','.join(sorted(self.requirement.extras))}]" if self.requirement.extras else ""
-        return f"{self.requirement.name}{extras} from git {self.source.ref[:12]}".rstrip()
+        ref = self.source.ref[:12] if is_commit(self.source.ref) else self.source.ref
+        return f"{self.requirement.name}{extras} from git {ref}".rstrip()
 
 
 def is_git(requirement: Requirement) -> bool:

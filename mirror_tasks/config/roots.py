@@ -292,12 +292,12 @@ class RootReader:
             text = f"{name}>=0.dev0" if any(one.version.is_prerelease for one in found) else name
             where = f"{self._file_name}: {entry.key_path}"
             root = Root(
-                name=f"{name} from {entry.text}",
+                name=f"{name} from {path.name or path}",
                 key_path=entry.key_path,
                 requirements=(RequestedRequirement(requirement=parse_requirement(text), where=where),),
                 versions="all",
                 environments=self._usable_on(found, entry),
-                own=entry.text,
+                own=path.name or "wheels",
             )
             self._keep((path, name), root)
 
