@@ -57,16 +57,65 @@ def test_what_is_selected_is_what_pipenv_says_of_the_lock(option: str, where: En
     assert pins(lock, where) == {f"{one.name}{one.specifier}" for one in applying}
 
 
+@pytest.mark.clients
+@pytest.mark.parametrize(
+    ("change", "is_older"),
+    [
+        (("", ""), False),
+        (("iniconfig", "Iniconfig"), False),  # the same project
+        (('iniconfig = "*"', 'iniconfig = ">1"'), True),
+        (("docs-and-more", "more-and-docs"), True),
+        (("index.example.com", "other.example.com"), True),
+        (("[dev-packages]", '[requires]\npython_version = "3.12"\n\n[dev-packages]'), True),
+        (("[dev-packages]", '[scripts]\nrun = "python"\n\n[dev-packages]'), False),
+    ],
+)
+def test_a_lock_is_older_than_its_pipfile_where_pipenv_says_so(
+    change: tuple[str, str], is_older: bool, tmp_path: Path
+) -> None:
+    lock = with_pipfile(tmp_path, *change)
+    answer = pipenv("verify", pipfile=lock.with_name("Pipfile"))
+    assert answer.returncode == int(is_older), answer.stdout + answer.stderr
+    assert bool(door(lock).warning) == is_older
+
+
+def with_pipfile(folder: Path, old: str, new: str) -> Path:
+    """Write the real lock beside a Pipfile that was changed."""
+    shutil.copy(REAL, folder)
+    text = REAL.with_name("Pipfile").read_text()
+    assert old in text
+    (folder / "Pipfile").write_text(text.replace(old, new) if old else text)
+    return folder / "Pipfile.lock"
+
+
+def test_a_lock_that_is_older_than_its_pipfile_says_so_and_is_read(tmp_path: Path) -> None:
+    lock = door(with_pipfile(tmp_path, 'pluggy = "*"', 'pluggy = ">=1.6"'))
+    assert lock.warning.startswith("the Pipfile has changed since the lock was made; ")
+    assert lock.selected == door(REAL).selected
+    assert door(REAL).warning == ""
+
+
+@pytest.mark.parametrize("pipfile", ["[packages", "packages = 3", "[packages]\na = 2020-01-01", "[packages]\n", None])
+def test_a_lock_whose_pipfile_can_t_be_compared_is_read_as_it_is(pipfile: str | None, tmp_path: Path) -> None:
+    lock = written(tmp_path, default={"a": entry()})
+    if pipfile is not None:
+        (tmp_path / "Pipfile").write_text(pipfile)
+    assert door(lock).warning == ""
+
+
 @functools.cache
 def pipenv_requirements(option: str) -> list[Requirement]:
-    pipenv = shutil.which("pipenv")
-    if pipenv is None:
-        pytest.skip("pipenv is not on PATH")
-    environment = os.environ | {"PIPENV_PIPFILE": str(REAL.parent / "Pipfile"), "PIPENV_IGNORE_VIRTUALENVS": "1"}
-    answer = subprocess.run(
-        [pipenv, "requirements", option], env=environment, capture_output=True, text=True, check=True
-    )
+    answer = pipenv("requirements", option, pipfile=REAL.with_name("Pipfile"))
+    assert answer.returncode == 0, answer.stderr
     return [Requirement(line) for line in answer.stdout.splitlines() if line.strip() and not line.startswith("-")]
+
+
+def pipenv(*arguments: str, pipfile: Path) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("pipenv")
+    if program is None:
+        pytest.skip("pipenv is not on PATH")
+    environment = os.environ | {"PIPENV_PIPFILE": str(pipfile), "PIPENV_IGNORE_VIRTUALENVS": "1", "NO_COLOR": "1"}
+    return subprocess.run([program, *arguments], env=environment, capture_output=True, text=True)
 
 
 def test_every_hash_of_a_release_is_there_and_no_name() -> None:

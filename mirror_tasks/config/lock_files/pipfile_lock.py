@@ -5,7 +5,7 @@
 ``_meta.requires``                     ``python_version`` or ``python_full_version``: three numbers are one Python, two all
                                        that begin so; a specifier is taken too
 ``_meta.sources``                      ``name`` and ``url`` of each index; what names none is from the first
-``_meta.hash``                         of the Pipfile; not compared
+``_meta.hash``                         of the Pipfile (:mod:`.pipfile_hash`)
 ``default``, ``develop``, any other    one group each: a name with an entry for each package
 entry: ``version``                     ``==1.0``; without one, or with ``*``, Pipenv did not lock it
 entry: ``hashes``                      ``sha256:…`` of every file of the release, without names

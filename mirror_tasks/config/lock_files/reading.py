@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.config.blocks import did_you_mean, show, unknown
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.installers import PIP, parse_specifier
-from mirror_tasks.config.lock_files import pdm_lock, pipfile_lock, poetry_lock, pylock_toml, uv_lock
+from mirror_tasks.config.lock_files import pdm_lock, pipfile_hash, pipfile_lock, poetry_lock, pylock_toml, uv_lock
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
 from mirror_tasks.config.markers import Comparison, tokens
 from mirror_tasks.config.requirement_files import read_text
@@ -33,7 +33,11 @@ _READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
     "Pipfile.lock": pipfile_lock.read,
     "pylock.toml": pylock_toml.read,
 }
-_STALE: Mapping[str, Callable[[Path], str]] = {"poetry.lock": poetry_lock.stale, "pdm.lock": pdm_lock.stale}
+_STALE: Mapping[str, Callable[[Path], str]] = {
+    "poetry.lock": poetry_lock.stale,
+    "pdm.lock": pdm_lock.stale,
+    "Pipfile.lock": pipfile_hash.stale,
+}
 KINDS = (*_READERS, "pylock.NAME.toml")
 """The names of files that are read here."""
 
