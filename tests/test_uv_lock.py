@@ -27,7 +27,7 @@ from mirror_tasks.config.lock_files import uv_lock
 from mirror_tasks.config.lock_files.checks import UNKNOWN_VERSION
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage, LockFile
 from mirror_tasks.config.lock_files.reading import read_lock
-from mirror_tasks.config.lock_files.uv_graph import configurations
+from mirror_tasks.config.lock_files.uv_conflicts import configurations
 from tests.uv_workspace import FOLDER
 
 SHARED = next((folder / "shared/locks/uv" for folder in Path(__file__).parents if (folder / "shared").is_dir()), None)
@@ -717,7 +717,7 @@ SCRAPS: st.SearchStrategy[object] = st.sampled_from(
         {},
     ]
 ) | st.builds(
-    lambda key, value: {key: value}, st.sampled_from(["name", "registry", "git", "marker"]), st.text(max_size=5)
+    lambda key, value: {key: value}, st.sampled_from(["name", "registry", "git", "marker", "a\nb"]), st.text(max_size=5)
 )
 
 

@@ -176,6 +176,6 @@ def _canonical(text: str) -> str:
     for letter in text:
         depth += (letter == "(") - (letter == ")")
         deepest = max(deepest, depth)
-    if deepest > _DEEPEST_MARKER:
-        raise InvalidMarker("nested too deeply")
+    if deepest > _DEEPEST_MARKER or not text.isprintable():
+        raise InvalidMarker("nested too deeply, or not one line")
     return str(Marker(text))

@@ -34,8 +34,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
@@ -44,16 +44,10 @@ from mirror_tasks.config.installers import UV, Installer
 from mirror_tasks.config.lock_files.checks import UNKNOWN_VERSION
 from mirror_tasks.config.lock_files.model import LockedPackage
 from mirror_tasks.config.lock_files.tables import Table
-from mirror_tasks.config.lock_files.uv_graph import (
-    Edge,
-    Graph,
-    Node,
-    Start,
-    extra_item,
-    group_item,
-    project_item,
-)
-from mirror_tasks.config.lock_files.uv_sources import Source, files_of, own_source, required_source, source_of
+from mirror_tasks.config.lock_files.uv_conflicts import extra_item, group_item, project_item
+from mirror_tasks.config.lock_files.uv_graph import Edge, Graph, Node, Start
+from mirror_tasks.config.lock_files.uv_packages import Package, Packages, named, packages_of
+from mirror_tasks.config.lock_files.uv_sources import files_of, own_source, required_source
 from mirror_tasks.config.markers import holds
 
 VERSION = 1
@@ -68,22 +62,6 @@ class _Wanted(NamedTuple):
     marker: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Package:
-    """One ``[[package]]``, without its edges.
-
-    :param extras: those with edges, by name the key that they have in the lock; ``groups`` likewise.
-    """
-
-    table: Table
-    name: NormalizedName
-    version: Version | None
-    source: Source
-    forks: tuple[str, ...]
-    extras: Mapping[NormalizedName, str]
-    groups: Mapping[NormalizedName, str]
-
-
 @dataclass(slots=True)
 class UvLock:
     """A ``uv.lock``: a :class:`~mirror_tasks.config.lock_files.model.LockFile`."""
@@ -94,7 +72,7 @@ class UvLock:
     requires_python: str
     build_constraints: tuple[Requirement, ...]
     _supported: tuple[str, ...] = field(repr=False)
-    _packages: tuple[_Package, ...] = field(repr=False)
+    _packages: Packages = field(repr=False)
     _locked: tuple[LockedPackage | None, ...] = field(repr=False)
     _members: tuple[int, ...] = field(repr=False)
     _graph: Graph = field(repr=False)
@@ -134,7 +112,7 @@ class UvLock:
     def _starts(self, groups: Collection[str], extras: Collection[str]) -> Iterator[Start]:
         """Yield the parts that are asked for, of those that have edges: uv knows no others then."""
         for place in self._members:
-            package = self._packages[place]
+            package = self._packages.all[place]
             yield Start(place, project_item(package.name))
             yield from (Start(place, extra_item(package.name, one)) for one in package.extras if one in extras)
             yield from (Start(place, group_item(package.name, one)) for one in package.groups if one in groups)
@@ -142,23 +120,19 @@ class UvLock:
     def _asked(self, groups: Collection[str], extras: Collection[str]) -> Iterator[str]:
         """Yield all items that are asked for: uv asks for each extra and group of every member."""
         for place in self._members:
-            name = self._packages[place].name
+            name = self._packages.all[place].name
             yield project_item(name)
             yield from (extra_item(name, extra) for extra in extras)
             yield from (group_item(name, group) for group in groups)
 
     def _edge(self, wanted: _Wanted, markers: Mapping[str, str]) -> Edge:
         """Return where a requirement of the lock itself leads in one environment."""
-        named = [place for place, package in enumerate(self._packages) if package.name == wanted.name]
-        found = [place for place in named if self._is_forked_to(self._packages[place], markers)]
-        if len(found) != 1:
-            count = "none" if not found else f"{len(found)} of them"
-            raise wanted.table.fault("name", f"one package {wanted.name} whose `resolution-markers` hold", count)
-        package = self._packages[found[0]]
-        return Edge(found[0], _extra_items(package, wanted.extras))
-
-    def _is_forked_to(self, package: _Package, markers: Mapping[str, str]) -> bool:
-        return not package.forks or any(holds(marker, markers, UV) for marker in package.forks)
+        called = [(place, self._packages.all[place].forks) for place in self._packages.called(wanted.name)]
+        found = [place for place, forks in called if not forks or any(holds(one, markers, UV) for one in forks)]
+        if len(found) == 1:
+            return Edge(found[0], self._packages.all[found[0]].extra_items(wanted.extras))
+        count = f"{len(found)} of them" if found else "none"
+        raise wanted.table.fault("name", f"one package {wanted.name} whose `resolution-markers` hold", count)
 
 
 def read(data: Mapping[str, object], _path: Path) -> UvLock:
@@ -170,22 +144,23 @@ def read(data: Mapping[str, object], _path: Path) -> UvLock:
     table = Table(data, "", "make the lock anew with `uv lock`")
     _check_version(table)
     manifest = table.table("manifest")
-    packages = _packages(table)
+    packages = packages_of(table)
     members = _members(manifest, packages)
     required, grouped = _wanted(manifest, "requirements"), _grouped(manifest)
-    if packages and not (members or required or grouped):
+    if packages.all and not (members or required or grouped):
         raise manifest.problem("members", 'expected members, or a package whose source is ".", found none')
-    nodes = _nodes(packages)
+    nodes = packages.nodes()
     supported = table.markers("supported-markers")
+    projects = [packages.all[place] for place in members]
     return UvLock(
-        groups=_each_once(*(_group_names(packages[place]) for place in members), grouped),
-        extras=_each_once(*(_extra_names(packages[place]) for place in members)),
-        markers=_each_once(supported, *_markers(packages, nodes), _wanted_markers(required, grouped)),
+        groups=_each_once(*(one.declared_groups for one in projects), grouped),
+        extras=_each_once(*(one.declared_extras for one in projects)),
+        markers=_each_once(supported, _markers(packages, nodes), _wanted_markers(required, grouped)),
         requires_python=_requires_python(table),
         build_constraints=tuple(map(_constraint, manifest.tables("build-constraints"))),
         _supported=supported,
         _packages=packages,
-        _locked=tuple(_locked(package, place in members) for place, package in enumerate(packages)),
+        _locked=tuple(_locked(package, place in members) for place, package in enumerate(packages.all)),
         _members=members,
         _graph=Graph(nodes, tuple(map(_conflict, table.lists_of_tables("conflicts")))),
         _required=required,
@@ -209,63 +184,19 @@ def _check_version(table: Table) -> None:
 def _requires_python(table: Table) -> str:
     text = table.needed_text("requires-python")
     try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
+        return str(SpecifierSet(text))
+    except ValueError:
         raise table.fault("requires-python", "versions of Python (PEP 440)", text) from None
-    return text
 
 
-def _packages(table: Table) -> tuple[_Package, ...]:
-    packages = tuple(map(_package, table.tables("package")))
-    seen: dict[tuple[str, Version | None, Source], Table] = {}
-    for one in packages:
-        first = seen.setdefault((one.name, one.version, one.source), one.table)
-        if first is not one.table:
-            raise one.table.problem("", f"expected each package once, found {one.name} here and in {first.place}")
-    return packages
-
-
-def _package(table: Table) -> _Package:
-    package = _Package(
-        table=table,
-        name=table.name("name"),
-        version=table.version("version"),
-        source=source_of(table),
-        forks=table.markers("resolution-markers"),
-        extras=_named(table.table("optional-dependencies")),
-        groups=_named(table.table("dev-dependencies")),
-    )
-    if package.version is None and not package.source.is_tree:
-        raise table.fault("version", "a version, as its source is no folder with sources", None)
-    return package
-
-
-def _named(table: Table) -> Mapping[NormalizedName, str]:
-    """Return the keys of a table by the names that they are."""
-    named: dict[NormalizedName, str] = {}
-    for key in table.keys:
-        first = named.setdefault(table.as_name(key, key), key)
-        if first != key:
-            raise table.problem(key, f"expected each name once, found {first} and {key}")
-    return named
-
-
-def _extra_names(package: _Package) -> Iterable[str]:
-    return (*package.table.table("metadata").names("provides-extras"), *package.extras)
-
-
-def _group_names(package: _Package) -> Iterable[str]:
-    return (*_named(package.table.table("metadata").table("requires-dev")), *package.groups)
-
-
-def _members(manifest: Table, packages: Sequence[_Package]) -> tuple[int, ...]:
+def _members(manifest: Table, packages: Packages) -> tuple[int, ...]:
     """Return the places of the workspace's members; a project without a workspace is the package in the lock's folder."""
     names = manifest.names("members")
     if not names:
-        return tuple(place for place, package in enumerate(packages) if package.source.is_root)[:1]
-    members = []
+        return tuple(place for place, package in enumerate(packages.all) if package.source.is_root)[:1]
+    members: list[int] = []
     for number, name in enumerate(names):
-        found = [place for place, package in enumerate(packages) if package.name == name]
+        found = packages.called(name)
         if len(found) != 1:
             raise manifest.fault(f"members[{number}]", f"one package {name}", f"{len(found)} of them")
         members += found
@@ -278,61 +209,7 @@ def _wanted(table: Table, key: str) -> tuple[_Wanted, ...]:
 
 def _grouped(manifest: Table) -> Mapping[str, tuple[_Wanted, ...]]:
     table = manifest.table("dependency-groups")
-    return {name: _wanted(table, key) for name, key in _named(table).items()}
-
-
-def _nodes(packages: Sequence[_Package]) -> tuple[Node, ...]:
-    places: dict[str, list[int]] = {}
-    for place, package in enumerate(packages):
-        places.setdefault(package.name, []).append(place)
-    edges = _Edges(packages, places)
-    return tuple(map(edges.node, packages))
-
-
-class _Edges(NamedTuple):
-    """Reads edges: finds the packages that they lead to."""
-
-    packages: Sequence[_Package]
-    places: Mapping[str, Sequence[int]]
-
-    def node(self, package: _Package) -> Node:
-        """Return a package with all its edges."""
-        table, name = package.table, package.name
-        extras, groups = table.table("optional-dependencies"), table.table("dev-dependencies")
-        parts = {project_item(name): self._all(table, "dependencies")}
-        parts |= {extra_item(name, extra): self._all(extras, key) for extra, key in package.extras.items()}
-        parts |= {group_item(name, group): self._all(groups, key) for group, key in package.groups.items()}
-        return Node(project_item(name), parts)
-
-    def _all(self, table: Table, key: str) -> tuple[Edge, ...]:
-        return tuple(map(self._edge, table.tables(key)))
-
-    def _edge(self, table: Table) -> Edge:
-        place = self._target(table)
-        target = self.packages[place]
-        return Edge(place, _extra_items(target, table.names("extra")), table.marker("marker"))
-
-    def _target(self, table: Table) -> int:
-        """Return the one package that an edge leads to: version and source may be left out where one has the name."""
-        name, version = table.name("name"), table.version("version")
-        named = self.places.get(name, ())
-        found = [place for place in named if version in (None, self.packages[place].version)]
-        if table.has("source"):
-            source = source_of(table)
-            found = [place for place in found if self.packages[place].source == source]
-        if len(found) == 1:
-            return found[0]
-        wanted = f"{name} {version}" if version else name
-        if found:
-            raise table.problem(
-                "", f"{len(found)} packages are {wanted}; expected `version` and `source` of one of them"
-            )
-        raise table.problem("", f"expected a package {wanted}{' of this source' if named else ''}, found none")
-
-
-def _extra_items(target: _Package, extras: Iterable[NormalizedName]) -> tuple[str, ...]:
-    """Return extras of a package as items; uv passes over those that it does not have."""
-    return tuple(extra_item(target.name, extra) for extra in extras if extra in target.extras)
+    return {name: _wanted(table, key) for name, key in named(table).items()}
 
 
 def _conflict(items: Sequence[Table]) -> frozenset[str]:
@@ -348,12 +225,12 @@ def _conflict_item(table: Table) -> str:
     return group_item(package, table.name("group")) if table.has("group") else project_item(package)
 
 
-def _markers(packages: Iterable[_Package], nodes: Iterable[Node]) -> Iterator[Iterable[str]]:
-    for package in packages:
-        yield package.forks
+def _markers(packages: Packages, nodes: Iterable[Node]) -> Iterator[str]:
+    for package in packages.all:
+        yield from package.forks
     for node in nodes:
         for edges in node.parts.values():
-            yield (edge.marker for edge in edges)
+            yield from (edge.marker for edge in edges)
 
 
 def _wanted_markers(required: Iterable[_Wanted], grouped: Mapping[str, Iterable[_Wanted]]) -> Iterator[str]:
@@ -365,7 +242,7 @@ def _each_once(*lists: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for each in lists for one in each if one))
 
 
-def _locked(package: _Package, is_member: bool) -> LockedPackage | None:
+def _locked(package: Package, is_member: bool) -> LockedPackage | None:
     """Return a package as it is mirrored; None for one that is passed over: a member, or what is never installed."""
     table, source = package.table, package.source
     if source.kind == "virtual" or (is_member and source.is_tree):
@@ -391,5 +268,5 @@ def _constraint(table: Table) -> Requirement:
     text += f" @ {source}" if source else table.text("specifier") or ""
     try:
         return Requirement(f"{text} ; {marker}" if marker else text)
-    except InvalidRequirement:
+    except ValueError:
         raise table.fault("", "a requirement (PEP 508)", text) from None

@@ -53,7 +53,7 @@ def source_of(package: Table) -> Source:
     if kind is None:
         raise package.fault("source", f"one of {', '.join(_KINDS)}", package.get("source"))
     where = table.text(kind) or ""
-    if not where and kind not in ("editable", "virtual", "directory"):
+    if not where.isprintable() or (not where and kind not in ("editable", "virtual", "directory")):
         raise table.fault(kind, "a URL or a path", where)
     if kind in ("git", "url") or _URL.match(where):
         split(table, kind, where)
@@ -70,7 +70,11 @@ def split(table: Table, key: str, url: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         raise table.fault(key, "a URL", url) from None
-    if not parts.scheme or not (parts.hostname or parts.scheme == "file" or "+file" in parts.scheme):
+    if (
+        not url.isprintable()
+        or not parts.scheme
+        or not (parts.hostname or parts.scheme == "file" or "+file" in parts.scheme)
+    ):
         raise table.fault(key, "a URL", url)
     return parts
 
@@ -104,6 +108,8 @@ def required_source(requirement: Table) -> str:
     if kind is None:
         return ""
     where = requirement.needed_text(kind)
+    if not where.isprintable():
+        raise requirement.fault(kind, "a URL or a path", where)
     if kind == "git":
         return _as_pip_has_it(split(requirement, kind, where))
     return _without_credentials(split(requirement, kind, where)) if kind == "url" else where
