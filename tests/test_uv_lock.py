@@ -679,6 +679,9 @@ def read_whole(text: str) -> uv_lock.UvLock:
         ('supported-markers = ["x"]\n' + PROJECT, "supported-markers[0]: expected a marker"),
         (f'supported-markers = ["{"(" * 999}os_name == \'nt\'{")" * 999}"]\n' + PROJECT, "supported-markers[0]: expected a"),
         ('[manifest]\nbuild-constraints = [{ name = "x", specifier = "?" }]\n' + PROJECT, "manifest.build-constraints[0]: "),
+        (f'version = 1\nrequires-python = ">={"3" * 5000}"\n', "requires-python: expected versions of Python"),
+        ('supported-markers = ["os_name == \'a\\nb\'"]\n', "supported-markers[0]: expected a marker"),
+        (PROJECT + '[[package]]\nname = "x"\nsource = { editable = "a\\nb" }\n', "source.editable: expected a URL or a path"),
         (PROJECT + "[package.optional-dependencies]\nX = []\nx = []\n", "expected each name once, found X and x"),
         (PROJECT + package("one") + package("one"), "package[2]: expected each package once, found one here and in package[1]"),
         (

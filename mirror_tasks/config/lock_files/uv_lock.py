@@ -52,6 +52,9 @@ from mirror_tasks.config.markers import holds
 
 VERSION = 1
 
+_LONGEST = 1000
+"""Characters of a specifier; Python reads no number of more than 4,300 digits."""
+
 
 class _Wanted(NamedTuple):
     """A requirement of the lock itself: it leads to the package of the name whose fork the environment is in."""
@@ -184,9 +187,15 @@ def _check_version(table: Table) -> None:
 def _requires_python(table: Table) -> str:
     text = table.needed_text("requires-python")
     try:
-        return str(SpecifierSet(text))
+        return str(SpecifierSet(_short(text)))
     except ValueError:
         raise table.fault("requires-python", "versions of Python (PEP 440)", text) from None
+
+
+def _short(text: str) -> str:
+    if len(text) > _LONGEST:
+        raise ValueError(text)
+    return text
 
 
 def _members(manifest: Table, packages: Packages) -> tuple[int, ...]:
@@ -267,6 +276,6 @@ def _constraint(table: Table) -> Requirement:
     text = table.name("name") + (f"[{','.join(extras)}]" if extras else "")
     text += f" @ {source}" if source else table.text("specifier") or ""
     try:
-        return Requirement(f"{text} ; {marker}" if marker else text)
+        return Requirement(f"{_short(text)} ; {marker}" if marker else _short(text))
     except ValueError:
         raise table.fault("", "a requirement (PEP 508)", text) from None
