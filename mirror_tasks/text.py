@@ -1,9 +1,9 @@
-"""Sizes, counts and URLs in words: what messages show."""
+"""Sizes, counts, names and URLs in words: what messages show."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def readable(size: int) -> str:
@@ -14,6 +14,11 @@ def readable(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def with_extras(name: str, extras: Collection[str]) -> str:
+    """Return a project with extras as requirements write it: ``app[fast,tls]``."""
+    return f"{name}[{','.join(sorted(extras))}]" if extras else name
 
 
 # A URL's part before the @ of its host ends with the first of / ? # (RFC 3986, 3.2): a later @ belongs to its path, as in

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.config.own_folders import Distribution, distribution_of
 from mirror_tasks.config.own_sources import OwnFile
 from mirror_tasks.config.variables import expand
+from mirror_tasks.text import with_extras
 
 _GIVE = "expected NAME @ URL with the URL of a wheel or sdist"
 
@@ -34,8 +35,7 @@ class UrlRequirement:
     @property
     def name(self) -> str:
         """How it is told: without the URL, which may be nobody else's business where the mirror goes."""
-        extras = f"[{','.join(sorted(self.requirement.extras))}]" if self.requirement.extras else ""
-        return f"{self.requirement.name}{extras} from {self.file.filename}"
+        return f"{with_extras(self.requirement.name, self.requirement.extras)} from {self.file.filename}"
 
 
 def read_url(requirement: Requirement) -> UrlRequirement:

@@ -29,10 +29,12 @@ from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
 from mirror_tasks.resolve.by_url import as_release, told
+from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
+from mirror_tasks.text import with_extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,7 @@ class Demand:
 
     def with_specifier(self, specifier: str) -> str:
         """Return the requirement as text, with what one of those who ask said of the version."""
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.project}{extras}{specifier}"
+        return f"{with_extras(self.project, self.extras)}{specifier}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,7 +474,8 @@ class Closure:
         That is metadata, with it the hash of what has none yet, and the pages that tell if it contradicts a bound.
         """
         unhashed = (file for file in files_to_mirror(one, self.rules) if "sha256" not in file.hashes)
-        pages = (name for name, _ in self._bound_requirements(demand, installs) if name not in self.projects)
+        bound = self._bound_requirements(demand, installs)
+        pages = (one.name for one in bound if one.name not in self.projects)
         return {
             **{f"project:{name}": None for name in pages},
             **{
@@ -484,33 +486,20 @@ class Closure:
         }
 
     def _contradicts(self, demand: Demand, one: Candidate, installs: File) -> bool:
-        """Say if no installation of the root can contain a file, since what it requires in every case is bound elsewhere.
-
-        It is kept why, for the plan.
-        """
-        bounds = self._bounds[demand.scope].specifiers
-        for name, requirement in self._bound_requirements(demand, installs):
-            project, both = self.projects.get(name), requirement.specifier & bounds[name]
-            if isinstance(project, Project) and not any(
-                both.contains(version, prereleases=True) for version in project.versions
-            ):
-                reason = (
-                    f"{installs.filename}: it requires {requirement}, and mirror.yaml holds {name} to {bounds[name]}"
-                )
-                self.contradicting.setdefault(demand, {})[one.version] = reason
+        """Say if no installation of the root can contain a file; it is kept why, for the plan."""
+        for bound in self._bound_requirements(demand, installs):
+            project = self.projects.get(bound.name)
+            if isinstance(project, Project) and (reason := bound.contradiction(project.versions)):
+                self.contradicting.setdefault(demand, {})[one.version] = f"{installs.filename}: {reason}"
                 return True
         return False
 
-    def _bound_requirements(self, demand: Demand, installs: File) -> Iterator[tuple[NormalizedName, Requirement]]:
-        """Yield what a file requires in every case of projects that a line or a constraint of the root binds."""
-        bounds = self._bounds[demand.scope].specifiers
-        metadata = self.metadata.get(installs.filename)
-        if not bounds or not isinstance(metadata, CoreMetadata):
-            return
-        environment = self._environment_of(demand)
-        for name, requirement in _requirements(metadata.requires_dist):
-            if name in bounds and name != demand.project and environment.marker_always_applies(requirement.marker):
-                yield name, requirement
+    def _bound_requirements(self, demand: Demand, installs: File) -> Iterator[BoundRequirement]:
+        """Yield what a file requires in every case of other projects that a line or a constraint of the root binds."""
+        bounds, metadata = self._bounds[demand.scope], self.metadata.get(installs.filename)
+        if bounds.specifiers and isinstance(metadata, CoreMetadata):
+            others = (pair for pair in _requirements(metadata.requires_dist) if pair[0] != demand.project)
+            yield from bound_requirements(others, bounds, self._environment_of(demand))
 
     def _installs(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int]]:
         """Yield the files that installers would take, each with the patch releases on which they would.

@@ -14,6 +14,7 @@ from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.text import with_extras
 
 
 class NotKnownYet(Exception):  # noqa: N818 - not an error: it says what has to arrive first
@@ -55,8 +56,7 @@ class Need:
         object.__setattr__(self, "text", str(self.specifier))
 
     def __str__(self) -> str:
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.name}{extras}{self.specifier}"
+        return f"{with_extras(self.name, self.extras)}{self.text}"
 
 
 @dataclass(frozen=True, slots=True)
