@@ -19,7 +19,15 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.config.blocks import did_you_mean, show, unknown
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.installers import PIP, parse_specifier
-from mirror_tasks.config.lock_files import pdm_lock, pipfile_hash, pipfile_lock, poetry_lock, pylock_toml, uv_lock
+from mirror_tasks.config.lock_files import (
+    pdm_lock,
+    pipfile_hash,
+    pipfile_lock,
+    poetry_lock,
+    pylock_toml,
+    uv_lock,
+    uv_stale,
+)
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
 from mirror_tasks.config.markers import Comparison, tokens
 from mirror_tasks.config.requirement_files import read_text
@@ -34,6 +42,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
     "pylock.toml": pylock_toml.read,
 }
 _STALE: Mapping[str, Callable[[Path], str]] = {
+    "uv.lock": uv_stale.stale,
     "poetry.lock": poetry_lock.stale,
     "pdm.lock": pdm_lock.stale,
     "Pipfile.lock": pipfile_hash.stale,
