@@ -271,6 +271,17 @@ def test_the_state_may_be_lost_and_the_same_bytes_are_built(index: FakeIndex, re
     assert times(project.output / "packages") == before
 
 
+def test_prune_deletes_what_is_built_no_more(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    project = project_of(tmp_path, index, entry(repository), "lib")
+    project.mirrored()
+    project.configure(index.url, requirements=["lib"])
+    project.mirrored()
+    assert project.doit("prune").returncode == 0
+    assert not (project.state / "git").exists()
+    assert "tool" not in packages(project.output)
+    project.mirrored()
+
+
 def test_a_folder_of_it_is_built_and_a_missing_one_is_told(index: FakeIndex, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     write_project(repository / "libs" / "tool")

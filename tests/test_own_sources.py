@@ -89,6 +89,7 @@ def test_a_folder_is_mirrored_with_what_it_requires_and_no_index_is_asked_for_it
     assert done.returncode == 0, said(done)
     assert "because mirror.yaml: ours from dist" in said(project.doit("explain", "ours"))
     assert "ours-1.0 requires lib>=1" in said(project.doit("explain", "lib"))
+    assert "Your own source has no file of it; nearest: 1.0" in said(project.doit("explain", "ours-1.2"))
     assert project.doit("list", "--all").returncode == 0
 
 

@@ -14,6 +14,7 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
+from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
@@ -108,7 +109,7 @@ class Explainer:
 
     def _on_the_index(self, project: Project) -> Iterator[str]:
         if project.versions:
-            yield f"  The index has it, newest {project.versions[0]}."
+            yield f"  {_whose(project)} has it, newest {project.versions[0]}."
         for filename, reason in project.skipped[:_MOST_FILES]:
             yield f"  It lists {filename}, which can't be used: {reason}"
         if more := project.skipped[_MOST_FILES:]:
@@ -126,7 +127,7 @@ class Explainer:
             return
         yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
         if version not in versions_of(project):
-            yield f"  The index has no file of it; nearest: {self._nearest(project, version)}."
+            yield f"  {_whose(project)} has no file of it; nearest: {self._nearest(project, version)}."
             return
         lines = {one.name: tuple(self._why_not(project, version, one, chosen)) for one in self.config.environments}
         yield from _by_environment(lines)
@@ -263,6 +264,11 @@ class Explainer:
             for required in release.required:
                 needs[required.by].append(release)
         return needs
+
+
+def _whose(project: Project) -> str:
+    """Return who serves a project, at the beginning of a sentence."""
+    return "Your own source" if project.index == OWN else "The index"
 
 
 def _bound_by_the_user(required: Required) -> str:
