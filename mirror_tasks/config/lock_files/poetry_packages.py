@@ -76,7 +76,7 @@ def _own_source(source: Table, files: Iterable[LockedFile]) -> str:
 
 def _may_be_of(file: LockedFile, version: Version, versions: Collection[Version]) -> bool:
     """Say if a file may be one of a version: its name says another one only where the lock has that, too."""
-    named = _version_in(file.filename)
+    named = _version_in(file.filename) if len(versions) > 1 else None
     return named is None or named == version or named not in versions
 
 
