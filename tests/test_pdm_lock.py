@@ -294,11 +294,16 @@ def test_groups_that_include_others_are_followed_in_all_their_forms(tmp_path: Pa
     test = ["b"]
     dev = [{include-group = "test"}, "ours[all]"]
     [tool.pdm.dev-dependencies]
-    dev = ["-e file:///${PROJECT_ROOT}/c#egg=c", "d @ git+https://git.example.com/d"]
+    dev = ["-e file:///${PROJECT_ROOT}/c#x=y&egg=c[z] ; sys_platform == 'linux'", "d @ git+https://git.example.com/d"]
     """
-    own = package("c", 'path = "./c"'), package("d", 'git = "https://git.example.com/d"', 'revision = "4f1c"')
+    own = (
+        package("c", 'path = "./c"'),
+        package("c", 'path = "./c"', 'extras = ["z"]'),
+        package("d", 'git = "https://git.example.com/d"', 'revision = "4f1c"'),
+    )
     lock = walked(tmp_path, pyproject, package("a"), package("b"), *own)
     assert names(lock.select(LINUX, ["dev"], ())) == ["a", "b", "c", "d"]
+    assert names(lock.select(WINDOWS, ["dev"], ())) == ["a", "b", "d"]
     assert names(lock.select(LINUX, (), ["all"])) == ["a"]
 
 
@@ -347,6 +352,7 @@ def test_extras_that_the_lock_lacks_are_refused(tmp_path: Path) -> None:
         (METADATA + package("a", f'files = [{{url = "https://x/..%2f..%2fa", hash = "sha256:{HASH}"}}]'),
          r"^package\[0\]\.files\[0\]\.url: expected the plain name of a file"),
         (METADATA + package("a", 'files = [{file = "a.whl"}]'), r"^package\[0\]\.files\[0\]\.hash: expected"),
+        (METADATA + package("a", 'path = "./\\u001b[2J"'), r"^package\[0\]\.path: expected a URL or path of characters"),
         (METADATA + '[[metadata.targets]]\nplatform = "Windows 3.11"\n',
          r"^metadata\.targets\[0\]\.platform: expected a platform such as"),
         (METADATA + '[[metadata.targets]]\nrequires_python = "new"\n',

@@ -349,6 +349,8 @@ def test_packages_of_one_name_are_told_apart_by_their_source(tmp_path: Path) -> 
         (wanted("a", 'files = [{file = "a.whl", hash = "sha256:00"}]') + METADATA, r"^package\[0\]\.files\[0\]\.hash: "),
         (wanted("a") + '[package.source]\ntype = "carrier pigeon"\nurl = "x"\n' + METADATA,
          r"^package\[0\]\.source\.type: expected one of legacy"),
+        (wanted("a") + '[package.source]\ntype = "git"\nurl = "https://x/\\u001b[2J"\n' + METADATA,
+         r"^package\[0\]\.source\.url: expected a URL or path of characters that can be printed"),
         (package("a", "1", 'groups = ["main"]') + METADATA, r"^package\[0\]\.files: expected the files of a"),
         (wanted("a") + METADATA.replace(">=3.9", "since 3.9"), r"^metadata\.python-versions: expected a constraint"),
     ],

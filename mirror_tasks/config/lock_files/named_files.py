@@ -35,7 +35,7 @@ def _locked_file(entry: Table) -> LockedFile:
     sha256 = sha256_of(entry, "hash")
     if not entry.has("url"):
         return LockedFile(_filename(entry, "file", entry.needed_text("file")), sha256)
-    url = without_credentials(entry.needed_text("url"))
+    url = without_credentials(plain_text(entry, "url"))
     try:
         path = urlsplit(url).path
     except ValueError:
@@ -61,6 +61,22 @@ def _filename(entry: Table, key: str, name: str) -> str:
         return check_filename(unquote(name))
     except IntegrityError:
         raise entry.fault(key, "the plain name of a file", entry.get(key)) from None
+
+
+def plain_text(entry: Table, key: str) -> str:
+    """Return a URL, a path or a name of Git: text that a message and a line of ``mirror.yaml`` can show as it is.
+
+    :raises ValueError: it is missing, or has characters that steer a terminal.
+    """
+    text = entry.needed_text(key)
+    if not text.isprintable():
+        raise entry.fault(key, "a URL or path of characters that can be printed", text)
+    return text
+
+
+def optional_text(entry: Table, key: str) -> str:
+    """Return what :func:`plain_text` does; empty where the key is missing or empty."""
+    return plain_text(entry, key) if entry.get(key) else ""
 
 
 def git_source(repository: str, commit: str, subdirectory: str) -> str:

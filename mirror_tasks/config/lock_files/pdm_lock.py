@@ -45,7 +45,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, Installer
 from mirror_tasks.config.lock_files.asked_extras import holds_for_any
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
-from mirror_tasks.config.lock_files.named_files import git_source, locked_files, url_source
+from mirror_tasks.config.lock_files.named_files import git_source, locked_files, optional_text, plain_text, url_source
 from mirror_tasks.config.lock_files.pdm_project import DEFAULT, PdmProject, line_edge, read_groups, read_project
 from mirror_tasks.config.lock_files.pdm_targets import Target, check_covered, targets_of
 from mirror_tasks.config.lock_files.pdm_walked import PdmNode, WalkedPdmLock, asked_groups, by_name, markers_of
@@ -222,8 +222,8 @@ def _origin(entry: Table) -> Origin:
 def _path(entry: Table) -> str | None:
     """Return the path of what lies in a folder beside the lock, relative to it."""
     if entry.has("path"):
-        return entry.needed_text("path")
-    url = entry.text("url") or ""
+        return plain_text(entry, "path")
+    url = optional_text(entry, "url")
     return _IN_PROJECT.sub("./", url) if _IN_PROJECT.match(url) else None
 
 
@@ -254,17 +254,17 @@ def _old_files(table: Table) -> Mapping[tuple[NormalizedName, Version], tuple[Lo
 
 
 def _source(entry: Table, files: Iterable[LockedFile]) -> str:
-    subdirectory = entry.text("subdirectory") or ""
-    commit = entry.text("revision") or entry.text("ref") or ""
+    subdirectory = optional_text(entry, "subdirectory")
+    commit = optional_text(entry, "revision") or optional_text(entry, "ref")
     if entry.has("git"):
-        return git_source(entry.needed_text("git"), commit, subdirectory)
+        return git_source(plain_text(entry, "git"), commit, subdirectory)
     for system in _OTHER_SYSTEMS:
         if entry.has(system):
-            url = without_credentials(entry.needed_text(system))
+            url = without_credentials(plain_text(entry, system))
             return f"{system}+{url}{'@' if commit else ''}{commit}"
     if path := _path(entry):
         return path
-    return url_source(entry.needed_text("url"), files, subdirectory) if entry.has("url") else ""
+    return url_source(plain_text(entry, "url"), files, subdirectory) if entry.has("url") else ""
 
 
 _LARGEST = 16 << 20  # bytes

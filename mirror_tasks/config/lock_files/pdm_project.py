@@ -28,7 +28,7 @@ from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.lock_files.walking import Edge, requirement_edge
 
 DEFAULT = canonicalize_name("default")
-_NAMED_URL = re.compile(r"(?P<url>\S+?)#(?:\S*&)?egg=(?P<name>[\w.-]+)(?P<extras>\[[\w.,-]*\])?\S*(?P<marker>\s*;.*)?")
+_EGG = re.compile(r"(?:^|&)egg=([\w.-]+)(\[[\w.,-]*\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,9 @@ def line_edge(table: Table, place: str, text: str) -> Edge:
     :raises ValueError: it is none of these.
     """
     line = text.removeprefix("-e ").strip()
-    found = _NAMED_URL.fullmatch(line)
+    url, _, rest = line.partition("#")
+    fragment, _, marker = rest.partition(";")
+    found = _EGG.search(fragment)
     if found:
-        line = f"{found['name']}{found['extras'] or ''} @ {found['url']}{' ' if found['marker'] else ''}{found['marker'] or ''}"
+        line = f"{found[1]}{found[2] or ''} @ {url}{f' ; {marker}' if marker else ''}"
     return requirement_edge(table, place, line)

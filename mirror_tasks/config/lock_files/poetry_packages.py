@@ -8,7 +8,14 @@ from packaging.utils import NormalizedName, canonicalize_name, parse_sdist_filen
 from packaging.version import Version
 
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
-from mirror_tasks.config.lock_files.named_files import git_source, locked_files, sha256_of, url_source
+from mirror_tasks.config.lock_files.named_files import (
+    git_source,
+    locked_files,
+    optional_text,
+    plain_text,
+    sha256_of,
+    url_source,
+)
 from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.text import without_credentials
 
@@ -60,13 +67,17 @@ def _package(entry: Table, versions: Collection[Version], elsewhere: _Elsewhere)
     files = tuple(file for file in files or () if _may_be_of(file, version, versions))
     if own:
         return LockedPackage(name, version, source=_own_source(source, files))
-    return LockedPackage(name, version, files, index=without_credentials(source.needed_text("url")) if kind else None)
+    return LockedPackage(name, version, files, index=without_credentials(plain_text(source, "url")) if kind else None)
 
 
 def _own_source(source: Table, files: Iterable[LockedFile]) -> str:
-    kind, url, subdirectory = source.needed_text("type"), source.needed_text("url"), (source.text("subdirectory") or "")
+    kind, url, subdirectory = (
+        source.needed_text("type"),
+        plain_text(source, "url"),
+        optional_text(source, "subdirectory"),
+    )
     if kind == "git":
-        return git_source(url, (source.text("resolved_reference") or ""), subdirectory)
+        return git_source(url, optional_text(source, "resolved_reference"), subdirectory)
     if kind == "url":
         return url_source(url, files, subdirectory)
     if kind in ("file", "directory"):
