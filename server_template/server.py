@@ -2634,19 +2634,21 @@ class LockedFile(NamedTuple):
 
 
 class LockedPackage(NamedTuple):
-    """A package that a lock names. ``source`` is where it comes from if that is no index; it stays as it is then."""
+    """A package that a lock names. ``source`` is where it comes from if that is no index, ``url`` that if it is a URL."""
 
     name: str
     version: str
     files: Tuple[LockedFile, ...] = ()
     source: str = ""
+    url: str = ""
 
 
 class Lock(NamedTuple):
-    """What of a lock has to do with a mirror. ``indexes`` are the strings that name an index."""
+    """What of a lock has to do with a mirror: the strings that name an index, and those that name a URL of a package."""
 
     packages: Sequence[LockedPackage]
     indexes: Sequence[Quoted]
+    urls: Sequence[Quoted] = ()
 
 
 class Lacking(NamedTuple):
@@ -2742,7 +2744,20 @@ def digest_of(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def lead_lock(name: str, text: str, lock: Lock, url: str) -> bytes:
+def urls_inside(lock: Lock, url: str, holdings: Holdings) -> Dict[str, str]:
+    """Return where the mirror has the packages that a lock has from a URL, by that URL; only what has the lock's hash.
+
+    :raises SetupError: the lock names what can't be in a mirror.
+    """
+    inside = {}
+    for package in (package for package in lock.packages if package.url):
+        for file in package.files:
+            if file.name == last_part(package.url) and file.hash == holdings.hash_of(project_of(package), file) != "":
+                inside[package.url] = url_inside(url, project_of(package), file.name)
+    return inside
+
+
+def lead_lock(name: str, text: str, lock: Lock, url: str, inside: Mapping[str, str]) -> bytes:
     """Return a lock with its files and indexes led to a mirror: the strings that name them are replaced, no other byte.
 
     All files of a package are led there, those of platforms that the mirror is not for too: their hashes stand in the
@@ -2750,10 +2765,12 @@ def lead_lock(name: str, text: str, lock: Lock, url: str) -> bytes:
 
     :param name: of the lock's file.
     :param url: of the mirror, as :func:`mirror_url` returns it.
+    :param inside: what :func:`urls_inside` returned.
     :raises SetupError: the lock names what can't be in a mirror.
     """
     simple = f"{url}/simple" if name == "poetry.lock" else f"{url}/simple/"  # poetry writes an index without the slash
     edits = [(index, simple) for index in lock.indexes]
+    edits += [(quoted, inside[quoted]) for quoted in lock.urls if quoted in inside]
     for package in lock.packages:
         if not package.source:
             project = project_of(package)
@@ -2832,10 +2849,12 @@ def read_uv_lock(document: Dict[str, Any]) -> Lock:
     own = texts_at(table_at(document, "manifest"), "members")
     packages: List[LockedPackage] = []
     indexes: List[Quoted] = []
+    urls: List[Quoted] = []
     places: Dict[Tuple[str, str], str] = {}
     for entry in tables_at(document, "package"):
         name, version, source = text_at(entry, "name"), text_at(entry, "version"), table_at(entry, "source")
         indexes += uv_indexes([source, *uv_sources(entry)])
+        urls += [text_at(one, "url") for one in (source, *uv_sources(entry)) if "url" in one]
         kind = next(iter(source), "")
         place = text_at(source, kind)
         if uv_indexes([source]):
@@ -2845,9 +2864,12 @@ def read_uv_lock(document: Dict[str, Any]) -> Lock:
                     f"it has {name} {version} from two indexes, which would be one and the same in a mirror"
                 )
             packages.append(LockedPackage(name, version, uv_files(entry)))
+        elif kind == "url":
+            packages.append(LockedPackage(name, version, uv_files(entry), f"{kind} {place}", place))
+            urls += [file.url for file in packages[-1].files if file.url is not None]
         elif place != "." and name not in own:
             packages.append(LockedPackage(name, version, source=f"{kind} {place}"))
-    return Lock(packages, indexes)
+    return Lock(packages, indexes, urls)
 
 
 def uv_files(entry: Dict[str, Any]) -> Tuple[LockedFile, ...]:
@@ -2877,29 +2899,34 @@ def read_poetry_lock(document: Dict[str, Any]) -> Lock:
     check_lock_version("lock-version", metadata, ("1", "2"))
     packages: List[LockedPackage] = []
     indexes: List[Quoted] = []
+    urls: List[Quoted] = []
     for entry in tables_at(document, "package"):
         name, source = text_at(entry, "name"), table_at(entry, "source")
         kind, url = text_at(source, "type"), text_at(source, "url")
         files = tables_at(entry, "files") or tables_at(table_at(metadata, "files"), name)
         indexes += [url] if kind == "legacy" else []
+        urls += [url] if kind == "url" else []
         named = tuple(named_file(text_at(file, "file"), text_at(file, "hash")) for file in files)
         foreign = f"{kind} {url}" if kind not in ("", "legacy") else ""
-        packages.append(LockedPackage(name, text_at(entry, "version"), named, foreign))
-    return Lock(packages, indexes)
+        packages.append(LockedPackage(name, text_at(entry, "version"), named, foreign, url if kind == "url" else ""))
+    return Lock(packages, indexes, urls)
 
 
 def read_pdm_lock(document: Dict[str, Any]) -> Lock:
     """Read pdm.lock. It names no index; a file has a URL where it was made with the strategy ``static_urls``."""
     check_lock_version("lock_version", table_at(document, "metadata"), ("4",))
     packages = []
+    urls: List[Quoted] = []
     for entry in tables_at(document, "package"):
         files = [
             named_file(text_at(file, "file"), text_at(file, "hash"), text_at(file, "url"))
             for file in tables_at(entry, "files")
         ]
         foreign = source_among(entry, ("git", "hg", "svn", "bzr", "path", "url"))
-        packages.append(LockedPackage(text_at(entry, "name"), text_at(entry, "version"), tuple(files), foreign))
-    return Lock(packages, ())
+        url = text_at(entry, "url")
+        urls += [url, *(file.url for file in files if file.url is not None)] if url else []
+        packages.append(LockedPackage(text_at(entry, "name"), text_at(entry, "version"), tuple(files), foreign, url))
+    return Lock(packages, (), urls)
 
 
 def read_pipfile_lock(document: Dict[str, Any]) -> Lock:
@@ -2922,18 +2949,26 @@ def read_pylock(document: Dict[str, Any]) -> Lock:
     check_lock_version("lock-version", document, ("1",))
     packages: List[LockedPackage] = []
     indexes: List[Quoted] = []
+    urls: List[Quoted] = []
     for entry in tables_at(document, "packages"):
         indexes += [text_at(one, "index") for one in [entry, *tables_at(entry, "dependencies")] if "index" in one]
-        files = [*tables_at(entry, "sdist"), *tables_at(entry, "wheels")]
-        named = tuple(pylock_file(file) for file in files if "url" in file)
-        sources = [entry.get("vcs"), entry.get("directory"), entry.get("archive"), *files]
-        own = [
-            source for source in sources if isinstance(source, dict) and (source not in files or "url" not in source)
-        ]
-        foreign = source_among(own[0], ("url", "path")) if own else ""
+        name, version = text_at(entry, "name"), text_at(entry, "version")
+        own = pylock_source(entry)
+        url = text_at(own, "url") if own is entry.get("archive") and own else Quoted()
+        files = [own] if url else [*tables_at(entry, "sdist"), *tables_at(entry, "wheels")]
+        foreign = source_among(own, ("url", "path"))
         if foreign != "path .":
-            packages.append(LockedPackage(text_at(entry, "name"), text_at(entry, "version"), named, foreign))
-    return Lock(packages, indexes)
+            named = tuple(pylock_file(file) for file in files if "url" in file)
+            packages.append(LockedPackage(name, version, named, foreign, url))
+            urls += [url] if url else []
+    return Lock(packages, indexes, urls)
+
+
+def pylock_source(entry: Dict[str, Any]) -> Dict[str, Any]:
+    """Return where a package of pylock.toml is from if that is no index: a table with a URL or a path; an empty one else."""
+    tables = [table_at(entry, key) for key in ("vcs", "directory", "archive")]
+    files = [*tables_at(entry, "sdist"), *tables_at(entry, "wheels")]
+    return next((one for one in [*tables, *(file for file in files if "url" not in file)] if one), {})
 
 
 def pylock_file(file: Dict[str, Any]) -> LockedFile:
@@ -2958,10 +2993,15 @@ def named_file(name: str, found: str, url: Optional[Quoted] = None) -> LockedFil
 
     :raises SetupError: it has neither.
     """
-    last = urllib.parse.unquote(re.split("[?#]", url or "")[0].rpartition("/")[2])
-    if not (name or last):
+    name = name or last_part(url or "")
+    if not name:
         raise SetupError(f"it has a file without a name, with the hash {found[:100]!r}")
-    return LockedFile(name or last, found, url or None)
+    return LockedFile(name, found, url or None)
+
+
+def last_part(url: str) -> str:
+    """Return the last part of the path of a URL, which is the name of the file there."""
+    return urllib.parse.unquote(re.split("[?#]", url)[0].rpartition("/")[2])
 
 
 def source_among(entry: Dict[str, Any], keys: Sequence[str]) -> str:
@@ -3035,18 +3075,20 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
         content = file.read(LOCK_LIMIT + 1)
     try:
         text, lock = read_lock(path.name, content)
-        led = lead_lock(path.name, text, lock, options.url)
+        inside = urls_inside(lock, options.url, holdings)
+        led = lead_lock(path.name, text, lock, options.url, inside)
         altered, lacking = compare_lock(lock, holdings)
     except SetupError as error:
         raise SetupError(f"can't rewrite {path}: {error}. Nothing was written.") from None
     for package in lock.packages:
-        if package.source:
+        if package.source and package.url not in inside:
             report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
     for one in [*altered, *lacking]:
         report(f"not in this mirror: {one}")
     if altered or (lacking and not options.partial):
         raise SetupError(explain_lacking(path, bool(altered)))
     count = sum(file.url is not None for package in lock.packages if not package.source for file in package.files)
+    count += len(inside)
     where = put_lock(path, options.output, led)
     report(f"{where}: {count} URLs of files and {len(lock.indexes)} of indexes lead to {options.url}/")
     return 0
@@ -3058,7 +3100,7 @@ def explain_lacking(path: Path, altered: bool) -> str:
         "Other files than these were locked: lock anew from this mirror, or mirror the index that the lock is from."
         if altered
         else "Mirror what is missing, for instance with the lock itself in mirror.yaml. If the environments here don't "
-        "need it, give --partial."
+        "need it, as where a marker keeps it for another platform, give --partial."
     )
     return f"can't rewrite {path}: the mirror lacks what is listed above. {advice} Nothing was written."
 

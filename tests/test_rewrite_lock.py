@@ -40,13 +40,17 @@ version = "0.1.0"
 source = { virtual = "." }
 dependencies = [
     { name = "alpha", version = "1.0", source = { registry = "<i:https://index.example.com/simple>" } },
+    { name = "beta-two", version = "2.0", source = { url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>" } },
     { name = "tool" },
 ]
 [package.dev-dependencies]
 dev = [{ name = "alpha", source = { registry = '<i:https://index.example.com/simple>' }, marker = "sys_platform == 'linux'" }]
 
 [package.metadata]
-requires-dist = [{ name = "alpha", specifier = ">=1", index = "https://index.example.com/simple" }]
+requires-dist = [
+    { name = "alpha", specifier = ">=1", index = "https://index.example.com/simple" },
+    { name = "beta-two", url = "https://files.example.com/packages/61/cc/beta_two-2.0-py3-none-any.whl" },
+]
 
 [[package]]
 name = "other"
@@ -60,6 +64,14 @@ source = { registry = "<i:https://index.example.com/simple>" }
 sdist = { url = "<f:alpha:alpha-1.0.tar.gz>", hash = "sha256:{alpha-1.0.tar.gz}", size = 12, upload-time = 2026-01-01T00:00:00Z }
 wheels = [
     { hash = "sha256:{alpha-1.0-py3-none-any.whl}", url = "<f:alpha:alpha-1.0-py3-none-any.whl>" }, # a comment
+]
+
+[[package]]
+name = "beta-two"
+version = "2.0"
+source = { url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>" }
+wheels = [
+    { url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>", hash = "sha256:{beta_two-2.0-py3-none-any.whl}" },
 ]
 
 [[package]]
@@ -104,6 +116,12 @@ files = []
 type = "git"
 url = "https://git.example.com/tool"
 
+[[package]]
+name = "beta.two"
+version = "2.0"
+files = [{file = "beta_two-2.0-py3-none-any.whl", hash = "sha256:{beta_two-2.0-py3-none-any.whl}"}]
+source = {type = "url", url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>"}
+
 [metadata]
 lock-version = "2.1"
 content-hash = "afaa"
@@ -124,6 +142,12 @@ files = [
     {url = "<f:alpha:alpha-1.0-py3-none-any.whl>", hash = "sha256:{alpha-1.0-py3-none-any.whl}"},
     {file = "alpha-1.0.tar.gz", hash = "sha256:{alpha-1.0.tar.gz}"},
 ]
+
+[[package]]
+name = "beta-two"
+version = "2.0"
+url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>"
+files = [{file = "beta_two-2.0-py3-none-any.whl", hash = "sha256:{beta_two-2.0-py3-none-any.whl}"}]
 
 [[package]]
 name = "tool"
@@ -185,6 +209,10 @@ wheels = [
     {name = "beta_two-2.1-py3-none-any.whl", hashes = {sha256 = "{beta_two-2.1-py3-none-any.whl}"},
      url = "<f:beta-two:beta_two-2.1-py3-none-any.whl>"},
 ]
+
+[[packages]]
+name = "beta-two"
+archive = {url = "<f:beta-two:beta_two-2.0-py3-none-any.whl>", hashes = {sha256 = "{beta_two-2.0-py3-none-any.whl}"}}
 
 [[packages]]
 name = "mine"
@@ -342,6 +370,18 @@ def test_one_release_from_two_indexes_is_refused_since_uv_would_take_them_for_on
     done = rewritten(root, write_lock(tmp_path, f"{uv_lock(ALPHA)}\n{second}"))
     assert done.returncode == 1
     assert "alpha 1.0 from two indexes" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "poetry.lock", "pdm.lock", "pylock.toml"])
+def test_a_url_of_which_the_mirror_has_not_the_very_file_stays_and_is_named(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    here = sha256((root / "packages" / "beta-two" / "beta_two-2.0-py3-none-any.whl").read_bytes())
+    done = rewritten(root, write_lock(tmp_path, lock_text(LOCKS[name], root).replace(here, ANOTHER), name))
+    assert (done.returncode, done.stderr.count("stays as it is")) == (0, 2)
+    url = "https://files.example.com/packages/61/cc/beta_two-2.0-py3-none-any.whl"
+    assert f"(url {url})" in done.stderr
+    assert url in (tmp_path / f"{name}.inside").read_text()
 
 
 def test_a_file_behind_a_link_out_of_the_mirror_is_none(tmp_path: Path) -> None:

@@ -88,10 +88,13 @@ def led_lock(config: Config, plan: Plan, lock: InsideLock) -> bytes:
     :raises MirrorError: it can't be read, the mirror lacks one of its files, or there is a password in it.
     """
     server = server_module()
+    sums = {f"packages/{file.project}/{file.filename}": file.sha256 for file in plan.files}
+    holdings = server.Holdings(config.output.resolve(), sums)
     try:
         text, read = server.read_lock(lock.source.name, lock.source.read_bytes())
-        led: bytes = server.lead_lock(lock.source.name, text, read, config.url)
-        missing = [str(one) for one in _missing(server, config, plan, lock, read)]
+        inside = server.urls_inside(read, config.url, holdings)
+        led: bytes = server.lead_lock(lock.source.name, text, read, config.url, inside)
+        missing = [str(one) for one in _missing(server, config, sums, lock, read)]
     except server.SetupError as error:
         raise _fault(lock, str(error), "Lock again with the lock's tool, then run again.") from None
     if missing:
@@ -109,9 +112,8 @@ def _fault(lock: InsideLock, problem: str, advice: str) -> MirrorError:
     return MirrorError("leading to the mirror the lock", str(lock.source), problem, advice)
 
 
-def _missing(server: Any, config: Config, plan: Plan, lock: InsideLock, read: Any) -> Iterator[Any]:
+def _missing(server: Any, config: Config, sums: Mapping[str, str], lock: InsideLock, read: Any) -> Iterator[Any]:
     """Yield what the mirror has with another hash, or lacks on an environment on which the lock selects it."""
-    sums = {f"packages/{file.project}/{file.filename}": file.sha256 for file in plan.files}
     root = config.output.resolve()
     yield from server.compare_lock(read, server.Holdings(root, sums))[0]
     for environment in config.environments:
