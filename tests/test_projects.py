@@ -232,6 +232,14 @@ PROJECT = '[project]\nname = "app"\n'
     [
         ("project = 1", "project: expected keys and values, found 1"),
         ("[project", "is not valid TOML"),
+        (f"a = {'[' * 3000}{']' * 3000}", "nested"),
+        (f"a{'.a' * 3000} = 1", "has a line with more than 2,000 dots"),
+        ("[build-system]\nrequires = []\n[project]", "app/pyproject.toml requires nothing; leave the entry out"),
+        (f'{PROJECT}dependencies = ["a=={"1" * 5000}"]', "project.dependencies[0]: expected a requirement"),
+        (
+            f'{PROJECT}dependencies = ["a @ http://[b"]',
+            "project.dependencies[0]: a comes from http://[b, which is on no index",
+        ),
         (f'{PROJECT}dependencies = ["a>>1"]', "project.dependencies[0]: expected a requirement such as requests>=2.24"),
         (f'{PROJECT}dependencies = "a"', "project.dependencies: expected a list of texts, found 'a'"),
         (f"{PROJECT}dependencies = [1]", "project.dependencies: expected a list of texts, found [1]"),
@@ -286,8 +294,17 @@ def test_a_wrong_project_is_refused_with_its_key_path(tmp_path: Path, text: str,
         ),
         ({"extras": ["x"]}, "requirements[0].extras: app/pyproject.toml: unknown extra 'x'; expected one of fast, all"),
         ({"groups": "test"}, "requirements[0].groups: expected a list of names such as [lint, test], found 'test'"),
-        ({"project": "app/nothing.toml"}, "requirements[0].project: no such file"),
-        ({"project": "app"}, "requirements[0].project: "),
+        ({"project": "nothing/pyproject.toml"}, "requirements[0].project: no such file"),
+        ({"project": "app"}, "requirements[0].project: app is a folder; name the pyproject.toml in it"),
+        ({"project": "setup.py"}, "requirements[0].project: setup.py says only to setuptools what is required; name a"),
+        (
+            {"project": "app/uv.lock"},
+            "requirements[0].project: app/uv.lock is a lock; name it as one: `- {lock: uv.lock}`",
+        ),
+        (
+            {"project": "dev.txt"},
+            "requirements[0].project: dev.txt is no pyproject.toml; expected the file of a project",
+        ),
     ],
 )
 def test_a_wrong_entry_is_refused(tmp_path: Path, entry: dict[str, object], expected: str) -> None:
@@ -298,6 +315,48 @@ def test_a_wrong_entry_is_refused(tmp_path: Path, entry: dict[str, object], expe
 def test_the_same_parts_of_a_project_twice_are_a_fault(tmp_path: Path) -> None:
     said = faults(tmp_path, ENTRY, {**ENTRY, "extras": ["all", "fast"]}, app__pyproject_toml=APP)
     assert said == ["requirements[1]: 'app/pyproject.toml' is listed already, in requirements[0]"]
+
+
+# --- What setuptools reads from files
+
+DYNAMIC = """
+[project]
+name = "app"
+dynamic = ["dependencies", "optional-dependencies", "version"]
+[tool.setuptools.dynamic]
+version = {attr = "app.VERSION"}
+dependencies = {file = ["requirements.txt"]}
+optional-dependencies.fast = {file = "requirements/fast.txt"}
+"""
+
+
+def test_what_setuptools_reads_from_files_is_read_from_them(tmp_path: Path) -> None:
+    (tmp_path / "app" / "requirements").mkdir(parents=True)
+    (tmp_path / "app" / "requirements" / "fast.txt").write_text("speed>=2\n", encoding="utf-8")
+    requirements = "# by hand\nlib-core>=1  # of ours\n\nalone \\\n  ==3\n"
+    one = config(tmp_path, ENTRY, app__pyproject_toml=DYNAMIC, app__requirements_txt=requirements)
+    assert by_name(one)["app/pyproject.toml"] == ["lib-core>=1", "alone==3", "speed>=2"]
+    assert (
+        one.roots[0].requirements[1].where
+        == "app/pyproject.toml: tool.setuptools.dynamic.dependencies: requirements.txt:4"
+    )
+    assert {tmp_path / "app" / name for name in ("requirements.txt", "requirements/fast.txt")} <= set(one.inputs)
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "expected"),
+    [
+        ('{file = ["requirements.txt"]}', "dependencies: requirements.txt:1: expected a requirement such as"),
+        ('{file = ["nothing.txt"]}', "tool.setuptools.dynamic.dependencies: no such file"),
+        ('{file = ["../../other.txt"]}', "tool.setuptools.dynamic.dependencies: expected a file of the project"),
+        ("{file = 1}", "tool.setuptools.dynamic.dependencies: expected {file"),
+        ('{attr = "app.X"}', "project.dependencies: the build backend makes it (dynamic)"),
+    ],
+)
+def test_what_setuptools_could_not_read_is_a_fault(tmp_path: Path, dependencies: str, expected: str) -> None:
+    text = DYNAMIC.replace('{file = ["requirements.txt"]}', dependencies).replace('"optional-dependencies", ', "")
+    said = faults(tmp_path, ENTRY, app__pyproject_toml=text, app__requirements_txt="-r more.txt\n")
+    assert any(expected in line for line in said), said
 
 
 # --- Projects beside it, and what no index serves

@@ -21,10 +21,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.reading import is_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.config.project_files.conflicts import Conflicts, going_together
 from mirror_tasks.config.project_files.following import Files, Following, both, narrowed
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
+from mirror_tasks.config.project_files.workspaces import NAME
 from mirror_tasks.errors import Fault
 
 _MAIN = "main"
@@ -85,7 +87,11 @@ class _Entry:
         self._files = Files(entry.base, entry.targets, faults=found.faults)
 
     def read(self) -> None:
-        project = self._files.read(self._entry.path, f"{self._entry.key_path}.project", self._entry.shown)
+        asked_at = f"{self._entry.key_path}.project"
+        if problem := _why_no_project(self._entry.path):
+            self._found.faults.append(Fault(asked_at, f"{self._entry.shown} {problem}"))
+            return
+        project = self._files.read(self._entry.path, asked_at, self._entry.shown)
         if project is not None:
             asked = [
                 *(("extra", name) for name in self._asked("extras", project.extras)),
@@ -96,7 +102,9 @@ class _Entry:
             for one in self._files.projects:
                 self._check_python(one)
             self._add_builds()
-        self._found.inputs.extend(self._files.found)
+            if not (self._found.roots or self._found.builds or self._found.faults):
+                self._found.faults.append(Fault(asked_at, f"{project.shown} requires nothing; leave the entry out"))
+        self._found.inputs.extend(self._files.inputs)
         self._found.faults[:] = dict.fromkeys(self._found.faults)
         self._found.foreign = tuple(self._files.foreign)
 
@@ -196,6 +204,19 @@ class _Entry:
         few, word = (left_out, "without ") if len(left_out) < len(parts) else (parts, "")
         names = [f"{kind} {name}" if name in doubtful else name for kind, name in few]
         return f" [{word}{', '.join(names)}]" if names else " [dependencies]"
+
+
+def _why_no_project(path: Path) -> str:
+    """Return what a path that is no ``pyproject.toml`` is, and what to name instead; empty for one."""
+    if path.is_dir():
+        return "is a folder; name the pyproject.toml in it"
+    if path.name == NAME:
+        return ""
+    if path.name in ("setup.py", "setup.cfg"):
+        return f"says only to setuptools what is required; name a file that `uv pip compile {path.name}` writes"
+    if is_lock(path.name):
+        return f"is a lock; name it as one: `- {{lock: {path.name}}}`"
+    return f"is no {NAME}; expected the file of a project, or `- {{file: {path.name}}}` for requirements"
 
 
 def _patches(project: ProjectFile, environment: Environment) -> int:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Source
 from mirror_tasks.config.project_files.sources import source_of_url
 from mirror_tasks.errors import Fault
+
+_LONGEST_VERSION = 200
 
 
 class Lines:
@@ -51,12 +54,14 @@ class Lines:
     def requirement(self, text: str, where: str) -> Requirement | None:
         """Return the requirement that a text is; None, with a fault at a key path, where it is none."""
         try:
-            return Requirement(text)
-        except (InvalidRequirement, RecursionError) as error:
-            reason = str(error).splitlines()[0] if isinstance(error, InvalidRequirement) else "it is nested too deep"
+            requirement = Requirement(text)
+            check_versions(requirement.specifier)
+        except (ValueError, RecursionError) as error:  # InvalidRequirement among them
+            reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "it is nested too deep"
             problem = f"expected a requirement such as requests>=2.24, found {show(text)}: {reason[:200]}"
             self._faults.append(Fault(where, problem))
             return None
+        return requirement
 
     def dependency(self, requirement: Requirement, where: str) -> Dependency:
         """Return a requirement with its place, and where it comes from."""
@@ -64,6 +69,15 @@ class Lines:
         if requirement.url:
             source = source_of_url(self.folder, requirement.url)
         return Dependency(requirement, f"{self._shown}: {where}", source)
+
+
+def check_versions(specifier: SpecifierSet) -> None:
+    """Check that Python can read the numbers in a specifier.
+
+    :raises ValueError: it has one that is longer than any version.
+    """
+    if any(len(one.version) > _LONGEST_VERSION for one in specifier):
+        raise ValueError(f"a version of more than {_LONGEST_VERSION} letters")
 
 
 def texts(block: Block, key: str) -> list[str]:

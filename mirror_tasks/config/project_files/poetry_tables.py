@@ -32,6 +32,7 @@ from mirror_tasks.config.lock_files.poetry_edges import dependencies_of
 from mirror_tasks.config.lock_files.tables import Table
 from mirror_tasks.config.model import NamedIndex
 from mirror_tasks.config.poetry_constraints import Constraint, parse_constraint
+from mirror_tasks.config.project_files.lines import check_versions
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Source
 from mirror_tasks.config.project_files.sources import source_of_path
 from mirror_tasks.errors import Fault
@@ -138,6 +139,10 @@ class _Reader:
         if found is None:
             expected = "expected versions without a gap between them, since no client of an index can be told of one"
             raise ValueError(f"{where}: {expected}, found {show(value)}; write it as >=1,!=2.*,<4, or list the lock")
+        try:
+            check_versions(found)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
         if isinstance(value, Mapping) and value.get("allow-prereleases") is True:
             found &= SpecifierSet(">=0.dev0")
         return found

@@ -10,6 +10,7 @@ table                           what is read
 ``[tool.uv]``                   ``sources``, ``index``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
                                 ``workspace``; ``override-dependencies`` is a fault
 ``[tool.pdm]``                  ``dev-dependencies``
+``[tool.setuptools.dynamic]``   :mod:`~mirror_tasks.config.project_files.setuptools_dynamic`
 ``[tool.poetry]``               :mod:`~mirror_tasks.config.project_files.poetry_tables`
 ==============================  ===================================================================================
 
@@ -31,10 +32,13 @@ from mirror_tasks.config.project_files.groups import read_groups
 from mirror_tasks.config.project_files.lines import Lines, texts
 from mirror_tasks.config.project_files.model import Dependencies, Part, ProjectFile, Source
 from mirror_tasks.config.project_files.poetry_tables import read_poetry
+from mirror_tasks.config.project_files.setuptools_dynamic import DynamicFiles
 from mirror_tasks.config.project_files.sources import UvSources, indexes_of
 from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
 from mirror_tasks.config.toml_file import below, read_toml
 from mirror_tasks.errors import Fault
+
+_LONGEST = 1000  # letters of a message: what it quotes may be as long as the file
 
 
 def read_project_file(path: Path, shown: str, faults: list[Fault]) -> ProjectFile | None:
@@ -43,9 +47,17 @@ def read_project_file(path: Path, shown: str, faults: list[Fault]) -> ProjectFil
     :raises ValueError: it can't be read at all.
     """
     own: list[Fault] = []
-    found = _Reader(path, shown, Block(read_toml(path), "", own), own).read()
-    faults.extend(Fault(f"{shown}: {one.key_path}", one.problem) for one in own)
+    try:
+        found = _Reader(path, shown, Block(read_toml(path), "", own), own).read()
+    except RecursionError:
+        raise ValueError(f"{path} is nested deeper than anybody nests it; correct it") from None
+    faults.extend(Fault(f"{shown}: {_plain(one.key_path)}", one.problem[:_LONGEST]) for one in own)
     return None if own else found
+
+
+def _plain(key_path: str) -> str:
+    """Return a key path on one line: keys of TOML may have any characters."""
+    return key_path[:_LONGEST] if key_path.isprintable() else repr(key_path[:_LONGEST])
 
 
 class _Reader:
@@ -64,6 +76,8 @@ class _Reader:
         standard = read_groups(self._lines, self._table(whole, "dependency-groups"))
         self._poetry = read_poetry(self._tool.get("poetry"), standard, path, shown, faults)
         self._sources.update(self._poetry.sources)
+        setuptools = self._table(self._table(self._tool, "setuptools"), "dynamic")
+        self._dynamic_files = DynamicFiles(self._lines, setuptools, faults)
 
     def _table(self, block: Block, key: str) -> Block:
         """Return the table of a key; an empty one where it is missing."""
@@ -82,6 +96,7 @@ class _Reader:
             build_requires=self._build_requires(),
             constraints=tuple(one.requirement for one in self._lines.dependencies(self._uv, "constraint-dependencies")),
             conflicts=tuple(self._conflicts()),
+            inputs=tuple(self._dynamic_files.inputs),
         )
 
     def _check_static(self) -> None:
@@ -89,7 +104,7 @@ class _Reader:
         if not self._is_project and (self._whole.has("build-system") or not self._whole.has("dependency-groups")):
             self._whole.fault("project", f"{_NO_PROJECT}; {_INSTEAD}")
         for key in ("dependencies", "optional-dependencies", "requires-python"):
-            if key in self._dynamic and not self._tool.has("poetry"):
+            if key in self._dynamic and not self._tool.has("poetry") and not self._dynamic_files.has(key):
                 self._project.fault(key, f"the build backend makes it (dynamic), and none is run here; {_INSTEAD}")
         if self._uv.has("override-dependencies"):
             advice = "list the lock, `- {lock: uv.lock}`, or leave them out"
@@ -103,14 +118,21 @@ class _Reader:
     def _dynamic(self) -> list[str]:
         return texts(self._project, "dynamic")
 
+    def _reads_from_files(self, key: str) -> bool:
+        return key in self._dynamic and self._dynamic_files.has(key)
+
     def _dependencies(self) -> Dependencies:
         """Return the dependencies; Poetry's own where ``[project]`` has none, or leaves them open."""
+        if self._reads_from_files("dependencies"):
+            return self._dynamic_files.dependencies()
         found = self._lines.dependencies(self._project, "dependencies")
         if found or (self._project.has("optional-dependencies") and "dependencies" not in self._dynamic):
             return found
         return self._poetry.dependencies
 
     def _extras(self) -> dict[NormalizedName, Dependencies]:
+        if self._reads_from_files("optional-dependencies"):
+            return {canonicalize_name(name): lines for name, lines in self._dynamic_files.by_extra()}
         found = self._lines.by_name(self._table(self._project, "optional-dependencies"))
         if found or (self._project.has("dependencies") and "optional-dependencies" not in self._dynamic):
             return found
@@ -118,7 +140,7 @@ class _Reader:
 
     def _requires_python(self) -> tuple[str, ...]:
         text = self._project.string("requires-python", "")
-        if text and parse_specifier(text) is None:
+        if text and (len(text) > _LONGEST or parse_specifier(text) is None):
             self._project.fault("requires-python", f"expected a specifier such as >=3.10, found {show(text)}")
             return ()
         return (text,) if text else ()

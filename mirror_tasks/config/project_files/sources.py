@@ -27,7 +27,10 @@ def source_of_path(folder: Path, text: str) -> Source:
 
 def source_of_url(folder: Path, url: str) -> Source:
     """Return the source that a requirement names behind its ``@``."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # as http://[
+        return Source(other=url)
     if parts.scheme == "file" and not unquote(parts.path).lower().endswith(ARCHIVES):
         return source_of_path(folder, url2pathname(parts.path))
     return Source(other=url)
