@@ -24,8 +24,8 @@ from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.records import Records
 
-# What is computed gains nothing from a second thread, and loses a third of its time to the changes between them.
-_WRITING = threading.Lock()
+# The plan is read by the first that needs it, and not by all threads that come meanwhile.
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,13 @@ def write_project_pages(site: Site, name: str, files: Sequence[PublishedFile]) -
 
     :raises MirrorError: the plan is not the one that the pages are to be written from.
     """
-    with _WRITING:
-        plan, people = _plan_and_people(site)
-        pages = project_pages(name, files, (plan.statuses or {}).get(name))
-        for_people = with_packed({project_path(name): people.project_page(name)})
-        return {
-            **write_published(site.output, site.output / "simple" / name, pages),
-            **write_published(site.output, site.output, for_people),
-        }
+    plan, people = _plan_and_people(site)
+    pages = project_pages(name, files, (plan.statuses or {}).get(name))
+    for_people = with_packed({project_path(name): people.project_page(name)})
+    return {
+        **write_published(site.output, site.output / "simple" / name, pages),
+        **write_published(site.output, site.output, for_people),
+    }
 
 
 def write_root_pages(site: Site) -> Mapping[Path, str]:
@@ -96,8 +95,13 @@ def write_published(output: Path, folder: Path, contents: Mapping[str, bytes]) -
     return {folder / name: sha256_of_bytes(content) for name, content in contents.items()}
 
 
-@lru_cache(maxsize=1)
 def _plan_and_people(site: Site) -> tuple[Plan, PeoplePages]:
+    with _READING:
+        return _read_plan(site)
+
+
+@lru_cache(maxsize=1)
+def _read_plan(site: Site) -> tuple[Plan, PeoplePages]:
     records = Records(site.state)
     content = read_or_none(records.plan) or b""
     if sha256_of_bytes(content) != site.plan_sha256:
