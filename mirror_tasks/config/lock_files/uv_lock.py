@@ -29,7 +29,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -154,10 +154,13 @@ def read(data: Mapping[str, object], _path: Path) -> UvLock:
         raise manifest.problem("members", 'expected members, or a package whose source is ".", found none')
     nodes = packages.nodes()
     supported = table.markers("supported-markers")
-    projects = [packages.all[place] for place in members]
+    projects = {packages.all[place].name: packages.all[place] for place in members}
+    conflicts = [tuple(map(_conflicting, tables)) for tables in table.lists_of_tables("conflicts")]
+    # One without dependencies may be declared there alone.
+    ours = [one for conflict in conflicts for one in conflict if one.package in projects]
     return UvLock(
-        groups=_each_once(*(one.declared_groups for one in projects), grouped),
-        extras=_each_once(*(one.declared_extras for one in projects)),
+        groups=_each_once(*(one.declared_groups for one in projects.values()), grouped, (one.group for one in ours)),
+        extras=_each_once(*(one.declared_extras for one in projects.values()), (one.extra for one in ours)),
         markers=_each_once(supported, _markers(packages, nodes), _wanted_markers(required, grouped)),
         requires_python=_requires_python(table),
         build_constraints=tuple(map(_constraint, manifest.tables("build-constraints"))),
@@ -165,7 +168,7 @@ def read(data: Mapping[str, object], _path: Path) -> UvLock:
         _packages=packages,
         _locked=tuple(_locked(package, place in members) for place, package in enumerate(packages.all)),
         _members=members,
-        _graph=Graph(nodes, tuple(map(_conflict, table.lists_of_tables("conflicts")))),
+        _graph=Graph(nodes, tuple(frozenset(one.item for one in conflict) for conflict in conflicts)),
         _required=required,
         _grouped=grouped,
     )
@@ -221,17 +224,26 @@ def _grouped(manifest: Table) -> Mapping[str, tuple[_Wanted, ...]]:
     return {name: _wanted(table, key) for name, key in named(table).items()}
 
 
-def _conflict(items: Sequence[Table]) -> frozenset[str]:
-    return frozenset(map(_conflict_item, items))
+class _Conflicting(NamedTuple):
+    """An extra, a group, or neither for the project itself, of a package."""
+
+    package: NormalizedName
+    extra: NormalizedName | None
+    group: NormalizedName | None
+
+    @property
+    def item(self) -> str:
+        """It as uv names it in markers."""
+        if self.extra:
+            return extra_item(self.package, self.extra)
+        return group_item(self.package, self.group) if self.group else project_item(self.package)
 
 
-def _conflict_item(table: Table) -> str:
-    package = table.name("package")
+def _conflicting(table: Table) -> _Conflicting:
     if table.has("extra") and table.has("group"):
         raise table.fault("", "an extra or a group", "both")
-    if table.has("extra"):
-        return extra_item(package, table.name("extra"))
-    return group_item(package, table.name("group")) if table.has("group") else project_item(package)
+    extra, group = (table.name(key) if table.has(key) else None for key in ("extra", "group"))
+    return _Conflicting(table.name("package"), extra, group)
 
 
 def _markers(packages: Packages, nodes: Iterable[Node]) -> Iterator[str]:
@@ -247,7 +259,7 @@ def _wanted_markers(required: Iterable[_Wanted], grouped: Mapping[str, Iterable[
         yield from (one.marker for one in ones)
 
 
-def _each_once(*lists: Iterable[str]) -> tuple[str, ...]:
+def _each_once(*lists: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for each in lists for one in each if one))
 
 
