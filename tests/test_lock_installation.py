@@ -60,9 +60,9 @@ def index() -> Iterator[FakeIndex]:
         yield served
 
 
-def team(folder: Path, index: FakeIndex, lock: str) -> MirrorFolder:
+def team(folder: Path, index: FakeIndex, lock: str, **asked: list[str]) -> MirrorFolder:
     made = mirror_folder(
-        folder, index, requirements=[{"lock": f"app/{lock}"}], environments={"here": environment_block()}
+        folder, index, requirements=[{"lock": f"app/{lock}", **asked}], environments={"here": environment_block()}
     )
     (folder / "app").mkdir()
     (folder / "app/pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
@@ -149,3 +149,28 @@ def test_a_team_installs_its_lock_by_its_own_command(
     done = project.doit("prove", "--own", "--install")
     assert done.returncode == 0, done.stdout + done.stderr
     assert judged(project) == {"lock": "", f"installation-by-{tool}": ""}
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize(
+    ("tool", "lock", "asked"),
+    [
+        ("pdm", "pdm.lock", {"groups": ["default"]}),
+        ("poetry", "poetry.lock", {"groups": ["main"], "extras": ["fast"]}),
+    ],
+)
+def test_of_a_lock_only_the_groups_and_extras_that_are_mirrored_are_installed(
+    tmp_path: Path, index: FakeIndex, tool: str, lock: str, asked: dict[str, list[str]]
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    project = team(tmp_path, index, lock, **asked)
+    if tool == "poetry":
+        (tmp_path / "app/pyproject.toml").write_text(PYPROJECT + POETRY_SOURCE.format(url=index.url), encoding="utf-8")
+    options = ["-G", ":all"] if tool == "pdm" else []
+    run(tmp_path / "app", tool, "lock", *options, PDM_PYPI_URL=index.url)
+    project.mirrored()
+    done = project.doit("prove", "--own", "--install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert judged(project) == {"lock": "", f"installation-by-{tool}": ""}
+    assert len(list((project.output / "packages").iterdir())) == 3

@@ -12,15 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 import tomli
 
-from mirror_tasks.config.lock_files import poetry_lock
+from mirror_tasks.config.lock_files import pdm_lock, poetry_lock
 from mirror_tasks.config.lock_files.model import Lock
+from mirror_tasks.config.lock_files.pdm_project import DEFAULT, read_project
+from mirror_tasks.config.lock_files.pdm_walked import asked_groups
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.files import read_or_none
 from mirror_tasks.prove import alone
@@ -202,8 +204,17 @@ class _Copy:
         return [[self.tool, "sync", "--categories", " ".join(categories)]]
 
     def _by_pdm(self) -> Sequence[Sequence[str]]:
-        groups = [word for name in self.lock.groups if name != "default" for word in ("-G", name)]
-        return [[self.tool, "sync", "--no-self", *groups]]
+        file = pdm_lock.read(self._data, self.lock.path)
+        asked = asked_groups(self.lock.groups, self.lock.extras, file.groups, file.extras)
+        options = [] if DEFAULT in asked else ["--no-default"]
+        if asked.isdisjoint(self._development_groups()):
+            options.append("--prod")  # without one of these pdm takes them all
+        groups = [word for name in sorted(asked - {DEFAULT}) for word in ("-G", name)]
+        return [[self.tool, "sync", "--no-self", *options, *groups]]
+
+    def _development_groups(self) -> Collection[str]:
+        content = read_or_none(self.folder / "pyproject.toml")
+        return read_project(tomli.loads(content.decode())).development if content is not None else ()
 
     def _by_poetry(self) -> Sequence[Sequence[str]]:
         groups = ["--only", ",".join(self.lock.groups)] if self.lock.groups else []

@@ -33,10 +33,17 @@ _EGG = re.compile(r"(?:^|&)egg=([\w.-]+)(\[[\w.,-]*\])?")
 
 @dataclass(frozen=True, slots=True)
 class PdmProject:
-    """A project: its name, empty where it has none; the groups that are its extras; the members of its workspace."""
+    """A project.
+
+    :param name: empty where it has none.
+    :param extras: the groups that are its extras.
+    :param development: the groups that are none, but for ``default``.
+    :param members: patterns of the folders of its workspace.
+    """
 
     name: str = ""
     extras: tuple[NormalizedName, ...] = ()
+    development: tuple[NormalizedName, ...] = ()
     members: tuple[str, ...] = ()
 
     def is_part(self, path: str) -> bool:
@@ -65,11 +72,13 @@ def read_project(data: Mapping[str, object]) -> PdmProject:
         pyproject = Table(data, "", "correct pyproject.toml")
         project = pyproject.table("project")
         extras = project.table("optional-dependencies")
-        workspace = pyproject.table("tool").table("pdm").table("workspace")
+        settings = pyproject.table("tool").table("pdm")
+        groups = (pyproject.table("dependency-groups"), settings.table("dev-dependencies"))
         return PdmProject(
             name=canonicalize_name(project.text("name") or ""),
             extras=tuple(extras.as_name(key, key) for key in extras.keys),
-            members=workspace.texts("members"),
+            development=tuple(dict.fromkeys(table.as_name(key, key) for table in groups for key in table.keys)),
+            members=settings.table("workspace").texts("members"),
         )
     except ValueError as error:
         raise ValueError(f"pyproject.toml: {error}") from None
