@@ -3089,7 +3089,7 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
         raise SetupError(explain_lacking(path, bool(altered)))
     count = sum(file.url is not None for package in lock.packages if not package.source for file in package.files)
     count += len(inside)
-    where = put_lock(path, options.output, led)
+    where = put_lock(root, path, options.output, led)
     report(f"{where}: {count} URLs of files and {len(lock.indexes)} of indexes lead to {options.url}/")
     return 0
 
@@ -3114,16 +3114,18 @@ def tags_of(root: Path) -> List[List[str]]:
         return []
 
 
-def put_lock(path: Path, output: Optional[Path], content: bytes) -> str:
+def put_lock(root: Path, path: Path, output: Optional[Path], content: bytes) -> str:
     """Write a rewritten lock, whole or not at all; return what was written, in words.
 
     Without an output it is put beside the lock. An output that is the lock itself is replaced, and the lock kept beside.
 
-    :raises SetupError: a lock is kept there already.
+    :raises SetupError: a lock is kept there already, or it would be put into the mirror unasked.
     """
     if str(output) == "-":
         sys.stdout.buffer.write(content)
         return f"wrote {path.name} to the standard output"
+    if output is None and root in path.resolve().parents:
+        raise SetupError(f"{path} is in the mirror itself; say with --output where it is to go. Nothing was written.")
     target = output or path.with_name(path.name + ".inside")
     words = f"wrote {target}"
     if target.exists() and os.path.samefile(str(target), str(path)):

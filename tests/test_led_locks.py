@@ -162,3 +162,20 @@ def test_poetry_installs_when_the_source_was_led_to_the_mirror_as_well(root: Pat
         assert [line.partition(" = ")[0] for line in changed] == ["content-hash"]
         run_tool(project, *poetry, "install")
     assert installed(project, venv_of(project)).items() >= LOCKED.items()
+
+
+@pytest.mark.clients
+def test_poetry_installs_unchanged_with_the_plugin_that_leads_the_default_index_elsewhere(
+    root: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poetry = (tool("poetry"), "--no-interaction")
+    if not list(Path(poetry[0]).resolve().parent.parent.glob("lib/*/site-packages/poetry_plugin_pypi_mirror")):
+        pytest.skip("poetry-plugin-pypi-mirror is not installed")
+    (project / "pyproject.toml").write_text(f"{PROJECT}[tool.poetry]\npackage-mode = false\n")
+    with running(root) as outside:
+        monkeypatch.setenv("POETRY_PYPI_MIRROR_URL", f"{outside.url}simple/")
+        run_tool(project, *poetry, "lock")
+    with running(root) as served:
+        monkeypatch.setenv("POETRY_PYPI_MIRROR_URL", f"{served.url}simple/")
+        run_tool(project, *poetry, "install")
+    assert installed(project, venv_of(project)).items() >= LOCKED.items()

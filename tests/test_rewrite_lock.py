@@ -432,6 +432,15 @@ def test_every_python_leads_a_lock_to_the_mirror(root: Path, tmp_path: Path, ver
         assert run_server(*command, python=python).stdout == lock_text(template, root, URL)
 
 
+def test_nothing_is_put_into_the_mirror_unasked(tmp_path: Path) -> None:
+    mirror = make_mirror(tmp_path / "mirror", large=1000)
+    lock = write_lock(mirror / "locks" / "app", lock_text(PDM, mirror), "pdm.lock")
+    done = rewritten(mirror, lock)
+    assert (done.returncode, "is in the mirror itself" in done.stderr) == (1, True)
+    assert list(lock.parent.iterdir()) == [lock]
+    assert rewritten(mirror, lock, "--output", str(tmp_path / "pdm.lock")).returncode == 0
+
+
 # Locks that nobody vouches for
 
 
