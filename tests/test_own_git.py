@@ -213,18 +213,18 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_what_is_packed_anew_installs_still(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
     for name, content, repack in (
         (*wheel("app", "1.0", files={"app_data/x.txt": "x"}), repack_wheel),
-        (*sdist("app", "1.0"), repack_sdist),
+        (*sdist("source", "1.0"), repack_sdist),
     ):
         (tmp_path / name).write_bytes(content)
-        (tmp_path / "out").mkdir(exist_ok=True)
         repack(tmp_path / name, tmp_path / "out" / name, 1700000000)
-        command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-index", "--no-build-isolation"]
-        target = ["--target", str(tmp_path / "site" / name), str(tmp_path / "out" / name)]
-        done = subprocess.run([*command, *target], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert (tmp_path / "site" / name / "app.py").exists()
+    command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-index", "--no-build-isolation"]
+    target = ["--target", str(tmp_path / "site"), *map(str, (tmp_path / "out").iterdir())]
+    done = subprocess.run([*command, *target], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all((tmp_path / "site" / name).exists() for name in ("app.py", "app_data/x.txt", "source.py"))
 
 
 def test_a_repository_is_mirrored_served_and_installed(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
@@ -386,6 +386,34 @@ def test_credentials_are_sent_to_the_repository_and_stand_on_no_command_line(
         git.Clone(source, tmp_path / "clone").check_out(None)
     assert "s3cret" not in str(failed.value) + repr(commands) + repr(source)
     assert "Basic bWU6czNjcmV0" in {request.headers.get("authorization") for request in index.log}
+
+
+def test_git_asks_nothing_speaks_one_protocol_and_keeps_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_SSH", "GIT_SSH_COMMAND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_WORK_TREE", "/elsewhere")
+    monkeypatch.setenv("GIT_SSL_CAINFO", "/ca.pem")
+    found = git._environment("ssh://git@git.example.com/a")
+    assert found["GIT_ALLOW_PROTOCOL"] == "ssh"
+    assert found["GIT_TERMINAL_PROMPT"] == "0"
+    assert found["GIT_SSH_COMMAND"].endswith(" -oBatchMode=yes")
+    assert found["GIT_SSL_CAINFO"] == "/ca.pem"
+    assert "GIT_WORK_TREE" not in found
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i key")
+    assert git._environment("ssh://git@git.example.com/a")["GIT_SSH_COMMAND"] == "ssh -i key -oBatchMode=yes"
+    monkeypatch.delenv("GIT_SSH_COMMAND")
+    monkeypatch.setenv("GIT_SSH", "/usr/bin/plink")
+    assert "GIT_SSH_COMMAND" not in git._environment("ssh://git@git.example.com/a")
+
+
+def test_a_tag_that_is_annotated_and_a_commit_cut_short_are_found(repository: Path, tmp_path: Path) -> None:
+    run_git(repository, "tag", "-a", "v2.0", "-m", "two")
+    sha = run_git(repository, "rev-parse", "HEAD")
+    for number, ref in enumerate(("v2.0", sha[:10], "main", "")):
+        at = f"@{ref}" if ref else ""
+        source = read(tmp_path, f"tool @ git+{repository.as_uri()}{at}").own[0].git
+        assert source is not None
+        assert git.Clone(source, tmp_path / str(number)).check_out(None).sha == sha
 
 
 class _Dumb(http.server.SimpleHTTPRequestHandler):

@@ -342,3 +342,13 @@ def test_a_file_of_this_machine_is_taken_by_its_url(index: FakeIndex, tmp_path: 
     project = mirror_folder(tmp_path, index, requirements=[f"ours @ {(tmp_path / 'here' / OURS[0]).as_uri()}"])
     project.mirrored()
     assert packages(project.output)["ours"] == [OURS[0]]
+
+
+def test_a_file_of_this_machine_has_to_have_the_hash_that_its_url_says(index: FakeIndex, tmp_path: Path) -> None:
+    put(tmp_path / "here", OURS)
+    url = f"{(tmp_path / 'here' / OURS[0]).as_uri()}#sha256={'0' * 64}"
+    project = mirror_folder(tmp_path, index, requirements=[f"ours @ {url}"])
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert f"expected sha256 {'0' * 64}, found {sha256(OURS[1])}" in said(done)
+    assert "ours" not in packages(project.output)

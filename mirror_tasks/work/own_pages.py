@@ -95,7 +95,8 @@ def _known(file: OwnFile) -> KnownFile:
         return KnownFile(file, file.sha256)
     try:
         with path.open("rb") as stream:
-            return KnownFile(file, sha256_of(stream), os.fstat(stream.fileno()).st_size)
+            # where the user says the hash, whoever copies the file compares, and says both
+            return KnownFile(file, file.sha256 or sha256_of(stream), os.fstat(stream.fileno()).st_size)
     except OSError as error:
         raise _unreadable(path, error) from error
 
