@@ -18,8 +18,8 @@ import uv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.markers import Marker
-from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment, environment
 from mirror_tasks.config.installers import UV
@@ -83,8 +83,8 @@ def refusal(text: str, where: Environment = LINUX, **asked: Collection[str]) -> 
 # What uv itself says of the same lock.
 
 
-def exported(folder: Path, *options: str) -> list[Package]:
-    """Return what uv exports of the lock in a folder, whatever the environment."""
+def exported(folder: Path, *options: str) -> list[dict[str, Any]]:
+    """Return the packages of what uv exports of the lock in a folder, as pylock.toml, for whatever environment."""
     own = ("--offline", "--no-config", "--no-cache", "--no-python-downloads", "--python", sys.executable)
     command = (
         uv.find_uv_bin(),
@@ -98,21 +98,19 @@ def exported(folder: Path, *options: str) -> list[Package]:
     )
     done = subprocess.run((*command, *options), cwd=folder, capture_output=True, check=False, env={})
     assert done.returncode == 0, done.stderr.decode()
-    return list(Pylock.from_dict(tomli.loads(done.stdout.decode())).packages)
+    return list(tomli.loads(done.stdout.decode())["packages"])
 
 
-def installed(packages: Collection[Package], where: Environment) -> set[tuple[object, ...]]:
+def installed(packages: Collection[dict[str, Any]], where: Environment) -> set[tuple[object, ...]]:
     """Return name, version, index and files of the exported packages whose marker holds."""
     here = {**where.markers[0], "extra": ""}
-    held = [one for one in packages if one.marker is None or Marker(str(one.marker)).evaluate(here)]
-    return {(one.name, one.version, one.index, frozenset(files_exported(one))) for one in held}
+    held = [one for one in packages if "marker" not in one or Marker(one["marker"]).evaluate(here)]
+    return {(one["name"], Version(one["version"]), one["index"], frozenset(files_exported(one))) for one in held}
 
 
-def files_exported(package: Package) -> Iterator[tuple[str, str, str]]:
-    files: list[PackageSdist | PackageWheel] = [*([package.sdist] if package.sdist else []), *(package.wheels or ())]
-    for file in files:
-        assert file.url
-        yield unquote(file.url.rpartition("/")[2]), file.hashes["sha256"], file.url
+def files_exported(package: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for file in (*([package["sdist"]] if "sdist" in package else []), *package.get("wheels", [])):
+        yield unquote(file["url"].rpartition("/")[2]), file["hashes"]["sha256"], file["url"]
 
 
 def as_exported(packages: Collection[LockedPackage]) -> set[tuple[object, ...]]:
@@ -132,9 +130,9 @@ SIDES = [("--extra", "cpu"), ("--extra", "cuda")], [("--group", "old"), ("--grou
 
 
 @pytest.fixture(scope="module")
-def every_choice() -> list[Package]:
+def every_choice() -> list[dict[str, Any]]:
     """All that uv exports of the workspace, over each choice of one or none of each of its conflicts."""
-    found = []
+    found: list[dict[str, Any]] = []
     for choice in product(*([*sides, None] for sides in SIDES)):
         left_out = [side for sides in SIDES for side in sides if side not in choice]
         options = [word for kind, name in left_out for word in (kind.replace("--", "--no-"), name)]
@@ -144,7 +142,7 @@ def every_choice() -> list[Package]:
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_workspace_selects_what_uv_exports_with_each_side_of_each_conflict(
-    workspace: uv_lock.UvLock, every_choice: list[Package], name: str
+    workspace: uv_lock.UvLock, every_choice: list[dict[str, Any]], name: str
 ) -> None:
     where = ENVIRONMENTS[name]
     assert as_exported(select(workspace, where)) == installed(every_choice, where)
