@@ -11,7 +11,7 @@ import pytest
 
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
-from mirror_tasks.resolve.reasons import skipped_of, those_that_count, versions_of
+from mirror_tasks.resolve.reasons import decisive_reasons, skipped_of, versions_of
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import LINUX, WINDOWS, MirrorFolder, mirror_folder
@@ -129,8 +129,8 @@ def test_a_skipped_file_is_told_of_its_own_release_only() -> None:
 
 def test_a_file_for_another_platform_hides_no_other_reason() -> None:
     many = {f"a-1-cp{number}-none-any.whl": "no tag in common" for number in range(60)}
-    assert those_that_count(many) == "no tag in common"
-    assert those_that_count({**many, "b": "yanked", "c": "yanked"}) == "b and 1 more: yanked"
+    assert decisive_reasons(many) == "no tag in common"
+    assert decisive_reasons({**many, "b": "yanked", "c": "yanked"}) == "b and 1 more: yanked"
 
 
 def test_windows_and_linux_are_told_apart(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import uv
 from packaging.requirements import Requirement
 
 from mirror_tasks.describe_environment import environment_block
-from mirror_tasks.resolve.by_url import as_release, told
+from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder, packages
@@ -44,7 +44,7 @@ def test_the_name_of_the_file_says_the_release(text: str, exact: str | None) -> 
 
 
 def test_somebody_elses_password_is_not_shown() -> None:
-    shown, _ = told(Requirement("lib @ https://me:s3cret@files.example.com/lib-1.2.tar.gz"))
+    shown, _ = shown_with_reason(Requirement("lib @ https://me:s3cret@files.example.com/lib-1.2.tar.gz"))
     assert shown == "lib @ https://me:***@files.example.com/lib-1.2.tar.gz"
 
 

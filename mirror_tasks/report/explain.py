@@ -18,7 +18,7 @@ from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
-from mirror_tasks.resolve.reasons import Refusals, those_that_count, versions_of
+from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
 from mirror_tasks.resolve.selection import fitting
 from mirror_tasks.text import total
 
@@ -142,7 +142,7 @@ class Explainer:
     ) -> Iterator[str]:
         reasons = self.refusals.of_release(project, version, environment)
         if all(file.filename in reasons for file in project.files(version)):
-            yield f"none of its files can be used: {those_that_count(reasons)}"
+            yield f"none of its files can be used: {decisive_reasons(reasons)}"
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [

@@ -39,7 +39,7 @@ def as_release(requirement: Requirement) -> Requirement | None:
     return exact
 
 
-def told(requirement: Requirement) -> tuple[str, str]:
+def shown_with_reason(requirement: Requirement) -> tuple[str, str]:
     """Return a requirement by URL as it is shown, and why it is not met by what is mirrored for it."""
     exact = as_release(requirement)
     instead = f"; {exact.name}{exact.specifier} is mirrored for them, if there is one" if exact else ""

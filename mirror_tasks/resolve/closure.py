@@ -28,7 +28,7 @@ from mirror_tasks.config.model import Index, Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
-from mirror_tasks.resolve.by_url import as_release, told
+from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.points import Met
@@ -366,7 +366,7 @@ class Closure:
         for requirement in requirements:
             name = canonicalize_name(requirement.name)
             if requirement.url:
-                self.unsatisfied[Unsatisfied(environment, *told(requirement))][asker] = None
+                self.unsatisfied[Unsatisfied(environment, *shown_with_reason(requirement))][asker] = None
                 if (exact := as_release(requirement)) is None:
                     continue
                 requirement = exact

@@ -13,7 +13,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.reasons import those_that_count
+from mirror_tasks.resolve.reasons import decisive_reasons
 from mirror_tasks.resolve.selection import Rules, check_status, in_order, refusal
 
 
@@ -118,4 +118,4 @@ def _nothing_usable(package: LockedPackage, refused: Mapping[str, str], project:
         has = "none of the hashes that the lock gives" if package.files else "no file that the lock names"
         yield f"expected a file of {package} on {project.url}, found {has}"
         return
-    yield f"expected a file of {package} that can be used there, found none: {those_that_count(refused)}"
+    yield f"expected a file of {package} that can be used there, found none: {decisive_reasons(refused)}"

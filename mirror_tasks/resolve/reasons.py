@@ -121,7 +121,7 @@ class Refusals:
             return f"no release satisfies it; the newest is {versions[0]}"
         pinned = is_pin(specifier)
         told = [
-            f"{version}: {those_that_count(self.of_release(project, version, environment, pinned=pinned, hashes=hashes))}"
+            f"{version}: {decisive_reasons(self.of_release(project, version, environment, pinned=pinned, hashes=hashes))}"
             for version in matching[:_MOST_TOLD]
         ]
         older = f"; and {len(matching) - _MOST_TOLD} older" if matching[_MOST_TOLD:] else ""
@@ -152,10 +152,10 @@ class Refusals:
                 continue
             reasons = self.of_release(project, version, environment, hashes=hashes)
             if reasons and not any(reason.startswith("yanked") for reason in reasons.values()):
-                yield version, those_that_count(reasons)
+                yield version, decisive_reasons(reasons)
 
 
-def those_that_count(reasons: Mapping[str, str]) -> str:
+def decisive_reasons(reasons: Mapping[str, str]) -> str:
     """Return the reasons of the files that came nearest to being usable, as one phrase.
 
     That a wheel is for another platform says something only where there is no other reason.
@@ -182,4 +182,4 @@ def _no_file(project: Project) -> str:
     """Say of a page without a release what it does have."""
     if not project.skipped:
         return f"the index lists no file of it on {project.url}, and no other is asked for what one has a page of"
-    return f"the index lists no file of it that can be used: {those_that_count(dict(project.skipped))}"
+    return f"the index lists no file of it that can be used: {decisive_reasons(dict(project.skipped))}"
