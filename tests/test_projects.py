@@ -378,6 +378,37 @@ def test_members_of_the_workspace_are_followed_with_what_building_them_takes(tmp
     }
 
 
+def test_what_the_root_of_a_workspace_says_counts_for_its_members(tmp_path: Path) -> None:
+    root = """
+[tool.uv]
+constraint-dependencies = ["speed<3"]
+conflicts = [[{package = "app", extra = "a"}, {package = "app", extra = "b"}], [{extra = "a"}, {extra = "c"}]]
+[tool.uv.workspace]
+members = ["*"]
+exclude = ["other"]
+"""
+    app = """
+[project]
+name = "App"
+[project.optional-dependencies]
+a = ["speed"]
+b = ["speed"]
+c = ["speed"]
+[tool.uv]
+constraint-dependencies = ["ruff<1"]
+"""
+    one = config(tmp_path, ENTRY, pyproject_toml=root, app__pyproject_toml=app)
+    assert [root.name for root in one.roots][:2] == ["app/pyproject.toml [without b]", "app/pyproject.toml [without a]"]
+    assert [str(each) for each in one.roots[0].constraints] == ["speed<3"]
+    assert tmp_path / "pyproject.toml" in one.inputs
+    said = faults(tmp_path, ENTRY, pyproject_toml=root.replace("constraint-", "override-"), app__pyproject_toml=app)
+    assert "tool.uv.override-dependencies: uv alone obeys them" in said[0]
+    [alone] = config(tmp_path, {"project": "other/pyproject.toml", "extras": ["a"]}, other__pyproject_toml=app).roots[
+        :1
+    ]
+    assert [str(each) for each in alone.constraints] == ["ruff<1"]
+
+
 def test_a_folder_that_is_named_as_a_source_is_followed(tmp_path: Path) -> None:
     lib = '[project]\nname = "lib"\ndependencies = ["speed"]\n'
     for source in ('"lib"]\n[tool.uv.sources]\nlib = {path = "../lib"}', f'"lib @ {(tmp_path / "lib").as_uri()}"]'):
@@ -470,7 +501,7 @@ def test_an_index_that_a_project_names_and_mirror_yaml_has_not_is_a_fault(
     tmp_path: Path, text: str, index: str | None
 ) -> None:
     [said] = faults(tmp_path, ENTRY, index=index, app__pyproject_toml=text)
-    assert "torch comes from the index cuda, which mirror.yaml has not; add under index  - {url: https://" in said
+    assert "torch comes from the index 'cuda', which mirror.yaml has not; add under index  - {url: https://" in said
     assert "wheels.example.com/cu128, projects: [torch]}" in said
     assert "very-secret" not in said
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.bindings import binding_of
+from mirror_tasks.config.blocks import show
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.errors import Fault
@@ -90,7 +91,9 @@ def check_named(indexes: Sequence[Index] | None, roots: Sequence[Root], own: Col
         if not is_bound and (not index.url or configured(index.url, known) is None):
             url = redact(index.url) or "…"
             advice = f"add under index  - {{url: {url}, projects: [{name}]}}, and the index of all else"
-            yield Fault(line.where, f"{name} comes from the index {index.name}, which mirror.yaml has not; {advice}")
+            yield Fault(
+                line.where, f"{name} comes from the index {show(index.name)}, which mirror.yaml has not; {advice}"
+            )
 
 
 def _packages(lock: Lock) -> Iterator[LockedPackage]:

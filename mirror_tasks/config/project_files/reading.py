@@ -7,8 +7,7 @@ table                           what is read
                                 ``dynamic`` (PEP 621)
 ``[dependency-groups]``         lists of requirements and ``{include-group = "…"}`` (PEP 735)
 ``[build-system]``              ``requires``, ``build-backend`` (PEP 518, PEP 517)
-``[tool.uv]``                   ``sources``, ``index``, ``conflicts``, ``constraint-dependencies``, ``dev-dependencies``,
-                                ``workspace``; ``override-dependencies`` is a fault
+``[tool.uv]``                   :mod:`~mirror_tasks.config.project_files.uv_tables`, and ``dev-dependencies``
 ``[tool.pdm]``                  ``dev-dependencies``
 ``[tool.setuptools.dynamic]``   :mod:`~mirror_tasks.config.project_files.setuptools_dynamic`
 ``[tool.poetry]``               :mod:`~mirror_tasks.config.project_files.poetry_tables`
@@ -20,7 +19,6 @@ Which of it is asked for, and which of it has to hold together, is not decided h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.utils import NormalizedName, canonicalize_name
@@ -30,12 +28,12 @@ from mirror_tasks.config.build_systems import LEGACY_BACKEND, LEGACY_REQUIRES, a
 from mirror_tasks.config.installers import parse_specifier
 from mirror_tasks.config.project_files.groups import read_groups
 from mirror_tasks.config.project_files.lines import Lines, texts
-from mirror_tasks.config.project_files.model import Dependencies, Part, ProjectFile, Source
+from mirror_tasks.config.project_files.model import Dependencies, ProjectFile
 from mirror_tasks.config.project_files.poetry_tables import read_poetry
 from mirror_tasks.config.project_files.setuptools_dynamic import DynamicFiles
-from mirror_tasks.config.project_files.sources import UvSources, indexes_of
-from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
-from mirror_tasks.config.toml_file import below, read_toml
+from mirror_tasks.config.project_files.uv_tables import UvTables
+from mirror_tasks.config.project_files.workspaces import workspace_of
+from mirror_tasks.config.toml_file import read_toml
 from mirror_tasks.errors import Fault
 
 _LONGEST = 1000  # letters of a message: what it quotes may be as long as the file
@@ -70,12 +68,13 @@ class _Reader:
         self._faults = faults
         self._project = self._table(whole, "project")
         self._tool = self._table(whole, "tool")
-        self._uv = self._table(self._tool, "uv")
-        self._sources = self._sources_by_name(workspace_of(path))
-        self._lines = Lines(path, shown, self._sources, faults)
+        self._workspace = workspace_of(path)
+        self._uv = UvTables(path, self._table(self._tool, "uv"), self._workspace, faults)
+        sources = self._uv.sources()
+        self._lines = Lines(path, shown, sources, faults)
         standard = read_groups(self._lines, self._table(whole, "dependency-groups"))
         self._poetry = read_poetry(self._tool.get("poetry"), standard, path, shown, faults)
-        self._sources.update(self._poetry.sources)
+        sources.update(self._poetry.sources)
         setuptools = self._table(self._table(self._tool, "setuptools"), "dynamic")
         self._dynamic_files = DynamicFiles(self._lines, setuptools, faults)
 
@@ -85,30 +84,29 @@ class _Reader:
 
     def read(self) -> ProjectFile:
         self._check_static()
+        self._uv.check()
+        name = canonicalize_name(self._project.string("name", "")) or self._poetry.name
         return ProjectFile(
             path=self._path,
             shown=self._shown,
-            name=canonicalize_name(self._project.string("name", "")) or self._poetry.name,
+            name=name,
             requires_python=self._requires_python() or self._poetry.requires_python,
             dependencies=self._dependencies(),
             extras=self._extras(),
             groups=self._groups(),
             build_requires=self._build_requires(),
-            constraints=tuple(one.requirement for one in self._lines.dependencies(self._uv, "constraint-dependencies")),
-            conflicts=tuple(self._conflicts()),
-            inputs=tuple(self._dynamic_files.inputs),
+            constraints=self._uv.constraints(self._lines),
+            conflicts=tuple(self._uv.conflicts(name)),
+            inputs=(*self._dynamic_files.inputs, *([self._workspace.path] if self._workspace else [])),
         )
 
     def _check_static(self) -> None:
-        """Refuse what only a build backend, or uv alone, can say or obey."""
+        """Refuse what only a build backend can say."""
         if not self._is_project and (self._whole.has("build-system") or not self._whole.has("dependency-groups")):
             self._whole.fault("project", f"{_NO_PROJECT}; {_INSTEAD}")
         for key in ("dependencies", "optional-dependencies", "requires-python"):
             if key in self._dynamic and not self._tool.has("poetry") and not self._dynamic_files.has(key):
                 self._project.fault(key, f"the build backend makes it (dynamic), and none is run here; {_INSTEAD}")
-        if self._uv.has("override-dependencies"):
-            advice = "list the lock, `- {lock: uv.lock}`, or leave them out"
-            self._uv.fault("override-dependencies", f"uv alone obeys them, and no file of an index says so; {advice}")
 
     @property
     def _is_project(self) -> bool:
@@ -149,7 +147,7 @@ class _Reader:
         groups = dict(self._poetry.groups)
         older = dict(self._lines.by_name(self._table(self._table(self._tool, "pdm"), "dev-dependencies")))
         dev = canonicalize_name("dev")
-        older[dev] = (*older.get(dev, ()), *self._lines.dependencies(self._uv, "dev-dependencies"))
+        older[dev] = (*older.get(dev, ()), *self._lines.dependencies(self._table(self._tool, "uv"), "dev-dependencies"))
         for name, lines in older.items():
             if lines:
                 groups[name] = (*groups.get(name, ()), *lines)
@@ -165,39 +163,6 @@ class _Reader:
         pyproject = {str(key): value for key, value in self._whole.items()}
         also = (*asked_for(backend, pyproject), *asked_for_editable(backend, pyproject))
         return self._lines.parsed(with_wheel([*declared, *also]), system.path("requires"))
-
-    # uv's tables
-
-    def _sources_by_name(self, workspace: Workspace | None) -> dict[NormalizedName, Source]:
-        """Return the sources by name; "any source definitions in the workspace root apply to all members"."""
-        found: dict[NormalizedName, Source] = {}
-        indexes = indexes_of(self._uv.get("index"))
-        if workspace is not None and workspace.path != self._path:
-            uv = below(workspace.root, "tool", "uv")
-            indexes = {**indexes_of(uv.get("index")), **indexes}
-            table = Block(below(uv, "sources"), f"{workspace.path}: tool.uv.sources", self._faults)
-            found.update(UvSources(workspace.path.parent, workspace, indexes).by_name(table))
-        own = UvSources(self._path.parent, workspace, indexes)
-        found.update(own.by_name(self._table(self._uv, "sources")))
-        return found
-
-    def _conflicts(self) -> Iterator[frozenset[Part]]:
-        """Yield the sets that uv is told to lock apart; entries with a package are of other members."""
-        sets = self._uv.get("conflicts")
-        if sets is not None and not isinstance(sets, list):
-            self._uv.fault("conflicts", f"expected a list of lists, found {show(sets)}")
-            return
-        for position, entries in enumerate(sets or []):
-            if not isinstance(entries, list):
-                self._uv.fault(f"conflicts[{position}]", f"expected a list of tables, found {show(entries)}")
-                continue
-            own = [one for one in entries if isinstance(one, dict) and self._is_own(one.get("package"))]
-            yield frozenset(
-                (kind, canonicalize_name(str(one[kind]))) for one in own for kind in ("extra", "group") if kind in one
-            )
-
-    def _is_own(self, package: object) -> bool:
-        return package is None or package == self._project.get("name")
 
 
 _NO_PROJECT = (
