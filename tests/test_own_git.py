@@ -271,6 +271,43 @@ def test_the_state_may_be_lost_and_the_same_bytes_are_built(index: FakeIndex, re
     assert times(project.output / "packages") == before
 
 
+LOCK = """\
+version = 1
+requires-python = ">=3.8"
+
+[[package]]
+name = "app"
+version = "0.1"
+source = {{ virtual = "." }}
+dependencies = [{{ name = "tool" }}]
+
+[[package]]
+name = "tool"
+version = "1.0"
+source = {{ git = "{url}?rev=v1.0#{sha}" }}
+"""
+
+
+def test_a_lock_that_names_it_is_carried_and_the_proof_says_where_its_tool_asks(
+    index: FakeIndex, repository: Path, tmp_path: Path
+) -> None:
+    sha = run_git(repository, "rev-parse", "HEAD")
+    project = project_of(tmp_path, index, {"lock": "uv.lock"})
+    (project.folder / "uv.lock").write_text(LOCK.format(url=repository.as_uri(), sha=sha))
+    line = f'add - {{require: "tool @ git+{repository.as_uri()}@{sha}", build: true}}'
+    assert line in said(project.doit("mirror"))
+    project.configure(
+        index.url,
+        requirements=[{"lock": "uv.lock"}, entry(repository, f"@{sha}")],
+        environments={"here": environment_block()},
+    )
+    project.mirrored()
+    assert "tool-1.0-py3-none-any.whl" in packages(project.output)["tool"]
+    done = project.doit("prove")
+    assert done.returncode == 0, said(done)
+    assert f"tool 1.0 is git+{repository.as_uri()}@{sha} in the lock: the lock's own tool asks there" in said(done)
+
+
 def test_prune_deletes_what_is_built_no_more(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
     project = project_of(tmp_path, index, entry(repository), "lib")
     project.mirrored()

@@ -26,6 +26,7 @@ from mirror_tasks.prove.verdicts import Verdict, by_python
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.selection import Rules, applies, check_python
 from mirror_tasks.resolve.solver import Conflict, Solver
+from mirror_tasks.text import redact
 
 _MOST_LINES = 10
 
@@ -113,7 +114,13 @@ class _Judge:
         return f"{build.name}: {'; '.join(found.lines)}" if isinstance(found, Conflict) else ""
 
     def warnings(self) -> Iterator[str]:
-        """Yield what a package requires in every case and the lock does not have, as with overrides of the user's."""
+        """Yield what a package requires in every case and the lock does not have, as with overrides of the user's.
+
+        Before that, what no index can bring to the lock's own tool.
+        """
+        for package in self.selection.packages:
+            if package.source.startswith("git+"):
+                yield f"{package} is {redact(package.source)} in the lock: the lock's own tool asks there, not the mirror"
         versions: dict[NormalizedName, list[Version]] = {}
         for package in self.selection.packages:
             versions.setdefault(package.name, []).append(package.version)
