@@ -2589,7 +2589,11 @@ class LockReader:
         end = self._at
         if not self._takes(quotes):
             raise self._fault(f"a string to end with {quotes}")
-        quoted = Quoted(_ESCAPE.sub(self._unescape, content) if quotes[0] == '"' else content)
+        if quotes[0] == '"' and "\\" in content:
+            content = _ESCAPE.sub(self._unescape, content)
+            if self._separator == ":":  # JSON writes one character as two surrogates, and allows one surrogate alone
+                content = content.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        quoted = Quoted(content)
         quoted.start, quoted.end = start, end
         return quoted
 
@@ -2597,8 +2601,10 @@ class LockReader:
         digits = match.group(1) or match.group(2) or match.group(3)
         if match.group(4):  # TOML: a backslash at the end of a line takes with it all white space that follows
             return ""
-        if digits and int(digits, 16) < 0x110000:
-            return chr(int(digits, 16))
+        code = int(digits, 16) if digits else -1
+        # TOML: escapes stand for Unicode scalar values, which surrogates are not
+        if 0 <= code < 0xD800 or 0xE000 <= code < 0x110000 or (self._separator == ":" and 0 <= code):
+            return chr(code)
         if match.group(5) in _ESCAPED:
             return _ESCAPED[match.group(5)]
         raise self._fault(f"no escape sequence {match.group()}")
@@ -3089,7 +3095,7 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
         raise SetupError(explain_lacking(path, bool(altered)))
     count = sum(file.url is not None for package in lock.packages if not package.source for file in package.files)
     count += len(inside)
-    where = put_lock(root, path, options.output, led)
+    where = put_lock(root, path, options.output, content, led)
     report(f"{where}: {count} URLs of files and {len(lock.indexes)} of indexes lead to {options.url}/")
     return 0
 
@@ -3114,7 +3120,7 @@ def tags_of(root: Path) -> List[List[str]]:
         return []
 
 
-def put_lock(root: Path, path: Path, output: Optional[Path], content: bytes) -> str:
+def put_lock(root: Path, path: Path, output: Optional[Path], before: bytes, content: bytes) -> str:
     """Write a rewritten lock, whole or not at all; return what was written, in words.
 
     Without an output it is put beside the lock. An output that is the lock itself is replaced, and the lock kept beside.
@@ -3130,13 +3136,13 @@ def put_lock(root: Path, path: Path, output: Optional[Path], content: bytes) -> 
     words = f"wrote {target}"
     if target.exists() and os.path.samefile(str(target), str(path)):
         kept = path.with_name(path.name + ".outside")
-        if content == path.read_bytes():
+        if content == before:
             return f"nothing to change in {path}"
         if kept.exists():
             raise SetupError(
                 f"{kept}, where the lock would be kept, is there already. Move it away. Nothing was written."
             )
-        kept.write_bytes(path.read_bytes())
+        kept.write_bytes(before)
         words = f"wrote {target}, and kept what it was as {kept.name}"
     temporary = target.with_name(target.name + ".new")
     temporary.write_bytes(content)

@@ -475,6 +475,7 @@ def test_nothing_is_put_into_the_mirror_unasked(tmp_path: Path) -> None:
         ("uv.lock", b"version = [1 2]\n", "a comma"),
         ("uv.lock", b'version = "\\q"\n', "escape sequence"),
         ("uv.lock", b'version = "\\UFFFFFFFF"\n', "escape sequence"),
+        ("uv.lock", b'version = "\\ud800"\n', "escape sequence"),
         ("uv.lock", uv_lock("..%2f..%2f..%2fetc%2fpasswd").encode(), "can't be one of a mirror"),
         ("uv.lock", uv_lock("%2e%2e").encode(), "can't be one of a mirror"),
         ("uv.lock", uv_lock("x%00.whl").encode(), "can't be one of a mirror"),
@@ -585,6 +586,12 @@ m = "#"
 def test_each_string_is_read_as_a_reader_of_toml_reads_it() -> None:
     server = load_server()
     assert strings(server.LockReader(STRANGE, "=").toml()) == plain(tomli.loads(STRANGE))
+
+
+def test_each_string_is_read_as_a_reader_of_json_reads_it() -> None:
+    server = load_server()
+    text = '{ "a\\u0041": ["\\ud83d\\ude00 \\ud800 \\" \\/", 1e6, {"" :null}],\r\n"b":{"c" : "\u00e9"} }\n'
+    assert strings(server.LockReader(text, ":").json()) == plain(json.loads(text))
 
 
 def quoted_in(value: Any) -> Iterator[Any]:
