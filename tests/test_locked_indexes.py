@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.bindings import binding_of, reason_of_absence
-from mirror_tasks.config.lock_files.model import Lock, LockedPackage, Selection
-from mirror_tasks.config.locked_indexes import bind_locked, configured
-from mirror_tasks.config.model import Index, Root
+from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage, Selection
+from mirror_tasks.config.locked_indexes import bind_locked, configured, taken_from
+from mirror_tasks.config.model import Index, NamedIndex, RequestedRequirement, Root
 from mirror_tasks.errors import Fault, UpstreamError
 from mirror_tasks.index.client import Upstream
 from tests.fake_index import FakeIndex
@@ -23,8 +25,11 @@ from tests.mirroring import mirror_folder
 A, B = Index("https://a.example.com/simple/"), Index("https://me:secret@b.example.com/simple", name="b")
 
 
-def package(name: str, index: str | None, source: str = "") -> LockedPackage:
-    return LockedPackage(canonicalize_name(name), Version("1"), index=index, source=source)
+def package(
+    name: str, index: str | None, source: str = "", version: str = "1", sha256: str = "a" * 64
+) -> LockedPackage:
+    files = (LockedFile(f"{name}-{version}-py3-none-any.whl", sha256 or None),)
+    return LockedPackage(canonicalize_name(name), Version(version), files, index=index, source=source)
 
 
 def locks(*packages: LockedPackage, name: str = "app/uv.lock", number: int = 0) -> Root:
@@ -98,19 +103,72 @@ def test_locks_that_disagree_are_a_fault_that_names_both() -> None:
     two = locks(package("torch", B.url), name="tool/poetry.lock", number=3)
     bind_locked([A, B], [locks(package("torch", A.url), package("flask", A.url)), two], faults)
     assert [str(fault) for fault in faults] == [
-        "requirements[3].lock: tool/poetry.lock takes torch from b, and app/uv.lock (requirements[0]) takes it from "
-        "https://a.example.com/simple/; a mirror has a project from one index: bind it to that with projects, or make a "
-        "mirror for each"
+        "requirements[3].lock: tool/poetry.lock takes torch 1 from b, and app/uv.lock (requirements[0]) takes it from "
+        "https://a.example.com/simple/; a mirror has a release from one index: bind torch to that with projects, or "
+        "make a mirror for each"
     ]
 
 
-def test_a_lock_that_takes_a_project_from_two_indexes_is_a_fault_unless_projects_decides() -> None:
+def test_a_lock_that_takes_a_release_from_two_indexes_is_a_fault_unless_projects_decides() -> None:
     lock = locks(package("torch", A.url), package("torch", B.url))
     faults: list[Fault] = []
     bind_locked([A, B], [lock], faults)
     assert ["and it takes it from" in fault.problem for fault in faults] == [True]
     ours = Index("https://ours.example.com/", projects=("torch",))
     bound([A, B, ours], lock)
+
+
+def served(name: str, indexes: Sequence[Index]) -> tuple[list[str], list[str]]:
+    """Return the names of the indexes that serve a project, and of those that add what locks name."""
+    binding = binding_of(name, indexes)
+    return [one.name for one in binding.indexes], [one.name for one in binding.further]
+
+
+C, D = Index("https://c.example.com/simple/", name="c"), Index("https://d.example.com/simple/", name="d")
+
+
+def test_of_the_indexes_that_locks_take_a_project_from_the_first_serves_it_and_the_others_add_to_it() -> None:
+    one = locks(package("torch", D.url, version="1+cu"), package("torch", C.url), package("flask", D.url))
+    two = locks(package("torch", D.url, version="2+cu"), package("torch", "https://proxy.example.com/", version="3"))
+    indexes = bound([B, C, D], one, two)
+    assert served("torch", indexes) == (["c"], ["d"])
+    assert served("flask", indexes) == (["d"], [])
+    assert served("other", indexes) == (["b", "c", "d"], [])
+    assert {
+        version: [file.filename for file in files] for version, files in taken(indexes[2], indexes, one, two).items()
+    } == {
+        "1+cu": ["torch-1+cu-py3-none-any.whl"],
+        "2+cu": ["torch-2+cu-py3-none-any.whl"],
+    }
+
+
+def taken(index: Index, indexes: Sequence[Index], *roots: Root) -> dict[str, list[LockedFile]]:
+    return {str(version): files for version, files in taken_from(index, "torch", indexes, roots).items()}
+
+
+def test_the_index_that_a_project_names_serves_it_whatever_the_order() -> None:
+    line = RequestedRequirement(
+        requirement=Requirement("torch"), indexes=(NamedIndex("d", D.url),), where="pyproject.toml"
+    )
+    project = Root(name="pyproject.toml", key_path="requirements[1]", requirements=(line,))
+    assert served("torch", bound([C, D], locks(package("torch", C.url)), project)) == (["d"], ["c"])
+
+
+def test_only_indexes_with_a_pattern_for_it_add_to_a_project_that_projects_binds() -> None:
+    one, two = replace(B, projects=("torch",)), replace(D, projects=("t*",))
+    lock = locks(package("torch", C.url), package("torch", D.url, version="2"), package("torch", B.url, version="3"))
+    assert served("torch", bound([C, one, two], lock)) == (["b"], ["d"])
+    assert served("torch", bound([replace(C, projects=("*",)), one, D], lock)) == (["c"], ["b"])
+
+
+def test_a_lock_that_takes_a_release_from_a_further_index_without_a_hash_is_a_fault() -> None:
+    faults: list[Fault] = []
+    bind_locked([C, D], [locks(package("torch", C.url), package("torch", D.url, version="2", sha256=""))], faults)
+    assert [str(fault) for fault in faults] == [
+        "requirements[0].lock: app/uv.lock takes torch 2 from d and gives no sha256 of torch-2-py3-none-any.whl, without which "
+        "nothing is added to what c has of the project; lock it with hashes, or bind it with projects"
+    ]
+    bound([C, D], locks(package("torch", C.url, sha256=""), package("torch", D.url, version="2")))
 
 
 def test_what_the_user_brings_along_is_bound_to_no_index_whatever_locks_say() -> None:
@@ -165,5 +223,5 @@ def test_a_mirror_has_the_file_that_a_lock_took_from_the_second_of_two_indexes(t
         done = project.doit("mirror")
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "requirements[1].lock: pylock.other.toml takes torch from " in said
+    assert "requirements[1].lock: pylock.other.toml takes torch 1 from " in said
     assert "and pylock.toml (requirements[0]) takes it from second" in said

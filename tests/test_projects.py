@@ -516,7 +516,7 @@ def test_a_project_that_takes_one_name_from_two_indexes_is_told_so(tmp_path: Pat
     text = NAMED.replace("sys_platform != 'darwin'", "").replace("sys_platform == 'darwin'", "")
     [said] = faults(tmp_path, ENTRY, index=indexes, app__pyproject_toml=text)
     assert said.startswith("requirements[0].project: app/pyproject.toml takes torch from https://")
-    assert "bind it to that with projects, or make a mirror for each" in said
+    assert "bind torch to that with projects, or make a mirror for each" in said
 
 
 # --- A successor

@@ -21,11 +21,13 @@ class Binding:
     :param indexes: in order: the first that has the project serves it. None, if each is kept for other projects.
     :param pattern: the one under ``projects`` that binds it to its one index; None where none does.
     :param by_lock: a lock, or a project, binds it to its one index.
+    :param further: those that add files which locks name, and nothing else; each is asked, whoever serves the project.
     """
 
     indexes: tuple[Index, ...]
     pattern: str | None = None
     by_lock: bool = False
+    further: tuple[Index, ...] = ()
 
     @property
     def is_free(self) -> bool:
@@ -54,14 +56,25 @@ def binding_of(name: str, indexes: Iterable[Index]) -> Binding:
     :param name: normalised.
     """
     known = tuple(indexes)
+    further = tuple(index for index in known if name in index.adds)
     for index in known:
-        for pattern in index.projects or ():
-            if _matches(name, pattern):
-                return Binding((index,), pattern)
+        pattern = _pattern_of(index, name)
+        if pattern is not None:
+            return Binding((index,), pattern, further=further)
     for index in known:
         if name in index.locked:
-            return Binding((index,), by_lock=True)
+            return Binding((index,), by_lock=True, further=further)
     return Binding(tuple(index for index in known if index.projects is None))
+
+
+def permitted(name: str, indexes: Iterable[Index]) -> tuple[Index, ...]:
+    """Return the indexes from which locks may take files of a project, by what is said under ``projects``.
+
+    Those with a pattern that matches it; where none has one, those without ``projects``.
+    """
+    known = tuple(indexes)
+    matching = tuple(index for index in known if _pattern_of(index, name) is not None)
+    return matching or tuple(index for index in known if index.projects is None)
 
 
 def general_index(indexes: Sequence[Index]) -> Index:
@@ -80,6 +93,11 @@ def reason_of_absence(name: str, indexes: Iterable[Index] | None) -> str:
     if not binding.indexes:
         return binding.found
     return f"the index that {binding.pattern or 'a lock or project'} binds it to has no project of this name"
+
+
+def _pattern_of(index: Index, name: str) -> str | None:
+    """Return the first pattern under ``projects`` that matches a project."""
+    return next((pattern for pattern in index.projects or () if _matches(name, pattern)), None)
 
 
 def _matches(name: str, pattern: str) -> bool:

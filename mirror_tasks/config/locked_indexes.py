@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
-from mirror_tasks.config.bindings import binding_of
+from mirror_tasks.config.bindings import binding_of, permitted
 from mirror_tasks.config.blocks import show
-from mirror_tasks.config.lock_files.model import Lock, LockedPackage
+from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.errors import Fault
 from mirror_tasks.text import redact
@@ -26,10 +27,19 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What a lock says of a project: the index, and the root that says it."""
+    """What a lock, or the file of a project, says of a project: the index, and the root that says it.
+
+    :param package: what a lock takes from there; None for a dependency of a project, which is any release.
+    """
 
     index: Index
     root: Root
+    package: LockedPackage | None
+
+    @property
+    def version(self) -> Version | None:
+        """The release that comes from the index; None: each."""
+        return None if self.package is None else self.package.version
 
 
 def bind_locked(
@@ -37,39 +47,92 @@ def bind_locked(
 ) -> tuple[Index, ...]:
     """Return the indexes, each with the names that locks take from it.
 
-    What ``projects`` binds stays bound, and an index with ``projects`` gets no more of them. An index that is not
-    configured changes nothing: a lock may come from a proxy that can't be reached here.
+    Where locks take releases of a project from several indexes, one serves it: that which ``projects`` or the file of a
+    project binds it to, else the first. The others add what the locks name and nothing else. What ``projects`` binds stays
+    bound, and an index with ``projects`` gets no more of them. An index that is not configured changes nothing: a lock may
+    come from a proxy that can't be reached here.
 
     :param own: the names of projects for which no index is asked.
-    :param faults: gets one where locks take a project from different indexes: a mirror has each project from one.
+    :param faults: gets one where a release is taken from different indexes: a mirror has each from one.
     """
-    claims: dict[str, _Claim] = {}
+    claims: dict[NormalizedName, list[_Claim]] = defaultdict(list)
     for name, claim in _claims(indexes, roots):
-        if name in own:
-            continue
-        other = claims.setdefault(name, claim)
-        if other.index != claim.index:
-            kind = "project" if claim.root.lock is None else "lock"
-            faults.append(Fault(f"{claim.root.key_path}.{kind}", _disagreement(name, other, claim)))
-    names: dict[Index, set[str]] = defaultdict(set)
-    for name, claim in claims.items():
-        names[claim.index].add(name)
-    return tuple(replace(index, locked=frozenset(names[index])) for index in indexes)
+        if name not in own:
+            claims[name].append(claim)
+    locked: dict[Index, set[str]] = defaultdict(set)
+    adds: dict[Index, set[str]] = defaultdict(set)
+    for name, found in claims.items():
+        first = _first(name, found, indexes)
+        locked[first].add(name)
+        further = [claim for claim in found if claim.package is not None and claim.index != first]
+        for claim in further:
+            adds[claim.index].add(name)
+        faults.extend(_disagreements(name, found))
+        faults.extend(_unhashed(further, first))
+    return tuple(replace(index, locked=frozenset(locked[index]), adds=frozenset(adds[index])) for index in indexes)
 
 
-def _claims(indexes: Sequence[Index], roots: Sequence[Root]) -> Iterator[tuple[str, _Claim]]:
-    """Yield what each lock says of each project, once, where there is a choice."""
+def _claims(indexes: Sequence[Index], roots: Sequence[Root]) -> Iterator[tuple[NormalizedName, _Claim]]:
+    """Yield what each root says of each project, once, where there is a choice."""
     if len(indexes) < 2:
         return
     for root in roots:
         said = dict.fromkeys(
-            _named(root) if root.lock is None else ((one.name, one.index) for one in _packages(root.lock))
+            ((name, url, None) for name, url in _named(root))
+            if root.lock is None
+            else ((one.name, one.index, one) for one in _packages(root.lock))
         )
-        known = {url: configured(url, indexes) for _, url in said if url}
-        for name, url in said:
+        known = {url: configured(url, indexes) for _, url, _ in said if url}
+        for name, url, package in said:
             index = known[url] if url else None
-            if index is not None and index.projects is None and binding_of(name, indexes).pattern is None:
-                yield name, _Claim(index, root)
+            if index is not None and index in permitted(name, indexes):
+                yield name, _Claim(index, root, package)
+
+
+def _first(name: str, claims: Sequence[_Claim], indexes: Sequence[Index]) -> Index:
+    """Return the index that serves a project."""
+    binding = binding_of(name, indexes)
+    if binding.pattern is not None:
+        return binding.indexes[0]
+    by_project = [claim.index for claim in claims if claim.package is None]
+    return by_project[0] if by_project else min((claim.index for claim in claims), key=indexes.index)
+
+
+def _disagreements(name: str, claims: Sequence[_Claim]) -> Iterator[Fault]:
+    """Yield a fault for each release that is taken from an index, and that another root, or the same, takes from another."""
+    first: dict[Version | None, _Claim] = {}
+    for claim in claims:
+        other = first.setdefault(claim.version, claim)
+        if other.index != claim.index:
+            yield Fault(_key_path(claim.root), _disagreement(name, other, claim))
+
+
+def _unhashed(further: Sequence[_Claim], first: Index) -> Iterator[Fault]:
+    """Yield a fault for each package of which files could only be told by their names from those of another index."""
+    for claim in further:
+        names = [file.filename for file in claim.package.files if not file.sha256] if claim.package else []
+        if names:
+            problem = (
+                f"{claim.root.name} takes {claim.package} from {claim.index.label} and gives no sha256 of {names[0]}, without "
+                f"which nothing is added to what {first.label} has of the project; lock it with hashes, or bind it with projects"
+            )
+            yield Fault(_key_path(claim.root), problem)
+
+
+def _key_path(root: Root) -> str:
+    return f"{root.key_path}.{'project' if root.lock is None else 'lock'}"
+
+
+def taken_from(
+    index: Index, name: str, indexes: Sequence[Index], roots: Sequence[Root]
+) -> dict[Version, list[LockedFile]]:
+    """Return the files of a project that locks take from an index, by version."""
+    found: dict[Version, dict[LockedFile, None]] = {}
+    for root in roots:
+        for package in _packages(root.lock) if root.lock else ():
+            if package.name == name and package.index and configured(package.index, indexes) == index:
+                found.setdefault(package.version, {}).update(dict.fromkeys(package.files))
+    return {version: list(files) for version, files in sorted(found.items())}
 
 
 def _named(root: Root) -> Iterator[tuple[NormalizedName, str | None]]:
@@ -104,9 +167,10 @@ def _packages(lock: Lock) -> Iterator[LockedPackage]:
 
 def _disagreement(name: str, one: _Claim, other: _Claim) -> str:
     first = "it" if one.root == other.root else f"{one.root.name} ({one.root.key_path})"
+    what, kind = (other.package or name), ("project" if other.package is None else "release")
     return (
-        f"{other.root.name} takes {name} from {other.index.label}, and {first} takes it from {one.index.label}; a mirror has "
-        f"a project from one index: bind it to that with projects, or make a mirror for each"
+        f"{other.root.name} takes {what} from {other.index.label}, and {first} takes it from {one.index.label}; a mirror has "
+        f"a {kind} from one index: bind {name} to that with projects, or make a mirror for each"
     )
 
 

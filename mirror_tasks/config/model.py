@@ -27,6 +27,7 @@ class Index:
     :param name: what it is called in messages; empty: its URL.
     :param client_cert: the path of a certificate with its key, which it is shown; empty: what pip has.
     :param locked: names (normalised) that it serves alone, as locks take them from it; it serves others as well.
+    :param adds: names (normalised) that another index serves, and of which it adds the files that locks take from it.
     """
 
     url: str = field(repr=False)
@@ -36,6 +37,7 @@ class Index:
     name: str = ""
     client_cert: str = ""
     locked: frozenset[str] = frozenset()
+    adds: frozenset[str] = frozenset()
 
     @property
     def base(self) -> str:

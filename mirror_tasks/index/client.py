@@ -256,13 +256,17 @@ class Upstream:
                 self._known_indexes = tuple(map(_checked_index, given))
             return self._known_indexes
 
-    def page(self, name: str, known: Seen | None) -> Page | None:
+    def page(self, name: str, known: Seen | None, further: str = "") -> Page | None:
         """Return the page of the project ``name`` (normalised); None if it is the known one still.
 
+        :param further: the base URL of the index to ask which adds files to the project; empty: the one that serves it.
         :raises UpstreamError: it can't be had; its status is 404 if no index that may serve the project has it, or if the
             index that had it has not: the next one's may be somebody else's project.
         """
         binding = binding_of(name, self._indexes())
+        if further:
+            adding = tuple(index for index in binding.further if index.base == further)
+            binding = replace(binding, indexes=adding, by_lock=True)
         remembered = _if_still_of(binding, known)
         for index in binding.indexes:
             page = self._page_on(index, name, remembered, stays=binding.pattern is not None)

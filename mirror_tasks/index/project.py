@@ -94,11 +94,13 @@ class Project:
     :ivar url: its page's own.
     :ivar index: the base URL of the index that served it, without credentials.
     :ivar unhashed: the names of the files for which the page gives no sha256.
+    :ivar further: the URLs of the pages of which files were added to it (:mod:`mirror_tasks.index.further_pages`).
     """
 
     __slots__ = (
         "_files",
         "_fingerprints",
+        "further",
         "index",
         "name",
         "skipped",
@@ -128,8 +130,15 @@ class Project:
         self.url = url
         self.index = index
         self.unhashed = frozenset(unhashed)
+        self.further: tuple[str, ...] = ()
         self._fingerprints: Mapping[str, Fingerprint] = {}
         self._files: dict[Version, list[Row] | bytes | tuple[File, ...]] = {**files}
+
+    @property
+    def pages(self) -> str:
+        """The URLs of all pages that it was read from, as they are told."""
+        *others, last = (self.url, *self.further)
+        return f"{', '.join(others)} and {last}" if others else last
 
     def files(self, version: Version) -> tuple[File, ...]:
         """Return the files of ``version``, sorted by name, each once; none where the project has no such version."""
@@ -176,7 +185,29 @@ class Project:
         """Return the project as if its page showed only these files, by version and name."""
         project = Project(self.name, self.url, {}, (), (self.status, self.status_reason), index=self.index)
         project.versions = tuple(sorted(files, reverse=True))
+        project.further = self.further
         project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
+        return project
+
+    def with_further(
+        self, files: Mapping[Version, Iterable[File]], skipped: Iterable[tuple[str, str]], urls: Iterable[str]
+    ) -> Project:
+        """Return the project as if its page showed more files, and more of those that can't be used.
+
+        :param files: of names that it does not have, by version.
+        :param urls: of the pages that were looked at for them.
+        """
+        status = (self.status, self.status_reason)
+        every = (*self.skipped, *skipped)
+        project = Project(self.name, self.url, {}, every, status, index=self.index, unhashed=self.unhashed)
+        project.versions = tuple(sorted({*self.versions, *files}, reverse=True))
+        project.further = (*self.further, *urls)
+        project._fingerprints = self._fingerprints
+        more = {
+            version: tuple(sorted((*self.files(version), *added), key=attrgetter("filename")))
+            for version, added in files.items()
+        }
+        project._files = {**self._files, **more}
         return project
 
     def with_fingerprints(self, known: Mapping[str, Fingerprint]) -> Project:
@@ -187,6 +218,7 @@ class Project:
         status = (self.status, self.status_reason)
         project = Project(self.name, self.url, {}, self.skipped, status, index=self.index, unhashed=self.unhashed)
         project.versions = self.versions
+        project.further = self.further
         project._fingerprints = known
         project._files = {
             version: tuple(map(project._recognised, files)) if isinstance(files, tuple) else files

@@ -85,12 +85,14 @@ def _would_be_used(filename: str, environment: Environment, rules: Rules) -> boo
 def _vanished(locked: LockedFile, project: Project) -> str:
     skipped = dict(project.skipped).get(locked.filename)
     why = f"a file that can't be used: {skipped}" if skipped else "no such file"
-    return f"{locked.filename}: expected sha256 {locked.sha256 or '(any)'} on {project.url}, found {why}"
+    return f"{locked.filename}: expected sha256 {locked.sha256 or '(any)'} on {project.pages}, found {why}"
 
 
 def _changed(locked: LockedFile, file: File, project: Project) -> str:
     found = file.hashes["sha256"]
-    return f"{locked.filename}: expected sha256 {locked.sha256}, found sha256 {found} on {project.url}"
+    further = dict(project.skipped).get(locked.filename)  # of a page that has another file of this name
+    also = f"; {further}" if further else ""
+    return f"{locked.filename}: expected sha256 {locked.sha256}, found sha256 {found} on {project.url}{also}"
 
 
 def _usable(
@@ -116,6 +118,6 @@ def _usable(
 def _nothing_usable(package: LockedPackage, refused: Mapping[str, str], project: Project) -> Iterator[str]:
     if not refused:
         has = "none of the hashes that the lock gives" if package.files else "no file that the lock names"
-        yield f"expected a file of {package} on {project.url}, found {has}"
+        yield f"expected a file of {package} on {project.pages}, found {has}"
         return
     yield f"expected a file of {package} that can be used there, found none: {decisive_reasons(refused)}"

@@ -64,7 +64,11 @@ class Records:
         self.fingerprints = folder / "fingerprints.jsonl"
 
     def page_record_path(self, name: str) -> Path:
-        """Where the page of a project is kept, as last seen upstream."""
+        """Where the page of a project is kept, as last seen upstream.
+
+        :param name: of the project; of a page that a further index has of it, what :func:`further_record` makes of the two.
+            It is the same for all that is kept of pages.
+        """
         return self.folder / "projects" / f"{name}.page"
 
     def metadata_record_path(self, filename: str) -> Path:
@@ -147,12 +151,16 @@ class Records:
             return float("inf")
         return age if age >= 0 else float("inf")  # a clock that was ahead: when that was, nobody knows
 
-    def keep_project(self, project: Project, seen: Seen) -> None:
-        """Keep a project, and what is to be remembered of its page."""
+    def keep_project(self, project: Project, seen: Seen, name: str | None = None) -> None:
+        """Keep a project, and what is to be remembered of its page.
+
+        :param name: see :meth:`page_record_path`; that of the project, if not given.
+        """
         body = project.to_bytes()
         rest = json.dumps([PAGE_FORMAT, *astuple(seen)]).encode() + b"\n" + body
         # What a loss of power or a fault of the disk makes of it is no record of a page any more.
-        write_whole(self.page_record_path(project.name), sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
+        path = self.page_record_path(name or project.name)
+        write_whole(path, sha256_of_bytes(rest).encode() + b"\n" + rest, durable=False)
 
     def confirm_page(self, name: str) -> None:
         """Mark a page that did not change as confirmed now: its file's time says when."""
@@ -194,6 +202,14 @@ class Records:
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_record_path(filename), sealed(content), durable=False)
+
+
+def further_record(name: str, index: str) -> str:
+    """Return the name by which the page is kept that a further index has of a project; no project has such a name.
+
+    :param index: the base URL of the index.
+    """
+    return f"{name}@{sha256_of_bytes(index.encode())[:16]}" if index else name
 
 
 def _ends_line(journal: IO[bytes]) -> bool:

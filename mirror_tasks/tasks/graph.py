@@ -68,7 +68,7 @@ class MirrorTasks:
         self.publisher = Publisher(self.mirror, RECEIVING.call)
         self.make = TaskMaker(dash, config.state / "bugs")
         self.growth = Growth(self.mirror, self.acquire, self.make, self._begin)
-        self._known = Known(self.mirror, self.make, self.growth)
+        self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
         self._lock = RunLock(locks, config.path, self._note)

@@ -175,9 +175,9 @@ class Growth:
 
     def project(self, name: str, **settings: Any) -> Task:
         """Return the task that fetches the page of a project."""
-        target = self._mirror.records.page_record_path(name)
         task_name = self._make.name("project", name)
-        return self._make.task(task_name, self._fetch_page, name, targets=[target], clean=True, **settings)
+        targets = self._acquire.pages.paths(name)
+        return self._make.task(task_name, self._fetch_page, name, targets=targets, clean=True, **settings)
 
     def _fetch_page(self, name: str) -> None:
         try:

@@ -13,16 +13,18 @@ from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.work.project_pages import ProjectPages
 
 
 class Known:
     """The pages and metadata of the last plan. What the growth has made already is left out: a task exists once."""
 
-    def __init__(self, mirror: Mirror, make: TaskMaker, growth: Growth) -> None:
+    def __init__(self, mirror: Mirror, make: TaskMaker, growth: Growth, pages: ProjectPages) -> None:
         self._config = mirror.config
         self._records = mirror.records
         self._make = make
         self._growth = growth
+        self._pages = pages
 
     def projects(self, plan: Plan | None) -> Iterator[Task]:
         """Make the tasks of the pages of all projects that were planned or are required."""
@@ -33,7 +35,7 @@ class Known:
         yield self._make.group("project", [task.name for task in tasks], doc)
 
     def _project(self, name: str) -> Task:
-        is_fresh = self._records.page_age(name) < self._config.refresh
+        is_fresh = self._pages.age(name) < self._config.refresh
         return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
 
     def metadata(self, plan: Plan | None) -> Iterator[Task]:

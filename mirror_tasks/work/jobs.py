@@ -22,7 +22,7 @@ from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
-from mirror_tasks.state.records import MetadataRecord, Records
+from mirror_tasks.state.records import MetadataRecord, Records, further_record
 
 Progress = Callable[[int], None]
 
@@ -55,28 +55,30 @@ def _upstream(route: Route) -> Upstream:
     return Upstream.by_route(route)
 
 
-def update_page(route: Route, name: str, folder: Path) -> bool:
+def update_page(route: Route, name: str, folder: Path, further: str = "") -> bool:
     """Bring the record of a project's page up to date; say if the index has such a project.
 
     :param folder: of the records.
+    :param further: the base URL of the further index whose page it is; empty for the one that serves the project.
     :raises UpstreamError: the page can't be had, or the project vanished since it was last seen.
     :raises PageError: the page can't be read.
     """
-    records = Records(folder)
-    known = records.seen(name)
+    records, record = Records(folder), further_record(name, further)
+    known = records.seen(record)
     if known is not None and known.index == OWN:
         known = None  # it was served from the user's own files until now, so this index never had it
     try:
-        page = _upstream(route).page(name, known)
+        page = _upstream(route).page(name, known, further)
     except UpstreamError as error:
         if error.status == 404 and known is None:
             return False
         raise
     if page is None:
-        records.confirm_page(name)
+        records.confirm_page(record)
     else:
         with _PARSING:
-            records.keep_project(parse_page(page.body, page.content_type, page.url, name, page.index), page.seen)
+            project = parse_page(page.body, page.content_type, page.url, name, page.index)
+            records.keep_project(project, page.seen, record)
     return True
 
 

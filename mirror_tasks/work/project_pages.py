@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 from mirror_tasks.config.bindings import binding_of
+from mirror_tasks.config.locked_indexes import taken_from
+from mirror_tasks.config.model import Index
 from mirror_tasks.errors import PageError
 from mirror_tasks.files import is_device
 from mirror_tasks.index.client import Upstream
+from mirror_tasks.index.further_pages import FurtherPage, with_locked_files
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.records import further_record
 from mirror_tasks.work import jobs
 from mirror_tasks.work.fingerprints import Fingerprints
 from mirror_tasks.work.git_builds import GitBuilds
@@ -27,6 +34,7 @@ class ProjectPages:
         self._upstream = upstream
         self._fingerprints = fingerprints
         self._indexes = mirror.config.indexes
+        self._roots = mirror.config.roots
         self._demanding = {index.base for index in self._indexes or () if index.hashes_required}
 
     def fetch(self, name: str) -> Project | None:
@@ -38,13 +46,13 @@ class ProjectPages:
         if is_device(name):
             reason = "Windows can have no folder of this name, so no mirror has the project"
             return Project(name, "", {}, [(name, reason)])
-        if self._is_fresh(name):
-            return self.known(name)
         if name in self._own:
             self._own.update(name)
-        elif not RECEIVING.call(jobs.update_page, self._upstream.route, name, self._records.folder):
+        elif not self._update(name, ""):
             self._note_bound(name)
             return None
+        for index in self._further(name):
+            self._update(name, index.base)
         project = self.known(name)
         if project is None:
             path = self._records.page_record_path(name)
@@ -52,12 +60,36 @@ class ProjectPages:
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
 
-    def _is_fresh(self, name: str) -> bool:
-        """Say if the page of an index is young enough; a file of the user's own may have changed at any time."""
-        if name in self._own or self._records.page_age(name) >= self._refresh:
+    def paths(self, name: str) -> list[Path]:
+        """Where the page of a project is kept, and those that further indexes have of it."""
+        return [self._records.page_record_path(record) for record in self._kept(name)]
+
+    def age(self, name: str) -> float:
+        """Return the seconds since each page of a project was confirmed."""
+        return max(map(self._records.page_age, self._kept(name)))
+
+    def _kept(self, name: str) -> list[str]:
+        return [name, *(further_record(name, index.base) for index in self._further(name))]
+
+    def _further(self, name: str) -> tuple[Index, ...]:
+        """Return the indexes that add files of a project which locks name."""
+        return binding_of(name, self._indexes or ()).further
+
+    def _update(self, name: str, further: str) -> bool:
+        """Bring a page of an index up to date, unless it is young enough; say if there is one.
+
+        :param further: the base URL of a further index; empty for the one that serves the project.
+        """
+        return self._is_fresh(name, further) or RECEIVING.call(
+            jobs.update_page, self._upstream.route, name, self._records.folder, further
+        )
+
+    def _is_fresh(self, name: str, further: str) -> bool:
+        record = further_record(name, further)
+        if self._records.page_age(record) >= self._refresh:
             return False
-        known = self._records.project(name)
-        return known is not None and known.index != OWN and self._may_be_of(known)
+        known = self._records.project(record)
+        return known is not None and known.index != OWN and (bool(further) or self._may_be_of(known))
 
     def _may_be_of(self, known: Project) -> bool:
         """Say if the index that a page is of may serve the project still: ``mirror.yaml`` may have been changed."""
@@ -72,8 +104,20 @@ class ProjectPages:
             self._note(f"{name}: {binding.found}")
 
     def known(self, name: str) -> Project | None:
-        """Return a project as its page was last seen, with what is known of files without hashes; None if it never was."""
-        project = self._records.project(name)
+        """Return a project as its page was last seen, with what is known of files without hashes; None if it never was.
+
+        Where locks take it from further indexes too, it has the files that they name of these.
+        """
+        project = self._page(name, name)
+        return project and with_locked_files(project, map(partial(self._further_page, name), self._further(name)))
+
+    def _further_page(self, name: str, index: Index) -> FurtherPage:
+        project = self._page(name, further_record(name, index.base))
+        locked = taken_from(index, name, self._indexes or (), self._roots)
+        return FurtherPage(project.url if project else f"{index.base}{name}/", project, locked)
+
+    def _page(self, name: str, record: str) -> Project | None:
+        project = self._records.project(record)
         if project is None or not project.unhashed:
             return project
         if project.index in self._demanding:
