@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import tomli
 import uv
 import yaml
 
 from mirror_tasks.config.bindings import binding_of
+from mirror_tasks.config.blocks import Block
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config, Root
+from mirror_tasks.config.project_files.reading import _Reader as Reader
 from mirror_tasks.describe_environment import environment_block
-from mirror_tasks.errors import ConfigError
+from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.succession import description
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
@@ -519,6 +522,56 @@ def test_a_project_that_takes_one_name_from_two_indexes_is_told_so(tmp_path: Pat
     assert "bind torch to that with projects, or make a mirror for each" in said
 
 
+# --- Whatever stands in it
+
+ODD: list[object] = [
+    None,
+    True,
+    -1,
+    1.5,
+    [],
+    {},
+    [[]],
+    [{}],
+    {"": 1},
+    [None],
+    "",
+    "\x00",
+    "../..",
+    "[",
+    "a @ http://[",
+    "^1",
+]
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@pytest.mark.parametrize("text", [APP, NAMED, OLDER, DYNAMIC])
+def test_whatever_stands_at_any_key_is_read_or_refused_in_words(tmp_path: Path, text: str) -> None:
+    def put(whole: object, path: tuple[object, ...], odd: object) -> object:
+        if not path:
+            return odd
+        if isinstance(whole, list):
+            return [put(one, path[1:], odd) if index == path[0] else one for index, one in enumerate(whole)]
+        assert isinstance(whole, dict)
+        return {key: put(one, path[1:], odd) if key == path[0] else one for key, one in whole.items()}
+
+    whole = tomli.loads(text)
+    for path in places(whole):
+        for odd in ODD:
+            problems: list[Fault] = []
+            reader = Reader(
+                tmp_path / "pyproject.toml", "pyproject.toml", Block(put(whole, path, odd), "", problems), problems
+            )
+            reader.read()
+            assert all(str(one).isprintable() or "\x00" in str(odd) for one in problems), (path, odd, problems)
+
+
 # --- A successor
 
 
@@ -601,25 +654,41 @@ def call(command: Sequence[str], folder: Path) -> None:
     assert done.returncode == 0, (command, done.stdout, done.stderr)
 
 
-PIP = (sys.executable, "-m", "pip", "--isolated")
-UV = (uv.find_uv_bin(), "pip", "install", "--no-config", "--no-python-downloads", "--no-cache", "-q")
+def pip(python: str, index: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "--isolated",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-cache-dir",
+        "-i",
+        index,
+    ]
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+def uv_pip(python: str, index: str) -> list[str]:
+    plain = ["--no-config", "--no-python-downloads", "--no-cache", "-q"]
+    return [uv.find_uv_bin(), "pip", "install", *plain, "--python", python, "-i", index]
+
+
+@pytest.mark.parametrize(
+    ("installer", "arguments"),
+    [(pip, [".[all]", "--group", "Test"]), (uv_pip, [".[all]", "--group", "Test"]), (uv_pip, ["-e", "."])],
+)
 def test_the_teams_own_command_installs_the_project_from_the_mirror_alone(
-    mirrored: MirrorFolder, tmp_path: Path, installer: str
+    mirrored: MirrorFolder, tmp_path: Path, installer: Callable[[str, str], list[str]], arguments: list[str]
 ) -> None:
     call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], tmp_path)
     python, index = python_of(tmp_path), (mirrored.output / "simple").as_uri() + "/"
-    install = {
-        "pip": [*PIP, "--python", python, "install", "-q", "--no-cache-dir", "--index-url", index],
-        "uv": [*UV, "--python", python, "--index-url", index],
-    }[installer]
-    call([*install, "."], mirrored.folder / "app")
-    call([*install, "-e", ".[all]", "--group", "Test"], mirrored.folder / "app")
+    call([*installer(python, index), *arguments], mirrored.folder / "app")
     code = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert {"app-core", "lib-core", "pytest", "ruff"} <= set(done.stdout.split())
+    expected = {"app-core", "lib-core"} if "-e" in arguments else {"app-core", "lib-core", "pytest", "ruff"}
+    assert expected <= set(done.stdout.split())
 
 
 def test_plan_explain_and_proof_know_a_project_by_its_name(mirrored: MirrorFolder) -> None:
