@@ -55,6 +55,8 @@ def build_sdist(folder, config_settings=None):
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     if TAG == "broken":
         raise RuntimeError("no compiler here")
+    if TAG == "newer":
+        return build_newer(folder)
     name, info = f"tool-{{VERSION}}-{{TAG}}.whl", f"tool-{{VERSION}}.dist-info"
     members = [
         ("tool.py", "X = 1"),
@@ -66,6 +68,13 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(pathlib.Path(folder, name), "w") as archive:
         for path, content in members:
             archive.writestr(zipfile.ZipInfo(path, (2000, 1, random.randint(1, 28), 0, 0, 0)), content)
+    return name
+
+
+def build_newer(folder):
+    name = "tool-9.9-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, name), "w") as archive:
+        archive.writestr("tool.py", "")
     return name
 """
 COMMIT = "4f1c" * 10
@@ -253,6 +262,7 @@ def test_a_second_run_takes_the_same_commit_and_asks_nobody(index: FakeIndex, re
     assert times(project.output) == before
     (tmp_path / "gone").rename(repository)
     shutil.rmtree(project.state / "git" / "tool" / run_git(repository, "rev-parse", "v1.0"))  # found again, likewise
+    (project.state / "git" / "tool" / ".build-killed").mkdir()
     project.mirrored()
     assert times(project.output) == before
     (project.state / "git" / "tool" / "built.json").unlink()
@@ -364,6 +374,9 @@ def test_what_can_not_be_had_or_built_fails_by_name_and_the_rest_is_mirrored(
     assert "expected a commit, tag or branch v9, found none of this name" in failing(entry(repository, "@v9"))
     assert "expected `git fetch` to end well" in failing(entry(repository, f"@{COMMIT}"))
     assert "expected `git clone` to end well" in failing(entry(tmp_path / "nowhere"))
+    write_project(repository, tag="newer")
+    commit(repository, "another version in the wheel")
+    assert "expected tool 1.0, found tool 9.9" in failing(entry(repository))
     (repository / "backend.py").write_text("raise SystemExit('it is broken')")
     commit(repository, "broken")
     assert "expected an sdist, found: " in failing(entry(repository))
@@ -376,7 +389,7 @@ def test_another_project_than_the_requirement_says_is_told(index: FakeIndex, rep
     line = {"require": f"other @ git+{repository.as_uri()}", "build": True}
     done = project_of(tmp_path, index, line).doit("mirror")
     assert done.returncode != 0
-    assert "expected other, found that it is tool" in said(done)
+    assert "expected other 1.0, found tool 1.0" in said(done)
 
 
 # --- How git is run

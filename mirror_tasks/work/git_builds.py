@@ -93,6 +93,8 @@ class GitBuilds:
 
     def _build(self, project: str, source: GitSource, before: _Record | None) -> _Record:
         have_folder(self._folder / project)
+        for left in (self._folder / project).glob(".build-*"):  # by a run that was killed
+            shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=self._folder / project) as folder:
             clone = Path(folder) / "source"
             commit = Clone(source, clone).check_out(before.commit if before else None)
@@ -120,13 +122,15 @@ class GitBuilds:
             )
         index = general_index(self._upstream.route.indexes)
         built = build(folder, made, commit.seconds, From(index.url, index.client_cert), subject)
-        for path in filter(None, (built.sdist, built.wheel)):
-            try:
-                found = distribution_of(path.name).project
-            except ValueError as error:
-                raise MetadataError("building", subject, f"{path.name} {error}", advice) from error
-            if found != canonicalize_name(project):
-                raise MetadataError("building", subject, f"expected {project}, found that it is {found}", advice)
+        try:
+            found = [distribution_of(path.name) for path in (built.sdist, built.wheel) if path]
+        except ValueError as error:
+            raise MetadataError("building", subject, f"what it makes is no release: it {error}", advice) from error
+        others = [one for one in found if (one.project, one.version) != (canonicalize_name(project), found[0].version)]
+        if others:
+            expected = f"expected {project} {found[0].version}"
+            problem = f"{expected}, found {' and '.join(f'{one.project} {one.version}' for one in others)}"
+            raise MetadataError("building", subject, problem, advice)
         return built
 
     def _keep(self, project: str, record: _Record, made: Path) -> None:
