@@ -3077,8 +3077,11 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
     """Rewrite the lock that the command line names; tell what was done, and return the exit status."""
     path: Path = options.lock
     holdings = Holdings(root, read_checksums(root), tags_of(root))
-    with open(path, "rb") as file:
-        content = file.read(LOCK_LIMIT + 1)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LOCK_LIMIT + 1)
+    except OSError as error:
+        raise SetupError(f"can't read the lock {path}: {error.strerror}. Nothing was written.") from None
     try:
         text, lock = read_lock(path.name, content)
         inside = urls_inside(lock, options.url, holdings)

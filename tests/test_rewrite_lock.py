@@ -384,6 +384,47 @@ def test_a_url_of_which_the_mirror_has_not_the_very_file_stays_and_is_named(
     assert url in (tmp_path / f"{name}.inside").read_text()
 
 
+UV_FROM = 'version = 1\n[[package]]\nname = "a"\nversion = "1"\nsource = {{ {} }}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "source"),
+    [
+        (
+            "uv.lock",
+            UV_FROM.format('registry = "../links"') + 'wheels = [{ path = "a-1-py3-none-any.whl" }]\n',
+            "registry ../links",
+        ),
+        ("uv.lock", UV_FROM.format('directory = "../lib"'), "directory ../lib"),
+        ("uv.lock", UV_FROM.format('path = "a-1-py3-none-any.whl"'), "path a-1-py3-none-any.whl"),
+        (
+            "poetry.lock",
+            '[[package]]\nname = "a"\nversion = "1"\nsource = {type = "file", url = "a.whl"}\n[metadata]\nlock-version = "2.1"\n',
+            "file a.whl",
+        ),
+        (
+            "pdm.lock",
+            '[metadata]\nlock_version = "4.5.1"\n[[package]]\nname = "a"\nversion = "1"\npath = "./a"\n',
+            "path ./a",
+        ),
+        (
+            "Pipfile.lock",
+            '{"_meta": {"pipfile-spec": 6}, "default": {"a": {"version": "==1", "file": "https://example.com/a-1.zip"}}}',
+            "file https://example.com/a-1.zip",
+        ),
+        (
+            "pylock.toml",
+            'lock-version = "1.0"\n[[packages]]\nname = "a"\nversion = "1"\nwheels = [{path = "a.whl", hashes = {}}]\n',
+            "path a.whl",
+        ),
+    ],
+)
+def test_what_no_index_has_stays_and_is_named(root: Path, tmp_path: Path, name: str, text: str, source: str) -> None:
+    done = rewritten(root, write_lock(tmp_path, text, name))
+    assert (done.returncode, f"no index has it: a 1 ({source})" in done.stderr) == (0, True)
+    assert (tmp_path / f"{name}.inside").read_text() == text
+
+
 def test_a_file_behind_a_link_out_of_the_mirror_is_none(tmp_path: Path) -> None:
     mirror = make_mirror(tmp_path / "mirror", large=1000)
     path = mirror / "packages" / "alpha" / ALPHA
@@ -421,6 +462,8 @@ def test_a_lock_goes_where_it_is_told_to(root: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, lock_text(PDM, root, URL))
     done = rewritten(root, lock, "--output", str(tmp_path / "none" / "pdm.lock"))
     assert (done.returncode, "none" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    done = rewritten(root, tmp_path / "none" / "pdm.lock")
+    assert (done.returncode, "can't read the lock" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
