@@ -112,6 +112,14 @@ def test_groups_that_are_not_asked_for_are_not_mirrored(tmp_path: Path, index: F
     }
 
 
+def test_only_the_environments_that_a_lock_is_for_are_proven_and_told_of(tmp_path: Path, index: FakeIndex) -> None:
+    project = locking(tmp_path, index, whole_lock(), {"environments": ["laptop"]})
+    project.mirrored()
+    text = said(project.doit("prove", "--own"))
+    assert "1 of 1 pairs proven" in text
+    assert "server stands for" not in text
+
+
 def test_a_lock_that_upstream_does_not_hold_any_more_fails_by_name_and_the_rest_is_mirrored(
     tmp_path: Path, index: FakeIndex
 ) -> None:

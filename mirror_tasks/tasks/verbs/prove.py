@@ -90,13 +90,15 @@ def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
     )
     for root in config.roots:
         table.add_row(
-            escape(root.name), *(_cell(cells[(root.name, environment.name)]) for environment in config.environments)
+            escape(root.name),
+            *(_cell(cells.get((root.name, environment.name), ())) for environment in config.environments),
         )
     console.print(table)
     for environment in filter(attrgetter("is_range"), config.environments):
         judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
         python = f"{environment.python.major}.{environment.python.minor}"
-        console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
+        if judged:
+            console.print(f"{environment.name} stands for every {python}: judged on {', '.join(judged)}", markup=False)
     for warning in dict.fromkeys(f"! {one.root}: {warning}" for one in verdicts for warning in one.warnings):
         console.print(warning, markup=False, soft_wrap=True)
     proven = sum(all(verdict.proven for verdict in found) for found in cells.values())
