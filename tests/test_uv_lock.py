@@ -266,6 +266,8 @@ def test_one_version_from_two_indexes_is_told_apart_by_its_source() -> None:
     text += package("one", index="https://a.example.com/") + package("one", index="https://b.example.com/")
     for where, index in ((LINUX, "https://a.example.com/"), (WINDOWS, "https://b.example.com/")):
         assert [one.index for one in select(read(text), where)] == [index]
+    both = text.replace("os_name == 'nt'", "os_name != 'nt'").replace("https://a.", "https://c.")
+    assert [one.index for one in select(read(both))] == ["https://b.example.com/", "https://c.example.com/"]
 
 
 # Conflicts.
@@ -340,6 +342,33 @@ def test_the_edges_of_a_group_are_judged_before_those_behind_them() -> None:
     text = TWO_SIDES.replace('test = [{ name = "app", extra = ["cpu"] }]', group) + far
     assert names(text, groups=["test"], extras=[]) == ["lib 1.0", "one 1.0"]
     assert names(text, groups=["test"], extras=["cpu"]) == ["lib 0.0", "lib 1.0", "one 1.0"]
+
+
+def test_an_edge_that_asks_for_an_extra_is_judged_as_if_the_extra_was_there() -> None:
+    asking = 'test = [{ name = "app", extra = ["cpu"], marker = "extra == \'extra-3-app-cpu\'" }]'
+    text = TWO_SIDES.replace('test = [{ name = "app", extra = ["cpu"] }]', asking)
+    assert names(text, groups=["test"], extras=[]) == ["lib 1.0"]
+
+
+def test_of_extras_that_groups_ask_for_two_of_a_conflict_never_meet() -> None:
+    never = lib(0, "extra == 'extra-3-app-gpu'")
+    text = TWO_SIDES.replace("test = [", 'other = [{ name = "app", extra = ["gpu"] }]\ntest = [')
+    text = text.replace(f"cpu = {edges(lib(1))}", f"cpu = {edges(lib(1), never)}")
+    assert names(text, groups=["test", "other"], extras=[]) == ["lib 1.0", "lib 2.0", "lib 3.0"]
+
+
+def test_an_extra_without_dependencies_is_there_beside_an_extra_that_an_edge_asks_for() -> None:
+    text = TWO_SIDES.replace(f"gpu = {edges(lib(2))}\n", "")
+    assert names(text, groups=["test"], extras=["gpu"]) == ["lib 1.0"]
+
+
+def test_an_extra_without_dependencies_that_an_edge_asks_for_is_passed_over() -> None:
+    assert names(TWO_SIDES.replace(f"cpu = {edges(lib(1))}\n", ""), groups=["test"], extras=[]) == ["lib 3.0"]
+
+
+def test_a_conflict_of_a_package_that_is_no_member_has_nothing_to_ask_for() -> None:
+    text = 'conflicts = [[{ package = "other", extra = "x" }, { package = "other", group = "y" }]]\n' + PROJECT
+    assert (read(text).extras, read(text).groups) == ((), ())
 
 
 def test_sides_of_different_conflicts_meet() -> None:
