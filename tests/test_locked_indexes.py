@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from mirror_tasks.config.bindings import binding_of, reason_of_absence
 from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage, Selection
-from mirror_tasks.config.locked_indexes import bind_locked, configured, taken_from
+from mirror_tasks.config.locked_indexes import bind_locked, configured, further_files
 from mirror_tasks.config.model import Index, NamedIndex, RequestedRequirement, Root
 from mirror_tasks.errors import Fault, UpstreamError
 from mirror_tasks.index.client import Upstream
@@ -142,8 +142,20 @@ def test_of_the_indexes_that_locks_take_a_project_from_the_first_serves_it_and_t
     }
 
 
+def test_what_a_lock_names_no_index_for_may_be_on_any_that_it_does_not_name_for_the_project() -> None:
+    """Poetry names none where it asked the one of everyone; a lock that names none at all, as PDM's, changes nothing."""
+    lock = locks(package("torch", D.url, version="1+cpu"), package("torch", None, version="2"), package("flask", None))
+    other = locks(package("flask", D.url), package("torch", None, version="3"), name="pdm.lock", number=1)
+    ours = replace(B, projects=("ours",))
+    indexes = bound([ours, C, D], lock, other)
+    assert served("torch", indexes) == (["d"], ["c"])
+    assert list(taken(indexes[1], indexes, lock, other)) == ["2"]
+    assert served("flask", indexes) == (["d"], [])
+    assert served("torch", bound([C, replace(D, projects=("torch",))], lock)) == (["d"], [])
+
+
 def taken(index: Index, indexes: Sequence[Index], *roots: Root) -> dict[str, list[LockedFile]]:
-    return {str(version): files for version, files in taken_from(index, "torch", indexes, roots).items()}
+    return {str(version): files for version, files in further_files(indexes, roots)["torch", index].items()}
 
 
 def test_the_index_that_a_project_names_serves_it_whatever_the_order() -> None:

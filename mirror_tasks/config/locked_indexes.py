@@ -41,6 +41,11 @@ class _Claim:
         """The release that comes from the index; None: each."""
         return None if self.package is None else self.package.version
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the root says so itself; else the index is one of those that may have what it names no index for."""
+        return self.package is None or self.package.index is not None
+
 
 def bind_locked(
     indexes: Sequence[Index], roots: Sequence[Root], faults: list[Fault], own: Collection[str] = ()
@@ -62,13 +67,15 @@ def bind_locked(
     locked: dict[Index, set[str]] = defaultdict(set)
     adds: dict[Index, set[str]] = defaultdict(set)
     for name, found in claims.items():
-        first = _first(name, found, indexes)
-        locked[first].add(name)
-        further = [claim for claim in found if claim.package is not None and claim.index != first]
-        for claim in further:
-            adds[claim.index].add(name)
-        faults.extend(_disagreements(name, found))
-        faults.extend(_unhashed(further, first))
+        named = [claim for claim in found if claim.is_named]
+        if named:
+            first = _first(name, named, indexes)
+            locked[first].add(name)
+            further = [claim for claim in found if claim.package is not None and claim.index != first]
+            for claim in further:
+                adds[claim.index].add(name)
+            faults.extend(_disagreements(name, named))
+            faults.extend(_unhashed(further, first))
     return tuple(replace(index, locked=frozenset(locked[index]), adds=frozenset(adds[index])) for index in indexes)
 
 
@@ -77,16 +84,30 @@ def _claims(indexes: Sequence[Index], roots: Sequence[Root]) -> Iterator[tuple[N
     if len(indexes) < 2:
         return
     for root in roots:
-        said = dict.fromkeys(
-            ((name, url, None) for name, url in _named(root))
-            if root.lock is None
-            else ((one.name, one.index, one) for one in _packages(root.lock))
-        )
-        known = {url: configured(url, indexes) for _, url, _ in said if url}
-        for name, url, package in said:
-            index = known[url] if url else None
+        for name, url in dict.fromkeys(_named(root)):
+            index = configured(url, indexes) if url else None
             if index is not None and index in permitted(name, indexes):
-                yield name, _Claim(index, root, package)
+                yield name, _Claim(index, root, None)
+        for package, origins in _origins(root.lock, indexes):
+            yield from ((package.name, _Claim(index, root, package)) for index in origins)
+
+
+def _origins(lock: Lock | None, indexes: Sequence[Index]) -> Iterator[tuple[LockedPackage, tuple[Index, ...]]]:
+    """Yield the packages of a lock, each once, with the configured indexes that its files may be taken from.
+
+    That is the index that it names. Some tools do not name the one that they ask by default: where the lock names an index for
+    another release of the project, what it names none for may be on each of the others.
+    """
+    packages = dict.fromkeys(_packages(lock)) if lock else {}
+    known = {url: configured(url, indexes) for url in dict.fromkeys(one.index for one in packages) if url}
+    named: dict[str, set[Index]] = defaultdict(set)
+    for package in packages:
+        if package.index and (index := known[package.index]):
+            named[package.name].add(index)
+    for package in packages:
+        of_this = {known[package.index]} if package.index else set(indexes) - named[package.name]
+        if named[package.name]:
+            yield package, tuple(index for index in permitted(package.name, indexes) if index in of_this)
 
 
 def _first(name: str, claims: Sequence[_Claim], indexes: Sequence[Index]) -> Index:
@@ -123,16 +144,21 @@ def _key_path(root: Root) -> str:
     return f"{root.key_path}.{'project' if root.lock is None else 'lock'}"
 
 
-def taken_from(
-    index: Index, name: str, indexes: Sequence[Index], roots: Sequence[Root]
-) -> dict[Version, list[LockedFile]]:
-    """Return the files of a project that locks take from an index, by version."""
-    found: dict[Version, dict[LockedFile, None]] = {}
+def further_files(
+    indexes: Sequence[Index], roots: Sequence[Root]
+) -> dict[tuple[str, Index], dict[Version, list[LockedFile]]]:
+    """Return the files that locks take from further indexes, by project and index, and by version.
+
+    :param indexes: as :func:`bind_locked` returned them.
+    """
+    found: dict[tuple[str, Index], dict[Version, list[LockedFile]]] = defaultdict(lambda: defaultdict(list))
     for root in roots:
-        for package in _packages(root.lock) if root.lock else ():
-            if package.name == name and package.index and configured(package.index, indexes) == index:
-                found.setdefault(package.version, {}).update(dict.fromkeys(package.files))
-    return {version: list(files) for version, files in sorted(found.items())}
+        for package, origins in _origins(root.lock, indexes):
+            for index in origins:
+                if package.name in index.adds:
+                    files = found[package.name, index][package.version]
+                    files += [file for file in package.files if file not in files]
+    return found
 
 
 def _named(root: Root) -> Iterator[tuple[NormalizedName, str | None]]:

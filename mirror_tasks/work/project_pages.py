@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
+from packaging.version import Version
+
 from mirror_tasks.config.bindings import binding_of
-from mirror_tasks.config.locked_indexes import taken_from
+from mirror_tasks.config.lock_files.model import LockedFile
+from mirror_tasks.config.locked_indexes import further_files
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import PageError
 from mirror_tasks.files import is_device
@@ -113,8 +117,12 @@ class ProjectPages:
 
     def _further_page(self, name: str, index: Index) -> FurtherPage:
         project = self._page(name, further_record(name, index.base))
-        locked = taken_from(index, name, self._indexes or (), self._roots)
-        return FurtherPage(project.url if project else f"{index.base}{name}/", project, locked)
+        url = project.url if project else f"{index.base}{name}/"
+        return FurtherPage(url, project, self._further_files[name, index])
+
+    @cached_property
+    def _further_files(self) -> Mapping[tuple[str, Index], Mapping[Version, Sequence[LockedFile]]]:
+        return further_files(self._indexes or (), self._roots)
 
     def _page(self, name: str, record: str) -> Project | None:
         project = self._records.project(record)
