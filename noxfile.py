@@ -120,10 +120,11 @@ def real_index(session: nox.Session) -> None:
 
 @nox.session
 def thorough(session: nox.Session) -> None:
-    """The tests that make up their own examples, with thirty times as many, others each time."""
+    """The tests that make up their own examples, with thirty times as many, others each time; and more kills of a run."""
     with_tests(session)
-    given = ["-m", "hypothesis", "--hypothesis-profile", "thorough", "--dist", "worksteal"]
-    session.run("python", "-m", "pytest", "-q", *given, *session.posargs)
+    thorough = ["--hypothesis-profile", "thorough", "--dist", "worksteal", *session.posargs]
+    session.run("python", "-m", "pytest", "-q", "-m", "hypothesis", *thorough)
+    session.run("python", "-m", "pytest", "-q", *thorough, "tests/test_killed.py")
 
 
 @nox.session

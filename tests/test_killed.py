@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from tests.fake_index import FakeIndex, Request
 from tests.making import wheel
@@ -30,7 +31,8 @@ from tests.mirroring import (
 )
 from tests.ports import reserved_port
 
-KILLS = 20
+# Moments that are made up; those below that are chosen come every time. `nox -s thorough` tries more.
+KILLS = 8 if settings().derandomize else 40
 
 # Counts the files that are put into place, those by the first process and those by the others beside it apart; kills the
 # run before the given one of them is.
