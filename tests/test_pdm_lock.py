@@ -96,6 +96,7 @@ def test_groups_can_be_asked_for_and_those_that_are_extras_as_extras_too() -> No
     assert lock.groups == ("default", "both", "dev", "docs", "test", "wide")
     assert lock.extras == ("wide", "both")
     assert lock.requires_python == ">=3.10"
+    assert "" not in lock.markers
     assert 'python_version < "3.12"' in lock.markers
     expected = ["tabulate", "wcwidth"]
     assert names(lock.select(LINUX, ["wide"], ())) == expected
@@ -329,6 +330,19 @@ def test_a_walk_takes_the_version_that_fits_the_python_and_all_demands(tmp_path:
     assert [str(one) for one in lock.select(LINUX, ["default"], ())] == ["a 2", "b 1"]
     assert [str(one) for one in lock.select(MACOS, ["default"], ())] == ["a 3", "b 1"]
     assert [str(one) for one in lock.select(WINDOWS, ["default"], ())] == ["a 2", "b 1"]
+
+
+def test_a_requires_python_that_breaks_its_standard_refuses_no_python(tmp_path: Path) -> None:
+    lock = walked(tmp_path, '[project]\ndependencies = ["a"]\n', package("a", 'requires_python = ">=3.6, nearly"'))
+    assert names(lock.select(LINUX, ["default"], ())) == ["a"]
+
+
+def test_what_comes_from_a_source_of_its_own_is_found_by_it_without_groups_too(tmp_path: Path) -> None:
+    own = package("a", 'url = "https://files.example.com/a-1.zip"'), package("b", 'path = "./b"')
+    lines = '["a @ https://files.example.com/a-1.zip", "b @ file:///${PROJECT_ROOT}/b"]'
+    others = package("a", version="2"), package("b", version="2")
+    lock = walked(tmp_path, f"[project]\ndependencies = {lines}\n", *own, *others)
+    assert [one.source for one in lock.select(LINUX, ["default"], ())] == ["https://files.example.com/a-1.zip", "./b"]
 
 
 def test_extras_that_the_lock_lacks_are_refused(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_groups_and_extras_can_be_asked_for_by_their_names() -> None:
     assert (lock.groups, lock.extras) == (("main", "dev", "docs"), ("both", "wide"))
     assert lock.requires_python == "<4.0,>=3.10"
     assert 'python_version < "3.12"' in lock.markers
+    assert "" not in lock.markers
 
 
 def test_a_package_is_wanted_where_the_marker_of_a_group_that_is_asked_for_holds() -> None:
@@ -120,12 +121,18 @@ def test_a_marker_that_holds_nowhere_and_one_that_does_everywhere_are_read_as_po
 
 @pytest.mark.parametrize(
     ("extras", "expected"),
-    [((), ["plain"]), (("cpu",), ["cpu", "plain"]), (("cpu", "cuda"), ["cpu", "cuda", "plain"])],
+    [
+        ((), ["plain"]),
+        (("cpu",), ["cpu", "plain", "turned"]),
+        (("cuda",), ["cuda", "plain"]),
+        (("cpu", "cuda"), ["cpu", "cuda", "plain", "turned"]),
+    ],
 )
 def test_extras_that_exclude_each_other_are_all_followed(extras: Collection[str], expected: list[str]) -> None:
     exclusive = [
         wanted("cpu", 'markers = \'extra == "cpu" and extra != "cuda"\''),
         wanted("cuda", 'markers = \'extra == "cuda" and extra != "cpu"\''),
+        wanted("turned", 'markers = \'"CPU" == extra and "cuda" != extra\''),
         wanted("plain", 'markers = \'extra != "cpu" and extra != "cuda"\''),
     ]
     lock = parse("".join(exclusive) + '[extras]\ncpu = ["cpu"]\ncuda = ["cuda"]\n' + METADATA)
@@ -275,6 +282,68 @@ def test_an_old_lock_that_lacks_what_the_project_requires_is_refused(tmp_path: P
         lock.select(LINUX, ["main"], ())
 
 
+def test_an_old_lock_that_lacks_a_project_altogether_is_refused(tmp_path: Path) -> None:
+    lock = old(
+        tmp_path, '[tool.poetry.dependencies]\na = "*"\n', package("a", "1", '[package.dependencies]\nb = "*"\n')
+    )
+    with pytest.raises(ValueError, match=r"^package\[0\]\.dependencies\.b: expected a b in the lock .* found none; "):
+        lock.select(LINUX, ["main"], ())
+
+
+def test_demands_that_no_version_meets_together_are_refused(tmp_path: Path) -> None:
+    lock = old(
+        tmp_path,
+        '[tool.poetry.dependencies]\na = ">1"\nb = "*"\n',
+        package("a", "1"),
+        package("a", "2"),
+        package("b", "1", '[package.dependencies]\na = "<2"\n'),
+    )
+    with pytest.raises(
+        ValueError, match=r"expected a a in the lock that this allows, found 2, 1; the lock may be older"
+    ):
+        lock.select(LINUX, ["main"], ())
+
+
+def test_packages_that_require_each_other_are_both_selected(tmp_path: Path) -> None:
+    lock = old(
+        tmp_path,
+        '[tool.poetry.dependencies]\na = "*"\n',
+        package("a", "1", '[package.dependencies]\nb = "*"\n'),
+        package("b", "1", '[package.dependencies]\na = "*"\n'),
+    )
+    assert names(lock.select(LINUX, ["main"], ())) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "message"),
+    [
+        (
+            '[project]\ndependencies = ["a b"]\n',
+            r"project\.dependencies\[0\]: expected a requirement such as foo>=1\.2",
+        ),
+        (
+            '[tool.poetry.dependencies]\na = "^x"\n',
+            r"tool\.poetry\.dependencies\.a\.version: expected a constraint such",
+        ),
+        ("[tool.poetry.dependencies]\na = 1\n", r"tool\.poetry\.dependencies\.a: expected a table, found 1"),
+        (
+            '[tool.poetry.dependencies]\na = {platform = "?"}\n',
+            r"tool\.poetry\.dependencies\.a\.platform: expected a plat",
+        ),
+        (
+            '[dependency-groups]\ndev = [{include-group = "x"}]\n',
+            r"group dev: expected that what it includes are groups",
+        ),
+        ("[project\n", r"metadata\.lock-version: 1\.1 does not say .* is not valid TOML"),
+    ],
+)
+def test_a_project_that_poetry_does_not_read_is_refused_with_its_place(
+    tmp_path: Path, pyproject: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^(pyproject\.toml: )?{message}"):
+        old(tmp_path, pyproject, package("a"))
+
+
 def test_tools_that_old_poetrys_never_locked_are_not_missed(tmp_path: Path) -> None:
     lock = old(
         tmp_path,
@@ -332,13 +401,59 @@ def test_packages_of_one_name_are_told_apart_by_their_source(tmp_path: Path) -> 
         assert [str(one) for one in lock.select(LINUX, ["main"], ())] == [f"a {version}"]
 
 
+SOURCES = {
+    'git = "https://x/a.git", branch = "main"': ('type = "git"\nurl = "https://x/a.git"\nreference = "main"', "git+https://x/a.git"),
+    'git = "https://x/a.git", tag = "v1"': ('type = "git"\nurl = "https://x/a.git"\nreference = "v1"\nresolved_reference = "4f"',
+                                          "git+https://x/a.git@4f"),
+    'url = "https://x/a-1.zip"': ('type = "url"\nurl = "https://x/a-1.zip"', "https://x/a-1.zip"),
+    'path = "../a"': ('type = "directory"\nurl = "../a"', "../a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", SOURCES)
+def test_what_comes_from_a_source_of_its_own_is_found_by_it(tmp_path: Path, written: str) -> None:
+    packages = [package("a", "1", f"[package.source]\n{source}\n") for source, _ in SOURCES.values()]
+    lock = old(tmp_path, f"[tool.poetry.dependencies]\na = {{{written}}}\n", *packages, package("a", "2"))
+    assert [one.source for one in lock.select(LINUX, ["main"], ())] == [SOURCES[written][1]]
+
+
+def test_a_dependency_is_for_its_platform_alone(tmp_path: Path) -> None:
+    platforms = {
+        "a": "linux",
+        "b": "!=win32",
+        "c": "win32 || darwin",
+        "d": "*",
+        "e": "==linux",
+        "f": "!=linux,!=darwin",
+    }
+    lines = "".join(f'{name} = {{platform = "{platform}"}}\n' for name, platform in platforms.items())
+    lock = old(tmp_path, "[tool.poetry.dependencies]\n" + lines, *map(package, platforms))
+    found = {where.name: "".join(names(lock.select(where, ["main"], ()))) for where in ENVIRONMENTS.values()}
+    assert found == {"linux": "abde", "windows": "cdf", "macos": "bcd"}
+
+
+@pytest.mark.parametrize(("extra", "expected"), [("x", ["a", "b"]), ("y", ["a", "c"]), ("unknown", ["a"])])
+def test_an_extra_brings_what_names_it_in_its_marker(tmp_path: Path, extra: str, expected: list[str]) -> None:
+    body = (
+        "[package.dependencies]\n"
+        "b = {version = '*', optional = true, markers = 'extra == \"x\"'}\n"
+        "c = {version = '*', optional = true, markers = 'extra == \"y\"'}\n"
+        '[package.extras]\nx = ["b", "c"]\ny = ["b", "c"]\n'
+    )
+    project = f'[tool.poetry.dependencies]\na = {{version = "*", extras = ["{extra}"]}}\n'
+    lock = old(tmp_path, project, package("a", "1", body), package("b"), package("c"))
+    assert names(lock.select(LINUX, ["main"], ())) == expected
+
+
 # ------------------------------------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (METADATA.replace("2.1", "3.0"), r"^metadata\.lock-version: expected a poetry.lock .* below 3, found 3\.0"),
+        (METADATA.replace("2.1", "3.0"),
+         r"^metadata\.lock-version: expected .* below 3, found 3\.0; lock with a Poetry that writes 2\.1$"),
+        (METADATA.replace("2.1", "0.9"), r"^metadata\.lock-version: expected .*, found 0\.9; make the lock anew"),
         ("[metadata]\n", r"^metadata\.lock-version: expected the version of the lock's format"),
         ("package = 1\n" + METADATA, r"^package: expected a list, found 1; make the lock anew"),
         (wanted("../a") + METADATA, r"^package\[0\]\.name: expected a name"),

@@ -66,7 +66,7 @@ class _Selected:
 
     def is_wanted(self, environment: Environment, groups: Collection[str], extras: Collection[str]) -> bool:
         asked = [marker for group, marker in self.markers.items() if group in groups]
-        return any(holds_for_any(marker, environment, extras, PIP) for marker in asked if marker is not None)
+        return any(holds_for_any(marker, environment, extras, PIP) for marker in asked)
 
 
 @dataclass(slots=True)

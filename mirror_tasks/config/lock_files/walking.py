@@ -159,8 +159,8 @@ class Walk:
             raise ValueError(self._lacks(late))
 
     def packages(self, names: Iterable[NormalizedName]) -> tuple[LockedPackage, ...]:
-        """Return the packages that were taken of these projects, sorted by name."""
-        return tuple(self._taken[name].package for name in sorted(names) if name in self._taken)
+        """Return the packages that were taken of these projects, which were reached; sorted by name."""
+        return tuple(self._taken[name].package for name in sorted(names))
 
     def names_from(self, roots: Iterable[Edge]) -> set[NormalizedName]:
         """Return the projects that some of the roots lead to, in what was taken for all of them."""
