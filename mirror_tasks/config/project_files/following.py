@@ -17,6 +17,7 @@ from mirror_tasks.config.lines_to_add import line_to_add
 from mirror_tasks.config.model import NamedIndex, RequestedRequirement
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
 from mirror_tasks.config.project_files.reading import read_project_file
+from mirror_tasks.config.project_files.workspaces import Workspace
 from mirror_tasks.config.requirement_files import relative
 from mirror_tasks.errors import Fault
 from mirror_tasks.text import redact
@@ -37,6 +38,7 @@ class Files:
     base: Path
     targets: tuple[Environment, ...] = ()
     found: dict[Path, ProjectFile | None] = field(default_factory=dict)
+    workspaces: dict[Path, Workspace] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     foreign: dict[tuple[NormalizedName, Fault], None] = field(default_factory=dict)
 
@@ -48,7 +50,8 @@ class Files:
         """
         if path not in self.found:
             try:
-                self.found[path] = read_project_file(path, shown or relative(path, self.base), self.faults)
+                name = shown or relative(path, self.base)
+                self.found[path] = read_project_file(path, name, self.faults, self.workspaces)
             except ValueError as error:
                 self.found[path] = None
                 self.faults.append(Fault(asked_at, str(error)))

@@ -32,21 +32,25 @@ from mirror_tasks.config.project_files.model import Dependencies, ProjectFile
 from mirror_tasks.config.project_files.poetry_tables import read_poetry
 from mirror_tasks.config.project_files.setuptools_dynamic import DynamicFiles
 from mirror_tasks.config.project_files.uv_tables import UvTables
-from mirror_tasks.config.project_files.workspaces import workspace_of
+from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
 from mirror_tasks.config.toml_file import read_toml
 from mirror_tasks.errors import Fault
 
 _LONGEST = 1000  # letters of a message: what it quotes may be as long as the file
 
 
-def read_project_file(path: Path, shown: str, faults: list[Fault]) -> ProjectFile | None:
+def read_project_file(
+    path: Path, shown: str, faults: list[Fault], workspaces: dict[Path, Workspace] | None = None
+) -> ProjectFile | None:
     """Read a ``pyproject.toml``; what is wrong is added to the faults, with its key path.
 
+    :param workspaces: those that are known already.
     :raises ValueError: it can't be read at all.
     """
     own: list[Fault] = []
     try:
-        found = _Reader(path, shown, Block(read_toml(path), "", own), own).read()
+        whole = Block(read_toml(path), "", own)
+        found = _Reader(path, shown, whole, own, workspace_of(path, workspaces)).read()
     except RecursionError:
         raise ValueError(f"{path} is nested deeper than anybody nests it; correct it") from None
     faults.extend(Fault(f"{shown}: {_plain(one.key_path)}", one.problem[:_LONGEST]) for one in own)
@@ -61,14 +65,16 @@ def _plain(key_path: str) -> str:
 class _Reader:
     """Reads one file, table by table."""
 
-    def __init__(self, path: Path, shown: str, whole: Block, faults: list[Fault]) -> None:
+    def __init__(
+        self, path: Path, shown: str, whole: Block, faults: list[Fault], workspace: Workspace | None = None
+    ) -> None:
         self._path = path
         self._shown = shown
         self._whole = whole
         self._faults = faults
         self._project = self._table(whole, "project")
         self._tool = self._table(whole, "tool")
-        self._workspace = workspace_of(path)
+        self._workspace = workspace
         self._uv = UvTables(path, self._table(self._tool, "uv"), self._workspace, faults)
         sources = self._uv.sources()
         self._lines = Lines(path, shown, sources, faults)

@@ -58,14 +58,23 @@ class Workspace:
                 continue
 
 
-def workspace_of(path: Path) -> Workspace | None:
-    """Return the workspace that the project with this file is a member of, if any."""
+def workspace_of(path: Path, known: dict[Path, Workspace] | None = None) -> Workspace | None:
+    """Return the workspace that the project with this file is a member of, if any.
+
+    :param known: those that were found already, by the files of their roots; what is found is added.
+    """
+    known = {} if known is None else known
     for folder in path.parents:
-        try:
-            root = read_toml(folder / NAME)
-        except ValueError:  # none, most often
-            continue
-        if "workspace" in below(root, "tool", "uv"):
-            found = Workspace(folder / NAME, root)
+        found = known.get(folder / NAME) or _read(folder / NAME)
+        if found is not None:
+            known[found.path] = found
             return found if path in found.files else None
     return None
+
+
+def _read(path: Path) -> Workspace | None:
+    try:
+        root = read_toml(path)
+    except ValueError:  # there is none, most often
+        return None
+    return Workspace(path, root) if "workspace" in below(root, "tool", "uv") else None
