@@ -3092,6 +3092,11 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
     for package in lock.packages:
         if package.source and package.url not in inside:
             report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
+    if lacking and not altered and made_from(root, path.name, text):
+        report(
+            f"{len(lacking)} of its files are not here, as mirror.yaml asks for them on no environment of this mirror"
+        )
+        lacking = []
     for one in [*altered, *lacking]:
         report(f"not in this mirror: {one}")
     if altered or (lacking and not options.partial):
@@ -3112,6 +3117,23 @@ def explain_lacking(path: Path, altered: bool) -> str:
         "need it, as where a marker keeps it for another platform, give --partial."
     )
     return f"can't rewrite {path}: the mirror lacks what is listed above. {advice} Nothing was written."
+
+
+_AUTHORITY = re.compile(r"(?<=://)[^/\"'\\\s]+")  # of a URL: credentials, host and port
+
+
+def made_from(root: Path, name: str, text: str) -> bool:
+    """Say whether a mirror was made, whole, from this very lock, so that it lacks nothing that was asked for.
+
+    mirror.json has the text of each lock that was mirrored; what is replaced there is the hosts of its URLs.
+    """
+    try:
+        about = json.loads((root / "mirror.json").read_text("utf-8"))
+        carried = [kept for path, kept in about["configuration"].items() if path.rpartition("/")[2] == name]
+        bare = _AUTHORITY.sub("", text)
+        return not about["lacking"] and any(_AUTHORITY.sub("", kept) == bare for kept in carried)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def tags_of(root: Path) -> List[List[str]]:

@@ -316,6 +316,31 @@ def test_what_the_mirror_lacks_is_listed_and_nothing_is_written(root: Path, tmp_
 
 
 @pytest.mark.parametrize(
+    ("kept", "lacking", "status"),
+    [
+        ("version = 1", [], 0),
+        ("version = 1", ["gone"], 1),  # what the mirror lacks may be of this lock
+        ("version = 1 # another lock", [], 1),
+    ],
+)
+def test_a_mirror_that_was_made_from_this_very_lock_lacks_nothing_of_it(
+    tmp_path: Path, kept: str, lacking: list[str], status: int
+) -> None:
+    mirror = make_mirror(tmp_path / "mirror", large=1000)
+    text = uv_lock("gone-2.0-py3-none-any.whl", name="gone", version="2.0")
+    led_away = text.replace("index.example.com", "replaced.example.com").replace("files.example.com", "me:pw@x:8080")
+    configuration = {"lock-1/uv.lock": led_away.replace("version = 1", kept, 1)}
+    write(mirror / "mirror.json", json.dumps({"configuration": configuration, "lacking": lacking}).encode())
+    seal_mirror(mirror)
+    done = rewritten(mirror, write_lock(tmp_path, text))
+    assert done.returncode == status, done.stderr
+    assert ("1 of its files are not here, as mirror.yaml asks for them on no environment" in done.stderr) == (
+        not status
+    )
+    assert ("not in this mirror" in done.stderr) == bool(status)
+
+
+@pytest.mark.parametrize(
     "hash_", [f"sha256:{ANOTHER}", f"md5:{ANOTHER[:32]}", f"sha512:{ANOTHER * 2}"], ids=["sha256", "md5", "sha512"]
 )
 def test_a_file_with_another_hash_is_not_the_one_that_was_locked(root: Path, tmp_path: Path, hash_: str) -> None:
