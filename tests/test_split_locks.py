@@ -212,6 +212,37 @@ def test_a_project_that_vanished_from_a_further_index_where_it_was_is_an_error(t
     assert team.torch() == TORCH
 
 
+def test_a_further_index_that_is_down_takes_nothing_out_of_the_mirror(team: Team) -> None:
+    team.project.mirrored()
+    before = times(team.project.output / "packages")
+    team.indexes["cuda"].fault("/simple/torch/", "status", status=403)
+    done = team.project.doit("mirror")
+    assert done.returncode not in (0, 130)
+    assert f"{team.page('cuda')}: expected an answer, found status 403" in done.stdout + done.stderr
+    assert times(team.project.output / "packages") == before
+    team.indexes["cuda"].mend()
+    team.project.mirrored()
+
+
+def test_a_release_for_which_a_lock_names_no_index_comes_from_the_one_that_has_it(tmp_path: Path) -> None:
+    """As Poetry's locks have it: none is named for what came from the default index."""
+    project = mirror_folder(tmp_path, None)
+    entries = (("3.0", PLAIN, "win32", ""), ("3.0+cpu", CPU, "linux", 'index = "{}"\n'))
+    with serving() as indexes:
+        packages_of_lock = "".join(
+            f'[[packages]]\nname = "torch"\nversion = "{version}"\nmarker = "sys_platform == \'{platform}\'"\n'
+            f'{index.format(indexes["cpu"].url)}[[packages.wheels]]\nname = "{file[0]}"\nurl = "https://files.example.com/x"\n'
+            f'hashes = {{sha256 = "{sha256_of(file)}"}}\n'
+            for version, file, platform, index in entries
+        )
+        text = f'lock-version = "1.0"\ncreated-by = "tests"\n{packages_of_lock}'
+        (tmp_path / "pylock.toml").write_text(text, encoding="utf-8")
+        named = [indexes[name].url for name in ("cuda", "main", "cpu")]
+        project.configure(named, requirements=[{"lock": "pylock.toml"}])
+        project.mirrored()
+        assert packages(project.output) == {"torch": [CPU[0], PLAIN[0]]}
+
+
 def test_a_file_without_a_hash_on_a_further_page_is_taken_if_it_is_what_the_lock_says(
     tmp_path: Path, locked: Path
 ) -> None:
