@@ -228,7 +228,10 @@ def test_the_project_itself_is_passed_over(tmp_path: Path) -> None:
         ("packages/*", "./packages/a", True),
         ("packages/*", "./packages/a/b", False),
         ("packages/*", "./other/packages/a", False),
+        ("packages/*", "./other/a", False),
         ("packages/**", "./packages/a/b", True),
+        ("packages/**", "./other/a/b", False),
+        ("packages/**/a", "./packages", False),
         ("**/a", "./x/y/a", True),
         ("./lib", "lib", True),
         ("lib", "../lib", False),
@@ -299,11 +302,11 @@ def test_groups_that_include_others_are_followed_in_all_their_forms(tmp_path: Pa
     """
     own = (
         package("c", 'path = "./c"'),
-        package("c", 'path = "./c"', 'extras = ["z"]'),
+        package("c", 'path = "./c"', 'extras = ["z"]', 'dependencies = ["e"]'),
         package("d", 'git = "https://git.example.com/d"', 'revision = "4f1c"'),
     )
-    lock = walked(tmp_path, pyproject, package("a"), package("b"), *own)
-    assert names(lock.select(LINUX, ["dev"], ())) == ["a", "b", "c", "d"]
+    lock = walked(tmp_path, pyproject, package("a"), package("b"), package("e"), *own)
+    assert names(lock.select(LINUX, ["dev"], ())) == ["a", "b", "c", "d", "e"]
     assert names(lock.select(WINDOWS, ["dev"], ())) == ["a", "b", "d"]
     assert names(lock.select(LINUX, (), ["all"])) == ["a"]
 
@@ -330,6 +333,25 @@ def test_a_walk_takes_the_version_that_fits_the_python_and_all_demands(tmp_path:
     assert [str(one) for one in lock.select(LINUX, ["default"], ())] == ["a 2", "b 1"]
     assert [str(one) for one in lock.select(MACOS, ["default"], ())] == ["a 3", "b 1"]
     assert [str(one) for one in lock.select(WINDOWS, ["default"], ())] == ["a 2", "b 1"]
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "message"),
+    [
+        ('[project]\ndependencies = ["a b"]\n', r"pyproject\.toml: project\.dependencies\[0\]: expected a requirement"),
+        ("project = 1\n", r"pyproject\.toml: project: expected a table, found 1"),
+        (
+            '[dependency-groups]\nx = [{include-group = "y"}]\n',
+            r"pyproject\.toml: group x: expected that what it includes",
+        ),
+        ("[project\n", r"metadata\.strategy: 4\.5\.1 does not say .* is not valid TOML"),
+    ],
+)
+def test_a_project_that_pdm_does_not_read_is_refused_with_its_place(
+    tmp_path: Path, pyproject: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        walked(tmp_path, pyproject, package("a"))
 
 
 def test_a_requires_python_that_breaks_its_standard_refuses_no_python(tmp_path: Path) -> None:
@@ -361,6 +383,7 @@ def test_extras_that_the_lock_lacks_are_refused(tmp_path: Path) -> None:
         (METADATA.replace("4.5.1", "4.6"), r"^metadata\.lock_version: expected a pdm.lock of version .* found 4\.6; lock"),
         (METADATA.replace("4.5.1", "3.1"), r"^metadata\.lock_version: .* found 3\.1; make the lock anew"),
         ("[metadata]\n", r"^metadata\.lock_version: expected the version of the lock's format"),
+        (METADATA + '[metadata.files]\n"a one" = []\n' + package("a"), r"^metadata\.files\.a one: expected a name and a vers"),
         (METADATA + package("../a"), r"^package\[0\]\.name: expected a name"),
         (METADATA + package("a", 'marker = "python_version <"'), r"^package\[0\]\.marker: expected a marker"),
         (METADATA + package("a", f'files = [{{url = "https://x/..%2f..%2fa", hash = "sha256:{HASH}"}}]'),

@@ -393,6 +393,33 @@ def test_the_standard_tables_of_a_project_are_read_with_an_old_lock(tmp_path: Pa
     assert names(lock.select(LINUX, ["more"], ())) == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("dynamic", "extra", "expected"),
+    [
+        ("", "x", ["a", "b"]),
+        ('dynamic = ["optional-dependencies"]', "x", ["a", "b"]),
+        ('dynamic = ["optional-dependencies"]', "y", ["a", "c"]),
+        ('dynamic = ["dependencies"]', "x", ["a", "b"]),
+    ],
+)
+def test_what_is_dynamic_in_a_project_is_left_to_the_tables_of_poetry(
+    tmp_path: Path, dynamic: str, extra: str, expected: list[str]
+) -> None:
+    standard = '[project.optional-dependencies]\nx = ["b"]\n' if "optional" not in dynamic else ""
+    project = f"""
+    [project]
+    {'dependencies = ["a"]' if '["dependencies"]' not in dynamic else ""}
+    {dynamic}
+    {standard}
+    [tool.poetry.dependencies]
+    a = "*"
+    b = {{version = "*", optional = true}}
+    c = {{version = "*", optional = true}}
+    """
+    lock = old(tmp_path, project, *map(package, "abc"), extras='[extras]\nx = ["b"]\ny = ["c"]\n')
+    assert names(lock.select(LINUX, ["main"], [extra])) == expected
+
+
 def test_packages_of_one_name_are_told_apart_by_their_source(tmp_path: Path) -> None:
     private = '[package.source]\ntype = "legacy"\nurl = "https://i.example.com"\nreference = "Private"\n'
     both = package("a", "2", private), package("a", "1")
@@ -457,6 +484,7 @@ def test_an_extra_brings_what_names_it_in_its_marker(tmp_path: Path, extra: str,
         ("[metadata]\n", r"^metadata\.lock-version: expected the version of the lock's format"),
         ("package = 1\n" + METADATA, r"^package: expected a list, found 1; make the lock anew"),
         (wanted("../a") + METADATA, r"^package\[0\]\.name: expected a name"),
+        (package("a", "1", "files = []") + METADATA, r"^package\[0\]\.groups: expected a list of groups, found None"),
         (wanted("a", 'groups = "main"') + METADATA, r"^package\[0\]\.groups: expected a list, found 'main'"),
         (wanted("a", 'markers = "python_version <"') + METADATA, r"^package\[0\]\.markers: expected a marker"),
         (wanted("a", f'files = [{{file = "../a.whl", hash = "sha256:{HASH}"}}]') + METADATA,
