@@ -35,6 +35,11 @@ def redact(text: str) -> str:
     return _CREDENTIALS.sub(_without_password, _MISSPELT.sub(r"://\1:***@", text))
 
 
+def printable(text: str) -> str:
+    """Return ``text`` as it can stand in a message: what moves the cursor, or is no character, as a replacement character."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
 def _without_password(match: re.Match[str]) -> str:
     user, colon, _ = match[1].partition(":")
     return f"://{user}:***@" if colon and user else "://***@"

@@ -14,12 +14,13 @@ import uv
 import yaml
 
 from mirror_tasks.config.bindings import binding_of
-from mirror_tasks.config.blocks import Block
+from mirror_tasks.config.locked_indexes import check_named
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config, Root
-from mirror_tasks.config.project_files.reading import _Reader as Reader
+from mirror_tasks.config.project_files import reading
+from mirror_tasks.config.project_files.following import Files, Following
 from mirror_tasks.describe_environment import environment_block
-from mirror_tasks.errors import ConfigError, Fault
+from mirror_tasks.errors import ConfigError
 from mirror_tasks.succession import description
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
@@ -552,7 +553,9 @@ def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[objec
 
 
 @pytest.mark.parametrize("text", [APP, NAMED, OLDER, DYNAMIC])
-def test_whatever_stands_at_any_key_is_read_or_refused_in_words(tmp_path: Path, text: str) -> None:
+def test_whatever_stands_at_any_key_is_read_or_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     def put(whole: object, path: tuple[object, ...], odd: object) -> object:
         if not path:
             return odd
@@ -561,15 +564,19 @@ def test_whatever_stands_at_any_key_is_read_or_refused_in_words(tmp_path: Path, 
         assert isinstance(whole, dict)
         return {key: put(one, path[1:], odd) if key == path[0] else one for key, one in whole.items()}
 
-    whole = tomli.loads(text)
-    for path in places(whole):
+    whole, path, stands = tomli.loads(text), tmp_path / "pyproject.toml", dict[str, object]()
+    monkeypatch.setattr(reading, "read_toml", lambda _: stands["here"])
+    for place in places(whole):
         for odd in ODD:
-            problems: list[Fault] = []
-            reader = Reader(
-                tmp_path / "pyproject.toml", "pyproject.toml", Block(put(whole, path, odd), "", problems), problems
-            )
-            reader.read()
-            assert all(str(one).isprintable() or "\x00" in str(odd) for one in problems), (path, odd, problems)
+            stands["here"] = put(whole, place, odd)
+            files = Files(tmp_path)
+            project = files.read(path, "requirements[0]")
+            parts = [("extra", name) for name in project.extras] if project else []
+            lines = Following(files, project).lines(parts) if project else ()
+            said = [str(one) for one in (*files.faults, *(fault for _, fault in files.foreign))]
+            root = Root(name="app", key_path="requirements[0]", requirements=lines)
+            said += map(str, check_named(None, [root]))
+            assert all(one.isprintable() for one in said), (place, odd, said)
 
 
 # --- A successor

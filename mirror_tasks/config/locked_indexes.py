@@ -20,7 +20,7 @@ from mirror_tasks.config.blocks import show
 from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.errors import Fault
-from mirror_tasks.text import redact
+from mirror_tasks.text import printable, redact
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -178,7 +178,7 @@ def check_named(indexes: Sequence[Index] | None, roots: Sequence[Root], own: Col
         name = canonicalize_name(line.requirement.name)
         is_bound = name in own or binding_of(name, known).pattern is not None
         if not is_bound and (not index.url or configured(index.url, known) is None):
-            url = redact(index.url) or "…"
+            url = printable(redact(index.url)) or "…"
             advice = f"add under index  - {{url: {url}, projects: [{name}]}}, and the index of all else"
             yield Fault(
                 line.where, f"{name} comes from the index {show(index.name)}, which mirror.yaml has not; {advice}"

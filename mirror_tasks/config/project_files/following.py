@@ -20,7 +20,7 @@ from mirror_tasks.config.project_files.reading import read_project_file
 from mirror_tasks.config.project_files.workspaces import Workspace
 from mirror_tasks.config.requirement_files import relative
 from mirror_tasks.errors import Fault
-from mirror_tasks.text import redact
+from mirror_tasks.text import printable, redact
 
 _MOST_LINES = 20_000  # of one root; a hostile file could make them grow without end
 
@@ -134,7 +134,7 @@ class Following:
         if line.source is None or line.source.indexes:
             return None
         if line.source.project is None:
-            other = redact(line.source.other)
+            other = printable(redact(line.source.other))
             advice = line_to_add(line.name, other, project.path.parent, self._files.base)
             fault = Fault(line.where, f"{line.name} comes from {other}, which is on no index; {advice}")
             self._files.foreign[line.name, fault] = None

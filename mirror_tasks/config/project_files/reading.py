@@ -35,6 +35,7 @@ from mirror_tasks.config.project_files.uv_tables import UvTables
 from mirror_tasks.config.project_files.workspaces import Workspace, workspace_of
 from mirror_tasks.config.toml_file import read_toml
 from mirror_tasks.errors import Fault
+from mirror_tasks.text import printable
 
 _LONGEST = 1000  # letters of a message: what it quotes may be as long as the file
 
@@ -53,13 +54,10 @@ def read_project_file(
         found = _Reader(path, shown, whole, own, workspace_of(path, workspaces)).read()
     except RecursionError:
         raise ValueError(f"{path} is nested deeper than anybody nests it; correct it") from None
-    faults.extend(Fault(f"{shown}: {_plain(one.key_path)}", one.problem[:_LONGEST]) for one in own)
+    faults.extend(
+        Fault(f"{shown}: {printable(one.key_path[:_LONGEST])}", printable(one.problem[:_LONGEST])) for one in own
+    )
     return None if own else found
-
-
-def _plain(key_path: str) -> str:
-    """Return a key path on one line: keys of TOML may have any characters."""
-    return key_path[:_LONGEST] if key_path.isprintable() else repr(key_path[:_LONGEST])
 
 
 class _Reader:
