@@ -192,6 +192,14 @@ def test_an_environment_that_no_target_covers_is_refused(
         lock.select(made(**block), lock.groups, ())
 
 
+def test_targets_of_one_python_bound_the_lock_together(tmp_path: Path) -> None:
+    targets = "".join(
+        f'[[metadata.targets]]\nrequires_python = ">=3.12.4"\nplatform = "{one}"\n' for one in ("linux", "windows")
+    )
+    assert parse(METADATA + targets, tmp_path / "pdm.lock").requires_python == ">=3.12.4"
+    assert read(SMALL["targets"] / "pdm.lock").requires_python == ""
+
+
 # ------------------------------------------------------------------------------------------- sources and files
 
 

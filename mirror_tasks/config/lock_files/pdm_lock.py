@@ -155,8 +155,9 @@ def _with_markers(
 
 
 def _requires_python(targets: Sequence[Target]) -> str:
-    """Return what bounds all of a lock; several targets each have a Python of their own."""
-    return targets[0].python.specifier if len(targets) == 1 else ""
+    """Return what bounds all of a lock; empty where its targets are for different Pythons."""
+    found = {target.python.specifier for target in targets}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _walked(
