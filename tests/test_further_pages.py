@@ -104,3 +104,11 @@ def test_no_file_takes_the_place_of_one_that_the_project_has(here: Any, there: s
     files, reasons = joined(ours, project(THERE, row(WHEEL, there)), LockedFile(WHEEL, A))
     assert [url for url, _ in files] == [HERE + OTHER, HERE + WHEEL]
     assert reasons == ({WHEEL: reason} if reason else {})
+
+
+def test_a_name_that_differs_in_upper_and_lower_case_only_is_another_file_on_no_disk() -> None:
+    there = project(THERE, row(WHEEL.capitalize(), A))
+    files, reasons = joined(project(HERE, row(WHEEL, A)), there, LockedFile(WHEEL.capitalize(), A))
+    assert [url for url, _ in files] == [HERE + WHEEL]
+    reason = f"on {THERE} its name differs from {WHEEL} in upper and lower case only"
+    assert reasons == {WHEEL.capitalize(): reason}

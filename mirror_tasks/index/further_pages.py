@@ -58,22 +58,25 @@ def _skipped(page: FurtherPage) -> Iterator[tuple[str, str]]:
 
 def _found(page: FurtherPage, version: Version, project: Project) -> Iterator[File | _Refused]:
     """Yield what a further page has of the files that locks take from there, but for those that the project has."""
-    here = {file.filename: file for file in project.files(version)}
+    here = {file.filename.lower(): file for file in project.files(version)}
     for file in page.project.files(version) if page.project else ():
-        one = _as_locked(file, page, version)
-        if one is None or _is_same(here.get(file.filename), page.locked[version]):
+        one, other = _as_locked(file, page, version), here.get(file.filename.lower())
+        if one is None or (other and _is_same(file, other, page.locked[version])):
             continue
-        if isinstance(one, File) and file.filename in here:
-            sha256 = one.hashes["sha256"]
-            problem = f"{page.url} has it with sha256 {sha256}, and a mirror has one file of a name"
-            yield _Refused(file.filename, problem)
-        else:
-            yield one
+        yield _clash(one, other, page) if isinstance(one, File) and other else one
 
 
-def _is_same(here: File | None, locked: Collection[LockedFile]) -> bool:
+def _is_same(file: File, here: File, locked: Collection[LockedFile]) -> bool:
     """Say if a file that the project has is as locks name it; one without a known hash is checked when it is fetched."""
-    return here is not None and here.hashes.get("sha256") in (None, *_hashes(here, locked))
+    return here.filename == file.filename and here.hashes.get("sha256") in (None, *_hashes(here, locked))
+
+
+def _clash(file: File, here: File, page: FurtherPage) -> _Refused:
+    if here.filename != file.filename:  # a disk may hold no more than one of them
+        problem = f"on {page.url} its name differs from {here.filename} in upper and lower case only"
+    else:
+        problem = f"{page.url} has it with sha256 {file.hashes['sha256']}, and a mirror has one file of a name"
+    return _Refused(file.filename, problem)
 
 
 def _hashes(file: File, locked: Iterable[LockedFile]) -> set[str]:
