@@ -60,6 +60,7 @@ TARGETS = {
     "locked_indexes": Target(
         "mirror_tasks/config/locked_indexes.py", (), ("tests/test_locked_indexes.py", "tests/test_projects.py")
     ),
+    "further_pages": Target("mirror_tasks/index/further_pages.py", (), ("tests/test_further_pages.py",)),
     "selection": Target("mirror_tasks/resolve/selection.py", (), (SELECTION, "tests/test_closure.py")),
     **{
         name: Target(f"mirror_tasks/archives/{name}.py", (), ("tests/test_archives.py", "tests/test_odd_files.py"))
