@@ -371,7 +371,7 @@ LINUX = "cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64"
             (ALPHA, "alpha-1.0-cp312-cp312-win_amd64.whl"),
             0,
         ),  # a file of the package is there, the other one fits nowhere
-        ((ALPHA, f"alpha-1.0-{LINUX}.whl"), 1),  # an installer takes the one that is lacking
+        ((ALPHA, f"alpha-1.0-{LINUX.replace('x', 'X')}.whl"), 1),  # an installer takes the one that is lacking
         (("alpha-1.0-cp312-cp312-win_amd64.whl",), 0),
         (("alpha-1.0.zip", "alpha-1.0-cp312-cp312-win_amd64.whl"), 1),
         ((ALPHA, "alpha-1.0.zip"), 0),
@@ -388,6 +388,15 @@ def test_what_no_environment_of_the_mirror_takes_is_not_lacking(
     there = sha256((root / "packages" / "alpha" / ALPHA).read_bytes())
     text = text.replace(f'{ALPHA}", hash = "sha256:{ANOTHER}', f'{ALPHA}", hash = "sha256:{there}')
     assert rewritten(mirror, write_lock(tmp_path, text)).returncode == status
+
+
+def test_an_sdist_is_not_lacking_where_the_package_is_there_for_another_environment(root: Path, tmp_path: Path) -> None:
+    mirror = make_mirror(tmp_path / "mirror", large=1000)
+    environments = [{"tags": "py3-none-any"}, {"tags": "cp312-cp312-win_amd64"}]
+    write(mirror / "mirror.json", json.dumps({"environments_in_full": environments}).encode())
+    seal_mirror(mirror)
+    text = uv_lock(ALPHA, "alpha-1.0.zip", hash_="sha256:" + sha256((root / "packages" / "alpha" / ALPHA).read_bytes()))
+    assert rewritten(mirror, write_lock(tmp_path, text)).returncode == 0
 
 
 def test_one_release_from_two_indexes_is_refused_since_uv_would_take_them_for_one(root: Path, tmp_path: Path) -> None:
