@@ -15,7 +15,7 @@ from mirror_tasks.publish.locks import inside_locks, led_lock
 from mirror_tasks.resolve.plan import Plan
 from tests.fake_index import FakeIndex
 from tests.mirroring import LINUX, WINDOWS, MirrorFolder, asked, mirror_folder
-from tests.server_fixtures import ask, load_server, run_server, running
+from tests.server_fixtures import ask, load_server, run_server, running, write
 from tests.test_locks import LOCK, WORLD, locked, package, said, whole_lock
 
 URL = "https://packages.inside.example/"
@@ -98,6 +98,25 @@ def test_a_lock_of_which_the_mirror_lacks_a_file_fails_by_name(tmp_path: Path, i
     ]
     assert [line.split(": ")[1] for line in lines] == wheels
     assert all(line.endswith(", found no such file") for line in lines)
+
+
+def test_a_file_with_another_hash_in_the_mirror_fails_by_name(tmp_path: Path, index: FakeIndex) -> None:
+    project = locking(tmp_path, index, locked(package("checker", "3.0", WORLD["checker"])))
+    config = load(project.folder / "mirror.yaml")
+    name = "checker-3.0-py3-none-any.whl"
+    write(project.output / "packages" / "checker" / name, b"other bytes")
+    file = SimpleNamespace(project="checker", filename=name, sha256="0" * 64)
+    plan = cast(Plan, SimpleNamespace(files=(file,), unsolved=()))
+    (lock,) = inside_locks(config, plan)
+    with pytest.raises(MirrorError, match=f"{name}: expected sha256:[0-9a-f]+, found sha256:{'0' * 64}"):
+        led_lock(config, plan, lock)
+
+
+def test_what_a_lock_selects_on_no_environment_is_not_missed(tmp_path: Path, index: FakeIndex) -> None:
+    elsewhere = package("gone", "1.0", [("gone-1.0-py3-none-any.whl", b"")], 'sys_platform == "emscripten"')
+    project = locking(tmp_path, index, locked(package("checker", "3.0", WORLD["checker"]), elsewhere))
+    project.mirrored()
+    assert f"{URL}packages/gone/gone-1.0-py3-none-any.whl" in (project.output / INSIDE).read_text()
 
 
 def test_a_lock_that_upstream_does_not_hold_is_not_published_and_the_rest_is(tmp_path: Path, index: FakeIndex) -> None:

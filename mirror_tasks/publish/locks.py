@@ -130,7 +130,7 @@ def _selected(lock: InsideLock, environment: Environment) -> Mapping[str, frozen
     locks = [root.lock for root in lock.roots if root.lock is not None]
     selections = [selection for one in locks for selection in one.selected.get(environment.name, ())]
     found: dict[str, set[Version | None]] = {}
-    for package in (package for selection in selections for package in selection.packages if not package.source):
+    for package in (package for selection in selections for package in selection.packages):
         found.setdefault(package.name, {None}).add(package.version)
     return {name: frozenset(versions) for name, versions in found.items()}
 
