@@ -182,7 +182,9 @@ def test_an_environment_that_the_project_excludes_is_a_fault_with_what_to_say(tm
 def test_patch_releases_that_the_project_excludes_are_asked_nothing(tmp_path: Path) -> None:
     text = '[project]\nname = "app"\nrequires-python = ">=3.11.4,<4"\ndependencies = ["lib-core; os_name == \'nt\'"]\n'
     [line] = by_name(config(tmp_path, ENTRY, app__pyproject_toml=text))["app/pyproject.toml"]
-    assert line == 'lib-core; os_name == "nt" and (python_full_version < "4" and python_full_version >= "3.11.4")'
+    # older versions of packaging write no parentheses that mean nothing
+    plain = line.replace("(", "").replace(")", "")
+    assert plain == 'lib-core; os_name == "nt" and python_full_version < "4" and python_full_version >= "3.11.4"'
 
 
 # --- What building takes
