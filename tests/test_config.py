@@ -245,6 +245,19 @@ def test_the_message_has_the_file_the_number_of_faults_and_what_to_do(tmp_path: 
             f"{ENVIRONMENTS}\nrequirements: [./a.whl]",
             "requirements[0]: expected a project's name, found a file or URL './a.whl'",
         ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [app/uv.lock, dev/requirements.txt]",
+            "requirements[0]: expected a project's name, found 'app/uv.lock', a lock of uv; list it as {lock: PATH}",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [requirements.txt]",
+            "requirements[0]: expected a project's name, found 'requirements.txt', a file of requirements; list it as {file:",
+        ),
+        (
+            f"{ENVIRONMENTS}\nrequirements: [uv.lock]",
+            "requirements[0]: expected a project's name, found 'uv.lock', a lock of uv; list it as {lock: PATH}, an entry of "
+            "its own under requirements; the project, if you mean it, is uv-lock",
+        ),
         ("- requests", "the file: expected keys and values, found ['requests']"),
         ("just text", "the file: expected keys and values, found 'just text'"),
         (

@@ -61,6 +61,7 @@ def test_these_names_are_of_locks(name: str) -> None:
         ("pipfile.lock", r"found 'pipfile\.lock'; did you mean 'Pipfile\.lock'[?]"),
         ("pylock.a.b.toml", r"found 'pylock\.a\.b\.toml'; did you mean 'pylock\.toml'[?]"),
         ("requirements.txt", r"found 'requirements\.txt'$"),
+        ("pyproject.toml", r"found 'pyproject\.toml'; name the lock .*: `- {project: pyproject\.toml}`$"),
     ],
 )
 def test_any_other_name_gets_the_list_of_those_that_are(name: str, said: str, tmp_path: Path) -> None:

@@ -288,6 +288,7 @@ def test_one_with_another_hash_is_a_fault_with_both(index: FakeIndex, tmp_path: 
         done = project.doit("mirror")
         assert done.returncode != 0
         assert f"expected sha256 {'0' * 64}, found {sha256(OURS[1])}" in said(done)
+        assert "or correct the hash if you wrote it" in said(done)
         assert "ours" not in packages(project.output)
 
 

@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
@@ -83,10 +84,15 @@ def parse_requirement(text: str, written: str | None = None) -> Requirement:
     except InvalidRequirement as error:
         if "://" in text or _names_a_file(text):
             raise ValueError(f"expected a project's name, found a file or URL {shown}; {_NO_URL}") from None
+        if kind := _kind_of(text):
+            raise ValueError(f"expected a project's name, found {shown}, {kind}") from None
         reason = redact(str(error).splitlines()[0])
         raise ValueError(f"expected a requirement such as requests>=2.24, found {shown}: {reason}") from None
     if requirement.url or _names_a_file(requirement.name):
         raise ValueError(f"{shown} asks for a file or URL; {_NO_URL}")
+    if requirement.name == text and (kind := _kind_of(text)):  # anyone may have published a project of this name
+        project = canonicalize_name(text)
+        raise ValueError(f"expected a project's name, found {shown}, {kind}; the project, if you mean it, is {project}")
     return requirement
 
 
@@ -102,6 +108,13 @@ _ENDINGS = (
     ".tlz",
     *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "lzma", "lz")),
 )
+
+
+def _kind_of(text: str) -> str | None:
+    """Return what a path names by its last part, and what to do instead; None for what may be a project."""
+    if text.endswith(".txt"):
+        return "a file of requirements; list it as {file: PATH}, or in such a file with -r"
+    return kind_by_name(PurePosixPath(text).name)
 
 
 def _names_a_file(text: str) -> bool:

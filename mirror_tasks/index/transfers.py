@@ -34,6 +34,7 @@ _MOST_FILE = 64 << 30  # bytes; far more than any index takes
 _TAIL = 64 << 10  # bytes of a wheel's end that the first read gets: nearly always its directory and METADATA
 _AHEAD = 32 << 10  # bytes that each further read gets at least
 _REPORT = "Nothing of it was kept. Run again; if it stays so, report it to whoever runs the index."
+_WRITTEN = f"{_REPORT[:-1]}, or correct the hash if you wrote it."
 
 
 class BrokenBodyError(Exception):
@@ -131,7 +132,7 @@ class Asks(Protocol):
 
 def wrong_hash(url: str, expected: str, found: str, algorithm: str = "sha256") -> IntegrityError:
     """Return the error for bytes that are others than announced."""
-    return IntegrityError("checking the hash of", url, f"expected {algorithm} {expected}, found {found}", _REPORT)
+    return IntegrityError("checking the hash of", url, f"expected {algorithm} {expected}, found {found}", _WRITTEN)
 
 
 class Digests:

@@ -129,7 +129,9 @@ class GitBuilds:
         others = [one for one in found if (one.project, one.version) != (canonicalize_name(project), found[0].version)]
         if others:
             expected = f"expected {project} {found[0].version}"
-            problem = f"{expected}, found {' and '.join(f'{one.project} {one.version}' for one in others)}"
+            problem = (
+                f"{expected}, found {' and '.join(dict.fromkeys(f'{one.project} {one.version}' for one in others))}"
+            )
             raise MetadataError("building", subject, problem, advice)
         return built
 

@@ -80,6 +80,8 @@ def read_lock(
     if kind is None:
         known = ", ".join(KINDS)
         hint = did_you_mean(path.name, KINDS)
+        if path.name == "pyproject.toml":
+            hint = f"; name the lock that its tool made of it, or the project: `- {{project: {shown}}}`"
         raise ValueError(f"{shown}: expected a lock, known by its name ({known}), found {show(path.name)}{hint}")
     try:
         file = _READERS[kind](_parsed(read_text(path, _LARGEST), kind), path)
