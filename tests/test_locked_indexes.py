@@ -158,12 +158,20 @@ def taken(index: Index, indexes: Sequence[Index], *roots: Root) -> dict[str, lis
     return {str(version): files for version, files in further_files(indexes, roots)["torch", index].items()}
 
 
+def project(*indexes: Index) -> Root:
+    named = tuple(NamedIndex(one.name, one.url) for one in indexes)
+    line = RequestedRequirement(requirement=Requirement("torch"), indexes=named, where="pyproject.toml")
+    return Root(name="pyproject.toml", key_path="requirements[1]", requirements=(line,))
+
+
 def test_the_index_that_a_project_names_serves_it_whatever_the_order() -> None:
-    line = RequestedRequirement(
-        requirement=Requirement("torch"), indexes=(NamedIndex("d", D.url),), where="pyproject.toml"
-    )
-    project = Root(name="pyproject.toml", key_path="requirements[1]", requirements=(line,))
-    assert served("torch", bound([C, D], locks(package("torch", C.url)), project)) == (["d"], ["c"])
+    assert served("torch", bound([C, D], locks(package("torch", C.url)), project(D))) == (["d"], ["c"])
+
+
+def test_indexes_that_a_project_names_are_no_matter_where_projects_decides() -> None:
+    ours = replace(B, projects=("torch",))
+    assert served("torch", bound([C, D, ours], project(C, D))) == (["b"], [])
+    assert served("torch", bound([C, replace(D, projects=("flask",))], project(D))) == (["c"], [])
 
 
 def test_only_indexes_with_a_pattern_for_it_add_to_a_project_that_projects_binds() -> None:

@@ -156,8 +156,7 @@ def further_files(
         for package, origins in _origins(root.lock, indexes):
             for index in origins:
                 if package.name in index.adds:
-                    files = found[package.name, index][package.version]
-                    files += [file for file in package.files if file not in files]
+                    found[package.name, index][package.version] += package.files
     return found
 
 
