@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from mirror_tasks.config.bindings import binding_of, reason_of_absence
 from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage, Selection
-from mirror_tasks.config.locked_indexes import bind_locked, configured, further_files
+from mirror_tasks.config.locked_indexes import bind_locked, configured, further_files, why_not_asked
 from mirror_tasks.config.model import Index, NamedIndex, RequestedRequirement, Root
 from mirror_tasks.errors import Fault, UpstreamError
 from mirror_tasks.index.client import Upstream
@@ -179,6 +179,14 @@ def test_only_indexes_with_a_pattern_for_it_add_to_a_project_that_projects_binds
     lock = locks(package("torch", C.url), package("torch", D.url, version="2"), package("torch", B.url, version="3"))
     assert served("torch", bound([C, one, two], lock)) == (["b"], ["d"])
     assert served("torch", bound([replace(C, projects=("*",)), one, D], lock)) == (["c"], ["b"])
+
+
+def test_why_an_index_that_a_lock_names_is_not_asked_is_told() -> None:
+    torch = package("torch", D.url)
+    assert "projects: t* there binds it to another" in why_not_asked(torch, [D, replace(B, projects=("t*",))])
+    assert "projects: no pattern there matches it" in why_not_asked(torch, [C, replace(D, projects=("flask",))])
+    asked = [[C, D], [replace(B, projects=("torch",)), replace(D, projects=("torch",))], [C], None]
+    assert [why_not_asked(torch, indexes) for indexes in asked] == [""] * 4
 
 
 def test_a_lock_that_takes_a_release_from_a_further_index_without_a_hash_is_a_fault() -> None:

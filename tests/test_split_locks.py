@@ -276,9 +276,9 @@ def test_projects_binds_stronger_than_a_lock(team: Team) -> None:
     team.configure(projects={"cpu": ["torch"]})
     said = team.fails()
     assert team.torch() == [CPU[0]]
-    assert (
-        f"torch 3.0: {PLAIN[0]}: expected sha256 {sha256_of(PLAIN)} on {team.page('cpu')}, found no such file" in said
-    )
+    vanished = f"torch 3.0: {PLAIN[0]}: expected sha256 {sha256_of(PLAIN)} on {team.page('cpu')}, found no such file"
+    unasked = f"the lock takes it from {team.indexes['main'].url}, which is not asked for it by what is under projects"
+    assert f"{vanished}; {unasked}: torch there binds it to another\n" in said
     assert [asked(team.indexes[name], "/simple/torch/") for name in ("main", "cuda")] == [{}, {}]
 
 

@@ -160,6 +160,16 @@ def further_files(
     return found
 
 
+def why_not_asked(package: LockedPackage, indexes: Sequence[Index] | None) -> str:
+    """Say why the index that a lock takes a package from is not asked for it; empty where it is, or is not configured."""
+    index = configured(package.index, indexes) if package.index and indexes else None
+    if index is None or index in permitted(package.name, indexes or ()):
+        return ""
+    pattern = binding_of(package.name, indexes or ()).pattern
+    why = "no pattern there matches it" if pattern is None else f"{pattern} there binds it to another"
+    return f"the lock takes it from {index.base}, which is not asked for it by what is under projects: {why}"
+
+
 def _named(root: Root) -> Iterator[tuple[NormalizedName, str | None]]:
     """Yield the dependencies of a project of which its file names the index, with that."""
     for line in root.requirements:

@@ -24,6 +24,7 @@ from mirror_tasks.config.bindings import reason_of_absence
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
+from mirror_tasks.config.locked_indexes import why_not_asked
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
@@ -423,8 +424,9 @@ class Closure:
         if unknown:  # it could not be fetched, so nobody knows what it is
             failed = self.metadata[unknown[0].filename]
             return self._not_satisfied(demand, getattr(failed, "reason", "its hash is not known"), undecided=True)
+        unasked = why_not_asked(package, self._indexes)
         for fault in found.faults:
-            self._lock_fault(demand, fault)
+            self._lock_fault(demand, f"{fault}; {unasked}" if unasked else fault)
         if found.files:
             self._take_locked(demand, package.version, found.files)
         return {}
