@@ -217,7 +217,7 @@ def test_another_project_than_the_requirement_says_is_told(index: FakeIndex, rep
     line = {"require": f"other @ git+{repository.as_uri()}", "build": True}
     done = project_of(tmp_path, index, line).doit("mirror")
     assert done.returncode != 0
-    assert "expected other 1.0, found tool 1.0" in said(done)
+    assert "expected other 1.0, found tool 1.0. Check the name" in said(done)
 
 
 # --- How git is run

@@ -11,6 +11,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.lock_files.own_builds import unbuilt
 from mirror_tasks.config.lock_files.own_sources import lacking_sources
 from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import RequestedRequirement, Root
@@ -119,6 +120,7 @@ class RootReader:
         for position, entry in enumerate(entries):
             self._read(entry, f"requirements[{position}]", versions)
         self._check_sources_of_locks()
+        self._warn_of_builds()
         brought = names_of(self.own.projects)
         self._faults.extend(fault for name, fault in self._foreign if name not in brought)
         return (*self._roots.values(), *self._builds.values())
@@ -129,6 +131,15 @@ class RootReader:
         for root in self._roots.values():
             for problem in lacking_sources(root.lock, own, self._folder) if root.lock else ():
                 self._fault(f"{root.key_path}.lock", f"{root.name}: {problem}")
+
+    def _warn_of_builds(self) -> None:
+        """Only when all entries are read is it known which projects can be built."""
+        if self._block.get("build-requirements") is False:
+            return
+        for identity, root in self._roots.items():
+            if root.lock and (lacking := unbuilt(root.lock, self._builds, self._folder)):
+                told = "; ".join(filter(None, (root.lock.warning, lacking)))
+                self._roots[identity] = replace(root, lock=replace(root.lock, warning=told))
 
     def path(self, text: str) -> Path:
         """Return a path of the file, absolute: it is relative to the file's folder."""

@@ -100,7 +100,8 @@ class Lock:
     :param groups: those that were asked for; ``extras`` likewise.
     :param selected: by the name of the environment, the selection of its lowest patch release first; an environment
         that is not for this lock is not in it.
-    :param warning: what is to be told of it though it can be used, in a sentence: that it is older than its project.
+    :param warning: what is to be told of it though it can be used, in a sentence: that it is older than its project, or
+        that its tool builds what nothing in the mirror can build.
     """
 
     path: Path
