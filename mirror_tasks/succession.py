@@ -30,6 +30,7 @@ from mirror_tasks.text import redact
 
 _MAIN = "mirror.yaml"
 _HOST = re.compile(r"(://)[^/\"'\\\s]+")
+_FOLDER = re.compile(r"(://)/[^\"'\\\s]*/")  # of a file: URL, which pip writes of what it finds on this machine
 
 
 class OutputError(MirrorError):
@@ -121,14 +122,15 @@ class _Included:
     def _lock(self, lock: Lock) -> str:
         """Keep a lock, and the project beside it that some tools read with it, in a folder of their own.
 
-        The name of a lock tells its format, so two of them have the same. A URL in a lock is a hint: its host goes.
+        The name of a lock tells its format, so two of them have the same. A URL in a lock is a hint:
+        its host goes, and the folder of a file.
         """
         number = 1 + sum(name.endswith(f"/{lock.path.name}") for name in self.files)
         for path in (lock.path, lock.path.with_name("pyproject.toml")):
             content = read_or_none(path)
             if content is not None:
                 text = _HOST.sub(r"\1replaced.example.com", redact(content.decode("utf-8", "replace")))
-                self.files[f"lock-{number}/{path.name}"] = text
+                self.files[f"lock-{number}/{path.name}"] = _FOLDER.sub(r"\1/replaced/", text)
         return f"lock-{number}/{lock.path.name}"
 
     def _name_for(self, path: str) -> str:

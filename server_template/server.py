@@ -3119,19 +3119,20 @@ def explain_lacking(path: Path, altered: bool) -> str:
     return f"can't rewrite {path}: the mirror lacks what is listed above. {advice} Nothing was written."
 
 
-_AUTHORITY = re.compile(r"(?<=://)[^/\"'\\\s]+")  # of a URL: credentials, host and port
+_PLACE = re.compile(r"(?<=://)(?:[^/\"'\\\s]+|/[^\"'\\\s]*/)")  # of a URL: its host, or the folder of a file
 
 
 def made_from(root: Path, name: str, text: str) -> bool:
     """Say whether a mirror was made, whole, from this very lock, so that it lacks nothing that was asked for.
 
-    mirror.json has the text of each lock that was mirrored; what is replaced there is the hosts of its URLs.
+    mirror.json has the text of each lock that was mirrored; what is replaced there is the hosts of its URLs,
+    and the folders of those of files.
     """
     try:
         about = json.loads((root / "mirror.json").read_text("utf-8"))
         carried = [kept for path, kept in about["configuration"].items() if path.rpartition("/")[2] == name]
-        bare = _AUTHORITY.sub("", text)
-        return not about["lacking"] and any(_AUTHORITY.sub("", kept) == bare for kept in carried)
+        bare = _PLACE.sub("", text)
+        return not about["lacking"] and any(_PLACE.sub("", kept) == bare for kept in carried)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

@@ -243,3 +243,12 @@ def test_a_successor_has_the_lock_from_mirror_json_without_the_hosts_in_it(tmp_p
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     assert description(load(tmp_path / "successor/mirror.yaml"))["configuration"] == about
+
+
+def test_no_folder_of_this_machine_that_a_lock_names_is_published(tmp_path: Path, index: FakeIndex) -> None:
+    text = whole_lock().replace("https://files.example.com/", "file:///home/me/wheels/")
+    assert "home/me" in text
+    locking(tmp_path, index, text)
+    kept = description(load(tmp_path / "mirror.yaml"))["configuration"]["lock-1/pylock.toml"]
+    assert "home/me" not in kept
+    assert "file:///replaced/app-1.0-py3-none-any.whl" in kept

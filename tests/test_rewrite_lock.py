@@ -316,6 +316,9 @@ def test_what_the_mirror_lacks_is_listed_and_nothing_is_written(root: Path, tmp_
 
 
 @pytest.mark.parametrize(
+    "away", [("https://files.example.com", "https://me:pw@x:8080"), ("file:///home/me/a.whl", "file:///replaced/a.whl")]
+)
+@pytest.mark.parametrize(
     ("kept", "lacking", "status"),
     [
         ("version = 1", [], 0),
@@ -324,11 +327,11 @@ def test_what_the_mirror_lacks_is_listed_and_nothing_is_written(root: Path, tmp_
     ],
 )
 def test_a_mirror_that_was_made_from_this_very_lock_lacks_nothing_of_it(
-    tmp_path: Path, kept: str, lacking: list[str], status: int
+    tmp_path: Path, kept: str, lacking: list[str], status: int, away: tuple[str, str]
 ) -> None:
     mirror = make_mirror(tmp_path / "mirror", large=1000)
-    text = uv_lock("gone-2.0-py3-none-any.whl", name="gone", version="2.0")
-    led_away = text.replace("index.example.com", "replaced.example.com").replace("files.example.com", "me:pw@x:8080")
+    text = uv_lock("gone-2.0-py3-none-any.whl", name="gone", version="2.0") + f"# {away[0]}\n"
+    led_away = text.replace("index.example.com", "replaced.example.com").replace(*away)
     configuration = {"lock-1/uv.lock": led_away.replace("version = 1", kept, 1)}
     write(mirror / "mirror.json", json.dumps({"configuration": configuration, "lacking": lacking}).encode())
     seal_mirror(mirror)
