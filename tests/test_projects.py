@@ -305,7 +305,7 @@ def test_a_wrong_project_is_refused_with_its_key_path(tmp_path: Path, text: str,
         ({"project": "setup.py"}, "requirements[0].project: setup.py says only to setuptools what is required; name a"),
         (
             {"project": "app/uv.lock"},
-            "requirements[0].project: app/uv.lock is a lock; name it as one: `- {lock: uv.lock}`",
+            "requirements[0].project: app/uv.lock is a lock; name it as one: `- {lock: app/uv.lock}`",
         ),
         (
             {"project": "dev.txt"},

@@ -88,7 +88,7 @@ class _Entry:
 
     def read(self) -> None:
         asked_at = f"{self._entry.key_path}.project"
-        if problem := _why_no_project(self._entry.path):
+        if problem := _why_no_project(self._entry.path, self._entry.shown):
             self._found.faults.append(Fault(asked_at, f"{self._entry.shown} {problem}"))
             return
         project = self._files.read(self._entry.path, asked_at, self._entry.shown)
@@ -206,17 +206,17 @@ class _Entry:
         return f" [{word}{', '.join(names)}]" if names else " [dependencies]"
 
 
-def _why_no_project(path: Path) -> str:
+def _why_no_project(path: Path, shown: str) -> str:
     """Return what a path that is no ``pyproject.toml`` is, and what to name instead; empty for one."""
     if path.is_dir():
         return "is a folder; name the pyproject.toml in it"
     if path.name == NAME:
         return ""
     if path.name in ("setup.py", "setup.cfg"):
-        return f"says only to setuptools what is required; name a file that `uv pip compile {path.name}` writes"
+        return f"says only to setuptools what is required; name a file that `uv pip compile {shown}` writes"
     if is_lock(path.name):
-        return f"is a lock; name it as one: `- {{lock: {path.name}}}`"
-    return f"is no {NAME}; expected the file of a project, or `- {{file: {path.name}}}` for requirements"
+        return f"is a lock; name it as one: `- {{lock: {shown}}}`"
+    return f"is no {NAME}; expected the file of a project, or `- {{file: {shown}}}` for requirements"
 
 
 def _patches(project: ProjectFile, environment: Environment) -> int:
