@@ -92,7 +92,7 @@ def test_a_search_that_takes_more_than_it_may_says_which_limit_it_met(
 
 
 def test_the_same_world_has_the_same_solution_whatever_was_solved_before(tmp_path: Path) -> None:
-    index = seeded(10, 40, 4)
+    index = seeded(10, 30, 7)
     first = solver(index, tmp_path, Limits())
     expected = first.solve(ROOT)
     assert isinstance(expected, Solution)
