@@ -135,9 +135,9 @@ WARNING = """
 from mirror_tasks.work import jobs
 import logging
 _update_page = jobs.update_page
-def update_page(route, name, folder):
+def update_page(*arguments):
     logging.getLogger("mirror_tasks").warning("something odd of every page")
-    return _update_page(route, name, folder)
+    return _update_page(*arguments)
 update_page.__module__, update_page.__qualname__ = "mirror_tasks.work.jobs", "update_page"
 jobs.update_page = update_page
 """
