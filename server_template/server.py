@@ -3147,6 +3147,20 @@ def tags_of(root: Path) -> List[List[str]]:
 
 
 def put_lock(root: Path, path: Path, output: Optional[Path], before: bytes, content: bytes) -> str:
+    """Write a rewritten lock as :func:`write_lock` does.
+
+    :raises SetupError: as there, or it can't be written.
+    """
+    try:
+        return write_lock(root, path, output, before, content)
+    except OSError as error:
+        place = output or path.parent
+        raise SetupError(
+            f"can't write the lock to {place}: {error.strerror}. Say another place with --output."
+        ) from None
+
+
+def write_lock(root: Path, path: Path, output: Optional[Path], before: bytes, content: bytes) -> str:
     """Write a rewritten lock, whole or not at all; return what was written, in words.
 
     Without an output it is put beside the lock. An output that is the lock itself is replaced, and the lock kept beside.

@@ -498,7 +498,9 @@ def test_a_lock_goes_where_it_is_told_to(root: Path, tmp_path: Path) -> None:
     done = run_server("--root", str(root), "rewrite-lock", str(lock), "--url", URL, "--output", "-")
     assert (done.returncode, done.stdout) == (0, lock_text(PDM, root, URL))
     done = rewritten(root, lock, "--output", str(tmp_path / "none" / "pdm.lock"))
-    assert (done.returncode, "none" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    assert done.returncode == 1
+    place = tmp_path / "none" / "pdm.lock"
+    assert f"can't write the lock to {place}: No such file or directory. Say another place with --output" in done.stderr
     done = rewritten(root, tmp_path / "none" / "pdm.lock")
     assert (done.returncode, "can't read the lock" in done.stderr) == (1, True)
 
