@@ -21,6 +21,11 @@ def with_extras(name: str, extras: Collection[str]) -> str:
     return f"{name}[{','.join(sorted(extras))}]" if extras else name
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as people write it: ``1 file``, ``2 files``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 # A URL's part before the @ of its host ends with the first of / ? # (RFC 3986, 3.2): a later @ belongs to its path, as in
 # git+file:///repository@v1.0.
 _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")

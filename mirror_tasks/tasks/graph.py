@@ -39,7 +39,7 @@ from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, cr
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.tasks.verbs import bill, explain, prove, prune, serve, wanted
-from mirror_tasks.text import readable, total
+from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
@@ -198,7 +198,8 @@ class MirrorTasks:
                 self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
         size = total(file.size for file in plan.files)
         self._note(
-            f"resolved: {len(plan.by_project)} projects, {len(plan.releases)} releases, {len(plan.files)} files, {size}"
+            f"resolved: {counted(len(plan.by_project), 'project')}, {counted(len(plan.releases), 'release')}, "
+            f"{counted(len(plan.files), 'file')}, {size}"
         )
 
     def _plan_verb(self) -> Iterator[Task]:
@@ -250,7 +251,7 @@ class MirrorTasks:
         yield self.make.group(
             "release",
             [task.name for task in tasks],
-            f"records which files of {len(tasks)} releases are wanted, and why",
+            f"records which files of {counted(len(tasks), 'release')} are wanted, and why",
         )
 
     def _release(self, plan: Plan, position: int) -> Task:
@@ -291,7 +292,7 @@ class MirrorTasks:
             missing = [file for file in self._due if not self.acquire.downloads.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
             size = total(file.size for file in self._due)
-            self._note(f"to download: {len(self._due)} files, {size}")
+            self._note(f"to download: {counted(len(self._due), 'file')}, {size}")
             self._said = True
 
     def _room(self) -> Iterator[Task]:
@@ -350,7 +351,7 @@ class MirrorTasks:
             io={"capture": False},
             meta={"mirror": "group"},
             clean=cleaning(self._withdraw),
-            doc=f"writes the pages of {len(tasks)} projects, for clients and for people",
+            doc=f"writes the pages of {counted(len(tasks), 'project')}, for clients and for people",
         )
 
     def _locks(self) -> Iterator[Task]:
@@ -394,7 +395,7 @@ class MirrorTasks:
             targets=targets,
             task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in files)],
             uptodate=[Unchanged(shared + to_json(made_from), lambda: digest_as_made(self.mirror, targets))],
-            doc=f"{len(files)} files",
+            doc=counted(len(files), "file"),
         )
 
     @cached_property
@@ -444,7 +445,8 @@ class MirrorTasks:
             self._note(line)
 
     def _outcome(self, plan: Plan) -> str:
-        what = f"{self.config.output.name}: {len(plan.by_project)} projects, {len(plan.files)} files"
+        size = f"{counted(len(plan.by_project), 'project')}, {counted(len(plan.files), 'file')}"
+        what = f"{self.config.output.name}: {size}"
         if not plan.is_complete:
             return f"{what}, checked, BUT NOT ALL that {self.config.path.name} requires: {'; '.join(plan.lacking)}"
         if not plan.files:

@@ -13,6 +13,7 @@ from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.text import counted
 from mirror_tasks.work.project_pages import ProjectPages
 
 
@@ -31,7 +32,7 @@ class Known:
         required = {name for root in self._config.roots for name in _projects_of(root)}
         tasks = [self._project(name) for name in sorted(required | set(plan.by_project if plan else ()))]
         yield from self._make.only_new(tasks)
-        doc = f"asks for the pages of {len(tasks)} projects"
+        doc = f"asks for the pages of {counted(len(tasks), 'project')}"
         yield self._make.group("project", [task.name for task in tasks], doc)
 
     def _project(self, name: str) -> Task:
@@ -42,7 +43,7 @@ class Known:
         """Make the tasks of the metadata that the plan was made from."""
         tasks = [self._metadata(file) for file in self._files(plan)] if plan else []
         yield from self._make.only_new(tasks)
-        doc = f"reads the core metadata of {len(tasks)} files"
+        doc = f"reads the core metadata of {counted(len(tasks), 'file')}"
         yield self._make.group("metadata", [task.name for task in tasks], doc)
 
     def _files(self, plan: Plan) -> list[PlannedFile]:

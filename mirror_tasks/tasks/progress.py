@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from mirror_tasks.text import readable
+from mirror_tasks.text import counted, readable
 
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
@@ -90,10 +90,9 @@ class Tally:
     def sentence(self) -> str:
         """Return the state in one line."""
         if self.planned_files:
-            return (
-                f"downloading: {min(self.done_files, self.planned_files)} of {self.planned_files} files, "
-                f"{readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
-            )
+            of_bytes = f", {readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
+            files = f"downloading: {min(self.done_files, self.planned_files)} of {counted(self.planned_files, 'file')}"
+            return f"{files}{of_bytes if self.planned_bytes else ''}"  # what was held already has nothing to receive
         return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mirror_tasks.resolve.plan import Plan, PlannedFile
-from mirror_tasks.text import total
+from mirror_tasks.text import counted, total
 from mirror_tasks.work.downloads import Downloads
 
 
@@ -70,7 +70,7 @@ def newer_left_out(plan: Plan) -> str | None:
     if not releases:
         return None
     projects = sorted({project for project, _ in releases})
-    count = "1 release" if len(releases) == 1 else f"{len(releases)} releases"
+    count = counted(len(releases), "release")
     shown = ", ".join(projects[:5]) + (f" and {len(projects) - 5} more projects" if projects[5:] else "")
     return f"left out: {count} newer than those taken, of {shown}; `doit explain {projects[0]}` says why"
 

@@ -14,7 +14,7 @@ from mirror_tasks.publish.prune import check_may_prune, delete, leftovers, read_
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb
-from mirror_tasks.text import readable
+from mirror_tasks.text import counted, readable
 
 
 def task(name: str, mirror: Mirror) -> Task:
@@ -47,7 +47,7 @@ def prune(mirror: Mirror, *, dry_run: bool) -> None:
 
 def _how_much(paths: Sequence[Path], published: int) -> str:
     size = sum(path.lstat().st_size for path in paths)
-    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    count = counted(len(paths), "file")
     share = f"{100 * size / max(1, size + published):.0f} % of what is there"
     return f"{count} ({readable(size)}), {share}, beside {readable(published)} that are published"
 

@@ -31,7 +31,7 @@ from mirror_tasks.resolve.selection import Rules, files_to_mirror, fitting
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
-from mirror_tasks.text import readable
+from mirror_tasks.text import counted, readable
 from mirror_tasks.work.project_pages import ProjectPages
 
 
@@ -202,7 +202,7 @@ class Shown:
             return f"nothing, {Refusals(self.rules).why_unsatisfied(project, specifier, environment)}"
         sizes = [file.size for file in files_to_mirror(found, self.rules)]
         size = "size unknown" if None in sizes else readable(sum(size or 0 for size in sizes))
-        count = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
+        count = counted(len(sizes), "file")
         return f"{project.name} {found.version}, {count}, {size}"
 
 
