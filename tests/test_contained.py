@@ -40,13 +40,15 @@ CASES = {
         "breaking(solver.Solver, 'solve', lambda self, root, *rest: root.name.startswith('bad'), raises(RecursionError))"
     ),
     "memory": f"breaking(jobs, 'sdist_metadata', {BAD}, raises(MemoryError))",
-    "a process": (
-        f"breaking(jobs, 'sdist_metadata', {BAD}, lambda: os._exit(9))\n"
-        # One that is begun anew would not have this fault, since it does not read this file.
-        "from mirror_tasks.work.processes import Processes, _Worker\n"
-        "Processes._replacement = lambda self: _Worker('fork', self._threads)"
-    ),
+    "a process": f"breaking(jobs, 'sdist_metadata', {BAD}, lambda: os._exit(9))",
 }
+
+
+# One that is begun anew does not read dodo.py: let it have the same fault.
+BEGUN_ANEW = """
+from mirror_tasks.work import processes
+processes._SPAWNED = processes._SPAWNED.replace("processes.work", "sys.path.insert(0, {folder!r}); import broken; processes.work")
+"""
 
 
 def world() -> dict[str, list[tuple[str, bytes]]]:
@@ -60,7 +62,9 @@ def world() -> dict[str, list[tuple[str, bytes]]]:
 @pytest.mark.parametrize("case", CASES)
 def test_what_nobody_foresaw_of_one_project_leaves_the_others_in_the_mirror(tmp_path: Path, case: str) -> None:
     with FakeIndex(world()) as index:
-        dodo = IMPATIENT + BROKEN + CASES[case] + "\n" + DODO
+        broken = BROKEN + CASES[case] + "\n"
+        (tmp_path / "broken.py").write_text(broken, encoding="utf-8")
+        dodo = IMPATIENT + broken + BEGUN_ANEW.replace("{folder!r}", repr(str(tmp_path))) + DODO
         project = mirror_folder(tmp_path, index, dodo=dodo, requirements=["good", "bad"])
         launcher().start(tmp_path, "mirror")
         done = launcher().wait()
