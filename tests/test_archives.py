@@ -533,6 +533,17 @@ def test_two_headers_that_give_a_member_two_paths_are_refused() -> None:
     assert "two headers that describe one member" in why_sdist(tar_gz_of([name, pax, member]))
 
 
+def test_an_sdist_as_uv_builds_it_is_read_which_says_each_path_and_size_once_more() -> None:
+    def member(name: str, content: bytes) -> list[tuple[tarfile.TarInfo, bytes]]:
+        records = (b" path=%b/%b\n" % (ROOT.encode(), name.encode()), b" size=%d\n" % len(content))
+        said = b"".join(b"%d%b" % (len(one) + 2, one) for one in records)
+        return [tar_entry("PaxHeaders/0", said, type=tarfile.XHDTYPE), tar_entry(f"{ROOT}/{name}", content)]
+
+    pyproject = b'[build-system]\nrequires = ["uv_build>=0.11"]\nbuild-backend = "uv_build"\n'
+    content = tar_gz_of([*member("PKG-INFO", PKG_INFO), *member("pyproject.toml", pyproject), *member("x/y.py", b"")])
+    assert sdist_metadata(io.BytesIO(content), TAR_NAME).build_requires == ("uv_build>=0.11",)
+
+
 def test_a_path_or_a_size_for_all_members_is_refused() -> None:
     every = tar_entry("pax", b"11 size=99\n", type=tarfile.XGLTYPE)
     assert "for all members" in why_sdist(tar_gz_of([every, tar_entry(f"{ROOT}/PKG-INFO", PKG_INFO)]))

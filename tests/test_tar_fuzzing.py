@@ -55,6 +55,8 @@ CORPUS = {
     "a size behind a zero byte": changed(GOOD, "size", b"\00000000052") + END,
     "a binary size": changed(GOOD, "size", b"\x80" + bytes(10) + bytes([len(PKG_INFO)])) + END,
     "a pax size that hides members": pax(record(b"size", b"000000000000")) + GOOD + EVIL + END,
+    "a pax size other than the header's": pax(record(b"size", b"0")) + GOOD + EVIL + END,
+    "two pax sizes": pax(record(b"size", b"42"), record(b"size", b"42")) + GOOD + EVIL + END,
     "a pax size of twelve digits": pax(b"25 size=000000001024000000000\n") + GOOD + EVIL + END,
     "a pax size for all members": pax(record(b"size", b"0"), kind=b"g") + REST,
     "a pax path for all members": pax(record(b"path", b"foo-1.0/pyproject.toml"), kind=b"g") + REST,

@@ -92,7 +92,7 @@ class _Header(NamedTuple):
 
 def _described(stream: _Unpacked) -> Iterator[tuple[_Header, str]]:
     """Yield the header of each member with its name, which headers before it may say in the place of its own."""
-    before: dict[bytes, bytes] = {}  # the names that headers say of the next member, by their kind
+    before: dict[bytes, _Said] = {}  # what headers say of the next member, by their kind
     while block := stream.header():
         header = _header(block, stream.usual)
         if header.kind not in _DESCRIBE:
@@ -112,19 +112,29 @@ def _described(stream: _Unpacked) -> Iterator[tuple[_Header, str]]:
         raise BrokenError("the tar has no members")
 
 
-def _said_by(kind: bytes, content: bytes) -> bytes:
-    """Return the name that a header says the member behind it has; empty if it says none."""
+class _Said(NamedTuple):
+    """What a header says of the member behind it: its name, empty if it says none, and its size."""
+
+    name: bytes
+    size: int | None = None
+
+
+def _said_by(kind: bytes, content: bytes) -> _Said:
+    """Return what a header says of the member behind it."""
     if kind not in _LONG:
-        return _pax_path(content, "" if kind == tarfile.XHDTYPE else "for all members ")
+        return _said_by_pax(content, "" if kind == tarfile.XHDTYPE else "for all members ")
     name = content[:-1]
     if not name or content[-1] or b"\0" in name:
         raise OddTarError("a long name that does not end where its header does")
-    return name if kind == tarfile.GNUTYPE_LONGNAME else b""
+    return _Said(name if kind == tarfile.GNUTYPE_LONGNAME else b"")
 
 
-def _member_name(header: _Header, before: Mapping[bytes, bytes]) -> bytes:
-    said = b"".join(before.values())  # one of them at most says one
+def _member_name(header: _Header, before: Mapping[bytes, _Said]) -> bytes:
+    said = b"".join(one.name for one in before.values())  # one of them at most says one
     name = said or header.name
+    # uv says the size of each file once more. Another one would be right to some readers, and the header's to others.
+    if any(one.size not in (None, header.size) for one in before.values()):
+        raise OddTarError("a pax header that says another size than the header behind it")
     if header.kind not in _MEMBERS:
         raise OddTarError(f"a member of the kind {header.kind.decode('latin-1')!r}")
     # Before POSIX, a folder was a file whose name ends in a slash, in its own header.
@@ -225,24 +235,27 @@ class _Usual:
 # One record of a few that say nothing of where content goes or ends, as tarfile writes it before each file.
 _TIME = re.compile(rb"([1-9][0-9]?) [amc]time=[0-9.]+\n").fullmatch
 _RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([A-Za-z0-9._-]+)=")
+_SIZE = re.compile(rb"0|[1-9][0-9]{0,17}").fullmatch
 _HARMLESS = re.compile(
     rb"(?:atime|ctime|mtime|uid|gid|uname|gname|linkpath|comment|(?:SCHILY|LIBARCHIVE|RHT|MSWINDOWS|SUN)\..*)"
 ).fullmatch
 
 
-def _pax_path(content: bytes, whose: str = "") -> bytes:
-    """Return the path that a pax header says, empty if it says none.
+def _said_by_pax(content: bytes, whose: str = "") -> _Said:
+    """Return the path and the size that a pax header says.
 
-    POSIX: each record is ``<length> <key>=<value>`` and a line end, the length being that of all of it. A size, what
-    sparse files are said to be, and how names are encoded no sdist's header says.
+    POSIX: each record is ``<length> <key>=<value>`` and a line end, the length being that of all of it. What sparse files
+    are said to be, and how names are encoded no sdist's header says.
     """
-    path = b""
+    path, size = b"", None
     for key, value in _pax_records(content):
         if key == b"path" and not whose and value and not path and b"\0" not in value:
             path = value
+        elif key == b"size" and not whose and size is None and _SIZE(value):
+            size = int(value)
         elif not _HARMLESS(key):
             raise OddTarError(f"a pax header {whose}that says {key[:50].decode('ascii')}")
-    return path
+    return _Said(path, size)
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -257,10 +270,10 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _says_nothing(pax: bytes) -> bool:
-    """Say if a pax header says nothing of the member's path."""
+    """Say if a pax header says nothing of the member's path and size."""
     if found := _TIME(pax):  # nearly every one
         return int(found[1]) == len(pax)
-    return not _pax_path(pax)
+    return _said_by_pax(pax) == _Said(b"")
 
 
 # Plain members

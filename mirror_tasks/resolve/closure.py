@@ -616,12 +616,19 @@ class Closure:
                 return extras
             extras |= more
 
+    def _leave_out(self, build: _Build, metadata: Unusable | Failed) -> None:
+        """Leave an sdist out that no installer can use, beside the wheels of its release; a lock names it all the same."""
+        chosen = self.chosen[(build.project, build.version, build.environment)]
+        if isinstance(metadata, Unusable) and not chosen.by_locks_alone and chosen.installs != build.sdist:
+            chosen.files.pop(build.sdist.filename, None)
+
     def _follow_build(self, build: _Build) -> dict[str, File | None]:
         """Ask for what building a mirrored sdist requires, as for roots of the same closure."""
         metadata = self.metadata.get(build.sdist.filename)
         if metadata is None:
             return {f"metadata:{build.sdist.filename}": build.sdist}
         if not isinstance(metadata, CoreMetadata):
+            self._leave_out(build, metadata)
             return {}
         environment = self.environments[build.environment]
         required = [
