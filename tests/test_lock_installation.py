@@ -6,13 +6,17 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uv
+from packaging.version import Version
 
+from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.describe_environment import environment_block
+from mirror_tasks.prove import lock_installation
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder
@@ -112,7 +116,17 @@ def test_a_lock_of_which_the_mirror_lost_a_file_is_not_proven_by_anyone(mirrored
     assert all("speed" in reason for reason in judged(project).values())
 
 
+def test_a_pip_that_reads_no_pylock_is_told_and_no_fault_of_the_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Lock(path=Path("pylock.toml"), kind="pylock.toml", groups=(), extras=(), selected={})
+    monkeypatch.setattr(metadata, "version", lambda name: "23.2.1")
+    assert lock_installation._obstacle(lock) == "pip 23.2.1 reads no pylock.toml; 26.1 and newer do"
+    monkeypatch.setattr(metadata, "version", lambda name: "26.1")
+    assert lock_installation._obstacle(lock) == ""
+
+
 def test_pip_installs_a_pylock_that_uv_exported(tmp_path: Path, index: FakeIndex) -> None:
+    if Version(metadata.version("pip")) < Version("26.1"):
+        pytest.skip(f"pip {metadata.version('pip')} reads no pylock.toml")
     project = team(tmp_path, index, "pylock.toml")
     run(tmp_path / "app", uv.find_uv_bin(), "lock", "--default-index", f"{index.url}", "--no-cache")
     export = ("export", "--format", "pylock.toml", "--no-emit-project", "-o", "pylock.toml", "--no-cache")

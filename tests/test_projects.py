@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import tomli
 import uv
 import yaml
+from packaging.version import Version
 
 from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.config.locked_indexes import check_named
@@ -691,6 +693,8 @@ def uv_pip(python: str, index: str) -> list[str]:
 def test_the_teams_own_command_installs_the_project_from_the_mirror_alone(
     mirrored: MirrorFolder, tmp_path: Path, installer: Callable[[str, str], list[str]], arguments: list[str]
 ) -> None:
+    if installer is pip and Version(metadata.version("pip")) < Version("25.1"):
+        pytest.skip(f"pip {metadata.version('pip')} has no --group")
     call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], tmp_path)
     python, index = python_of(tmp_path), (mirrored.output / "simple").as_uri() + "/"
     call([*installer(python, index), *arguments], mirrored.folder / "app")

@@ -15,9 +15,11 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 
 import tomli
+from packaging.version import Version
 
 from mirror_tasks.config.lock_files import pdm_lock, poetry_lock
 from mirror_tasks.config.lock_files.model import Lock
@@ -34,6 +36,7 @@ from mirror_tasks.prove.verdicts import Verdict
 _UNSHARE = ("unshare", "--map-root-user", "--net")
 _SOURCE_URL = re.compile(r"""(?m)^(\s*url\s*=\s*)(?:"[^"]*"|'[^']*')""")
 _TOOLS = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv", "pylock.toml": "pip"}
+_READS_PYLOCK = Version("26.1")
 _PORT = 8080  # in a namespace of its own every port is free
 _WITH_NETWORK = "this system gives no namespace without a network, so the tool had the network of this machine"
 
@@ -226,9 +229,22 @@ def _obstacle(lock: Lock) -> str:
     """Return why a lock can't be installed here; empty where it can."""
     if _tool(lock) is None:
         return f"{_TOOLS[lock.kind]} was not found"
+    if lock.kind == "pylock.toml" and (problem := _pip_problem()):
+        return problem
     if lock.kind == "poetry.lock" and not _namespace():
         return "poetry goes by the sources of its project, and this system gives no namespace where they could lead to the mirror"
     return ""
+
+
+def _pip_problem() -> str:
+    """Return why the pip of this environment can't install from a pylock.toml; empty where it can."""
+    try:
+        version = metadata.version("pip")
+    except metadata.PackageNotFoundError:
+        return "pip was not found"
+    return (
+        "" if Version(version) >= _READS_PYLOCK else f"pip {version} reads no pylock.toml; {_READS_PYLOCK} and newer do"
+    )
 
 
 def _tool(lock: Lock) -> str | None:
