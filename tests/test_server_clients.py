@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,9 @@ def test_pip_installs_wheels_and_builds_sdists_from_the_mirror(root: Path, tmp_p
         pip = (sys.executable, "-m", "pip", "--isolated", "--python", python)
         run(tmp_path, *pip, "install", "--no-cache-dir", "--index-url", f"{served.url}simple/", "alpha", "sourced")
     assert installed(tmp_path, python) == {"alpha": "1.0", "beta.two": "2.1", "sourced": "0.5"}
-    assert any("GET /packages/alpha/alpha-1.0-py3-none-any.whl.metadata" in line for line in served.output)
+    asked_sidecar = any("GET /packages/alpha/alpha-1.0-py3-none-any.whl.metadata" in line for line in served.output)
+    old = metadata.version("pip").startswith("23.0")
+    assert asked_sidecar or old, "Debian's pip 23.0 asks for no sidecar, later ones do"
 
 
 @pytest.mark.parametrize("index", ["simple/", ""])
