@@ -43,7 +43,7 @@ def description(config: Config) -> Mapping[str, Any]:
     ``configuration`` has the text of a ``mirror.yaml`` and of the files that it names, by file name. There are no
     credentials, names of indexes, or paths of this machine in it: an index may be secret, and its URL may carry
     credentials. Nor are the other keys of ``mirror.yaml`` that say something of the machine or of the moment, not of the
-    mirror (``workers``, ``refresh``, ``accept-changed``).
+    mirror (``workers``, ``refresh``, ``accept-changed``, ``transfer``).
     """
     included = _Included()
     configuration = {

@@ -18,6 +18,7 @@ from mirror_tasks.config.indexes import INDEX_KEYS
 from mirror_tasks.config.mirror_yaml import KEYS, load
 from mirror_tasks.config.model import Config, Index
 from mirror_tasks.config.roots import REQUIREMENT_KEYS
+from mirror_tasks.config.transfer import TRANSFER_KEYS
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.text import redact
 
@@ -841,7 +842,7 @@ def documented(level: str) -> list[str]:
 
 def test_every_key_is_documented_and_nothing_else() -> None:
     assert documented("##") == list(KEYS)
-    assert documented("###") == [*INDEX_KEYS, *ENVIRONMENT_KEYS, *REQUIREMENT_KEYS]
+    assert documented("###") == [*INDEX_KEYS, *ENVIRONMENT_KEYS, *REQUIREMENT_KEYS, *TRANSFER_KEYS]
 
 
 def test_every_key_is_documented_with_its_type_default_and_an_example() -> None:

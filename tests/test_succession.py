@@ -205,7 +205,7 @@ def without_places(roots: tuple[Root, ...]) -> list[Root]:
     ]
 
 
-OF_THE_MACHINE = {"output", "index", "workers", "refresh", "accept-changed"}
+OF_THE_MACHINE = {"output", "index", "workers", "refresh", "accept-changed", "transfer"}
 """The keys that say something of the machine or of the moment, not of the mirror."""
 
 

@@ -17,6 +17,7 @@ from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root
 from mirror_tasks.config.own_sources import OwnProject, names_of
 from mirror_tasks.config.roots import RootReader, versions_of
+from mirror_tasks.config.transfer import TransferReader
 from mirror_tasks.config.yaml_file import read_yaml, refusal
 from mirror_tasks.errors import Fault
 
@@ -35,6 +36,7 @@ KEYS = (
     "accept-changed",
     "workers",
     "refresh",
+    "transfer",
 )
 """The keys of ``mirror.yaml``."""
 
@@ -85,9 +87,11 @@ class _Reader:
         reader = RootReader(self.path, self.block, environments, self.faults)
         roots = reader.roots(versions)
         asked = self.block.get("build-requirements") == "ask"
+        output = self._output(f"mirror{suffix}", state)
+        apart = {"the output": output, "this project's state": state}
         config = Config(
             path=self.path,
-            output=self._output(f"mirror{suffix}", state),
+            output=output,
             state=state,
             indexes=self._indexes(roots, reader.own.projects),
             environments=environments,
@@ -113,6 +117,7 @@ class _Reader:
             wanted=tuple(dict.fromkeys(reader.wanted)),
             own=reader.own.projects,
             url=self._url(),
+            transfer=TransferReader(self.block, self.faults, self.folder, apart).transfer(f"bundles{suffix}"),
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.own_sources import OwnProject
+from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.text import without_credentials
 
 
@@ -126,6 +127,7 @@ class Config:
     :param wanted: the lists of what clients asked for in vain, as the server wrote them.
     :param own: the projects that are served from the user's own files alone; no index is asked for them.
     :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
+    :param transfer: how bundles are made; None: it is not said, and none are.
     """
 
     path: Path
@@ -149,6 +151,7 @@ class Config:
     wanted: tuple[Path, ...]
     own: tuple[OwnProject, ...] = ()
     url: str | None = None
+    transfer: Transfer | None = None
 
     @property
     def builds(self) -> Path:
