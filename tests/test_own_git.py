@@ -163,7 +163,7 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     write_project(tmp_path / "source")
     made = []
     for name in ("one", "two"):
-        build(tmp_path / "source", tmp_path / name, 1700000000, From(None), "tool")
+        build(tmp_path / "source", tmp_path / name, tmp_path / "place", 1700000000, From(None), "tool")
         made.append(tree(tmp_path / name))
     assert sorted(made[0]) == ["tool-1.0-py3-none-any.whl", "tool-1.0.tar.gz"]
     assert made[0] == made[1]

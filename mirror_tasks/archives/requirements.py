@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 
 @lru_cache(maxsize=65536)
@@ -14,3 +15,9 @@ def parse_requirement(text: str) -> Requirement | None:
         return Requirement(text)
     except InvalidRequirement:
         return None
+
+
+def project_of(text: str) -> NormalizedName | None:
+    """Return the normalised name of the project that a requirement is of; None where PEP 508 does not allow it."""
+    requirement = parse_requirement(text)
+    return canonicalize_name(requirement.name) if requirement else None

@@ -1,15 +1,16 @@
-"""An sdist, and a wheel if that is pure, built from a folder of sources (PEP 517) in an environment of its own.
+"""An sdist, and of that a wheel, built from a folder of sources (PEP 517) in an environment of its own.
 
 This runs code of the sources, so it is done only where ``mirror.yaml`` says ``build: true``.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mirror_tasks.archives.build_backend import (
     run_hook,
     unpack,
 )
+from mirror_tasks.archives.platform_tags import name_with_needs
 from mirror_tasks.archives.repacking import repack_sdist, repack_wheel
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.files import check_filename, have_folder
@@ -47,7 +49,7 @@ _FAILURES = (
 class Built:
     """What was built.
 
-    :param wheel: None where there is none that everybody can use.
+    :param wheel: its tags say on what it runs; None where there is none of which that is known.
     :param without_wheel: why there is none, as a sentence; empty where there is one.
     """
 
@@ -86,33 +88,50 @@ class _Environment:
         self._had.update(new)
 
 
-def build(source: Path, target: Path, seconds: int, index: From, subject: str) -> Built:
+def build(source: Path, target: Path, place: Path, seconds: int, index: From, subject: str) -> Built:
     """Build an sdist of ``source`` into the folder ``target``, and of the sdist a wheel.
 
+    :param place: a folder to build in, which is made and deleted. Compilers write it into what they make: what is built
+        in the same one is the same.
     :param seconds: since 1970: the time that the archives bear (``SOURCE_DATE_EPOCH``).
     :param subject: what is built, for messages.
     :raises MetadataError: no sdist can be built on this machine; the message has the last words of the backend.
     """
     have_folder(target)
-    with tempfile.TemporaryDirectory(prefix="mirror-build-") as folder:
+    with _new_folder(place):
         try:
-            environment = _Environment(Path(folder) / "venv", index)
-            sdist = _built(source, Path(folder) / "sdist", "sdist", seconds, environment)
+            environment = _Environment(place / "venv", index)
+            sdist = _built(source, place / "sdist", "sdist", seconds, environment)
             repack_sdist(sdist, target / check_filename(sdist.name), seconds)
         except _FAILURES as error:
             advice = "Build it where that works, and name the folder of what that made (wheels:)."
             problem = f"expected an sdist, found: {last_words(error)}"
             raise MetadataError("building", subject, problem, advice) from error
-        kept = target / sdist.name
-        try:
-            unpacked = unpack(kept, Path(folder) / "unpacked")
-            wheel = _built(unpacked, Path(folder) / "wheel", "wheel", seconds, environment)
-            if not wheel.name.endswith("-none-any.whl"):
-                return Built(kept, None, f"{wheel.name} fits only machines such as the one that it was built on")
-            repack_wheel(wheel, target / check_filename(wheel.name), seconds)
-        except _FAILURES as error:
-            return Built(kept, None, f"no wheel can be built here: {last_words(error)}")
-        return Built(kept, target / wheel.name)
+        return _with_wheel(target / sdist.name, target, place, seconds, environment)
+
+
+def _with_wheel(sdist: Path, target: Path, place: Path, seconds: int, environment: _Environment) -> Built:
+    """Build a wheel of an sdist that was built, if there can be one."""
+    try:
+        unpacked = unpack(sdist, place / "unpacked")
+        wheel = _built(unpacked, place / "wheel", "wheel", seconds, environment)
+        name = name_with_needs(wheel.name)
+        if name is None:
+            reason = f"{wheel.name} does not say which C library it needs, and is not for this machine"
+            return Built(sdist, None, reason)
+        repack_wheel(wheel, target / check_filename(name), seconds)
+    except _FAILURES as error:
+        return Built(sdist, None, f"no wheel can be built here: {last_words(error)}")
+    return Built(sdist, target / name)
+
+
+@contextmanager
+def _new_folder(place: Path) -> Iterator[None]:
+    place.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _built(source: Path, folder: Path, kind: str, seconds: int, environment: _Environment) -> Path:

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.archives.requirements import project_of
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
@@ -95,7 +95,7 @@ class Explainer:
 
     def _absent_project(self, name: str) -> Iterator[str]:
         known = self.page(name)
-        gaps = [gap for gap in self.plan.gaps if _project_of(gap.requirement) == name]
+        gaps = [gap for gap in self.plan.gaps if project_of(gap.requirement) == name]
         for gap in gaps:
             yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(map(str, gap.by))}, but {gap.reason}."
         if gaps:
@@ -274,11 +274,6 @@ def _whose(project: Project) -> str:
 def _bound_by_the_user(required: Required) -> str:
     """Say what is not the asker's own requirement, but a line or a constraint of the user's."""
     return f", held to {required.bound} by mirror.yaml" if required.bound else ""
-
-
-def _project_of(text: str) -> str | None:
-    requirement = parse_requirement(text)
-    return canonicalize_name(requirement.name) if requirement else None
 
 
 def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterator[str]:

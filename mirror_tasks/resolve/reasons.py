@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mirror_tasks.config.environments import Environment
+from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.selection import NO_TAG, Rules, check_status, is_allowed, is_pin, refusal
 
@@ -120,10 +121,11 @@ class Refusals:
         if not matching:
             return f"no release satisfies it; the newest is {versions[0]}"
         pinned = is_pin(specifier)
-        told = [
-            f"{version}: {decisive_reasons(self.of_release(project, version, environment, pinned=pinned, hashes=hashes))}"
+        refused = (
+            (version, self.of_release(project, version, environment, pinned=pinned, hashes=hashes))
             for version in matching[:_MOST_TOLD]
-        ]
+        )
+        told = [f"{version}: {decisive_reasons(reasons, is_own=project.index == OWN)}" for version, reasons in refused]
         older = f"; and {len(matching) - _MOST_TOLD} older" if matching[_MOST_TOLD:] else ""
         satisfy = "1 release satisfies it, and" if len(matching) == 1 else f"{len(matching)} releases satisfy it,"
         return f"{satisfy} none has a file for {environment.name}: {'; '.join(told)}{older}"
@@ -155,17 +157,19 @@ class Refusals:
                 yield version, decisive_reasons(reasons)
 
 
-def decisive_reasons(reasons: Mapping[str, str]) -> str:
+def decisive_reasons(reasons: Mapping[str, str], *, is_own: bool = False) -> str:
     """Return the reasons of the files that came nearest to being usable, as one phrase.
 
-    That a wheel is for another platform says something only where there is no other reason.
+    That a wheel is for another platform says something only where there is no other reason, or where the wheel is the
+    user's own, who can build another one.
     """
-    near = {filename: reason for filename, reason in reasons.items() if reason != NO_TAG}
+    near = {filename: reason for filename, reason in reasons.items() if reason != NO_TAG or is_own}
     filenames: dict[str, list[str]] = defaultdict(list)
     for filename, reason in (near or reasons).items():
         filenames[reason].append(filename)
     told = [
-        reason if reason == NO_TAG else f"{names[0]}{_more(names)}: {reason}" for reason, names in filenames.items()
+        reason if reason == NO_TAG and not is_own else f"{names[0]}{_more(names)}: {reason}"
+        for reason, names in filenames.items()
     ]
     return "; ".join(told[:_MOST_TOLD]) + (f"; and {len(told) - _MOST_TOLD} more reasons" if told[_MOST_TOLD:] else "")
 

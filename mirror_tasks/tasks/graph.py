@@ -26,6 +26,7 @@ from mirror_tasks.publish.manifest import check_may_publish, write_manifest
 from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
 from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import server_target, server_template
+from mirror_tasks.report.built_wheels import misfits
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.excused import excused
 from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
@@ -180,7 +181,7 @@ class MirrorTasks:
             plan = plan.with_what_was(before)
         self.mirror.plans.keep(plan)
         self._plan = plan
-        for line in _warnings_of_locks(self.config):
+        for line in (*_warnings_of_locks(self.config), *misfits(self.config, plan, self.acquire.pages.known)):
             self._note(line)
         self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
         for one in plan.unsolved:

@@ -27,7 +27,8 @@ from mirror_tasks.index.own_page import KnownFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work.git import Clone, Commit
 
-_FORMAT = 1
+_FORMAT = 2
+_PURE_ONLY = 1  # of a version that kept no other wheels: where it kept none, what it built is built once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,17 @@ class GitBuilds:
             data: dict[str, Any] = unsealed(read_or_none(self._record_path(project)) or b"")
         except ValueError:
             return None
-        if data.get("format") != _FORMAT:
+        if data.get("format") not in (_FORMAT, _PURE_ONLY):
             return None
-        files = {name: (sha256, size) for name, (sha256, size) in data["files"].items()}
+        is_of_use = data["format"] == _FORMAT or not data["without_wheel"]
+        files = {name: (sha256, size) for name, (sha256, size) in data["files"].items() if is_of_use}
         return _Record(data["source"], data["commit"], files, data["without_wheel"])
 
     def _is_there(self, project: str, known: _Record) -> bool:
         place = self._place(project, known.commit)
         try:
-            return all((place / name).stat().st_size == size for name, (_, size) in known.files.items())
+            sizes = [(place / name).stat().st_size == size for name, (_, size) in known.files.items()]
+            return bool(sizes) and all(sizes)
         except OSError:
             return False
 
@@ -121,7 +124,8 @@ class GitBuilds:
                 "building", subject, f"expected a folder {source.subdirectory} in it, found none", advice
             )
         index = general_index(self._upstream.route.indexes)
-        built = build(folder, made, commit.seconds, From(index.url, index.client_cert), subject)
+        place = self._folder / project / ".build-here"  # the same each time, so that what is compiled there is as well
+        built = build(folder, made, place, commit.seconds, From(index.url, index.client_cert), subject)
         try:
             found = [distribution_of(path.name) for path in (built.sdist, built.wheel) if path]
         except ValueError as error:
