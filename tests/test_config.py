@@ -69,7 +69,6 @@ def test_a_small_file_has_the_documented_defaults(tmp_path: Path) -> None:
     assert (one.versions, one.wheels, one.sdists) == ("latest", "compatible", "always")
     assert (one.build_requirements, one.prereleases, one.prefer_binary) == (True, False, False)
     assert (one.workers, one.refresh) == (16, 0)
-    assert one.inputs == (tmp_path / "mirror.yaml",)
     root = one.roots[0]
     assert (root.name, root.key_path, root.versions, root.constraints) == ("requests", "requirements[0]", "latest", ())
     assert root.requirements[0].requirement == Requirement("requests")
@@ -119,7 +118,6 @@ refresh: 12h
     assert [str(constraint) for constraint in one.roots[4].constraints] == ["flask<3"]
     assert (one.versions, one.wheels, one.sdists, one.workers, one.refresh) == (3, "best", "fallback", 4, 43200)
     assert (one.build_requirements, one.prereleases, one.prefer_binary) == (False, True, True)
-    assert [path.name for path in one.inputs] == ["mirror.yaml", "requirements.txt", "c.txt", "wanted.reviewed.txt"]
     assert one.wanted == (tmp_path / "wanted.txt",)
 
 
@@ -571,8 +569,6 @@ def test_files_that_a_file_names_are_read_relative_to_it(tmp_path: Path, option:
         "rich (more/other.txt:1)",
         "black (more/last.txt:1)",
     ]
-    names = [path.relative_to(tmp_path).as_posix() for path in load(tmp_path / "mirror.yaml").inputs]
-    assert names == ["mirror.yaml", "requirements.txt", "more/other.txt", "more/last.txt"]
 
 
 def test_constraints_are_kept_apart_from_requirements(tmp_path: Path) -> None:
@@ -820,7 +816,7 @@ def test_the_same_file_gives_the_same_configuration_in_every_process(tmp_path: P
     config(tmp_path, f"{ENVIRONMENTS}\nrequirements: [{{file: r.txt}}]", r_txt=f"a --hash=sha256:{HASH}\nb\n")
     code = (
         "import sys; from pathlib import Path; from mirror_tasks.config.mirror_yaml import load\n"
-        "one = load(Path(sys.argv[1])); print([e.digest for e in one.environments], one.roots, one.inputs)"
+        "one = load(Path(sys.argv[1])); print([e.digest for e in one.environments], one.roots)"
     )
     answers = {
         subprocess.run(

@@ -113,7 +113,6 @@ class _Reader:
             accept_changed=self._accept_changed(),
             workers=self.block.integer("workers", 16, 1, 64),
             refresh=self._refresh(),
-            inputs=tuple(dict.fromkeys([self.path, *reader.inputs])),
             wanted=tuple(dict.fromkeys(reader.wanted)),
             own=reader.own.projects,
             url=self._url(),

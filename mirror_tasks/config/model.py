@@ -123,7 +123,6 @@ class Config:
     :param accept_changed: projects (normalised) of which the index may serve other content under a name it had before.
     :param workers: tasks at once, 1 to 64.
     :param refresh: seconds that a project page is trusted without asking again.
-    :param inputs: every file that was read.
     :param wanted: the lists of what clients asked for in vain, as the server wrote them.
     :param own: the projects that are served from the user's own files alone; no index is asked for them.
     :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
@@ -147,7 +146,6 @@ class Config:
     accept_changed: frozenset[str]
     workers: int
     refresh: float
-    inputs: tuple[Path, ...]
     wanted: tuple[Path, ...]
     own: tuple[OwnProject, ...] = ()
     url: str | None = None

@@ -60,13 +60,11 @@ class ProjectRoots:
 
     :ivar roots: with what tells each from any other, whatever its spelling.
     :ivar builds: what building takes, by the path of the project's file.
-    :ivar inputs: every file that was read.
     :ivar foreign: what no index serves, by name; no fault where another entry brings it.
     """
 
     roots: list[tuple[object, Root]] = field(default_factory=list)
     builds: dict[Path, Root] = field(default_factory=dict)
-    inputs: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     foreign: tuple[tuple[NormalizedName, Fault], ...] = ()
 
@@ -104,7 +102,6 @@ class _Entry:
             self._add_builds()
             if not (self._found.roots or self._found.builds or self._found.faults):
                 self._found.faults.append(Fault(asked_at, f"{project.shown} requires nothing; leave the entry out"))
-        self._found.inputs.extend(self._files.inputs)
         self._found.faults[:] = dict.fromkeys(self._found.faults)
         self._found.foreign = tuple(self._files.foreign)
 

@@ -29,14 +29,13 @@ _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their has
 
 @dataclass(slots=True)
 class RequirementLines:
-    """What a requirements file and those it names hold; ``inputs`` are the files read, ``seen`` ends circles.
+    """What a requirements file and those it names hold; ``seen`` ends circles.
 
     :ivar own: the requirements that name a URL, each with its place; they are among ``requirements``, too.
     """
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
-    inputs: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[Path, bool]] = field(default_factory=set)
     own: list[tuple[str, UrlRequirement]] = field(default_factory=list)
@@ -214,7 +213,6 @@ class _File:
         except ValueError as error:
             self.lines.faults.append(Fault(asked_at or self.shown, str(error)))
             return
-        self.lines.inputs.append(self.path)
         own, count = [], 0
         for number, line in logical_lines(text):
             count += 1

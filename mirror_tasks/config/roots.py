@@ -81,13 +81,11 @@ class RootReader:
     :param block: the whole file.
     :param environments: those of the file; entries may be limited to some.
     :param faults: what is wrong is added to them.
-    :ivar inputs: every file that was read.
     :ivar wanted: the lists of what clients asked for in vain.
     :ivar own: the files that the user brings along.
     """
 
     def __init__(self, path: Path, block: Block, environments: Sequence[Environment], faults: list[Fault]) -> None:
-        self.inputs: list[Path] = []
         self.wanted: list[Path] = []
         self.own = OwnSources()
         self._file_name = path.name
@@ -247,7 +245,6 @@ class RootReader:
     def _file(self, entry: Entry) -> None:
         path = self.path(entry.text)
         lines = read_requirements(path, entry.text, self._folder)
-        self.inputs.extend(lines.inputs)
         self._faults.extend(lines.faults)
         for where, by_url in lines.own:
             self._bring(by_url, where)
@@ -277,7 +274,6 @@ class RootReader:
             targets=tuple(known),
         )
         found = read_project(asked)
-        self.inputs.extend(found.inputs)
         # Two entries may have one file.
         self._faults.extend(fault for fault in found.faults if fault not in self._faults)
         self._foreign.extend(found.foreign)
@@ -329,7 +325,6 @@ class RootReader:
         except ValueError as error:
             self._fault(f"{entry.key_path}.lock", str(error))
             return
-        self.inputs.append(path)
         root = Root(
             name=_with_asked(entry.text, groups, extras),
             key_path=entry.key_path,
@@ -349,7 +344,6 @@ class RootReader:
                 self._fault(f"{entry.key_path}.wanted", f"no such file: {path}")
             return
         where = relative(reviewed, self._folder)
-        self.inputs.append(reviewed)
         try:
             accepted = sorted(read_review(read_text(reviewed, MOST_BYTES)).accepted)
         except ValueError as error:

@@ -58,11 +58,6 @@ class Files:
         return self.found[path]
 
     @property
-    def inputs(self) -> tuple[Path, ...]:
-        """Every file that was read, or that was to be."""
-        return (*self.found, *(path for one in self.projects for path in one.inputs))
-
-    @property
     def projects(self) -> tuple[ProjectFile, ...]:
         """Those that can be used."""
         return tuple(one for one in self.found.values() if one is not None)

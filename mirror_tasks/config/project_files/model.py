@@ -60,7 +60,6 @@ class ProjectFile:
     :param build_requires: what building it takes, also with ``-e``; none where it is not to be built.
     :param constraints: what else holds together with all of it.
     :param conflicts: sets of extras and groups of which no two go together.
-    :param inputs: the files that it names and that were read as well.
     """
 
     path: Path
@@ -73,4 +72,3 @@ class ProjectFile:
     build_requires: Dependencies
     constraints: tuple[Requirement, ...] = ()
     conflicts: tuple[frozenset[Part], ...] = ()
-    inputs: tuple[Path, ...] = ()

@@ -101,7 +101,6 @@ class _Reader:
             build_requires=self._build_requires(),
             constraints=self._uv.constraints(self._lines),
             conflicts=tuple(self._uv.conflicts(name)),
-            inputs=(*self._dynamic_files.inputs, *([self._workspace.path] if self._workspace else [])),
         )
 
     def _check_static(self) -> None:

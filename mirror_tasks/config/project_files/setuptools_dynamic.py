@@ -23,11 +23,9 @@ class DynamicFiles:
     """Reads the files that setuptools is told to read.
 
     :param table: ``tool.setuptools.dynamic``.
-    :ivar inputs: every file that was read.
     """
 
     def __init__(self, lines: Lines, table: Block, faults: list[Fault]) -> None:
-        self.inputs: list[Path] = []
         self._faults = faults
         self._lines = lines
         self._table = table
@@ -65,7 +63,6 @@ class DynamicFiles:
         except ValueError as error:
             table.fault(key, str(error))
             return
-        self.inputs.append(path)
         for number, line in logical_lines(text):
             requirement = self._lines.requirement(line, f"{table.path(key)}: {name}:{number}")
             if requirement is not None:
