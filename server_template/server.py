@@ -33,8 +33,10 @@ For a security reviewer:
   as a type that no browser runs; the pages for people forbid inline scripts.
 - Opened for a client: regular files below the mirror's directory, whose path consists of plain segments and, all links
   followed, does not leave it (``Tree``); of its top folder only ``ROOT_FILES``. Nothing is opened by a name that a client
-  sent before it has passed ``is_plain``. Opened besides: ``SHA256SUMS``, ``mirror.json`` and the JSON pages of projects with
-  a plain name, where they stand, for what they say (``Checksums``, ``Inspection``, ``--check``); the files to hash, for
+  sent before it has passed ``is_plain``. Where ``receive.py`` puts bundles in place, that directory is the one that
+  ``current`` or ``current.txt`` leads to, which is looked at before each request (``served_of``). Opened besides:
+  ``SHA256SUMS``, ``SHA256SUMS.kept``, ``mirror.json`` and the JSON pages of projects with a plain name, where they
+  stand, for what they say (``Checksums``, ``Inspection``, ``--check``); the files to hash, for
   ``--check`` and ``rewrite-lock``; the password file, the certificate and its key, a wish list of an earlier run, and the
   lock that ``rewrite-lock`` is given.
 - A lock is not trusted either. ``LockReader`` reads up to ``LOCK_LIMIT`` bytes and ``LOCK_DEPTH`` levels of it, and finds its
@@ -374,6 +376,34 @@ def signature_of(status: os.stat_result) -> Signature:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+_GENERATION = re.compile(r"[0-9]{1,9}\n?")
+
+
+def pointer_of(home: Path) -> Path:
+    """Return what tells which directory is served of a mirror directory.
+
+    Where ``receive.py`` puts bundles in place it is ``current``, a link to the generation, or ``current.txt``, with its
+    number, where there can be no links. Elsewhere it is the directory itself, which may be a link as well.
+    """
+    return next((path for path in (home / "current", home / "current.txt") if os.path.lexists(str(path))), home)
+
+
+def served_of(home: Path) -> Path:
+    """Return the directory that is served of a mirror directory, all links followed.
+
+    :raises OSError: there is no such directory.
+    :raises ValueError: ``current.txt`` names none.
+    """
+    pointer = pointer_of(home)
+    if pointer != home / "current.txt":
+        return pointer.resolve(strict=True)
+    with open(str(pointer), encoding="ascii") as file:
+        text = file.read(12)
+    if not _GENERATION.fullmatch(text):
+        raise ValueError(f"expected the number of a generation in {pointer}, found {text!r}")
+    return (home / "generations" / text.strip()).resolve(strict=True)
+
+
 class Representation(NamedTuple):
     """What is sent for a URL: the content from memory (``data``), or from an open file, which the receiver closes."""
 
@@ -391,16 +421,40 @@ class Tree:
 
     A small file is kept in memory as long as ``stat`` shows that it is still the same file, unchanged.
 
-    :param root: the mirror directory.
+    :param home: the mirror directory, as :func:`served_of` takes it.
+    :ivar root: the directory that is served, all links followed. :meth:`follow` changes it, and nothing else.
     :raises OSError: there is no such directory.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve(strict=True)
-        self._root_text = str(self.root)
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._pointer = str(pointer_of(home))
         self._cache: "OrderedDict[str, Tuple[Signature, Representation]]" = OrderedDict()
         self._cached_bytes = 0
-        self._checksums = Checksums(self.root / "SHA256SUMS")
+        self._seen = signature_of(os.stat(self._pointer))
+        self._enter(served_of(home))
+
+    def follow(self) -> None:
+        """Go over to what is to be served now, if that was switched; files that are being sent stay open.
+
+        Where it can't be told for a moment, or for good, what was served is served on.
+        """
+        try:
+            seen = signature_of(os.stat(self._pointer))
+            if seen != self._seen:
+                root = served_of(self._home)
+                if root != self.root:
+                    self._enter(root)
+                self._seen = seen
+        except (OSError, ValueError, RuntimeError) as error:
+            report_now_and_then(
+                "switching", f"can't tell what to serve by {self._pointer}: {error}; serving {self.root}"
+            )
+
+    def _enter(self, root: Path) -> None:
+        self.root = root
+        self._root_text = str(root)
+        self._checksums = Checksums(root / "SHA256SUMS")
 
     def get(self, segments: Sequence[str]) -> Optional[Representation]:
         """Return the file that these segments name, or None where there is none that may be served.
@@ -1590,17 +1644,19 @@ class WishList:
 class Inspection:
     """Looks whether the files that the pages name are there, so that the answer to /health costs nothing.
 
-    It looks in a thread, when asked to and no more than a small part of the time.
+    It looks in a thread, when asked to and no more than a small part of the time; at once where another directory is
+    served than at the last look.
 
-    :param root: the mirror's directory.
+    :param tree: the mirror's files.
     """
 
     EVERY = 5.0  # seconds between two looks at least
     SHARE = 20  # and this many times as long as a look takes
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, tree: Tree) -> None:
         self.fault = ""
-        self._root = root
+        self._tree = tree
+        self._root = tree.root
         self._due = 0.0
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="inspection")
         self._job: "Optional[concurrent.futures.Future[None]]" = None
@@ -1608,7 +1664,9 @@ class Inspection:
 
     def begin(self, now: float) -> None:
         """Have a look taken, if it is time; ``now`` is that of :func:`time.monotonic`."""
-        if now >= self._due and (self._job is None or self._job.done()) and not self._ended:
+        switched = self._tree.root != self._root
+        if (now >= self._due or switched) and (self._job is None or self._job.done()) and not self._ended:
+            self._root = self._tree.root
             self._job = self._thread.submit(self._inspect)
 
     def close(self) -> None:
@@ -1620,7 +1678,8 @@ class Inspection:
         started = time.monotonic()
         missing = list(self._missing())
         if not self._ended:
-            self.fault = self._fault_of(missing)
+            # What was served until a moment ago may be gone, which is no fault.
+            self.fault = self._fault_of(missing) if self._tree.root == self._root else ""
             ended = time.monotonic()
             self._due = ended + max(self.EVERY, self.SHARE * (ended - started))
 
@@ -2067,7 +2126,7 @@ class Server:
         self._passwords = passwords
         self._log = log or AccessLog("none", sys.stdout)
         self._wishes = wishes
-        self._inspection = Inspection(tree.root)
+        self._inspection = Inspection(tree)
         self._metrics = Metrics()
         self._connections: "Dict[Connection, None]" = {}
         self._logins = LoginQueue(passwords.check) if passwords else None
@@ -2221,6 +2280,7 @@ class Server:
     def respond(self, request: Request) -> Response:
         """Answer a request. A fault of this program costs one answer, not the server."""
         try:
+            self._tree.follow()
             if request.path == ("health",):
                 return self._health()
             if request.path == ("metrics",):
@@ -2319,7 +2379,8 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
 
     :raises SetupError: SHA256SUMS is missing or is not one.
     """
-    expected = read_checksums(root)
+    kept = read_checksums(root, KEPT) if os.path.lexists(str(root / KEPT)) else {}
+    expected = {**kept, **read_checksums(root)}
     present = dict(walk(root))
     # What is not met by walking may stand in a folder that is a link to another one in the tree.
     known = ((path, present[path] if path in present else size_inside(root, path)) for path in expected)
@@ -2337,19 +2398,24 @@ def check(root: Path, out: TextIO, progress_to: TextIO) -> int:
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         altered = {path for path, differs in zip(queue, pool.map(is_altered, queue)) if differs}  # noqa: B905
     missing = expected.keys() - sizes.keys()
-    extra = present.keys() - expected.keys() - {"SHA256SUMS"}
+    extra = present.keys() - expected.keys() - {"SHA256SUMS", KEPT}
     for kind, paths in (("altered", altered), ("missing", missing), ("extra", extra)):
         out.writelines(printable(f"{kind}: {path}") + "\n" for path in sorted(paths))
-    out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra\n")
+    count = f"{len(kept)} {'is' if len(kept) == 1 else 'are'}"
+    end = f"; {count} kept from before the last switch" if kept else ""
+    out.write(f"{len(expected)} files: {len(altered)} altered, {len(missing)} missing, {len(extra)} extra{end}\n")
     return ALTERED * bool(altered) + MISSING * bool(missing) + EXTRA * bool(extra)
 
 
-def read_checksums(root: Path) -> Dict[str, str]:
-    """Read SHA256SUMS.
+KEPT = "SHA256SUMS.kept"  # of what receive.py lets stand, so that clients that began before a switch can finish
+
+
+def read_checksums(root: Path, name: str = "SHA256SUMS") -> Dict[str, str]:
+    """Read SHA256SUMS, or another file of its form.
 
     :raises SetupError: it is missing, or has a line that it should not have.
     """
-    path = root / "SHA256SUMS"
+    path = root / name
     try:
         lines = path.read_text("utf-8").splitlines()
         expected = {name: digest for digest, name in map(parse_checksum, lines)}
@@ -3220,7 +3286,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if options.command == "add-user":
             add_user(options.file, options.name, ask_password())
             return 0
-        root = find_mirror(options.root, check_only=options.check)
+        root = find_served(options.root, check_only=options.check)
         if options.command == "rewrite-lock":
             return rewrite(root, options)
         if options.check:
@@ -3243,7 +3309,7 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add = parser.add_argument
     about = f"server.py of mirror-tasks {VERSION}, Python {'.'.join(map(str, sys.version_info[:3]))}"
     add("--version", action="version", version=about, help="print the version and end")
-    add("--root", type=Path, default=Path(__file__).resolve().parent, help="the mirror (default: where this file is)")
+    add("--root", type=Path, default=own_folder(), help="the mirror (default: where this file is)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--port", type=port_number, default=8080, help="port to listen on (default: %(default)s; 0: any free one)")
     add("--check", action="store_true", help="verify SHA256SUMS and end")
@@ -3303,22 +3369,34 @@ def ask_password() -> str:
     return password
 
 
-def find_mirror(root: Path, check_only: bool) -> Path:
-    """Return the mirror's directory, all links followed.
+def find_served(root: Path, check_only: bool) -> Path:
+    """Return the mirror's directory that is served now, all links followed.
 
     :raises SetupError: it holds no mirror.
     """
     if not root.is_dir():
         raise SetupError(f"there is no directory {root}; give the mirror's with --root")
-    if not check_only and not (root / "simple").is_dir():
+    try:
+        served = served_of(root)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SetupError(f"can't tell what is served of {root}: {error}. Run receive.py --status {root}.") from None
+    if not check_only and not (served / "simple").is_dir():
         raise SetupError(f"there is no mirror in {root} (no folder 'simple'); give the mirror's directory with --root")
-    return root.resolve()
+    return served
+
+
+def own_folder() -> Path:
+    """Return the folder that this file is in. A link to the file is followed, one to its folder is not: it may be switched."""
+    path = os.path.abspath(__file__)
+    while os.path.islink(path):
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return Path(os.path.dirname(os.path.abspath(path)))
 
 
 def serve(root: Path, options: argparse.Namespace) -> int:
     """Serve until told to end."""
     tls = tls_context(options)
-    tree = Tree(root)
+    tree = Tree(options.root)
     limits = Limits(connections=allowed_connections(options.max_connections), grace_seconds=options.grace)
     wishes = WishList(options.wanted, tree) if options.wanted else None
     log = AccessLog(options.log, sys.stdout)

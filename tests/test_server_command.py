@@ -462,7 +462,7 @@ def test_health_reads_nothing_outside_of_the_mirror_whatever_its_list_names(root
         if not (outside / "index.v1_json").exists():
             write(outside / "index.v1_json", page)
     write(root / "simple" / "index.v1_json", json.dumps({"projects": [{"name": name}]}).encode())
-    inspection = load_server().Inspection(root)
+    inspection = (server := load_server()).Inspection(server.Tree(root))
     inspection.begin(0.0)
     inspection._job.result(PATIENCE)
     inspection.close()
@@ -479,7 +479,7 @@ def test_health_looks_at_the_files_in_the_background_and_seldom(root: Path, monk
         return True
 
     monkeypatch.setattr(server.Inspection, "_is_there", look)
-    inspection = server.Inspection(root)
+    inspection = server.Inspection(server.Tree(root))
     for second in range(1000):
         inspection.begin(second)  # comes back though the first file is still being looked at
     gate.open()

@@ -223,12 +223,11 @@ def test_nothing_raw_reaches_the_terminal_of_the_operator(
     def refuse(path: str, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", path)
 
+    tree = server.Tree(root)
     with monkeypatch.context() as patch:
         patch.setattr(server.os, "stat", refuse)
         with pytest.raises(server.Refusal):
-            server.Tree(root).get(
-                ("packages", "alpha", HOSTILE.replace("\x1b", "").replace("\n", "").replace("\x7f", ""))
-            )
+            tree.get(("packages", "alpha", HOSTILE.replace("\x1b", "").replace("\n", "").replace("\x7f", "")))
     server.report(HOSTILE)
     server.report_now_and_then("fault", HOSTILE)
     errors = capsys.readouterr().err
