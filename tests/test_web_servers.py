@@ -206,3 +206,20 @@ def test_pip_and_uv_install_through_a_web_server_in_front_of_server_py(
             assert place.ask(f"/{WHEEL}", "Range: bytes=9-99").body == place.read(WHEEL)[9:100]
             install_with_pip_and_uv(tmp_path, place.index)
     assert any(f"GET /{WHEEL}.metadata" in line for line in served.output)
+
+
+@pytest.mark.parametrize("kind", WEB_SERVERS, ids=lambda kind: str(kind.name))
+def test_a_generation_that_receive_py_switches_to_is_served_at_the_next_request(folder: Path, kind: WebServer) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        home = Path(name)
+        home.chmod(0o755)
+        for number in (1, 2):
+            for page in ("index.html", "simple/index.html", "simple/index.v1_json"):
+                write(home / "generations" / str(number) / page, f"generation {number}".encode())
+        (home / "current").symlink_to("generations/1")
+        with web_server(kind, home, kind.recipe(0).replace("/srv/mirror", f"{home}/current")) as port:
+            for number in (1, 2, 1):
+                (home / "new").symlink_to(f"generations/{number}")
+                (home / "new").replace(home / "current")
+                for path in ("/", "/simple/"):
+                    assert ask(port, path, PIP).body == f"generation {number}".encode()
