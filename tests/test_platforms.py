@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from mirror_tasks.archives import build_backend, virtual_environment
+from mirror_tasks.prove import installation, lock_installation
 from mirror_tasks.state import run_lock
 from tests.mirroring import REPOSITORY
 
@@ -88,3 +91,24 @@ def test_on_windows_a_byte_beyond_the_note_is_locked_so_that_the_note_can_be_rea
     successor = run_lock.RunLock([(tmp_path, path)], tmp_path, print)
     successor.take()
     successor.release()
+
+
+def test_on_windows_whoever_uses_a_virtual_environment_finds_its_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtual_environment, "os", SimpleNamespace(name="nt"))
+    ran: list[Any] = []
+
+    def record(command: Any, *_: object, **__: object) -> str:
+        ran.append(command)
+        return ""
+
+    monkeypatch.setattr(build_backend, "run", record)
+    monkeypatch.setattr(installation, "run_client", record)
+    lock = SimpleNamespace(kind="pylock.toml", path=tmp_path / "pylock.toml")
+    ran += lock_installation._Copy(lock, tmp_path, "python").commands()  # type: ignore[arg-type]
+    build_backend.make_environment(tmp_path, ("flit",), None, "")
+    installation.Installation(None)._in_fresh_venv(record)  # type: ignore[arg-type]
+    used = [command[command.index("--python") + 1] for command in ran if "--python" in command]
+    assert len(used) == 3
+    assert all(python.endswith("Scripts/python.exe") for python in used), used

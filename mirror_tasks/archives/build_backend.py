@@ -23,6 +23,7 @@ import tomli
 from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.virtual_environment import python_of
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.text import redact, without_credentials
 
@@ -130,7 +131,7 @@ def run(command: Sequence[str], *, cwd: str | None = None, environ: Mapping[str,
 def make_environment(folder: Path, requirements: tuple[str, ...], index: str | None, client_cert: str) -> Path:
     """Make a virtual environment with what the backend declares that it needs; return its interpreter."""
     run([sys.executable, "-m", "venv", "--without-pip", str(folder)], environ={})
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_of(folder)
     install(python, requirements, index, client_cert)
     return python
 

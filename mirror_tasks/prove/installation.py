@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from packaging.tags import sys_tags
 from packaging.utils import canonicalize_name
 
+from mirror_tasks.archives.virtual_environment import python_of
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP
 from mirror_tasks.config.model import Config, Root
@@ -63,7 +63,7 @@ class Installation:
         with tempfile.TemporaryDirectory(prefix="prove-") as folder:
             shared = find_spec("pip") is not None
             made = run_client([sys.executable, "-m", "venv", *(["--without-pip"] if shared else []), folder])
-            python = str(Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+            python = str(python_of(Path(folder)))
             pip = [sys.executable, "-m", "pip", "--python", python] if shared else [python, "-m", "pip"]
             return made or work([*pip, "--isolated", "--disable-pip-version-check"], Path(folder), *arguments)
 

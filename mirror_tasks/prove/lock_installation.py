@@ -21,6 +21,7 @@ from pathlib import Path
 import tomli
 from packaging.version import Version
 
+from mirror_tasks.archives.virtual_environment import python_of
 from mirror_tasks.config.lock_files import pdm_lock, poetry_lock
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.lock_files.pdm_project import DEFAULT, read_project
@@ -107,6 +108,11 @@ class _Copy:
         """The lock that is led to the mirror."""
         return self.folder.parent / self.lock.path.name if self.lock.kind == "poetry.lock" else self.lock.path
 
+    @property
+    def _environment(self) -> Path:
+        """The virtual environment, where all these tools look for it."""
+        return self.folder / ".venv"
+
     @cached_property
     def _data(self) -> Mapping[str, object]:
         return tomli.loads(self.lock.path.read_text("utf-8"))
@@ -121,7 +127,7 @@ class _Copy:
         self.folder.mkdir(exist_ok=True)
         if self.lock.kind == "poetry.lock":
             self._lead_poetry()
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.folder / ".venv")], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self._environment)], check=True)
 
     def _lead_poetry(self) -> None:
         """Lead the sources of a project of Poetry to the mirror: it goes by them, and by the hash of the project in the lock."""
@@ -198,7 +204,7 @@ class _Copy:
         )
 
     def _by_pip(self) -> Sequence[Sequence[str]]:
-        python = str(self.folder / ".venv/bin/python")
+        python = str(python_of(self._environment))
         pip = [self.tool, "-m", "pip", "--python", python, "--isolated", "--disable-pip-version-check"]
         return [[*pip, "install", "--quiet", "--no-cache-dir", "--index-url", "{url}simple/", "-r", str(self.path)]]
 
