@@ -27,7 +27,7 @@ _ASKS = re.compile(
 
 def branching() -> set[str]:
     """Return the files that ask on which platform they run."""
-    sources = [*(REPOSITORY / "mirror_tasks").rglob("*.py"), REPOSITORY / "server_template" / "server.py"]
+    sources = [*(REPOSITORY / "mirror_tasks").rglob("*.py"), *(REPOSITORY / "server_template").glob("*.py")]
     found = {path for path in sources if _ASKS.search(path.read_text("utf-8"))}
     return {path.relative_to(REPOSITORY).as_posix() for path in found}
 

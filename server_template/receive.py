@@ -1,0 +1,2038 @@
+#!/usr/bin/env python3
+"""Put a mirror's bundle in place, inside: verify all of it first, then switch from the old mirror to the new one at once.
+
+Run ``python receive.py /media/stick --to /srv/mirror --trust allowed_signers``. Needs Python 3.7 or newer, and a program
+that verifies signatures (``ssh-keygen``, ``openssl``, ``gpgv`` or ``minisign``); nothing else.
+
+A bundle says in its manifest which files are to stand inside, each with its SHA-256, and carries in its volumes those that
+were not there before. What is taken from a volume is hashed while it is copied aside; only when all of it is there and
+right does a new tree, a generation, come to be, of hard links to what the last one has and to what has come. The switch is
+one replacement of a link (or of a small file, where links can't be had). Until then nothing that is served is touched.
+
+The file reads from top to bottom; each part begins with a comment of its name:
+
+=====================  ==============================================================================================
+Words and limits       the names of all that is read and written, and how much of it is taken
+Errors                 ``Refused``, and what is told to people
+The manifest           canonical JSON; bytes become a ``Manifest``, or are refused
+Signatures             ``verify_signatures``: by whom the manifest is
+Volumes                what stands on the stick; ``--check``
+Places inside          folders, locks, files that are written whole or not at all
+What is inside         the state, the generations that stand, and where in them a content is
+Incoming               contents are hashed while they are copied, and noted, so that none is read twice
+The tree               a generation is built, recorded and switched to; old ones go; ``--back``
+Composition            several streams, or own packages, in one tree
+Own packages           what the inside adds itself
+Status                 ``--status``, the receipt, what is missing
+The command line       options, and the order in which all this happens
+=====================  ==============================================================================================
+
+For a security reviewer:
+
+- Trusted are whoever starts the program, its options and the files that ``--trust`` names, the Python that runs it, and the
+  verifier. Not trusted is any byte on the stick. Of it, the manifest is read first, whole, up to ``MANIFEST_LIMIT``; it is
+  believed when a key of ``--trust`` has signed it. A file is opened only if the manifest names it and it is a regular one
+  that no link leads to, and taken only if it has the SHA-256 that the manifest says.
+- No name is made up from what the stick says but the paths in the manifest, each of which has passed ``check_path``.
+- Written: below the directory of ``--to`` only, and the files that ``--missing`` and ``--receipt`` name. Where a folder
+  should be and a link is found, the program ends.
+- Never run nor copied: anything on the stick. The ``receive.py`` that stands there is for the first time by hand. A later
+  one is a file of the state like any other, verified by the one that was there before.
+- Executed: the verifier alone, without a shell (Signatures).
+- Not let in again: a bundle that is older than one that was received. What was received highest is kept outside the trees,
+  in ``received/state.json``, and written before the switch: a kill in between leaves it known, and the next run switches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import sys
+import threading
+import time
+import traceback
+import unicodedata
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Set,
+    TextIO,
+    Tuple,
+)
+
+VERSION = "0.2.0"  # that of mirror-tasks, which put this file here
+
+# Words and limits.
+
+FORMAT = 1
+MANIFEST_LIMIT = 256 * 1024 * 1024  # bytes
+FILES_LIMIT = 1_000_000
+PARTS_LIMIT = 9_999
+VOLUMES_LIMIT = 9_999
+SEQUENCE_LIMIT = 10**9
+SIZE_LIMIT = 2**53
+PATH_LIMIT = 400  # characters
+SEGMENT_LIMIT = 255  # bytes
+RECORD_LIMIT = 64 * 1024 * 1024  # of a file that this program wrote itself
+
+FOLDERS = frozenset({"packages", "simple", "project", "site", "locks", "report"})
+ROOT_FILES = frozenset({"index.html", "index.html.gz", "server.py", "receive.py", "mirror.json", "SHA256SUMS"})
+INDISPENSABLE = ("SHA256SUMS", "mirror.json", "server.py", "receive.py", "simple/index.html")
+PROGRAMS = ("server.py", "receive.py")  # these stand beside the generations too
+KEPT_FOLDERS = ("packages/", "simple/", "project/")
+SUMS, KEPT_SUMS = "SHA256SUMS", "SHA256SUMS.kept"
+UNSIGNED = "nobody (--unsigned)"
+
+# Errors of the system that another way of writing would meet too: no room, a failing disk, one that is read only.
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EIO, errno.EROFS})
+
+APPLIED, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130  # exit statuses
+
+
+# Errors.
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """What was asked for is not done; the message says why, and what to do."""
+
+
+class Broken(Refused):
+    """Bytes of a volume are not what the manifest says."""
+
+
+def must(condition: bool, problem: str) -> None:
+    """Refuse unless a condition holds."""
+    if not condition:
+        raise Refused(problem)
+
+
+def printable(text: str) -> str:
+    """Escape all but printable characters, for what a stick says may hold what steers a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def report(message: str) -> None:
+    """Tell the operator, on the standard error stream."""
+    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+        print(printable(f"receive.py: {message}"), file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    """Tell what came out, on the standard output."""
+    print(printable(message), flush=True)
+
+
+def size_of(count: float) -> str:
+    """Write a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Write a number of things for people."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def few(names: Iterable[str], most: int = 5) -> str:
+    """Write the first of some names, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def numbers_of(numbers: Iterable[int]) -> str:
+    """Write numbers for people, what follows upon each other as a span: ``1, 3-5``."""
+    spans: List[List[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+
+
+class Progress:
+    """Shows how far a run has come, after two seconds: a line that is rewritten on a terminal, every tenth elsewhere."""
+
+    def __init__(self, total_bytes: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total = max(1, total_bytes)
+        self._stream = stream
+        self._live = stream.isatty()
+        self._done = 0
+        self._shown = -1
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count bytes that were copied; called by every thread."""
+        with self._lock:
+            self._done += count
+            percent = min(100, 100 * self._done // self._total)
+            due = percent > self._shown and (self._live or percent // 10 > self._shown // 10)
+            if due and self._clock() - self._started > 2:
+                self._shown = percent
+                self._show(percent)
+
+    def _show(self, percent: int) -> None:
+        rate = self._done / max(0.001, self._clock() - self._started)
+        text = f"{percent:3d}% of {size_of(self._total)}, {size_of(rate)}/s"
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"\r{text}   " if self._live else f"{text}\n")
+            if self._live and percent == 100:
+                self._stream.write("\n")
+            self._stream.flush()
+
+
+# The manifest.
+
+
+class Part(NamedTuple):
+    """A piece of a content, or all of it: in which volume it is, and under which path below ``files/``."""
+
+    volume: int
+    place: str
+    size: int
+    sha256: str
+
+
+class Base(NamedTuple):
+    """The bundle that another one builds on."""
+
+    manifest: str
+    sequence: int
+
+
+class Manifest(NamedTuple):
+    """What a bundle is to bring about. ``sha256`` is that of the manifest's bytes."""
+
+    stream: str
+    sequence: int
+    base: Optional[Base]
+    files: Dict[str, Tuple[str, int]]
+    contents: Dict[str, Tuple[int, Tuple[Part, ...]]]
+    volumes: int
+    made: Dict[str, Optional[str]]
+    keep: Optional[Dict[str, int]]
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The bundle, for people."""
+        return f"bundle {self.sequence} of {self.stream}"
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_STREAM = re.compile("[a-z0-9][a-z0-9-]{0,62}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.I)
+_KEYS = {"base", "contents", "files", "format", "keep", "made", "sequence", "stream", "volumes"}
+_MADE = {"at", "by", "plan", "proof", "report", "approval"}
+
+
+def is_plain(segment: str) -> bool:
+    """Say whether a segment of a path can name a file, and nothing else, on every platform.
+
+    Refused are separators and drive letters, control characters, dot files (so "." and ".." too), endings that Windows
+    drops, names of its devices, and names that are too long or are no text.
+    """
+    if not segment or segment[0] == "." or segment[-1] in ". " or _FORBIDDEN.search(segment):
+        return False
+    if _DEVICE.fullmatch(segment) or not segment.isprintable():
+        return False
+    return len(segment) <= SEGMENT_LIMIT and len(segment.encode("utf-8")) <= SEGMENT_LIMIT
+
+
+def fold(path: str) -> str:
+    """Return what two paths have in common that are one on a file system without case, or one that normalises names."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+
+
+def canonical(document: Any) -> bytes:
+    """Write JSON in the one form that a manifest may have."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def read_canonical(data: bytes) -> Any:
+    """Read canonical JSON of whole numbers, texts, lists and tables.
+
+    :raises Refused: it is anything else. Long numbers are refused unread: to read one takes time by its length squared.
+    """
+    try:
+        document = json.loads(
+            data.decode("ascii"),
+            parse_int=_small_number,
+            parse_float=_no_number,
+            parse_constant=_no_number,
+            object_pairs_hook=_table,
+        )
+        again = canonical(document)
+    except RecursionError:
+        raise Refused("it is nested too deeply") from None
+    except ValueError as error:
+        raise Refused(f"it is not canonical JSON ({str(error)[:100]})") from None
+    must(again == data, "it is JSON, but not in the canonical form")
+    return document
+
+
+def _small_number(text: str) -> int:
+    must(len(text) <= 16, "it has a number of more than 16 digits")
+    return int(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise Refused(f"it has a number that is not whole ({text[:20]})")
+
+
+def _table(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    table = dict(pairs)
+    must(len(table) == len(pairs), "a key stands twice in it")
+    return table
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a manifest.
+
+    :raises Refused: it is none, or one that asks for what no mirror has.
+    """
+    must(len(data) <= MANIFEST_LIMIT, f"it is longer than {size_of(MANIFEST_LIMIT)}")
+    # Before it is read: what has more of these than the largest manifest takes only memory.
+    must(data.count(b"[") <= 5 * FILES_LIMIT and data.count(b",") <= 16 * FILES_LIMIT, "it has too many entries")
+    document = read_canonical(data)
+    must(isinstance(document, dict) and document.get("format") == FORMAT, f"it is not of format {FORMAT}")
+    must(document.keys() == _KEYS, f"it has not the keys {', '.join(sorted(_KEYS))}")
+    stream = document["stream"]
+    must(isinstance(stream, str) and bool(_STREAM.fullmatch(stream)), "its stream has no plain name")
+    volumes = whole(document["volumes"], 1, VOLUMES_LIMIT, "number of volumes")
+    files = parse_files(document["files"])
+    manifest = Manifest(
+        stream=stream,
+        sequence=whole(document["sequence"], 1, SEQUENCE_LIMIT, "sequence"),
+        base=parse_base(document["base"]),
+        files=files,
+        contents=parse_contents(document["contents"], volumes, dict(files.values())),
+        volumes=volumes,
+        made=parse_made(document["made"]),
+        keep=parse_keep(document["keep"]),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    check_consistent(manifest)
+    return manifest
+
+
+def check_consistent(manifest: Manifest) -> None:
+    """Look if what a manifest says in one place fits to what it says in another."""
+    if manifest.base is None:
+        lacking = {sha256 for sha256, _ in manifest.files.values()} - manifest.contents.keys()
+        must(not lacking, "it builds on no other bundle, and does not carry all that it names")
+    else:
+        must(manifest.base.sequence < manifest.sequence, "it builds on a bundle that is not older")
+
+
+def whole(value: Any, low: int, high: int, what: str) -> int:
+    """Read a whole number."""
+    if type(value) is not int or not low <= value <= high:
+        raise Refused(f"its {what} is not a whole number from {low} to {high}")
+    return value
+
+
+def digest(value: Any) -> str:
+    """Read a SHA-256."""
+    if type(value) is not str or not _SHA256.fullmatch(value):
+        raise Refused("it has a SHA-256 that is not 64 hexadecimal digits")
+    return value
+
+
+def row(value: Any, length: int, what: str) -> List[Any]:
+    """Read a list of so many things."""
+    if type(value) is not list or len(value) != length:
+        raise Refused(f"its {what} are not lists of {length}")
+    return value
+
+
+def parse_base(value: Any) -> Optional[Base]:
+    """Read what a bundle builds on."""
+    if value is None:
+        return None
+    must(isinstance(value, dict) and value.keys() == {"manifest", "sequence"}, "its base is none")
+    return Base(digest(value["manifest"]), whole(value["sequence"], 1, SEQUENCE_LIMIT, "base's sequence"))
+
+
+def parse_made(value: Any) -> Dict[str, Optional[str]]:
+    """Read when, by what and from what a bundle was made."""
+    must(isinstance(value, dict) and value.keys() == _MADE, f"what it was made from has not the keys {sorted(_MADE)}")
+    by, at = value["by"], value["at"]
+    must(isinstance(by, str) and len(by) <= 100, "what it was made by is no short text")
+    must(isinstance(at, str) and bool(_TIME.fullmatch(at)), "when it was made is no time such as 2026-11-26T12:00:00Z")
+    digest(value["plan"])
+    for name in ("proof", "report", "approval"):
+        if value[name] is not None:
+            digest(value[name])
+    return dict(value)
+
+
+def parse_keep(value: Any) -> Optional[Dict[str, int]]:
+    """Read how long releases that left the plan stay."""
+    if value is None:
+        return None
+    must(isinstance(value, dict) and len(value) == 1 and value.keys() <= {"days", "plans"}, "its keep is none")
+    return {name: whole(number, 0, SEQUENCE_LIMIT, "keep") for name, number in value.items()}
+
+
+def parse_files(rows: Any) -> Dict[str, Tuple[str, int]]:
+    """Read the state: SHA-256 and size by path."""
+    must(type(rows) is list and len(rows) <= FILES_LIMIT, f"its files are not a list of up to {FILES_LIMIT}")
+    files: Dict[str, Tuple[str, int]] = {}
+    sizes: Dict[str, int] = {}
+    last = ""
+    for entry in rows:
+        path, sha256, size = row(entry, 3, "files")
+        check_path(path)
+        must(path > last, "its files are not in order")
+        last = path
+        files[path] = (digest(sha256), whole(size, 0, SIZE_LIMIT, "size of a file"))
+        if sizes.setdefault(sha256, size) != size:
+            raise Refused(f"{path} has the SHA-256 of a file of another size")
+    check_distinct(files)
+    lacking = [path for path in INDISPENSABLE if path not in files]
+    must(not lacking, f"there is no {few(lacking)} in the state: it is no whole mirror")
+    return files
+
+
+def check_path(path: Any) -> None:
+    """Look if a path of the state is one that a mirror can have.
+
+    :raises Refused: it leads elsewhere, or can't be had on some platform.
+    """
+    if type(path) is not str or not 0 < len(path) <= PATH_LIMIT:
+        raise Refused(f"it has a path that is no text of up to {PATH_LIMIT} characters")
+    segments = path.split("/")
+    allowed = path in ROOT_FILES if len(segments) == 1 else segments[0] in FOLDERS
+    if not allowed or not _all_plain(segments):
+        raise Refused(f"it has a path that no mirror has: {path[:200]!r}")
+
+
+def _all_plain(segments: Sequence[str]) -> bool:
+    try:
+        return all(map(is_plain, segments))
+    except UnicodeEncodeError:  # half of a character
+        return False
+
+
+def check_distinct(paths: Iterable[str]) -> None:
+    """Look if no two paths are one where case does not count, and none is a folder of another."""
+    known: Dict[str, str] = {}
+    folders: Set[str] = set()
+    for path in paths:
+        folded = fold(path)
+        if known.setdefault(folded, path) is not path:
+            raise Refused(f"on some systems these are one path: {path!r}, {known[folded]!r}")
+        folder = folded.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    both = folders & known.keys()
+    must(not both, f"a path is a folder of another: {few(known[path] for path in both)}")
+
+
+def parse_contents(rows: Any, volumes: int, sizes: Mapping[str, int]) -> Dict[str, Tuple[int, Tuple[Part, ...]]]:
+    """Read what is carried: size and parts by SHA-256."""
+    must(type(rows) is list and len(rows) <= FILES_LIMIT, f"its contents are not a list of up to {FILES_LIMIT}")
+    contents: Dict[str, Tuple[int, Tuple[Part, ...]]] = {}
+    last = ""
+    for entry in rows:
+        sha256, size, parts = row(entry, 3, "contents")
+        must(digest(sha256) > last, "its contents are not in order")
+        last = sha256
+        whole(size, 0, SIZE_LIMIT, "size of a content")
+        must(sizes.get(sha256) == size, f"it carries what no file has: {sha256}")
+        contents[sha256] = (size, parse_parts(parts, sha256, size, volumes))
+    check_distinct(part.place for _, parts in contents.values() for part in parts)
+    return contents
+
+
+def parse_parts(rows: Any, sha256: str, size: int, volumes: int) -> Tuple[Part, ...]:
+    """Read the parts of a content."""
+    must(type(rows) is list and 0 < len(rows) <= PARTS_LIMIT, f"it has a content in more than {PARTS_LIMIT} parts")
+    parts = tuple(parse_part(entry, volumes) for entry in rows)
+    must(sum(part.size for part in parts) == size, f"its parts are not as long as the whole: {sha256}")
+    must(len(parts) > 1 or parts[0].sha256 == sha256, f"its part is not the whole: {sha256}")
+    return parts
+
+
+def parse_part(entry: Any, volumes: int) -> Part:
+    """Read a part of a content."""
+    volume, place, size, sha256 = row(entry, 4, "parts")
+    # A place has a little more than the path that it comes from: .part-1-of-2, .case-2.
+    if type(place) is not str or len(place) > PATH_LIMIT + 50 or not _all_plain(place.split("/")):
+        raise Refused("it has a place that no volume has")
+    whole(volume, 1, volumes, "volume of a part")
+    return Part(volume, place, whole(size, 0, SIZE_LIMIT, "size of a part"), digest(sha256))
+
+
+# Signatures.
+
+
+def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> str:
+    """Return by whom a manifest is signed, for people.
+
+    :param volume: the folder with the manifest's signatures, ``manifest.json.<kind>``.
+    :param manifest: its bytes.
+    :param trusts: files with the keys that are trusted.
+    :raises Refused: no trusted key has signed it, or that can't be found out here.
+    """
+    raise Refused(
+        f"{volume}: this receive.py can't verify signatures yet ({len(manifest)} bytes, "
+        f"{count_of(len(trusts), 'file')} to trust). Nothing was written. Say --unsigned to do without."
+    )
+
+
+# Volumes.
+
+
+class Volume(NamedTuple):
+    """A folder with a manifest: what its ``volume.json`` says that it is, 0 where that says nothing."""
+
+    folder: Path
+    number: int
+
+
+class Bundle(NamedTuple):
+    """A manifest, its bytes, and the folders in which it was found."""
+
+    manifest: Manifest
+    data: bytes
+    volumes: List[Volume]
+
+
+_READING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+)
+
+
+def open_regular(path: str) -> int:
+    """Open a regular file that no link leads to; a pipe or a device is not waited for.
+
+    :raises Refused: it is something else.
+    :raises OSError: it can't be opened.
+    """
+    descriptor = os.open(path, _READING)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused(f"{path} is no regular file")
+    return descriptor
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a regular file of up to so many bytes.
+
+    :raises Refused: it is something else, or longer.
+    :raises OSError: it can't be read.
+    """
+    with open(open_regular(str(path)), "rb") as file:
+        data = file.read(limit + 1)
+    must(len(data) <= limit, f"{path} is longer than {size_of(limit)}")
+    return data
+
+
+def find_volumes(folder: Path, depth: int = 2) -> Iterator[Path]:
+    """Yield the folders that have a manifest: this one, or what is in it, or in those. Links are not entered."""
+    if os.path.lexists(folder / "manifest.json"):
+        yield folder
+    elif depth:
+        for name in folders_in(folder):
+            yield from find_volumes(folder / name, depth - 1)
+
+
+def folders_in(folder: Path) -> List[str]:
+    """Return the names of the folders in a folder, sorted; what can't be looked into has none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def gather(folders: Sequence[Path]) -> Tuple[List[Bundle], List[str]]:
+    """Return the bundles that are in some folders, oldest first, and what is wrong with manifests that are none.
+
+    :raises Refused: there is not even one that is none.
+    """
+    found: Dict[bytes, List[Volume]] = {}
+    wrong: List[str] = []
+    for folder in folders:
+        must(folder.is_dir(), f"there is no folder {folder}; give a volume's, a bundle's, or the stick's")
+        for place in find_volumes(folder):
+            try:
+                data = read_bounded(place / "manifest.json", MANIFEST_LIMIT)
+                found.setdefault(data, []).append(Volume(place, number_of(place, data)))
+            except (Refused, OSError) as error:
+                wrong.append(f"{place}: {error}")
+    bundles = list(filter(None, (_bundle(data, volumes, wrong) for data, volumes in found.items())))
+    must(
+        bool(bundles or wrong),
+        f"there is no bundle in {few(map(str, folders))}: expected manifest.json there, or up to two folders below. "
+        "Give the folder of a volume, that of a bundle, or the stick.",
+    )
+    return sorted(bundles, key=lambda bundle: (bundle.manifest.sequence, bundle.manifest.stream)), wrong
+
+
+def _bundle(data: bytes, volumes: List[Volume], wrong: List[str]) -> Optional[Bundle]:
+    try:
+        return Bundle(parse_manifest(data), data, volumes)
+    except Refused as error:
+        wrong.append(f"{volumes[0].folder / 'manifest.json'} is no manifest of a bundle: {error}")
+        return None
+
+
+def number_of(folder: Path, manifest: bytes) -> int:
+    """Return which volume a folder says to be, 0 where it does not say it of this manifest."""
+    try:
+        about = json.loads(read_bounded(folder / "volume.json", 1000).decode("ascii"))
+        if about["manifest"] == hashlib.sha256(manifest).hexdigest():
+            return whole(about["volume"], 1, VOLUMES_LIMIT, "volume")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, Refused):
+        pass
+    return 0
+
+
+def files_on(volume: Path) -> Dict[str, str]:
+    """Return the regular files below ``files/``, by the folded path: a medium may write names in capitals.
+
+    Links, pipes and devices are left out, and what is below a link.
+    """
+    found: Dict[str, str] = {}
+    folders = [""]
+    while folders and len(found) <= 2 * FILES_LIMIT:
+        folder = folders.pop()
+        with contextlib.suppress(OSError), os.scandir(volume / "files" / folder) as entries:
+            for entry in entries:
+                path = folder + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if path.count("/") < PATH_LIMIT // 2:
+                        folders.append(path + "/")
+                elif entry.is_file(follow_symlinks=False):
+                    found[fold(path)] = path
+    return found
+
+
+# Places inside.
+
+
+def received(root: Path) -> Path:
+    """Where what is never served stands."""
+    return root / "received"
+
+
+def tree_of(root: Path, number: int) -> Path:
+    """Where the tree of a generation stands."""
+    return root / "generations" / str(number)
+
+
+def have_folder(path: Path) -> None:
+    """Make a folder, unless it is there.
+
+    :raises Refused: something else is there: a link could lead what is written out of the mirror.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o755)
+    must(
+        stat.S_ISDIR(os.lstat(path).st_mode),
+        f"{path} should be a folder, and is a link or a file. Nothing was changed. Move it away, then run again.",
+    )
+
+
+def have_places(root: Path) -> None:
+    """Make the folders that this program writes in."""
+    have_folder(root)
+    for name in ("generations", "received", "received/generations", "received/manifests", "received/incoming"):
+        have_folder(root / name)
+
+
+def check_target(root: Path) -> None:
+    """Look if a directory may hold generations.
+
+    :raises Refused: it holds something else.
+    """
+    if not root.exists():
+        must(root.parent.is_dir(), f"there is no directory {root.parent} to make {root.name} in; make it first")
+        return
+    must(root.is_dir(), f"{root} is no directory; give with --to the one that the mirror is to stand in")
+    plain = [name for name in ("simple", "packages", SUMS) if os.path.lexists(root / name)]
+    must(
+        not plain,
+        f"{root} holds a mirror that was copied there as it is ({few(plain)}). Give with --to another directory, and when "
+        "the bundle is applied serve that one; or move what is there away first. Nothing was changed.",
+    )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; it is on the disk when this returns."""
+    temporary = path.with_name(path.name + ".new")
+    remove(temporary)
+    with open(os.open(str(temporary), _WRITING, 0o644), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+_WRITING = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
+)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk, where a system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(str(path), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a link, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+class Lock:
+    """One run at a time in a mirror. The system lets go of it when the process ends, whichever way.
+
+    :raises Refused: another run holds it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = received(root) / "lock"
+        self._file = open(os.open(str(self._path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644), "r+b")
+
+    def __enter__(self) -> "Lock":
+        try:
+            lock_file(self._file.fileno())
+        except OSError:
+            note = self._file.read(500).decode("utf-8", "replace").strip()
+            self._file.close()
+            raise Refused(
+                f"another run is at work there ({note or 'it did not say which'}). Nothing was changed. "
+                "Wait until it has ended, then run again."
+            ) from None
+        note = f"process {os.getpid()} on {socket.gethostname()}, since {now()}"
+        with contextlib.suppress(OSError):  # a full disk: the lock is held, only what it says is missing
+            self._file.truncate(0)
+            self._file.write(note.encode("utf-8"))
+            self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._file.truncate(0)
+        self._file.close()
+
+
+def lock_file(descriptor: int) -> None:
+    """Lock a file for this process.
+
+    :raises OSError: another one has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody else may read what is locked: a byte beyond the note
+        import msvcrt
+
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def now() -> str:
+    """Return the time, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def boot_id() -> str:
+    """Return what changes when the machine is started anew, "" where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+# What is inside.
+
+
+class Seen(NamedTuple):
+    """The highest bundle of a stream that was received, and all that were."""
+
+    sequence: int
+    manifest: str
+    seen: Tuple[Tuple[int, str], ...]
+
+
+class State(NamedTuple):
+    """``received/state.json``: what stays when generations go. ``next`` is the number of the next generation."""
+
+    streams: Dict[str, Seen]
+    own: Any
+    next: int
+
+
+class Applied(NamedTuple):
+    """The bundle of a stream in a generation."""
+
+    manifest: str
+    sequence: int
+    by: str
+    at: str
+
+
+class Generation(NamedTuple):
+    """``received/generations/<n>.json``: what a tree is made of, and which one was served before it."""
+
+    number: int
+    streams: Dict[str, Applied]
+    own: Any
+    made: str
+    before: Optional[int]
+
+
+def read_record(path: Path) -> Any:
+    """Read JSON that this program wrote; None where there is none.
+
+    :raises Refused: it is something else.
+    """
+    try:
+        return json.loads(read_bounded(path, RECORD_LIMIT).decode("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refused(
+            f"can't read {path}: {error}. It says what was received; bring it back from a backup. Nothing was changed."
+        ) from None
+
+
+def read_state(root: Path) -> State:
+    """Read what was received. The generations that stand count too: one may have come to be just before a kill.
+
+    :raises Refused: it can't be read.
+    """
+    state = read_state_file(root)
+    for generation in standing(root):
+        state = state._replace(next=max(state.next, generation.number + 1))
+        for stream, applied in generation.streams.items():
+            state = with_seen(state, stream, applied.sequence, applied.manifest)
+    return state
+
+
+def read_state_file(root: Path) -> State:
+    """Read ``received/state.json``.
+
+    :raises Refused: it can't be read.
+    """
+    path = received(root) / "state.json"
+    record = read_record(path)
+    if record is None:
+        return State({}, None, 1)
+    try:
+        must(record["format"] == FORMAT, "it is of another format")
+        streams = {name: _seen(known) for name, known in record["streams"].items()}
+        return State(streams, record.get("own"), int(record["next"]))
+    except (KeyError, TypeError, ValueError, AttributeError, Refused) as error:
+        raise Refused(
+            f"{path} is not what this program wrote ({error}). It says what was received; bring it back from a backup. "
+            "Nothing was changed."
+        ) from None
+
+
+def _seen(known: Any) -> Seen:
+    seen = tuple((int(sequence), digest(sha256)) for sequence, sha256 in known["seen"])
+    return Seen(int(known["sequence"]), digest(known["manifest"]), seen)
+
+
+def with_seen(state: State, stream: str, sequence: int, manifest: str) -> State:
+    """Return a state in which a bundle has been received."""
+    known = state.streams.get(stream, Seen(0, "", ()))
+    if (sequence, manifest) not in known.seen:
+        known = known._replace(seen=(*known.seen, (sequence, manifest)))
+    if sequence > known.sequence:
+        known = known._replace(sequence=sequence, manifest=manifest)
+    return state._replace(streams={**state.streams, stream: known})
+
+
+def write_state(root: Path, state: State) -> None:
+    """Write what was received."""
+    record = {
+        "format": FORMAT,
+        "streams": {name: known._asdict() for name, known in state.streams.items()},
+        "own": state.own,
+        "next": state.next,
+    }
+    write_whole(received(root) / "state.json", canonical(record))
+
+
+def standing(root: Path) -> List[Generation]:
+    """Return the generations that stand, the newest first.
+
+    :raises Refused: the record of one can't be read.
+    """
+    numbers = [int(name) for name in folders_in(root / "generations") if re.fullmatch("[1-9][0-9]{0,15}", name)]
+    found = (read_generation(root, number) for number in sorted(numbers, reverse=True))
+    return [generation for generation in found if generation]
+
+
+def read_generation(root: Path, number: int) -> Optional[Generation]:
+    """Read what a generation is made of; None where that was never recorded: it is not whole."""
+    path = received(root) / "generations" / f"{number}.json"
+    record = read_record(path)
+    if record is None:
+        return None
+    try:
+        streams = {
+            name: Applied(digest(applied["manifest"]), int(applied["sequence"]), str(applied["by"]), str(applied["at"]))
+            for name, applied in record["streams"].items()
+        }
+        before = record["before"]
+        return Generation(
+            number, streams, record.get("own"), str(record["made"]), None if before is None else int(before)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, Refused):
+        raise Refused(
+            f"{path} is not what this program wrote; bring it back from a backup. Nothing was changed."
+        ) from None
+
+
+def read_manifest(root: Path, sha256: str) -> Manifest:
+    """Read the manifest of a generation that stands.
+
+    :raises Refused: it is not there as it was.
+    """
+    path = received(root) / "manifests" / f"{sha256}.json"
+    try:
+        data = read_bounded(path, MANIFEST_LIMIT)
+        must(hashlib.sha256(data).hexdigest() == sha256, "it was changed")
+        return parse_manifest(data)
+    except (Refused, OSError) as error:
+        raise Refused(
+            f"can't use {path}: {error}. It says what stands inside; bring it back from a backup. Nothing was changed."
+        ) from None
+
+
+def pointed(root: Path) -> Optional[int]:
+    """Return the generation that is served, None where there is none yet. Where there are both, the link counts.
+
+    :raises Refused: what points to it is something else.
+    """
+    link, text = root / "current", root / "current.txt"
+    try:
+        target = os.readlink(link).replace("\\", "/")
+    except FileNotFoundError:
+        try:
+            target = "generations/" + read_bounded(text, 100).decode("ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, Refused) as error:
+            raise Refused(f"can't read {text}: {error}. It should hold the number of a generation.") from None
+    except OSError:
+        raise Refused(f"{link} should be a link to generations/<n>, and is something else. Move it away.") from None
+    match = re.fullmatch("generations/([1-9][0-9]{0,15})/?", target)
+    must(match is not None, f"{link} leads to {target}, which is no generation. Point it to one: generations/<n>.")
+    assert match
+    return int(match.group(1))
+
+
+def point(root: Path, number: int) -> None:
+    """Have a generation served, from one moment to the next.
+
+    Both ways of pointing never contradict each other, for a link counts before the file: where links can be had, the file
+    goes after the link has come; where they can't, the link goes after the file has come.
+    """
+    link, text, new = root / "current", root / "current.txt", root / "current.new"
+    remove(new)
+    if make_link(new, f"generations/{number}"):
+        os.replace(new, link)
+        remove(text)
+    else:
+        write_whole(text, f"{number}\n".encode("ascii"))
+        remove(link)
+    sync_folder(root)
+
+
+def make_link(path: Path, target: str) -> bool:
+    """Make a link to a folder, and say whether that can be done here. Windows replaces no such link: there it can't."""
+    if os.name == "nt":
+        return False
+    try:
+        os.symlink(target, path)
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", None) in _FULL:
+            raise
+        return False
+    return True
+
+
+def sums_in(path: Path) -> Dict[str, str]:
+    """Read SHA256SUMS: hashes by path.
+
+    :raises Refused: a line is something else.
+    :raises OSError: it can't be read.
+    """
+    return parse_sums(read_bounded(path, MANIFEST_LIMIT), str(path))
+
+
+_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+def parse_sums(content: bytes, of: str) -> Dict[str, str]:
+    """Read the bytes of SHA256SUMS.
+
+    :raises Refused: a line is something else.
+    """
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except ValueError:
+        raise Refused(f"{of} is no text") from None
+    must(lines.pop() == "", f"the last line of {of} has no end")
+    matches = list(map(_SUM.fullmatch, lines))
+    must(None not in matches, f"{of} has a line that is none of SHA256SUMS")
+    return {match.group(2): match.group(1) for match in matches if match}
+
+
+def find_inside(root: Path, wanted: Mapping[str, int]) -> Dict[str, str]:
+    """Return where in the generations that stand the wanted contents are.
+
+    :param wanted: sizes by SHA-256.
+    :return: paths of files by SHA-256.
+    """
+    found: Dict[str, str] = {}
+    for generation in standing(root):
+        tree = str(tree_of(root, generation.number))
+        for path, sha256 in sums_of(root, generation).items():
+            if sha256 in wanted and sha256 not in found and is_whole(f"{tree}/{path}", wanted[sha256]):
+                found[sha256] = f"{tree}/{path}"
+    for sha256 in wanted.keys() - found.keys():
+        path = f"{received(root)}/contents/{sha256}"
+        if is_whole(path, wanted[sha256]):
+            found[sha256] = path
+    return found
+
+
+def sums_of(root: Path, generation: Generation, names: Sequence[str] = (KEPT_SUMS, SUMS)) -> Dict[str, str]:
+    """Return the hashes of what stands in a tree, by path; what can't be read counts as not there."""
+    sums: Dict[str, str] = {}
+    for name in names:
+        path = tree_of(root, generation.number) / name
+        try:
+            content = read_bounded(path, MANIFEST_LIMIT)
+            read = parse_sums(content, str(path))
+            for listed in read:
+                check_path(listed)
+        except (OSError, Refused) as error:
+            if name == SUMS or not isinstance(error, FileNotFoundError):
+                report(f"can't use {path}: {error}. What it names counts as not there.")
+            continue
+        sums.update(read)
+        if name == SUMS:
+            sums[SUMS] = hashlib.sha256(content).hexdigest()
+    return sums
+
+
+def is_whole(path: str, size: int) -> bool:
+    """Say whether a regular file of this size is there; no link is followed."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
+
+
+# Incoming.
+
+CHUNK = 1 << 20
+THREADS = 2
+
+
+class Broke(NamedTuple):
+    """A place on a stick whose bytes are not what they should be."""
+
+    sha256: str  # of the content that it is a part of
+    place: str
+    problem: str
+
+
+class Incoming:
+    """``received/incoming/<manifest>``: what was verified, by SHA-256, and a journal that says so.
+
+    What the journal notes of this boot is taken as it is, if size and time fit: a process that was killed loses nothing
+    that it had written. After a loss of power it may have: what was noted before is hashed again. Where a system does
+    not say when it was started, each file is on the disk before it is noted.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, data: bytes, boot: Optional[str] = None) -> None:
+        self.folder = received(root) / "incoming" / manifest.sha256
+        self._boot = boot_id() if boot is None else boot
+        self._manifest = manifest
+        have_folder(self.folder)
+        if not is_whole(str(self.folder / "manifest.json"), len(data)):
+            write_whole(self.folder / "manifest.json", data)
+        self._lock = threading.Lock()
+        self.verified = self._read_journal()
+        self._journal = open(self.folder / "journal.jsonl", "ab", buffering=0)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    def path(self, sha256: str) -> str:
+        """Where a content stands, or will."""
+        return f"{self.folder}/{sha256}"
+
+    def _read_journal(self) -> Set[str]:
+        verified: Set[str] = set()
+        try:
+            lines = read_bounded(self.folder / "journal.jsonl", MANIFEST_LIMIT).split(b"\n")
+        except FileNotFoundError:
+            return verified
+        for line in lines:
+            try:
+                entry = json.loads(line.decode("ascii"))
+                sha256 = digest(entry["sha256"])
+                if self._is_as_noted(sha256, entry):
+                    verified.add(sha256)
+            except (ValueError, KeyError, TypeError, OSError, RecursionError, Refused):
+                continue  # the last line of a run that was killed, or a file that is gone: it is taken again
+        return verified
+
+    def _is_as_noted(self, sha256: str, entry: Mapping[str, Any]) -> bool:
+        status = os.lstat(self.path(sha256))
+        if not stat.S_ISREG(status.st_mode) or status.st_size != entry["size"]:
+            return False
+        if entry["boot"] == self._boot and entry["mtime_ns"] == status.st_mtime_ns:
+            return True
+        with open(open_regular(self.path(sha256)), "rb", buffering=0) as file:
+            return hash_stream(file) == sha256
+
+    def take(self, source: str, sha256: str, size: int, counted: Callable[[int], None]) -> None:
+        """Copy a file of a volume, and hash what is copied.
+
+        :raises Broken: it can't be read, or is not what it should be.
+        :raises OSError: it can't be written.
+        """
+        try:
+            descriptor = open_regular(source)
+        except (OSError, Refused) as error:
+            raise Broken(f"it can't be read: {error}") from None
+        with open(descriptor, "rb", buffering=0) as file:
+            self._put(pieces_of(file, size), sha256, counted)
+
+    def _put(self, pieces: Iterable[memoryview], sha256: str, counted: Callable[[int], None]) -> None:
+        path = self.path(sha256)
+        remove(Path(path))
+        hashed = hashlib.sha256()
+        target = os.open(path, _WRITING, 0o644)
+        try:
+            for piece in pieces:
+                hashed.update(piece)
+                write_all(target, piece)
+                counted(len(piece))
+            check_digest(hashed.hexdigest(), sha256)
+            if not self._boot:
+                os.fsync(target)
+            status = os.fstat(target)
+        except BaseException:
+            os.close(target)
+            remove(Path(path))
+            raise
+        os.close(target)
+        self._note(sha256, status)
+
+    def _note(self, sha256: str, status: os.stat_result) -> None:
+        entry = {"boot": self._boot, "mtime_ns": status.st_mtime_ns, "sha256": sha256, "size": status.st_size}
+        with self._lock:
+            self._journal.write(canonical(entry))
+            self.verified.add(sha256)
+
+    def put_together(self, sha256: str, parts: Sequence[Part]) -> None:
+        """Make a content of its parts, which are all there.
+
+        :raises Broken: they don't make up the whole.
+        """
+        self._put(self._pieces(parts), sha256, lambda _: None)
+        for part in parts:
+            remove(Path(self.path(part.sha256)))
+            self.verified.discard(part.sha256)
+
+    def _pieces(self, parts: Sequence[Part]) -> Iterator[memoryview]:
+        for part in parts:
+            with open(open_regular(self.path(part.sha256)), "rb", buffering=0) as file:
+                yield from pieces_of(file, part.size)
+
+
+def check_digest(found: str, expected: str) -> None:
+    """Look if bytes are those that a manifest names.
+
+    :raises Broken: they are others.
+    """
+    if found != expected:
+        raise Broken("its bytes are not those that the manifest names")
+
+
+_buffers = threading.local()  # one for each thread, used for all its files
+
+
+def pieces_of(file: io.RawIOBase, size: int) -> Iterator[memoryview]:
+    """Yield the bytes of a file, which are to be so many; a piece is valid until the next one.
+
+    :raises Broken: there are more or fewer of them, or they can't be read.
+    """
+    if not hasattr(_buffers, "own"):
+        _buffers.own = memoryview(bytearray(CHUNK))
+    left = size
+    while True:
+        try:
+            count = file.readinto(_buffers.own) or 0
+        except OSError as error:
+            raise Broken(f"it can't be read: {error}") from None
+        if count > left or (not count and left):
+            raise Broken(f"it is not {size} bytes long")
+        if not count:
+            return
+        left -= count
+        yield _buffers.own[:count]
+
+
+def write_all(descriptor: int, piece: memoryview) -> None:
+    """Write all of some bytes."""
+    while piece:
+        piece = piece[os.write(descriptor, piece) :]
+
+
+def hash_stream(file: io.RawIOBase) -> str:
+    """Return the SHA-256 of all that is left of a file."""
+    hashed = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK))
+    for count in iter(lambda: file.readinto(buffer) or 0, 0):
+        hashed.update(buffer[:count])
+    return hashed.hexdigest()
+
+
+def parts_to_come(manifest: Manifest, contents: Iterable[str], verified: Set[str]) -> Dict[str, Tuple[str, Part]]:
+    """Return what has still to be read of some contents, each by its folded place: the content, and the part."""
+    return {
+        fold(part.place): (sha256, part)
+        for sha256 in contents
+        if sha256 not in verified
+        for part in manifest.contents[sha256][1]
+        if part.sha256 not in verified
+    }
+
+
+def fill(incoming: Incoming, bundle: Bundle, contents: Set[str]) -> List[Broke]:
+    """Take from the volumes that are there what they have of the contents that are to come; return what was broken.
+
+    :raises OSError: what is read can't be written.
+    """
+    broken: Dict[str, Broke] = {}
+    total = sum(part.size for _, part in parts_to_come(bundle.manifest, contents, incoming.verified).values())
+    progress = Progress(total, sys.stderr)
+    for volume in bundle.volumes:
+        wanted = parts_to_come(bundle.manifest, contents, incoming.verified)
+        if not wanted:
+            break
+        there = files_on(volume.folder)
+        jobs = [
+            (f"{volume.folder}/files/{there[place]}", sha256, part)
+            for place, (sha256, part) in wanted.items()
+            if place in there
+        ]
+        for broke in Takers(incoming, sorted(jobs), progress).run():
+            broken[broke.place] = broke
+    for sha256 in contents - incoming.verified:
+        parts = bundle.manifest.contents[sha256][1]
+        if all(part.sha256 in incoming.verified for part in parts):
+            incoming.put_together(sha256, parts)
+    return [broke for broke in broken.values() if broke.sha256 not in incoming.verified]
+
+
+class Takers:
+    """Take files from a volume, several at once: the system hashes one while it reads and writes another.
+
+    :param jobs: the path of each, the content that it is a part of, and the part.
+    """
+
+    def __init__(self, incoming: Incoming, jobs: Sequence[Tuple[str, str, Part]], progress: Progress) -> None:
+        self._incoming = incoming
+        self._jobs = iter(jobs)
+        self._progress = progress
+        self._threads = [threading.Thread(target=self._work) for _ in range(min(THREADS, len(jobs)))]
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._broken: List[Broke] = []
+        self._failure: Optional[BaseException] = None
+
+    def run(self) -> List[Broke]:
+        """Take all of them; return those that were broken.
+
+        :raises OSError: what is read can't be written.
+        """
+        try:
+            for thread in self._threads:
+                thread.start()
+            for thread in self._threads:
+                thread.join()
+        except BaseException:  # Ctrl-C comes to the thread that waits
+            self._stop.set()
+            raise
+        if self._failure:
+            raise self._failure
+        return self._broken
+
+    def _work(self) -> None:
+        for source, sha256, part in iter(self._next, None):
+            try:
+                self._incoming.take(source, part.sha256, part.size, self._count)
+            except Broken as error:
+                self._broken.append(Broke(sha256, part.place, str(error)))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it can be told
+                self._failure = self._failure or error
+                self._stop.set()
+
+    def _next(self) -> Optional[Tuple[str, str, Part]]:
+        with self._lock:
+            return None if self._stop.is_set() else next(self._jobs, None)
+
+    def _count(self, count: int) -> None:
+        self._progress.add(count)
+        if self._stop.is_set():
+            raise InterruptedError("stopped")
+
+
+# The tree.
+
+
+class Builder:
+    """Makes a tree, of hard links where the file system has them, of copies elsewhere."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree = tree
+        self._folders: Set[str] = {""}
+        self._links = True
+        have_folder(tree)
+
+    def folder(self, path: str) -> None:
+        """Make the folder of a path below the tree."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self.folder(folder)
+            with contextlib.suppress(FileExistsError):  # under a name of other case
+                os.mkdir(f"{self.tree}/{folder}", 0o755)
+            self._folders.add(folder)
+
+    def add(self, source: str, path: str) -> None:
+        """Have a file in the tree too.
+
+        :raises FileExistsError: something is there already.
+        """
+        self.folder(path)
+        if self._links and self._linked(source, f"{self.tree}/{path}"):
+            return
+        self.copy(source, path)
+
+    def _linked(self, source: str, target: str) -> bool:
+        try:
+            os.link(source, target)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            # A file has as many links as it can have; or there are none here at all, which is not tried again.
+            self._links = error.errno == errno.EMLINK
+            return False
+        except NotImplementedError:
+            self._links = False
+            return False
+        return True
+
+    def copy(self, source: str, path: str) -> None:
+        """Have a copy of a file in the tree, with a time of its own.
+
+        :raises FileExistsError: something is there already.
+        """
+        self.folder(path)
+        with open(open_regular(source), "rb", buffering=0) as file:
+            target = os.open(f"{self.tree}/{path}", _WRITING, 0o644)
+            try:
+                for piece in pieces_of(file, os.fstat(file.fileno()).st_size):
+                    write_all(target, piece)
+                if not syncs_all():
+                    os.fsync(target)
+            finally:
+                os.close(target)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Have new bytes in the tree, in place of a file that may be there; that one's other links keep theirs."""
+        self.folder(path)
+        target = f"{self.tree}/{path}"
+        remove(Path(target))
+        with open(os.open(target, _WRITING, 0o644), "wb") as file:
+            file.write(content)
+            file.flush()
+            if not syncs_all():
+                os.fsync(file.fileno())
+
+    def sync(self) -> None:
+        """Have the whole tree on the disk."""
+        if syncs_all():
+            os.sync()
+            return
+        for folder in sorted(self._folders):
+            sync_folder(self.tree / folder)
+
+
+def syncs_all() -> bool:
+    """Say whether one call has all on the disk when it returns; elsewhere each file is waited for."""
+    return sys.platform.startswith("linux")
+
+
+def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[str, str]) -> Builder:
+    """Build the tree of a generation, beside where it will stand.
+
+    :param states: of each stream; the last is the one that was received last.
+    :param sources: where each content is.
+    :raises Refused: two streams have two contents for one path.
+    """
+    builder = Builder(root / "generations" / f"{number}.part")
+    contents = merged(states)
+    sums = contents.pop(SUMS, None)
+    for path, (sha256, _) in contents.items():
+        builder.add(sources[sha256], path)
+    if sums:
+        builder.copy(sources[sums[0]], SUMS)  # last, so that no file is newer than what names it
+    if len(states) > 1:
+        compose(root, builder, states, sources)
+        keep_originals(root, builder, states, sources)
+    return builder
+
+
+def keep_originals(root: Path, builder: Builder, states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
+    """Keep what streams have at paths where the tree has something composed: a later bundle may not carry it again."""
+    sums = sums_in(builder.tree / SUMS)
+    store = Builder(received(root) / "contents")
+    for state in states:
+        for path, (sha256, size) in state.files.items():
+            target = store.tree / sha256
+            if sums.get(path) != sha256 and not is_whole(str(target), size):
+                remove(target)
+                store.add(sources[sha256], sha256)
+    store.sync()
+
+
+def merged(states: Sequence[Manifest]) -> Dict[str, Tuple[str, int]]:
+    """Return the files of all streams, but for pages that several have, which :func:`compose` makes.
+
+    :raises Refused: two have different contents for a path that can't be merged.
+    """
+    contents: Dict[str, Tuple[str, int]] = {}
+    owners: Dict[str, Manifest] = {}
+    differing: Set[str] = set()
+    for state in states:
+        for path, content in state.files.items():
+            if contents.get(path, content) != content:
+                must(
+                    is_composed(path) or is_latest(path),
+                    f"{state.name} and {owners[path].name if path in owners else 'another'} have {path} with different "
+                    "contents. Nothing was changed. Let one of them leave it out.",
+                )
+                if is_composed(path):
+                    differing.add(path)
+            contents[path] = content
+            owners[path] = state
+    for path in differing:
+        del contents[path]
+    return contents
+
+
+def is_composed(path: str) -> bool:
+    """Say whether a path is that of a page or record which is made of those of several streams."""
+    return path.startswith(("simple/", "project/")) or path in ("index.html", "index.html.gz", "mirror.json", SUMS)
+
+
+def is_latest(path: str) -> bool:
+    """Say whether a path is that of a program, or of what pages load: of several, the one that came last is taken."""
+    return path.startswith("site/") or path in PROGRAMS
+
+
+def add_kept(root: Path, builder: Builder, before: Optional[Generation]) -> int:
+    """Add what the generation before has at paths that this one has not, for clients that began before the switch."""
+    if before is None:
+        return 0
+    sums = sums_in(builder.tree / SUMS)
+    old = sums_of(root, before, (SUMS,))
+    kept: Dict[str, str] = {}
+    for path in sorted(old.keys() - sums.keys()):
+        if path.startswith(KEPT_FOLDERS):
+            # What can't stand beside the new files (a name of other case, a folder where a file is) is not kept.
+            with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                builder.add(f"{tree_of(root, before.number)}/{path}", path)
+                kept[path] = old[path]
+    if kept:
+        builder.write(KEPT_SUMS, "".join(f"{sha256}  {path}\n" for path, sha256 in kept.items()).encode("utf-8"))
+    return len(kept)
+
+
+def commit(root: Path, builder: Builder, generation: Generation) -> None:
+    """Have a tree that was built stand, and be served.
+
+    The generation stands, and all that it is made of counts as received, from the moment when its tree has its name: the
+    record is there before. Killed after that moment, the next run goes on from there (:func:`settle`); killed before it,
+    all is as it was. So at no moment is a tree served whose bundles do not count as received.
+    """
+    builder.sync()
+    record = {
+        "streams": {name: applied._asdict() for name, applied in generation.streams.items()},
+        "own": generation.own,
+        "made": generation.made,
+        "before": generation.before,
+    }
+    write_whole(received(root) / "generations" / f"{generation.number}.json", canonical(record))
+    os.rename(builder.tree, tree_of(root, generation.number))
+    sync_folder(root / "generations")
+    settle(root)
+
+
+def settle(root: Path) -> None:
+    """End what a run began: serve the generation that has come to be, know its bundles, sweep what is half done."""
+    state, known = read_state(root), read_state_file(root)
+    generations = standing(root)
+    if generations and generations[0].number >= known.next:
+        point(root, generations[0].number)
+    if state != known:
+        write_state(root, state)
+    for name in folders_in(root / "generations"):
+        if name.endswith((".part", ".old")):
+            remove_folder(root / "generations" / name)
+    if generations:
+        put_programs(root, tree_of(root, generations[0].number))
+
+
+def put_programs(root: Path, tree: Path) -> None:
+    """Have the programs of the newest tree beside the trees, where the commands name them."""
+    for name in PROGRAMS:
+        try:
+            content = read_bounded(tree / name, MANIFEST_LIMIT)
+        except (OSError, Refused) as error:
+            report(f"can't use {tree / name}: {error}; {root / name} stays as it is")
+            continue
+        if not _holds(root / name, content):
+            write_whole(root / name, content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return read_bounded(path, MANIFEST_LIMIT) == content
+    except (OSError, Refused):
+        return False
+
+
+def current(root: Path) -> Optional[Generation]:
+    """Return the generation that is served, None where there is none yet.
+
+    :raises Refused: the one that is pointed to does not stand.
+    """
+    number = pointed(root)
+    if number is None:
+        return None
+    generation = read_generation(root, number)
+    must(
+        generation is not None and tree_of(root, number).is_dir(),
+        f"generation {number}, which {root / 'current'} leads to, is not there whole. Point it to one that is: "
+        f"{numbers_of(generation.number for generation in standing(root)) or 'none is'}.",
+    )
+    return generation
+
+
+def retire(root: Path, keep: int) -> None:
+    """Remove all generations but the one that is served and those before it, of which ``keep`` stay in all."""
+    generations = {generation.number: generation for generation in standing(root)}
+    staying: List[int] = []
+    number = pointed(root)
+    while number in generations and len(staying) < keep and number not in staying:
+        staying.append(number)
+        number = generations[number].before
+    for number in generations.keys() - set(staying):
+        try:  # first of all it ceases to stand
+            os.rename(tree_of(root, number), root / "generations" / f"{number}.old")
+        except OSError as error:  # Windows, where a program has a file of it open
+            report(f"can't remove generation {number} yet: {error}. The next run tries again.")
+            continue
+        remove_folder(root / "generations" / f"{number}.old")
+    sweep_records(root)
+
+
+def sweep_records(root: Path) -> None:
+    """Remove the records of generations that are gone, and what only these needed."""
+    generations = standing(root)
+    numbers = {f"{generation.number}.json" for generation in generations}
+    manifests = {applied.manifest for generation in generations for applied in generation.streams.values()}
+    folder = received(root)
+    _sweep(folder / "generations", numbers)
+    _sweep(folder / "manifests", {f"{sha256}.json" for sha256 in manifests})
+    if (folder / "contents").is_dir():
+        states = [read_manifest(root, sha256) for sha256 in manifests]
+        _sweep(folder / "contents", {sha256 for state in states for sha256, _ in state.files.values()})
+
+
+def _sweep(folder: Path, staying: Set[str]) -> None:
+    for name in set(os.listdir(folder)) - staying:
+        remove(folder / name)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all in it; links in it are removed, not followed. What can't be removed is told."""
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        report(f"can't remove {path} yet: {error}. The next run tries again.")
+
+
+def go_back(root: Path) -> int:
+    """Serve the generation before the one that is served."""
+    with Lock(root):
+        settle(root)
+        served = current(root)
+        must(served is not None and served.before is not None, f"there is no generation before in {root}")
+        assert served
+        assert served.before
+        must(
+            read_generation(root, served.before) is not None and tree_of(root, served.before).is_dir(),
+            f"generation {served.before}, which was served before generation {served.number}, is not there any more",
+        )
+        point(root, served.before)
+    say(f"generation {served.before} is served again, instead of generation {served.number}, which stays beside it")
+    say(f"To serve that one again: python receive.py --forward {root}")
+    return APPLIED
+
+
+def go_forward(root: Path) -> int:
+    """Serve the generation again that ``--back`` took out of use."""
+    with Lock(root):
+        settle(root)
+        served = current(root)
+        later = [generation for generation in standing(root) if served and generation.before == served.number]
+        must(bool(later), f"there is no generation in {root} that --back has taken out of use")
+        point(root, later[0].number)
+    say(f"generation {later[0].number} is served again")
+    return APPLIED
+
+
+# Composition.
+
+
+def compose(root: Path, builder: Builder, states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
+    """Make the pages that several streams have, and those of own packages, and write what names them all.
+
+    :param builder: of a tree that has all other files; ``builder.write`` puts a page into it.
+    :param sources: where each content of each stream is.
+    :raises Refused: they can't stand in one mirror.
+    """
+    raise Refused(
+        f"{root} would hold {count_of(len(states), 'stream')}, which this receive.py can't put into one mirror yet "
+        f"({builder.tree}, {len(sources)})"
+    )
+
+
+# Own packages.
+
+
+# Status.
+
+
+def write_missing(path: Optional[Path], manifest: Manifest, contents: Iterable[str]) -> str:
+    """Write down which contents are to be sent again, for ``doit bundle --again``; return what to do, in words."""
+    if path is None:
+        return "Say --missing FILE to write down what is to be sent again, for 'doit bundle --again FILE' outside."
+    document = {
+        "contents": sorted(contents),
+        "format": FORMAT,
+        "manifest": manifest.sha256,
+        "sequence": manifest.sequence,
+        "stream": manifest.stream,
+    }
+    write_whole(path, canonical(document))
+    return f"Carry {path} out, for 'doit bundle --again {path.name}' there."
+
+
+# The command line.
+
+
+def apply_all(options: argparse.Namespace) -> int:
+    """Apply the bundles that are in the folders given, the oldest first; return the exit status."""
+    root = Path(os.path.abspath(options.to))
+    root = root.resolve() if root.exists() else root
+    check_target(root)
+    bundles, wrong = gather(options.folders)
+    for problem in wrong:
+        report(problem)
+    statuses = [FAILED] * bool(wrong)
+    stopped: Set[str] = set()  # streams of which a bundle could not be applied
+    for bundle in due(root, bundles):
+        manifest = bundle.manifest
+        if manifest.stream in stopped:
+            continue
+        try:
+            statuses.append(apply(root, bundle, options))
+        except Refused as error:
+            report(f"{manifest.name}: {error}")
+            statuses.append(FAILED)
+        if statuses[-1] != APPLIED:
+            stopped.add(manifest.stream)
+    return next(status for status in (FAILED, WAITING, APPLIED) if status in statuses)
+
+
+def due(root: Path, bundles: Sequence[Bundle]) -> List[Bundle]:
+    """Return the bundles to apply: those that are older than what is inside only where there is none that is newer."""
+    highest = {name: known.sequence for name, known in read_state(root).streams.items()}
+    newest = {bundle.manifest.stream: bundle.manifest.sequence for bundle in bundles}
+    kept = []
+    for bundle in bundles:
+        stream, sequence = bundle.manifest.stream, bundle.manifest.sequence
+        if sequence < highest.get(stream, 0) <= newest[stream]:
+            say(f"{bundle.manifest.name} is passed over: bundle {highest[stream]} is inside")
+        else:
+            kept.append(bundle)
+    return kept
+
+
+def apply(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
+    """Apply a bundle, if it may be; return the exit status.
+
+    :raises Refused: it may not be, or it can't be.
+    """
+    by = UNSIGNED if options.unsigned else signer_of(bundle, options.trust)
+    check_sequence(read_state(root), bundle.manifest)  # before anything is written
+    have_places(root)
+    with Lock(root):
+        settle(root)
+        if is_inside(root, bundle.manifest):
+            return APPLIED
+        check_sequence(read_state(root), bundle.manifest)
+        return receive(root, bundle, by, options)
+
+
+def signer_of(bundle: Bundle, trusts: Sequence[Path]) -> str:
+    """Return by whom a bundle is signed; one volume with a right signature is enough.
+
+    :raises Refused: by nobody who is trusted, as is told of the first volume.
+    """
+    must(
+        bool(trusts),
+        "say with --trust FILE whose signature is trusted, or --unsigned to do without. Nothing was changed.",
+    )
+    problems: List[Refused] = []
+    for volume in bundle.volumes:
+        try:
+            return verify_signatures(volume.folder, bundle.data, trusts)
+        except Refused as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def check_sequence(state: State, manifest: Manifest) -> None:
+    """Look if a bundle may follow upon what was received.
+
+    :raises Refused: it is an older one, another one of the same number, or builds on one that is not inside.
+    """
+    known = state.streams.get(manifest.stream, Seen(0, "", ()))
+    must(
+        manifest.sequence >= known.sequence,
+        f"bundle {known.sequence} was received already, and {manifest.sequence} is older: what is inside does not go back. "
+        "Nothing was changed. (The generation before is served again by --back.)",
+    )
+    must(
+        manifest.sequence > known.sequence or manifest.sha256 == known.manifest,
+        f"another bundle {known.sequence} was received already ({known.manifest[:16]}…; this one is {manifest.sha256[:16]}…). "
+        "Nothing was changed. Find out who else makes bundles of this stream; each needs a stream of its own.",
+    )
+    base = manifest.base
+    if base and (base.sequence, base.manifest) not in known.seen:
+        between = numbers_of(range(known.sequence + 1, base.sequence + 1)) or str(base.sequence)
+        raise Refused(
+            f"it builds on bundle {base.sequence}, which is not inside; the highest inside is {known.sequence or 'none'}. "
+            f"Missing: {between}. Nothing was changed. Bring what is missing, or ask for 'doit bundle --since "
+            f"{known.sequence}'" + " or 'doit bundle --full' outside."
+        )
+
+
+def is_inside(root: Path, manifest: Manifest) -> bool:
+    """Say, and tell, whether a bundle is in a generation that stands."""
+    served = current(root)
+    if served and served.streams.get(manifest.stream, Applied("", 0, "", "")).manifest == manifest.sha256:
+        say(f"{manifest.name} is inside already, in generation {served.number}, which is served")
+        return True
+    for generation in standing(root):
+        if generation.streams.get(manifest.stream, Applied("", 0, "", "")).manifest == manifest.sha256:
+            say(f"{manifest.name} is inside already, in generation {generation.number}, which --back took out of use")
+            say(f"To serve that one again: python receive.py --forward {root}")
+            return True
+    return False
+
+
+def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) -> int:
+    """Take what a bundle carries, and put a generation with it in place; return the exit status.
+
+    :raises Refused: it can't be done.
+    """
+    manifest, before = bundle.manifest, current(root)
+    streams = dict(before.streams) if before else {}
+    streams.pop(manifest.stream, None)
+    latest = sorted(streams.values(), key=lambda applied: applied.at)
+    states = [*(read_manifest(root, applied.manifest) for applied in latest), manifest]
+    merged(states)
+    sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
+    check_others(states[:-1], sources)
+    incoming = Incoming(root, manifest, bundle.data)
+    try:
+        missing = take(root, bundle, incoming, sources, options.missing)
+    finally:
+        incoming.close()
+    if missing:
+        say(f"{manifest.name} waits for {missing}; what was verified is kept. Bring it, and run again.")
+        return WAITING
+    check_sums(manifest, sources)
+    write_whole(received(root) / "manifests" / f"{manifest.sha256}.json", bundle.data)
+    streams[manifest.stream] = Applied(manifest.sha256, manifest.sequence, by, now())
+    generation = Generation(
+        read_state(root).next, streams, before.own if before else None, now(), before.number if before else None
+    )
+    builder = build(root, generation.number, states, sources)
+    kept = add_kept(root, builder, before)
+    commit(root, builder, generation)
+    retire(root, options.generations)
+    remove_folder(incoming.folder)
+    say(
+        f"{manifest.name} is in place: generation {generation.number}, {count_of(len(manifest.files), 'file')}, "
+        f"{kept} kept of the one before; signed by {by}"
+    )
+    return APPLIED
+
+
+def check_others(states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
+    """Look if what other streams have is still there."""
+    for state in states:
+        lacking = [path for path, (sha256, _) in state.files.items() if sha256 not in sources]
+        must(
+            not lacking,
+            f"{state.name}, which stands beside it, has lost {few(lacking)}. Nothing was changed. "
+            "Bring a full bundle of that stream first ('doit bundle --full').",
+        )
+
+
+def take(root: Path, bundle: Bundle, incoming: Incoming, sources: Dict[str, str], missing: Optional[Path]) -> str:
+    """Take what is not inside yet from the volumes; return what is waited for, in words.
+
+    :param sources: where contents are; what has come is added.
+    :raises Refused: something is neither inside nor carried, or broken, or there is no room.
+    """
+    manifest = bundle.manifest
+    to_come = {sha256 for sha256, _ in manifest.files.values()} - sources.keys()
+    strange = to_come - manifest.contents.keys()
+    if strange:
+        names = few(path for path, (sha256, _) in manifest.files.items() if sha256 in strange)
+        raise Refused(
+            f"{count_of(len(strange), 'file')} that it does not carry should be inside and are not there: {names}. "
+            f"The old mirror stands as it was. {write_missing(missing, manifest, strange)}"
+        )
+    check_room(root, manifest, to_come, incoming)
+    broken = fill(incoming, bundle, to_come)
+    lacking = to_come - incoming.verified
+    sources.update((sha256, incoming.path(sha256)) for sha256 in to_come - lacking)
+    return waited_for(bundle, incoming, lacking, broken, missing)
+
+
+def waited_for(
+    bundle: Bundle, incoming: Incoming, lacking: Set[str], broken: Sequence[Broke], missing: Optional[Path]
+) -> str:
+    """Return which volumes are still to come, in words.
+
+    :raises Refused: a volume that is there has not what it should have.
+    """
+    parts = [part for _, part in parts_to_come(bundle.manifest, lacking, incoming.verified).values()]
+    here = {volume.number for volume in bundle.volumes}
+    bad = {broke.place: broke.problem for broke in broken}
+    faults = {
+        part.place: bad.get(part.place, "it is not there") for part in parts if part.place in bad or part.volume in here
+    }
+    if faults:
+        contents = {
+            sha256 for sha256 in lacking if any(part.place in faults for part in bundle.manifest.contents[sha256][1])
+        }
+        told = few(f"files/{place} ({problem})" for place, problem in sorted(faults.items()))
+        raise Refused(
+            f"{count_of(len(faults), 'file')} of its volumes {'is' if len(faults) == 1 else 'are'} not as sent: {told}. "
+            f"The old mirror stands as it was; what was right is kept. {write_missing(missing, bundle.manifest, contents)}"
+        )
+    volumes = numbers_of({part.volume for part in parts})
+    return f"volume {volumes} of {bundle.manifest.volumes}" if volumes else ""
+
+
+def check_room(root: Path, manifest: Manifest, contents: Iterable[str], incoming: Incoming) -> None:
+    """Look if there is room for what is to come.
+
+    :raises Refused: there is not.
+    """
+    block = 4096
+    parts = [part for _, part in parts_to_come(manifest, contents, incoming.verified).values()]
+    cut = max((manifest.contents[sha256][0] for sha256 in contents if len(manifest.contents[sha256][1]) > 1), default=0)
+    needed = sum(part.size + block for part in parts) + cut
+    free = shutil.disk_usage(root).free
+    must(
+        needed <= free,
+        f"it needs {size_of(needed)} in {root}, and {size_of(free)} are free. Make {size_of(needed - free)} more free, and "
+        "run again. The old mirror stands as it was; what was verified is kept.",
+    )
+
+
+def check_sums(manifest: Manifest, sources: Mapping[str, str]) -> None:
+    """Look if the state's SHA256SUMS says the same as the manifest.
+
+    :raises Refused: it does not.
+    """
+    sums = sums_in(Path(sources[manifest.files[SUMS][0]]))
+    expected = {path: sha256 for path, (sha256, _) in manifest.files.items() if path != SUMS}
+    differing = sorted(path for path in sums.keys() | expected.keys() if sums.get(path) != expected.get(path))
+    must(
+        not differing,
+        f"its SHA256SUMS and its manifest differ on {few(differing)}. The old mirror stands as it was. "
+        "Make the bundle anew outside.",
+    )
+
+
+def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Verify a mirror's bundle, and put it in place at once.",
+        usage="%(prog)s FOLDER... --to DIR --trust FILE\n       %(prog)s --back DIR | --forward DIR",
+        epilog="Exit statuses: 0 applied, or inside already; 1 refused or failed; 2 usage; 3 waiting for further volumes.",
+    )
+    add = parser.add_argument
+    about = f"receive.py of mirror-tasks {VERSION}, Python {'.'.join(map(str, sys.version_info[:3]))}"
+    add("--version", action="version", version=about, help="print the version and end")
+    add("folders", nargs="*", type=Path, metavar="FOLDER", help="a volume, the folder of a bundle, or the stick")
+    add("--to", type=Path, metavar="DIR", help="the mirror's directory")
+    trust = (
+        "keys whose signature is trusted: allowed_signers of ssh, a public key (PEM, minisign) or an OpenPGP keyring"
+    )
+    add("--trust", type=Path, action="append", default=[], metavar="FILE", help=trust + "; may be given several times")
+    add("--unsigned", action="store_true", help="verify no signature")
+    add("--missing", type=Path, metavar="FILE", help="write down what arrived broken, or not at all")
+    number = "how many generations stay (default: %(default)s, the one that is served and the one before)"
+    add("--generations", type=generations, default=2, metavar="N", help=number)
+    add("--back", type=Path, metavar="DIR", help="serve the generation before, at once")
+    add("--forward", type=Path, metavar="DIR", help="serve the generation again that --back took out of use")
+    options = parser.parse_args(arguments)
+    modes = [options.folders or options.to, options.back, options.forward]
+    if sum(map(bool, modes)) != 1 or bool(options.folders) != bool(options.to):
+        parser.error("say FOLDER and --to DIR, or one of --back DIR, --forward DIR")
+    return options
+
+
+def generations(text: str) -> int:
+    """Read how many generations are to stay."""
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a number from 2, found {text!r}")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options say; return the exit status."""
+    if options.back:
+        return go_back(mirror_at(options.back))
+    if options.forward:
+        return go_forward(mirror_at(options.forward))
+    return apply_all(options)
+
+
+def mirror_at(path: Path) -> Path:
+    """Return a directory in which bundles were received.
+
+    :raises Refused: there is none.
+    """
+    must(received(path).is_dir(), f"no bundle was received in {path} yet (there is no folder 'received')")
+    return path.resolve()
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the program; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding has not is told all the same
+            stream.reconfigure(errors="backslashreplace")
+    options = parse_arguments(arguments)
+    try:
+        return run(options)
+    except Refused as error:
+        report(str(error))
+    except KeyboardInterrupt:
+        report("stopped. The old mirror or the new one stands, whole; what was verified is kept: run again to go on.")
+        return INTERRUPTED
+    except OSError as error:
+        report(f"{error}. The old mirror or the new one stands, whole; what was verified is kept: run again to go on.")
+    except Exception as error:  # noqa: BLE001 - nobody inside can do anything with a traceback
+        report(
+            f"a fault of this program: {describe(error)}. Nothing that is served was changed by halves. Please report it."
+        )
+    return FAILED
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception with the place it came from, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (line {frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def exit_with(status: int) -> NoReturn:
+    """Leave with this status, whether or not anybody still reads the output."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    exit_with(main())
