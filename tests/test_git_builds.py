@@ -93,10 +93,23 @@ def test_a_second_run_takes_the_same_commit_and_asks_nobody(index: FakeIndex, re
     (project.state / "git" / "tool" / ".build-killed").mkdir()
     project.mirrored()
     assert times(project.output) == before
-    (project.state / "git" / "tool" / "built.json").unlink()
-    project.mirrored()
-    assert "tool-2.0.tar.gz" in packages(project.output)["tool"]
-    assert len(list((project.state / "git" / "tool").iterdir())) == 2
+
+
+def test_clean_lets_the_next_run_take_what_the_branch_is_then(
+    index: FakeIndex, repository: Path, tmp_path: Path
+) -> None:
+    project = project_of(tmp_path, index, entry(repository, "@main"))
+    assert "after `doit clean project:tool` the next run takes what it is then" in said(project.mirrored())
+    write_project(repository, "2.0")
+    sha = commit(repository, "two")
+    assert project.doit("forget", "project:tool").returncode == 0  # that makes it due, which it always is
+    assert "is commit" not in said(project.mirrored())
+    done = project.doit("clean", "project:tool")
+    assert done.returncode == 0, said(done)
+    assert f"tool: main is commit {sha}" in said(project.mirrored())
+    assert packages(project.output)["tool"][-2:] == ["tool-2.0-py3-none-any.whl", "tool-2.0.tar.gz"]
+    assert sorted(path.name for path in (project.state / "git" / "tool").iterdir()) == sorted([sha, "built.json"])
+    assert "is commit" not in said(project.mirrored())
 
 
 def test_the_state_may_be_lost_and_the_same_bytes_are_built(index: FakeIndex, repository: Path, tmp_path: Path) -> None:

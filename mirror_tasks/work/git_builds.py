@@ -72,12 +72,13 @@ class GitBuilds:
     def _place(self, project: str, commit: str) -> Path:
         return self._folder / project / commit
 
-    def _record_path(self, project: str) -> Path:
+    def record_path(self, project: str) -> Path:
+        """Where it is kept which commit was taken, and what was built of it; where it is not, that is asked anew."""
         return self._folder / project / "built.json"
 
     def _known(self, project: str) -> _Record | None:
         try:
-            data: dict[str, Any] = unsealed(read_or_none(self._record_path(project)) or b"")
+            data: dict[str, Any] = unsealed(read_or_none(self.record_path(project)) or b"")
         except ValueError:
             return None
         if data.get("format") not in (_FORMAT, _PURE_ONLY):
@@ -112,7 +113,7 @@ class GitBuilds:
         if not is_commit(source.ref):
             self._note(
                 f"{project}: {source.ref or 'HEAD'} is commit {commit.sha}, which is taken from now on; write @{commit.sha} "
-                f"to keep it, or delete {self._record_path(project)} to take what it is then"
+                f"to keep it; after `doit clean project:{project}` the next run takes what it is then"
             )
 
     def _made(self, project: str, source: GitSource, commit: Commit, clone: Path, made: Path) -> Built:
@@ -153,7 +154,7 @@ class GitBuilds:
             "files": {name: list(known) for name, known in record.files.items()},
             "without_wheel": record.without_wheel,
         }
-        write_whole(self._record_path(project), sealed(content))
+        write_whole(self.record_path(project), sealed(content))
 
 
 def _record(source: GitSource, commit: Commit, built: Built) -> _Record:

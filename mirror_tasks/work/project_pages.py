@@ -34,7 +34,8 @@ class ProjectPages:
         self._records = mirror.records
         self._note = mirror.note
         self._refresh = mirror.config.refresh
-        self._own = OwnPages(mirror.config.own, mirror.records, GitBuilds(mirror, upstream).files_of)
+        self._builds = GitBuilds(mirror, upstream)
+        self._own = OwnPages(mirror.config.own, mirror.records, self._builds.files_of)
         self._upstream = upstream
         self._fingerprints = fingerprints
         self._indexes = mirror.config.indexes
@@ -65,8 +66,9 @@ class ProjectPages:
         return project
 
     def paths(self, name: str) -> list[Path]:
-        """Where the page of a project is kept, and those that further indexes have of it."""
-        return [self._records.page_record_path(record) for record in self._kept(name)]
+        """Where the page of a project is kept, those that further indexes have of it, and what says how it was built."""
+        pages = [self._records.page_record_path(record) for record in self._kept(name)]
+        return [*pages, self._builds.record_path(name)] if self._own.is_built(name) else pages
 
     def age(self, name: str) -> float:
         """Return the seconds since each page of a project was confirmed."""
