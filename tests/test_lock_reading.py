@@ -187,6 +187,13 @@ def replaced(value: Any, path: tuple[str | int, ...], by: object) -> Any:
         (["develp"], None, "unknown group 'develp'; did you mean 'develop'?"),
         (["x"], None, "unknown group 'x'; expected one of default, develop, docs-and-more"),
         (None, ["fast"], "unknown extra 'fast'; the lock has no extras, leave `extras` out"),
+        (
+            ["x", "develp"],
+            ["fast"],
+            "unknown group 'x'; expected one of default, develop, docs-and-more. "
+            "unknown group 'develp'; did you mean 'develop'? "
+            "unknown extra 'fast'; the lock has no extras, leave `extras` out",
+        ),
         ([], None, "it selects nothing on linux, of its groups default, develop, docs-and-more with none"),
     ],
 )

@@ -319,6 +319,15 @@ def test_a_wrong_entry_is_refused(tmp_path: Path, entry: dict[str, object], expe
     assert any(line.startswith(expected) for line in said), said
 
 
+def test_unknown_groups_and_extras_are_told_at_once(tmp_path: Path) -> None:
+    said = faults(tmp_path, {**ENTRY, "groups": ["tset", "x"], "extras": ["fsat"]}, app__pyproject_toml=APP)
+    assert [line.partition("; ")[0] for line in said] == [
+        "requirements[0].extras: app/pyproject.toml: unknown extra 'fsat'",
+        "requirements[0].groups: app/pyproject.toml: unknown group 'tset'",
+        "requirements[0].groups: app/pyproject.toml: unknown group 'x'",
+    ]
+
+
 def test_the_same_parts_of_a_project_twice_are_a_fault(tmp_path: Path) -> None:
     said = faults(tmp_path, ENTRY, {**ENTRY, "extras": ["all", "fast"]}, app__pyproject_toml=APP)
     assert said == ["requirements[1]: 'app/pyproject.toml' is listed already, in requirements[0]"]

@@ -85,7 +85,8 @@ def read_lock(
         raise ValueError(f"{shown}: expected a lock, known by its name ({known}), found {show(path.name)}{hint}")
     try:
         file = _READERS[kind](_parsed(read_text(path, _LARGEST), kind), path)
-        asked = _Asked(_asked("group", groups, file.groups), _asked("extra", extras, file.extras))
+        _check_known([*_unknown("group", groups, file.groups), *_unknown("extra", extras, file.extras)])
+        asked = _Asked(_asked(groups, file.groups), _asked(extras, file.extras))
         selected = _selected(file, environments, asked)
     except ValueError as error:
         raise ValueError(f"{shown}: {error!s:.{_LONGEST}}") from None
@@ -101,16 +102,29 @@ class _Asked:
     extras: tuple[str, ...]
 
 
-def _asked(what: str, names: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+def _unknown(what: str, names: Sequence[str] | None, known: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each group or extra that is asked for and that the lock does not have."""
+    for name in {
+        canonicalize_name(name): name for name in names or () if canonicalize_name(name) not in known
+    }.values():
+        hint = f"unknown {what} {show(name)}; the lock has no {what}s, leave `{what}s` out"
+        yield unknown(what, name, known) if known else hint
+
+
+def _check_known(problems: Sequence[str]) -> None:
+    """Tell of all that is not known at once.
+
+    :raises ValueError: there is something.
+    """
+    if problems:
+        ended = [one if one.endswith("?") else f"{one}." for one in problems[:-1]]
+        raise ValueError(" ".join([*ended, problems[-1]]))
+
+
+def _asked(names: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
     """Return the groups or extras that are asked for, in the lock's order; all of them where nothing was said."""
-    if names is None:
-        return tuple(known)
-    asked = {canonicalize_name(name): name for name in names}
-    for normal, name in asked.items():
-        if normal not in known:
-            hint = f"unknown {what} {show(name)}; the lock has no {what}s, leave `{what}s` out"
-            raise ValueError(unknown(what, name, known) if known else hint)
-    return tuple(name for name in known if name in asked)
+    asked = None if names is None else set(map(canonicalize_name, names))
+    return tuple(name for name in known if asked is None or name in asked)
 
 
 def _parsed(text: str, kind: str) -> Mapping[str, object]:
