@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mirror_tasks.config.model import Config
@@ -10,7 +10,7 @@ from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import holds, sha256_of_bytes, to_json, write_whole
 from mirror_tasks.layout import manifest_paths, package_path, withdraw
 from mirror_tasks.publish.published import hash_as_made, published_paths
-from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.succession import check_output, description
 
@@ -59,7 +59,6 @@ def _check_folders(config: Config, plan: Plan) -> None:
 
 def _summary(mirror: Mirror, plan: Plan) -> Mapping[str, object]:
     """What the mirror holds; no clock: the newest upload says how old it is."""
-    paths = [package_path(mirror.output, file.project, file.filename) for file in plan.files]
     return {
         "format": 1,
         **description(mirror.config),
@@ -69,9 +68,15 @@ def _summary(mirror: Mirror, plan: Plan) -> Mapping[str, object]:
         "projects": len(plan.by_project),
         "releases": len(plan.releases),
         "files": len(plan.files),
-        "bytes": sum(path.stat().st_size for path in paths),
+        "bytes": _size_of(mirror.output, plan.files),
+        "kept_files": len(plan.kept),
+        "kept_bytes": _size_of(mirror.output, (one.planned for one in plan.kept)),
         "newest_upload": max((time for file in plan.files if (time := file.file.upload_time)), default=None),
     }
+
+
+def _size_of(output: Path, files: Iterable[PlannedFile]) -> int:
+    return sum(package_path(output, file.project, file.filename).stat().st_size for file in files)
 
 
 def _sweep(output: Path) -> None:

@@ -79,7 +79,7 @@ def write_root_pages(site: Site) -> Mapping[Path, str]:
     plan, people = _plan_and_people(site)
     for_people = with_packed({"index.html": people.front_page(), **assets()})
     return {
-        **write_published(site.output, site.output / "simple", root_pages(plan.by_project)),
+        **write_published(site.output, site.output / "simple", root_pages(plan.published_by_project)),
         **write_published(site.output, site.output, for_people),
     }
 

@@ -37,9 +37,9 @@ def published_paths(config: Config, plan: Plan) -> Iterator[Path]:
     yield server_target(output)
     yield from root_targets(output)
     yield from (output / lock.path for lock in inside_locks(config, plan))
-    for name in plan.by_project:
+    for name in plan.published_by_project:
         yield from project_targets(output, name)
-    for file in plan.files:
+    for file in plan.published:
         path = package_path(output, file.project, file.filename)
         yield path
         if is_wheel(file.filename) and os.path.lexists(metadata_path(path)):

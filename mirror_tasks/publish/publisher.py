@@ -40,7 +40,7 @@ class Publisher:
 
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
-        files = [self._published(file) for file in plan.by_project[name]]
+        files = [self._published(file) for file in plan.published_by_project[name]]
         self._mirror.note_altered(project_targets(self._mirror.output, name))
         self._mirror.ledger.seal_all(self._call(write_project_pages, self._site_of(plan), name, files))
 

@@ -17,7 +17,7 @@ from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.closure import Asker
-from mirror_tasks.resolve.plan import Plan, PlannedRelease, Required
+from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
 from mirror_tasks.resolve.selection import fitting
 from mirror_tasks.text import total
@@ -52,7 +52,7 @@ class Explainer:
 
     def _parse(self, name: str) -> tuple[str, Version | None]:
         head, sign, tail = name.partition("==")
-        if not sign and canonicalize_name(name) not in self.plan.by_project:
+        if not sign and canonicalize_name(name) not in self.plan.published_by_project:
             head, sign, tail = name.rpartition("-")
         try:
             return (canonicalize_name(head), Version(tail)) if sign else (canonicalize_name(name), None)
@@ -63,10 +63,20 @@ class Explainer:
         releases = [one for one in self.plan.releases if one.project == name]
         if not releases:
             yield from self._absent_project(name)
+            yield from self._kept(name)
             return
         for release in releases:
             yield from self._release_there(release)
         yield from self._passed_over(name)
+        yield from self._kept(name)
+
+    def _kept(self, name: str, version: Version | None = None) -> Iterator[str]:
+        """Tell what is kept of a project, or of one of its releases; of equal times once."""
+        kept = self.plan.kept_by_project.get(name, ())
+        reasons = {
+            one.planned.filename: one.how_long for one in kept if version in (None, Version(one.planned.version))
+        }
+        yield from _by_reason("kept", reasons)
 
     def _passed_over(self, name: str) -> Iterator[str]:
         """Tell of the releases that are newer than those taken; of equal reasons once, with the newest and the oldest."""
@@ -124,8 +134,10 @@ class Explainer:
         project = self.page(name)
         if project is None or not chosen:
             yield from self._absent_project(name)
+            yield from self._kept(name, version)
             return
         yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
+        yield from self._kept(name, version)
         if version not in versions_of(project):
             yield f"  {_whose(project)} has no file of it; nearest: {self._nearest(project, version)}."
             return
@@ -169,6 +181,9 @@ class Explainer:
             yield f"{filename} is in the mirror, for {', '.join(planned.environments)}."
             yield from self._release(planned.project, Version(planned.version))
             return
+        if filename in self.plan.kept_by_filename:
+            yield from self._kept_file(self.plan.kept_by_filename[filename])
+            return
         for release in self.plan.releases:
             if filename in release.left_out:
                 yield f"{filename} was left out of {release.name}: {release.left_out[filename]}"
@@ -176,6 +191,11 @@ class Explainer:
                 return
         yield f"{filename} is not in the mirror, and no release that is has it among its files."
         yield from self._from_filename(filename)
+
+    def _kept_file(self, one: KeptFile) -> Iterator[str]:
+        yield f"{one.planned.filename} {one.how_long}."
+        yield "  Its page lists it as yanked: installers take it where a lock names it or == does, and nowhere else."
+        yield f"  To have it in the plan again, add under requirements:  - {one.planned.project}=={one.planned.version}"
 
     def _hints(self, reason: str) -> Iterator[str]:
         hints = {

@@ -57,6 +57,40 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file that left the plan and stays in the mirror for a while, so that locks that name it install.
+
+    :param planned: as the last plan that had it said, or as its index announces it now.
+    :param left: the day (UTC, ISO 8601) on which the first plan without it was made.
+    :param changes: how often the files of the mirror have changed since.
+    :param until: the last day on which it is kept; None where ``plans`` says how long.
+    :param plans: how often the files of the mirror change until it is kept no more; None where ``until`` says how long.
+    """
+
+    planned: PlannedFile
+    left: str
+    changes: int = 0
+    until: str | None = None
+    plans: int | None = None
+
+    @property
+    def how_long(self) -> str:
+        """When it left and how long it is kept, in words that stay the same as long as it is kept."""
+        end = f"until {self.until}"
+        if self.plans is not None:
+            times = "once" if self.plans == 1 else "twice" if self.plans == 2 else f"{self.plans} times"
+            end = f"until the mirror has changed {times} since"
+        return f"left the plan on {self.left}; kept for locks {end}"
+
+    @property
+    def listed(self) -> PlannedFile:
+        """The file as pages list it: yanked, so that only a lock or a pin takes it; the index's own reason goes first."""
+        if self.planned.file.yanked is not None:
+            return self.planned
+        return replace(self.planned, file=replace(self.planned.file, yanked=self.how_long))
+
+
+@dataclass(frozen=True, slots=True)
 class Required:
     """One reason why a release is in the mirror: an environment, a requirement, and who asked (a root or a release).
 
@@ -127,14 +161,38 @@ class Plan:
     passed_over: tuple[PassedOver, ...] = ()
     unmet_wishes: tuple[Unsolved, ...] = ()
     one_sided: tuple[OneSided, ...] = ()
+    kept: tuple[KeptFile, ...] = ()
 
     @cached_property
     def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
         """The files of each project, in the order of their names."""
-        grouped: dict[str, list[PlannedFile]] = defaultdict(list)
-        for file in self.files:
-            grouped[file.project].append(file)
-        return {name: tuple(files) for name, files in grouped.items()}
+        return _by_project(self.files)
+
+    @cached_property
+    def published(self) -> tuple[PlannedFile, ...]:
+        """All files that stand in the mirror: its own, and those that are kept, as pages list them."""
+        if not self.kept:
+            return self.files
+        files = (*self.files, *(one.listed for one in self.kept))
+        return tuple(sorted(files, key=attrgetter("project", "filename")))
+
+    @cached_property
+    def published_by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
+        """The files of each project that has a page, in the order of their names."""
+        return _by_project(self.published)
+
+    @cached_property
+    def kept_by_project(self) -> Mapping[str, tuple[KeptFile, ...]]:
+        """What is kept of each project, in the order of the names of files."""
+        grouped: dict[str, list[KeptFile]] = defaultdict(list)
+        for one in self.kept:
+            grouped[one.planned.project].append(one)
+        return {name: tuple(kept) for name, kept in grouped.items()}
+
+    @cached_property
+    def kept_by_filename(self) -> Mapping[str, KeptFile]:
+        """Each file that is kept, by its name."""
+        return {one.planned.filename: one for one in self.kept}
 
     @cached_property
     def by_filename(self) -> Mapping[str, PlannedFile]:
@@ -210,6 +268,7 @@ class Plan:
             "passed_over": list(self.passed_over),
             "unmet_wishes": list(self.unmet_wishes),
             "one_sided": list(self.one_sided),
+            "kept": list(self.kept),
         }
         return sealed(content)
 
@@ -236,7 +295,16 @@ class Plan:
             passed_over=tuple(
                 PassedOver(**{**one, "environments": tuple(one["environments"])}) for one in data["passed_over"]
             ),
+            # Plans of versions that kept nothing have no such key.
+            kept=tuple(KeptFile(**{**one, "planned": _file(one["planned"])}) for one in data.get("kept", ())),
         )
+
+
+def _by_project(files: Iterable[PlannedFile]) -> Mapping[str, tuple[PlannedFile, ...]]:
+    grouped: dict[str, list[PlannedFile]] = defaultdict(list)
+    for file in files:
+        grouped[file.project].append(file)
+    return {name: tuple(files) for name, files in grouped.items()}
 
 
 def _unsolved(data: Iterable[Mapping[str, Any]]) -> tuple[Unsolved, ...]:

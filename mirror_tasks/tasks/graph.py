@@ -20,6 +20,7 @@ from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.layout import manifest_paths, withdraw
+from mirror_tasks.publish import kept
 from mirror_tasks.publish import pages as publishing
 from mirror_tasks.publish.locks import InsideLock, inside_locks
 from mirror_tasks.publish.manifest import check_may_publish, write_manifest
@@ -175,10 +176,12 @@ class MirrorTasks:
         closure = self.growth.closure
         plan = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
         self.mirror.records.keep_solutions(self.growth.completion.solutions)
-        before = self.mirror.plans.published() or self._last_plan
+        published = self.mirror.plans.published()
+        before = published or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
             # Something could not be asked. What is published stays, for what is published may need it.
             plan = plan.with_what_was(before)
+        plan = kept.with_kept(self.mirror, plan, published, closure.projects)
         self.mirror.plans.keep(plan)
         self._plan = plan
         for line in (*_warnings_of_locks(self.config), *misfits(self.config, plan, self.acquire.pages.known)):
@@ -222,7 +225,7 @@ class MirrorTasks:
             self._check_room()
         except StorageError as error:
             self._note(f"! {error}")
-        self._say_what_was_left_out(self.plan)
+        self._say_what_else(self.plan)
         self._check_roots(self.plan)
 
     def _check_roots(self, plan: Plan) -> None:
@@ -272,7 +275,7 @@ class MirrorTasks:
 
     def _downloads(self) -> Iterator[Task]:
         """the files"""
-        files = self.plan.files if self.plan else ()
+        files = self.plan.published if self.plan else ()
         yield from self._download_tasks()
         due = self._due
         size, whole = total(file.size for file in due), total(file.size for file in files)
@@ -285,7 +288,7 @@ class MirrorTasks:
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:
         """The files that are not in the mirror yet."""
-        return [file for file in (self.plan.files if self.plan else ()) if not self.acquire.downloads.is_done(file)]
+        return [file for file in (self.plan.published if self.plan else ()) if not self.acquire.downloads.is_done(file)]
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
@@ -306,7 +309,8 @@ class MirrorTasks:
     def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
         yield from self._room()
-        for file in self.plan.files if self.plan else ():
+        # What is kept stands there; its task is due where somebody touched what stands beside it.
+        for file in self.plan.published if self.plan else ():
             name = self.name("download", file.filename)
             if self.make.is_new(name):
                 yield self._download(name, file)
@@ -332,7 +336,7 @@ class MirrorTasks:
         plan = self.plan
         # A project's pages are written as soon as its files are there: doit has to know the tasks that bring them.
         yield from self._download_tasks()
-        names = list(plan.by_project) if plan else []
+        names = list(plan.published_by_project) if plan else []
         # A page links to what else is mirrored.
         shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()
         tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
@@ -383,8 +387,13 @@ class MirrorTasks:
         )
 
     def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
-        files = plan.by_project[name]
-        made_from = {"files": files, "releases": plan.releases_of(name), "status": (plan.statuses or {}).get(name)}
+        files = plan.published_by_project[name]
+        made_from = {
+            "files": files,
+            "kept": [one.how_long for one in plan.kept_by_project.get(name, ())],
+            "releases": plan.releases_of(name),
+            "status": (plan.statuses or {}).get(name),
+        }
         targets = project_targets(self.config.output, name)
         return self.make.task(
             self.name("index", name),
@@ -438,12 +447,13 @@ class MirrorTasks:
         assert self.plan is not None, "_plan went before"
         write_manifest(self.mirror, self.plan)
         self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
-        self._say_what_was_left_out(self.plan)
+        self._say_what_else(self.plan)
         self._check_roots(self.plan)
 
-    def _say_what_was_left_out(self, plan: Plan) -> None:
-        if line := bill.newer_left_out(plan):
-            self._note(line)
+    def _say_what_else(self, plan: Plan) -> None:
+        for line in (bill.kept_beside(plan), bill.newer_left_out(plan)):
+            if line:
+                self._note(line)
 
     def _outcome(self, plan: Plan) -> str:
         size = f"{counted(len(plan.by_project), 'project')}, {counted(len(plan.files), 'file')}"

@@ -27,7 +27,7 @@ from mirror_tasks.files import check_filename
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
 from mirror_tasks.publish.simple_index import file_url
 from mirror_tasks.resolve.closure import Asker
-from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease
+from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedFile, PlannedRelease
 from mirror_tasks.text import readable
 
 LONGEST_DESCRIPTION = 60_000  # characters; a changelog of years would make a page that no phone shows
@@ -113,12 +113,13 @@ class PeoplePages:
     def project_page(self, name: str) -> bytes:
         """Return the page of a project.
 
-        :raises KeyError: the plan has no file of a project of this name.
+        :raises KeyError: the mirror has no file of a project of this name.
         """
         versions = self._versions(name)
         sections = {
             "install": ("Install", _install(name)),
             "releases": ("Releases", self._files(name, versions)),
+            "kept": ("Kept for locks", self._kept(name)),
             "requires": ("Requires", self._requires(name)),
             "required-by": ("Required by", self._required_by(name)),
             "description": ("Description", self._description(name)),
@@ -145,8 +146,15 @@ class PeoplePages:
         }
 
     def _versions(self, name: str) -> Sequence[str]:
-        """Return the versions of which the mirror has files, newest first."""
-        return sorted({file.version for file in self._plan.by_project[name]}, key=Version, reverse=True)
+        """Return the versions of which the mirror has files, newest first; of a project that left wholly what is kept."""
+        return sorted({file.version for file in self._files_here(name)}, key=Version, reverse=True)
+
+    def _files_here(self, name: str) -> Sequence[PlannedFile]:
+        return self._plan.by_project.get(name) or self._plan.published_by_project[name]
+
+    def _left_mark(self, name: str) -> Markup:
+        """Return what marks a project of which nothing is in the plan any more."""
+        return NOTHING if name in self._plan.by_project else markup('<strong class="mark">kept for locks</strong> ')
 
     def _described_files(self, name: str, version: str) -> Sequence[PlannedFile]:
         """Return a release's files, first those that installers take: what they say is what counts."""
@@ -156,9 +164,8 @@ class PeoplePages:
             if release.version == version
             for filename in release.installs.values()
         }
-        return sorted(
-            self._plan.by_release[(name, version)], key=lambda file: (file.filename not in installs, file.filename)
-        )
+        files = [file for file in self._files_here(name) if file.version == version]
+        return sorted(files, key=lambda file: (file.filename not in installs, file.filename))
 
     def _newest(self, name: str) -> CoreMetadata | None:
         """Return the core metadata of a project's newest release, or None."""
@@ -177,6 +184,7 @@ class PeoplePages:
             ("Files", f"{len(plan.files):,}"),
             ("Size", bytes_),
             ("Newest upload", _day(max(uploads)) if uploads else "not known"),
+            *((("Kept for locks", _count(len(plan.kept), "file")),) if plan.kept else ()),
         )
         cells = joined(markup("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in figures)
         return markup('<dl class="figures">{}</dl>\n', cells)
@@ -197,7 +205,7 @@ class PeoplePages:
         )
 
     def _projects(self) -> Markup:
-        names = sorted(self._plan.by_project)
+        names = sorted(self._plan.published_by_project)
         letters: dict[str, list[str]] = defaultdict(list)
         for name in names:
             letters[name[0] if name[0].isalpha() else "0-9"].append(name)
@@ -224,12 +232,12 @@ class PeoplePages:
             '</td><td class="summary">{}</td><td class="where">{}</td></tr>\n',
             _project_link(name, "project/"),
             self._versions(name)[0],
-            _line(newest.summary) if newest and newest.summary else "",
+            joined([self._left_mark(name), markup("{}", _line(newest.summary) if newest and newest.summary else "")]),
             _tags(self._environments_of(name)),
         )
 
     def _environments_of(self, name: str) -> Sequence[str]:
-        return sorted({environment for file in self._plan.by_project[name] for environment in file.environments})
+        return sorted({environment for file in self._files_here(name) for environment in file.environments})
 
     # A project's page
 
@@ -245,7 +253,14 @@ class PeoplePages:
         summary = NOTHING
         if newest and newest.summary:
             summary = markup('<p class="lead">{}</p>\n', _line(newest.summary))
-        return markup('<h1>{}</h1>\n{}{}<dl class="facts">{}</dl>\n', name, summary, self._status(name), cells)
+        return markup(
+            '<h1>{}</h1>\n{}{}{}<dl class="facts">{}</dl>\n',
+            name,
+            markup("<p>{}</p>\n", mark) if (mark := self._left_mark(name)) else NOTHING,
+            summary,
+            self._status(name),
+            cells,
+        )
 
     def _status(self, name: str) -> Markup:
         """Return what the index says of the whole project (PEP 792): archived, deprecated, quarantined."""
@@ -254,20 +269,28 @@ class PeoplePages:
         return markup('<p><strong class="mark">{}</strong>{}</p>\n', status, because) if status else NOTHING
 
     def _files(self, name: str, versions: Sequence[str]) -> Markup:
+        if name not in self._plan.by_project:
+            return NOTHING
         bodies = joined(_release_rows(version, self._plan.by_release[(name, version)]) for version in versions)
-        heads = _heads("Release", "File", "Size", "Requires Python", "Environments", "Uploaded")
-        return _section(
-            "releases",
-            "Releases",
-            markup(
-                '<table class="files"><caption class="unseen">Files of {}, by release</caption>\n'
-                "<thead><tr>{}</tr></thead>\n{}</table>\n{}",
-                name,
-                heads,
-                bodies,
-                self._left_out(name),
-            ),
+        table = _files_table(markup("Files of {}, by release", name), bodies)
+        return _section("releases", "Releases", joined([table, self._left_out(name)]))
+
+    def _kept(self, name: str) -> Markup:
+        """Return what left the plan and until when it is kept, so that locks that name it install."""
+        by_version: dict[str, list[KeptFile]] = defaultdict(list)
+        for one in self._plan.kept_by_project.get(name, ()):
+            by_version[one.planned.version].append(one)
+        if not by_version:
+            return NOTHING
+        note = (
+            "These files are not in the plan any more. Installers take them only where a lock names them, or == does: "
+            "they are listed as yanked."
         )
+        bodies = joined(
+            _kept_rows(version, by_version[version]) for version in sorted(by_version, key=Version, reverse=True)
+        )
+        table = _files_table(markup("Files of {} that are kept for locks, by release", name), bodies)
+        return _section("kept", "Kept for locks", joined([markup('<p class="note">{}</p>\n', note), table]))
 
     def _left_out(self, name: str) -> Markup:
         reasons: dict[str, list[str]] = defaultdict(list)
@@ -285,7 +308,7 @@ class PeoplePages:
 
     def _requires(self, name: str) -> Markup:
         versions = self._versions(name)
-        known = any(self._metadata(file) for file in self._plan.by_project[name])
+        known = any(self._metadata(file) for file in self._files_here(name))
         if not known:
             return _section("requires", "Requires", markup("<p>Not known: the metadata could not be read.</p>\n"))
         parts = [
@@ -337,7 +360,7 @@ class PeoplePages:
         """Return a requirement, its name a link where the mirror has the project."""
         match = _NAME.match(requirement)
         name = canonicalize_name(match[1]) if match else ""
-        if match is None or name not in self._plan.by_project:
+        if match is None or name not in self._plan.published_by_project:
             return markup('<code>{}</code> <span class="note">not in this mirror</span>', requirement)
         return markup("<code>{}{}</code>", _project_link(name, "../", match[1]), requirement[match.end() :])
 
@@ -395,15 +418,35 @@ def _described(file: PlannedFile, description: str) -> Markup:
     return markup('<p class="note">{}</p>\n<pre class="description" dir="auto">\n{}</pre>\n', note, text)
 
 
-def _release_rows(version: str, files: Sequence[PlannedFile]) -> Markup:
-    first = markup('<th class="release" rowspan="{}" scope="rowgroup">{}</th>', str(len(files)), version)
-    rows = joined(
-        markup("<tr>{}{}</tr>\n", NOTHING if index else first, _file_cells(file)) for index, file in enumerate(files)
+def _files_table(caption: Markup, bodies: Markup) -> Markup:
+    heads = _heads("Release", "File", "Size", "Requires Python", "Environments", "Uploaded")
+    return markup(
+        '<table class="files"><caption class="unseen">{}</caption>\n<thead><tr>{}</tr></thead>\n{}</table>\n',
+        caption,
+        heads,
+        bodies,
     )
+
+
+def _release_rows(version: str, files: Sequence[PlannedFile]) -> Markup:
+    return _rows(version, [_file_cells(file) for file in files])
+
+
+def _kept_rows(version: str, kept: Sequence[KeptFile]) -> Markup:
+    return _rows(version, [_file_cells(one.planned, markup(" {}", one.how_long)) for one in kept])
+
+
+def _rows(version: str, cells: Sequence[Markup]) -> Markup:
+    first = markup('<th class="release" rowspan="{}" scope="rowgroup">{}</th>', str(len(cells)), version)
+    rows = joined(markup("<tr>{}{}</tr>\n", NOTHING if index else first, row) for index, row in enumerate(cells))
     return markup("<tbody>\n{}</tbody>\n", rows)
 
 
-def _file_cells(planned: PlannedFile) -> Markup:
+def _file_cells(planned: PlannedFile, note: Markup = NOTHING) -> Markup:
+    """Return the cells of a file.
+
+    :param note: stands behind its name.
+    """
     file = planned.file
     yanked = NOTHING
     if file.yanked is not None:
@@ -418,7 +461,7 @@ def _file_cells(planned: PlannedFile) -> Markup:
     # The label shows where the screen is too narrow for the head of the table.
     columns = joined(markup('<td data-label="{}">{}</td>', name, value) for name, value in cells)
     link = markup('<a href="{}" download>{}</a>', file_url(planned), file.filename)
-    return markup('<th scope="row">{}{}</th>{}', link, yanked, columns)
+    return markup('<th scope="row">{}{}{}</th>{}', link, note, yanked, columns)
 
 
 def _environment(described: Mapping[str, Any]) -> Markup:

@@ -44,6 +44,14 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
         console.print(f"! {extra}: the release has no such extra", markup=False)
 
 
+def kept_beside(plan: Plan) -> str | None:
+    """Return the line that says what is kept though it left the plan; None where nothing is."""
+    if not plan.kept:
+        return None
+    size = total(one.planned.size for one in plan.kept)
+    return f"kept for locks: {counted(len(plan.kept), 'file')} that left the plan, {size}"
+
+
 def _locks(plan: Plan) -> dict[str, Counter[str]]:
     """Return how many packages each lock brings, by environment."""
     found: dict[str, Counter[str]] = defaultdict(Counter)

@@ -1,0 +1,40 @@
+"""What is kept beside a plan: of what the rule says, that which stands in the mirror and which the index has not withdrawn."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from mirror_tasks.resolve.kept import Withdrawn, as_offered, kept_files
+from mirror_tasks.resolve.plan import KeptFile, Plan
+from mirror_tasks.state.mirror import Mirror
+
+
+def today() -> datetime.date:
+    """Return the day in UTC: it is the same wherever a run is made."""
+    return datetime.datetime.now(datetime.timezone.utc).date()
+
+
+def with_kept(mirror: Mirror, plan: Plan, published: Plan | None, projects: Mapping[str, object]) -> Plan:
+    """Return a plan with what is kept beside it; tell of what the rule would keep, and is not.
+
+    :param published: the plan that the mirror was last made whole by.
+    :param projects: the pages that were asked for in this run, by project.
+    """
+    if mirror.config.transfer is None or published is None:
+        return plan
+    kept = kept_files(plan, published, mirror.config.transfer.keep, today())
+    return replace(plan, kept=tuple(_that_stand(mirror, as_offered(kept, projects))))
+
+
+def _that_stand(mirror: Mirror, kept: Iterator[KeptFile | Withdrawn]) -> Iterator[KeptFile]:
+    for one in kept:
+        if isinstance(one, Withdrawn):
+            mirror.note(f"not kept for locks: {one.filename}: {one.reason}")
+        elif not mirror.ledger.is_right(
+            mirror.package_path(one.planned.project, one.planned.filename), one.planned.sha256
+        ):
+            mirror.note(f"not kept for locks: {one.planned.filename}: it does not stand in the mirror as it was made")
+        else:
+            yield one
