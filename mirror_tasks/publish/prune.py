@@ -12,21 +12,23 @@ from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
 
 
-def read_manifest(mirror: Mirror) -> Mapping[str, str]:
+def read_manifest(mirror: Mirror, doing: str = "pruning") -> Mapping[str, str]:
     """Return the SHA-256 of each published file by its path with slashes, as ``SHA256SUMS`` was written.
 
+    :param doing: what it is read for, in the words of an error.
     :raises ResolutionError: the mirror is not whole, or ``SHA256SUMS`` is not what this configuration wrote.
     """
     for path in manifest_paths(mirror.output):
         if not os.path.lexists(path):
-            raise _refusal(mirror.output, f"expected a whole mirror, found no {path.name}")
+            raise _refusal(doing, mirror.output, f"expected a whole mirror, found no {path.name}")
         if mirror.ledger.known(path) is None:
-            raise _refusal(path, "expected what the last run of this configuration wrote there, found something else")
+            problem = "expected what the last run of this configuration wrote there, found something else"
+            raise _refusal(doing, path, problem)
     return mirror.published_sums()
 
 
-def _refusal(path: Path, problem: str) -> ResolutionError:
-    return ResolutionError("pruning", str(path), problem, "Run `doit mirror` first.")
+def _refusal(doing: str, path: Path, problem: str) -> ResolutionError:
+    return ResolutionError(doing, str(path), problem, "Run `doit mirror` first.")
 
 
 def leftovers(mirror: Mirror, manifest: Iterable[str], plans: Sequence[Plan]) -> list[Path]:

@@ -13,7 +13,7 @@ from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path, package_path, withdraw
 from mirror_tasks.publish.locks import inside_locks
 from mirror_tasks.publish.people.pages import assets, project_path, with_packed
-from mirror_tasks.publish.server import server_target
+from mirror_tasks.publish.server import program_targets
 from mirror_tasks.publish.simple_index import root_pages
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
@@ -34,7 +34,7 @@ def project_targets(output: Path, name: str) -> list[Path]:
 def published_paths(config: Config, plan: Plan) -> Iterator[Path]:
     """Give every file that is published by a plan, but for the manifest itself."""
     output = config.output
-    yield server_target(output)
+    yield from program_targets(output)
     yield from root_targets(output)
     yield from (output / lock.path for lock in inside_locks(config, plan))
     for name in plan.published_by_project:

@@ -12,7 +12,7 @@ from mirror_tasks.layout import metadata_path
 from mirror_tasks.publish.locks import InsideLock, led_lock
 from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
 from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets
-from mirror_tasks.publish.server import server_target, server_template
+from mirror_tasks.publish.server import program_targets, programs
 from mirror_tasks.publish.simple_index import PublishedFile
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
@@ -62,11 +62,12 @@ class Publisher:
             self._site = (plan, site)
         return self._site[1]
 
-    def publish_server(self) -> None:
-        """Put ``server.py`` into the mirror."""
+    def publish_programs(self) -> None:
+        """Put what runs inside into the mirror: ``server.py`` and ``receive.py``."""
         output = self._mirror.output
-        self._mirror.note_altered([server_target(output)])
-        self._mirror.ledger.seal_all(write_published(output, output, {"server.py": server_template().read_bytes()}))
+        self._mirror.note_altered(program_targets(output))
+        content = {name: path.read_bytes() for name, path in programs().items()}
+        self._mirror.ledger.seal_all(write_published(output, output, content))
 
     def publish_lock(self, plan: Plan, lock: InsideLock) -> None:
         """Write a lock that leads to the mirror.
@@ -78,7 +79,10 @@ class Publisher:
         content = led_lock(self._mirror.config, plan, lock)
         self._mirror.ledger.seal_all(write_published(output, output, {lock.path: content}))
 
-    def server_is_published(self) -> bool:
-        """Say if the mirror has this version's ``server.py``, and it is known that it was put there."""
-        path, template = server_target(self._mirror.output), server_template().read_bytes()
-        return self._mirror.ledger.known(path) == sha256_of_bytes(template) and holds(path, template)
+    def programs_are_published(self) -> bool:
+        """Say if the mirror has this version's programs, and it is known that they were put there."""
+        return all(self._is_published(name, path.read_bytes()) for name, path in programs().items())
+
+    def _is_published(self, name: str, content: bytes) -> bool:
+        path = self._mirror.output / name
+        return self._mirror.ledger.known(path) == sha256_of_bytes(content) and holds(path, content)

@@ -1,23 +1,43 @@
-"""The single-file server, which is put into a mirror: where it stands here and there, and its functions."""
+"""What is put into a mirror to run inside, the server and what applies a bundle: where they stand here and there."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+PROGRAMS = ("server.py", "receive.py")
+"""What runs inside, by its name in a mirror."""
 
-def server_target(output: Path) -> Path:
-    """Where the server stands in a mirror."""
-    return output / "server.py"
+
+def program_targets(output: Path) -> list[Path]:
+    """Return where the programs stand in a mirror."""
+    return [output / name for name in programs()]
+
+
+def programs() -> Mapping[str, Path]:
+    """Return where the programs stand here."""
+    found = {name: _template(name) for name in PROGRAMS}
+    return {name: path for name, path in found.items() if path.exists()}
 
 
 def server_template() -> Path:
-    """Return the path of the single-file server: inside the package if it was installed, beside it in a checkout."""
+    """Return the path of the single-file server."""
+    return _template("server.py")
+
+
+def receiver_template() -> Path:
+    """Return the path of the single file that applies a bundle."""
+    return _template("receive.py")
+
+
+def _template(name: str) -> Path:
+    """Return where a program stands: inside the package if it was installed, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
-    inside = package / "server_template" / "server.py"
-    return inside if inside.exists() else package.parent / "server_template" / "server.py"
+    inside = package / "server_template" / name
+    return inside if inside.exists() else package.parent / "server_template" / name
 
 
 @cache

@@ -103,6 +103,10 @@ class Ledger:
         seal = self._seals.get(str(path).removeprefix(self._root))
         return seal.sha256 if seal else None
 
+    def seal_of(self, name: str) -> Seal | None:
+        """Return what a file was when its hash was last checked; ``name`` is its path below the root, with slashes."""
+        return self._seals.get(name.replace("/", os.sep))
+
     def known(self, path: Path) -> str | None:
         """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
 

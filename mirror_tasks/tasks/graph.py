@@ -26,7 +26,7 @@ from mirror_tasks.publish.locks import InsideLock, inside_locks
 from mirror_tasks.publish.manifest import check_may_publish, write_manifest
 from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
 from mirror_tasks.publish.publisher import Publisher
-from mirror_tasks.publish.server import server_target, server_template
+from mirror_tasks.publish.server import program_targets, server_template
 from mirror_tasks.report.built_wheels import misfits
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.excused import excused
@@ -40,14 +40,14 @@ from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
-from mirror_tasks.tasks.verbs import bill, explain, prove, prune, serve, wanted
+from mirror_tasks.tasks.verbs import bill, bundle, explain, prove, prune, serve, wanted
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
 _MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = {"serve", "prove", "explain"}
-_CHANGE_ALONE = {"prune", "wanted"}
+_CHANGE_ALONE = {"bundle", "prune", "wanted"}
 
 
 class MirrorTasks:
@@ -119,6 +119,7 @@ class MirrorTasks:
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
             "prove": lambda name: prove.task(name, self.mirror),
+            "bundle": lambda name: bundle.task(name, self.mirror),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
@@ -417,18 +418,18 @@ class MirrorTasks:
     def _server(self) -> Iterator[Task]:
         yield self.make.task(
             self.name("server"),
-            self.publisher.publish_server,
-            targets=[server_target(self.config.output)],
+            self.publisher.publish_programs,
+            targets=program_targets(self.config.output),
             clean=cleaning(self._withdraw),
-            uptodate=[self._server_is_published],
-            doc="puts server.py into the mirror",
+            uptodate=[self._programs_are_published],
+            doc="puts what runs inside into the mirror: server.py, receive.py",
         )
 
     def _withdraw(self) -> None:
         withdraw(self.config.output)
 
-    def _server_is_published(self) -> bool:
-        return self.publisher.server_is_published()
+    def _programs_are_published(self) -> bool:
+        return self.publisher.programs_are_published()
 
     def _mirror(self) -> Iterator[Task]:
         yield self.make.task(

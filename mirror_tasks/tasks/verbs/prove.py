@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
-from pathlib import Path
 
 from doit.task import Task
 from rich.console import Console
@@ -17,6 +16,7 @@ from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
 from mirror_tasks.prove.lock_installation import LockInstallation
 from mirror_tasks.prove.proof import Proof
+from mirror_tasks.prove.proven import keep_proven, proof_path, proven_path, sums_digest
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.state.mirror import Mirror
@@ -36,13 +36,8 @@ def task(name: str, mirror: Mirror) -> Task:
     proven = verb(
         name, lambda install, build, own: attempt(prove, mirror, install, build, own), doc, params, clean=True
     )
-    proven.targets.append(str(proof_path(mirror.config)))
+    proven.targets += [str(path(mirror.config.state)) for path in (proof_path, proven_path)]
     return proven
-
-
-def proof_path(config: Config) -> Path:
-    """Where ``prove`` writes what it found."""
-    return config.state / "prove.json"
 
 
 def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
@@ -55,6 +50,7 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
         raise ResolutionError(
             "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
         )
+    sums = sums_digest(config.output)
     client = None if own else find_client()
     if client is None and not own:
         Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
@@ -68,12 +64,14 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
     found = (verdict for judge in judges for verdict in judge)
     verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
-    write_if_changed(proof_path(config), to_json(as_json(verdicts)))
+    write_if_changed(proof_path(config.state), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)
     if plan:
         print_one_sided(plan)
     one_sided = {(one.root, one.environment, one.installer) for one in plan.one_sided} if plan else ()
     check(verdicts, config.output, one_sided)
+    # What changed meanwhile was not proven.
+    keep_proven(config.state, sums if sums == sums_digest(config.output) else None)
 
 
 def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:

@@ -1,0 +1,138 @@
+"""What `doit bundle` prints and does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.parts import attempt, option
+from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.text import counted, readable
+
+if TYPE_CHECKING:
+    from mirror_tasks.config.transfer import Transfer
+    from mirror_tasks.transfer.bundle import Finished
+
+_EXAMPLE = "transfer: {to: /media/stick, sign: {ssh: ~/.ssh/id_ed25519}}"
+
+
+def task(name: str, mirror: Mirror) -> Task:
+    """Write what is not inside yet."""
+    params = [
+        option("sent", 0, "mark bundle N as sent: later ones build on it"),
+        option("since", 0, "build on bundle N, not on what is known to be inside"),
+        option("full", False, "build on nothing: carry everything"),
+        option("again", "", "carry once more what this file names, which receive.py --missing wrote"),
+        option("unproven", False, "also where `doit prove` did not prove all; the bundle says so"),
+        option("volume", 0, "write this volume of the newest bundle once more"),
+    ]
+    doc = "writes what is not inside yet onto a stick, signed"
+    return verb(name, lambda **asked: attempt(_answer, mirror, asked), doc, params)
+
+
+def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
+    """Do what the options say.
+
+    :raises MirrorError: it can't be done.
+    """
+    # Only now: no other task needs any of it.
+    from mirror_tasks.publish.server import receiver_template
+    from mirror_tasks.transfer import bases
+    from mirror_tasks.transfer.bundle import Asked, Bundler
+    from mirror_tasks.transfer.sendings import Sendings
+
+    transfer = _transfer(mirror)
+    _check_one(asked)
+    if sent := int(str(asked["sent"])):
+        bases.mark_sent(Sendings(mirror.config.state), sent)
+        print(f"Bundle {sent} is marked as sent; the next one builds on it.")
+        return
+    checks_room = os.environ.get("MIRROR_SPACE") != "any"
+    program = receiver_template().read_bytes() if receiver_template().exists() else b""
+    bundler = Bundler(mirror, transfer, program, Said(), checks_room=checks_room)
+    if volume := int(str(asked["volume"])):
+        _print(bundler.rewrite(volume))
+        return
+    since = int(str(asked["since"])) or None
+    done = bundler.bundle(Asked(since, bool(asked["full"]), bool(asked["unproven"])))
+    if done is not None:
+        _print(done)
+        _print_next(done)
+
+
+def _transfer(mirror: Mirror) -> Transfer:
+    """Return what mirror.yaml says of transfers.
+
+    :raises ResolutionError: it does not say where to, or not who signs.
+    """
+    transfer, path = mirror.config.transfer, mirror.config.path
+    if transfer is None:
+        problem = "expected `transfer:`, found none"
+        raise ResolutionError("bundling by", str(path), problem, f"Add it, such as {_EXAMPLE}")
+    if not transfer.signers and not transfer.unsigned:
+        problem = "expected who signs bundles under transfer.sign, found nobody"
+        advice = (
+            "Name a key, such as {ssh: ~/.ssh/id_ed25519}; or say `sign: none`, and inside --unsigned has to be said."
+        )
+        raise ResolutionError("bundling by", str(path), problem, advice)
+    return transfer
+
+
+def _check_one(asked: dict[str, object]) -> None:
+    """Refuse options that ask for different things.
+
+    :raises ResolutionError: two of them are given, or a number is none.
+    """
+    given = [f"--{name}" for name in ("sent", "since", "full", "again", "volume") if asked[name]]
+    if len(given) > 1:
+        raise ResolutionError("bundling", " ".join(given), "expected one of these, found several", "Say one of them.")
+    for name in ("sent", "since", "volume"):
+        if int(str(asked[name])) < 0:
+            raise ResolutionError("bundling", f"--{name} {asked[name]}", "expected a number from 1", "Say one.")
+
+
+class Said:
+    """Tells on the standard output, and how far it is where that is a terminal."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)
+
+    @contextmanager
+    def copying(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Show how many bytes of something are copied."""
+        if not sys.stdout.isatty():
+            yield lambda _: None
+            return
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        with Progress(
+            TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn(), transient=True
+        ) as progress:
+            one = progress.add_task(what, total=size)
+            yield lambda count: progress.advance(one, count)
+
+
+def _print(done: Finished) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("volume", "files", "size", "folder", title=f"Bundle {done.folder.name}", title_justify="left")
+    for volume in done.volumes:
+        table.add_row(str(volume.number), str(len(volume.files)), readable(volume.size()), volume.folder.name)
+    Console(highlight=False).print(table)
+    print(f"in {done.folder}")
+
+
+def _print_next(done: Finished) -> None:
+    manifest = done.manifest
+    print(f"Next: carry {done.folder.name} ({counted(manifest.volumes, 'volume')}) inside, and apply it there:")
+    print("  python receive.py FOLDER --to DIRECTORY --trust FILE   (receive.py is in every volume)")
+    print(f"Then, here: doit bundle --sent {manifest.sequence}")

@@ -1,0 +1,133 @@
+"""What is known to be inside: what a receipt says, else what was marked as sent; or what the user names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.files import sha256_of_bytes
+from mirror_tasks.transfer.manifest import Base, StateFile
+from mirror_tasks.transfer.receipt import MOST_BYTES, read_receipt
+from mirror_tasks.transfer.sendings import Sendings, Sent, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a bundle builds on.
+
+    :param base: None: on nothing, so it carries everything.
+    :param why: in words.
+    :param asked: how the user asked for it; empty: it is what is known.
+    """
+
+    base: Base | None
+    why: str
+    asked: Literal["", "since", "full"] = ""
+
+    def files(self, sendings: Sendings) -> list[StateFile]:
+        """Return the files that are inside.
+
+        :raises StorageError: the manifest of the base is not there any more.
+        """
+        return [] if self.base is None else list(sendings.manifest(self.base.sequence, self.base.manifest).files)
+
+
+def known(sendings: Sendings) -> Inside:
+    """Return what is known to be inside."""
+    sent = sendings.sent()
+    if sent is None:
+        return Inside(None, "nothing is known to be inside, so it carries everything")
+    how = "which a receipt says is inside" if sent.how == "receipt" else "which was marked as sent"
+    return Inside(sent.base, f"on bundle {sent.sequence}, {how}")
+
+
+def named(sendings: Sendings, sequence: int) -> Inside:
+    """Return the bundle that the user names.
+
+    :raises ResolutionError: there is none of that number that was written to its end.
+    """
+    written = _finished(sendings, sequence, "building on")
+    return Inside(Base(sequence, written.manifest), f"on bundle {sequence}, as asked", "since")
+
+
+FULL = Inside(None, "on nothing, as asked, so it carries everything", "full")
+
+
+def mark_sent(sendings: Sendings, sequence: int) -> None:
+    """Remember that a bundle was sent: later ones build on it.
+
+    :raises ResolutionError: there is none of that number that was written to its end.
+    """
+    written = _finished(sendings, sequence, "marking as sent")
+    before = sendings.sent()
+    sendings.keep_sent(
+        Sent(sequence=sequence, manifest=written.manifest, how="sent", receipt=before.receipt if before else None)
+    )
+
+
+def _finished(sendings: Sendings, sequence: int, doing: str) -> Written:
+    written = sendings.written(sequence)
+    if written is not None and written.is_finished:
+        return written
+    kept = ", ".join(str(one) for one in sendings.sequences() if (sendings.written(one) or _NONE).is_finished)
+    there = f"there are {kept}" if kept else "there is none yet"
+    found = "none of that number" if written is None else "one of which not all volumes were written"
+    raise ResolutionError(
+        doing, f"bundle {sequence}", f"expected a bundle that was written to its end, found {found}; {there}",
+        "Name one of these." if kept else "Run `doit bundle` first.",
+    )  # fmt: skip
+
+
+_NONE = Written(sequence=0, manifest="", volume=None, volumes=1)
+
+
+def take_in_receipt(sendings: Sendings, path: Path, stream: str) -> Sent | None:
+    """Take in a receipt that is new; what it says is inside counts until something else is said.
+
+    :returns: what it says; None where it was taken in before, or there is none.
+    :raises ResolutionError: it can't be read, or does not fit to what was bundled here.
+    """
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    before, digest = sendings.sent(), sha256_of_bytes(content)
+    if before is not None and before.receipt == digest:
+        return None
+    base = _base_in(content, path, stream)
+    if base is None:
+        return None
+    written = sendings.written(base.sequence)
+    if written is None or written.manifest != base.manifest:
+        found = "is not known here" if written is None else "is not the one that was made here"
+        raise ResolutionError(
+            "reading the receipt",
+            str(path),
+            f"it says that bundle {base.sequence} of {stream} is inside, which {found}",
+            f"If this state is a new one, or not the one that sent it: `doit bundle --full` makes number {base.sequence + 1}, "
+            "which carries everything. Else put the right receipt there, or take it away.",
+        )
+    sent = Sent(sequence=base.sequence, manifest=base.manifest, how="receipt", receipt=digest)
+    sendings.keep_sent(sent)
+    return sent
+
+
+def _base_in(content: bytes, path: Path, stream: str) -> Base | None:
+    """Return what a receipt says of a stream; None where it is not inside yet."""
+    try:
+        return read_receipt(content).streams.get(stream)
+    except ValueError as error:
+        advice = "Carry it out again, or type it anew; or take it away, and what was marked as sent counts."
+        raise ResolutionError("reading the receipt", str(path), str(error), advice) from None
+
+
+def highest_inside(path: Path | None, stream: str) -> int:
+    """Return the highest number of a bundle that a receipt knows of a stream; 0 where there is none that can be read."""
+    try:
+        base = read_receipt(path.read_bytes()).streams.get(stream) if path else None
+    except (OSError, ValueError):
+        return 0
+    return 0 if base is None else base.sequence

@@ -1,0 +1,53 @@
+"""What is to stand inside, and which contents have to be carried for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
+
+from mirror_tasks.layout import manifest_paths
+from mirror_tasks.publish.prune import read_manifest
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.transfer.manifest import StateFile
+
+
+def state_of(mirror: Mirror) -> list[StateFile]:
+    """Return the files of a whole mirror, sorted by path; nothing is hashed, and hardly anything looked at.
+
+    :raises ResolutionError: the mirror is not whole, or not what this configuration wrote.
+    """
+    sums = read_manifest(mirror, "bundling")
+    _, own = manifest_paths(mirror.output)
+    digest = mirror.ledger.known(own)
+    assert digest is not None, "looked at above"
+    return sorted(
+        StateFile(path, sha256, _size(mirror, path, sha256)) for path, sha256 in {**sums, own.name: digest}.items()
+    )
+
+
+def _size(mirror: Mirror, path: str, sha256: str) -> int:
+    """Return the size of a file as it was when it was found to have this hash."""
+    seal = mirror.ledger.seal_of(path)
+    return seal.size if seal and seal.sha256 == sha256 else (mirror.output / path).lstat().st_size
+
+
+def lacking(state: Iterable[StateFile], inside: Set[str]) -> list[StateFile]:
+    """Return a file for each content that is not inside: the first that has it.
+
+    :param inside: the SHA-256 of each content that is.
+    """
+    found: dict[str, StateFile] = {}
+    for file in state:
+        if file.sha256 not in inside:
+            found.setdefault(file.sha256, file)
+    return list(found.values())
+
+
+def sources(output: Path, *states: Iterable[StateFile]) -> Mapping[str, Path]:
+    """Return where each content stands in a mirror, by its SHA-256; what an earlier state says counts."""
+    found: dict[str, Path] = {}
+    for state in states:
+        for file in state:
+            if file.sha256 not in found:
+                found[file.sha256] = output / file.path
+    return found
