@@ -38,7 +38,8 @@ For a security reviewer:
   should be and a link is found, the program ends.
 - Never run nor copied: anything on the stick. The ``receive.py`` that stands there is for the first time by hand. A later
   one is a file of the state like any other, verified by the one that was there before.
-- Executed: the verifier alone, without a shell (Signatures).
+- Executed: the verifier alone, by its absolute path, without a shell and with next to no environment. It gets copies in a
+  folder of its own among the system's temporary ones, which is removed (``Bench``); what it says counts by its exit status.
 - Not let in again: a bundle that is older than one that was received. What was received highest is kept outside the trees,
   in ``received/state.json``, and written before the switch: a kill in between leaves it known, and the next run switches.
 """
@@ -46,6 +47,7 @@ For a security reviewer:
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import datetime
 import errno
@@ -57,7 +59,9 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -502,20 +506,369 @@ def parse_part(entry: Any, volumes: int) -> Part:
 
 
 # Signatures.
+#
+# A signature is judged by a program of this machine, never here. That program gets copies, in a folder that nobody else can
+# enter: the manifest's bytes as they were read, the signature, the keys that are trusted. So what it judges is what is used,
+# and no name from a stick reaches a command line. It says yes by its exit status alone. What it prints can only turn a yes
+# into a no (gpgv says yes of keys that are revoked, too) or name whom it is asked about next (ssh-keygen: the principals);
+# both come from the operator's own trust file.
+
+NAMESPACE = "mirror-tasks-bundle"  # of ssh signatures; one that was made for anything else is refused
+SIGNATURE_LIMIT = 64 * 1024
+TRUST_LIMIT = 16 * 1024 * 1024
+VERIFIER_SECONDS = 60.0
+MOST_PRINCIPALS = 20
+
+# By the end of a signature's name: its kind. Each of a kind after the first has a number: manifest.json.ssh-2.
+SIGNATURE_KINDS = {"ssh": "ssh", "openssl": "openssl", "minisig": "minisign", "gpg": "gpg"}
+_SIGNATURE_NAME = re.compile(r"manifest\.json\.(ssh|openssl|minisig|gpg)(?:-[2-9])?")
+
+VERIFIERS = {"ssh": ("ssh-keygen",), "openssl": ("openssl",), "minisign": ("minisign",), "gpg": ("gpgv", "gpgv2")}
+
+
+class Trusted(NamedTuple):
+    """Keys of one kind that are trusted: a file that ``--trust`` named, or one key of it. ``name`` is the file's."""
+
+    kind: str
+    name: str
+    content: bytes
+
+
+class Untrusted(Exception):  # noqa: N818 - it is an answer
+    """A signature was found not to be one that is trusted; the text says why."""
 
 
 def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> str:
-    """Return by whom a manifest is signed, for people.
+    """Return by whom a manifest is signed, as people read it. One signature by a trusted key is enough.
 
-    :param volume: the folder with the manifest's signatures, ``manifest.json.<kind>``.
-    :param manifest: its bytes.
-    :param trusts: files with the keys that are trusted.
-    :raises Refused: no trusted key has signed it, or that can't be found out here.
+    :param volume: the folder that has the signatures.
+    :param manifest: the bytes of its manifest, as they are used from here on.
+    :param trusts: files of keys that are trusted.
+    :raises Refused: no signature is one by a trusted key, or that can't be found out here.
     """
+    trusted = [keys for path in trusts for keys in read_trust(path)]
+    reasons: List[str] = []
+    with Bench(manifest) as bench:
+        for name in find_signatures(volume):
+            kind = SIGNATURE_KINDS[name[len("manifest.json.") :].partition("-")[0]]
+            for keys in trusted:
+                if keys.kind == kind:
+                    try:
+                        return printable(_VERIFY[kind](bench, keys, read_signature(volume / name)))
+                    except Untrusted as reason:
+                        reasons.append(f"{name}, by the keys of {keys.name}: {reason}")
+            if not any(keys.kind == kind for keys in trusted):
+                reasons.append(f"{name}: no file of --trust has keys for {VERIFIERS[kind][0]}")
     raise Refused(
-        f"{volume}: this receive.py can't verify signatures yet ({len(manifest)} bytes, "
-        f"{count_of(len(trusts), 'file')} to trust). Nothing was written. Say --unsigned to do without."
+        f"nobody who is trusted here has signed the bundle in {volume}. Nothing was changed. {'; '.join(reasons)}. "
+        f"{what_is_here(trusted)}. Ask who makes the bundle, by another way than it came, with which key that is: the public "
+        "half of a new key goes to --trust; a bundle by a key that they do not know is not theirs; one that was altered on "
+        "its way is to be carried again."
     )
+
+
+def what_is_here(trusted: Sequence[Trusted]) -> str:
+    """Say of which kinds the trusted keys are, and which programs this machine has to judge signatures with."""
+    found = [names[0] for kind, names in VERIFIERS.items() if find_program(kind)]
+    kinds = sorted({VERIFIERS[keys.kind][0] for keys in trusted})
+    looked = ", ".join(names[0] for names in VERIFIERS.values())
+    return f"Trusted are keys for {', '.join(kinds)}; of {looked} this machine has {', '.join(found) or 'none'}"
+
+
+def find_signatures(volume: Path) -> List[str]:
+    """Return the names of the signatures in a volume's folder.
+
+    :raises Refused: it has none.
+    """
+    names = sorted(entry for entry in os.listdir(str(volume)) if _SIGNATURE_NAME.fullmatch(entry))
+    if not names:
+        raise Refused(
+            f"the bundle in {volume} has no signature (manifest.json.ssh, .openssl, .minisig or .gpg). Have it signed where"
+            " it is made (transfer.sign in mirror.yaml); or say --unsigned, this time, if you know by other means whose it is."
+        )
+    return names
+
+
+def read_signature(path: Path) -> bytes:
+    """Return a signature's bytes.
+
+    :raises Untrusted: it can't be one.
+    """
+    try:
+        return read_bounded(path, SIGNATURE_LIMIT)
+    except (Refused, OSError) as error:
+        raise Untrusted(str(error)) from None
+
+
+# What --trust names is the operator's own; its kind is told by its content.
+
+_SSH_KEY = r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+ +AAAA"
+_SSH_SIGNER = re.compile(r"^[^\s#]\S*[ \t].*?\b" + _SSH_KEY, re.MULTILINE)
+_PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----")
+_PGP_KEYS = re.compile(
+    rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\n(?:[^\n]+\n)*\s*\n([A-Za-z0-9+/=\n]+?)(?:\n=[A-Za-z0-9+/]{4})?\n-----END PGP"
+)
+_TRUST_FORMS = (
+    'lines of allowed_signers (NAME namespaces="mirror-tasks-bundle" ssh-ed25519 AAAA…), a public key in PEM'
+    " (-----BEGIN PUBLIC KEY-----), a public key of minisign (untrusted comment: …), or an OpenPGP keyring (gpg --export)"
+)
+
+
+def read_trust(path: Path) -> List[Trusted]:
+    """Return the keys of a file that ``--trust`` names.
+
+    :raises Refused: it can't be read, or holds no key of a kind that is known here.
+    """
+    try:
+        with open(str(path), "rb") as stream:
+            content = stream.read(TRUST_LIMIT + 1)
+    except OSError as error:
+        raise Refused(f"can't read the trusted keys in {path}: {error.strerror}. Check the path of --trust.") from None
+    if len(content) > TRUST_LIMIT:
+        raise Refused(f"{path} is larger than {TRUST_LIMIT} bytes, which no file of trusted keys is. Check --trust.")
+    if b"PRIVATE KEY" in content[:100] or b"secret key" in content[:60]:
+        raise Refused(
+            f"{path} is a secret key. Only the public one belongs here: keep this one where bundles are signed."
+        )
+    found = read_keys(path.name, content)
+    if not found:
+        what = "an empty file" if not content.strip() else what_else(content)
+        raise Refused(f"{path} holds no key that can be trusted: expected {_TRUST_FORMS}; found {what}.")
+    return found
+
+
+def read_keys(name: str, content: bytes) -> List[Trusted]:
+    """Return the keys in the content of a file: all kinds but PEM and OpenPGP's armour are for the verifier to read."""
+    if content[8:12] == b"KBXf" or content[:1] in (
+        b"\x98",
+        b"\x99",
+        b"\xc6",
+    ):  # a keybox, or the packet of a public key
+        return [Trusted("gpg", name, content)]
+    text = as_utf8(content)
+    if text.startswith(b"untrusted comment:"):
+        return [Trusted("minisign", name, text)]
+    pem = [Trusted("openssl", name, key.group(0) + b"\n") for key in _PUBLIC_KEY.finditer(text)]
+    if pem:
+        return pem
+    armoured = [base64.b64decode(keys.group(1)) for keys in _PGP_KEYS.finditer(text)]
+    if armoured:
+        return [Trusted("gpg", name, b"".join(armoured))]
+    return [Trusted("ssh", name, text)] if _SSH_SIGNER.search(text.decode("utf-8", "replace")) else []
+
+
+def as_utf8(content: bytes) -> bytes:
+    """Return a text file as the programs read it, whatever an editor of Windows made of it."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        content = content.decode("utf-16", "replace").encode("utf-8")
+    if content[:3] == b"\xef\xbb\xbf":
+        content = content[3:]
+    return content.replace(b"\r\n", b"\n")
+
+
+def what_else(content: bytes) -> str:
+    """Say what a file is that holds no trusted keys, where it is something that people take for it."""
+    text = as_utf8(content).decode("utf-8", "replace")
+    if re.match(_SSH_KEY, text):
+        return "a public key of ssh alone: put a name and the namespace before it, as above"
+    if "-----BEGIN " in text:
+        kind = printable(text.partition("-----BEGIN ")[2][:40].partition("-----")[0])
+        return f"{kind} (`openssl pkey -pubin`, of a certificate `openssl x509 -noout -pubkey`, gives the public key in PEM)"
+    return "something else"
+
+
+class Answer(NamedTuple):
+    """What a verifier said: its exit status, its standard output, and the last lines of its standard error."""
+
+    status: int
+    output: str
+    last: str
+
+
+class Bench:
+    """A folder that only this user can enter, for one verification; it is removed at the end, however that comes."""
+
+    def __init__(self, manifest: bytes) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="receive-")
+        self.put("manifest.json", manifest)
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file that a verifier is to read; the name is of our choice."""
+        with open(os.path.join(self._folder.name, name), "wb") as stream:
+            stream.write(content)
+
+    def ask(self, kind: str, *arguments: str, with_manifest: bool = False) -> Answer:
+        """Run the verifier of a kind in this folder, without a shell and with no more of the environment than it needs.
+
+        :param with_manifest: it reads the manifest from its standard input.
+        :raises Untrusted: there is none, or it does not end.
+        """
+        program = find_program(kind)
+        if program is None:
+            raise Untrusted(f"this machine has no {' or '.join(VERIFIERS[kind])} to judge it with; install it")
+        try:
+            with open(os.path.join(self._folder.name, "manifest.json") if with_manifest else os.devnull, "rb") as stdin:
+                done = subprocess.run(
+                    [program, *arguments],
+                    cwd=self._folder.name,
+                    env=clean_environment(self._folder.name),
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    timeout=VERIFIER_SECONDS,
+                )
+        except subprocess.TimeoutExpired:
+            raise Untrusted(f"{program} did not end within {VERIFIER_SECONDS:.0f} seconds") from None
+        except OSError as error:
+            raise Untrusted(f"{program} can't be run: {error.strerror}") from None
+        lines = [" ".join(line.split()) for line in done.stderr.decode("utf-8", "replace").split("\n") if line.strip()]
+        last = " / ".join(lines[-2:])[-400:].rstrip(".") or f"exit status {done.returncode}"
+        return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), last)
+
+
+def find_program(kind: str) -> Optional[str]:
+    """Return the absolute path of the verifier of a kind, None where there is none.
+
+    Each folder of the PATH is looked into by its own absolute path: Windows would look into the current folder first, which
+    may be a stick.
+    """
+    for name in VERIFIERS[kind]:
+        for folder in os.get_exec_path():
+            found = shutil.which(os.path.join(folder, name + ".exe" if os.name == "nt" else name))
+            if found and os.path.isabs(folder):
+                return found
+    return None
+
+
+def clean_environment(home: str) -> Dict[str, str]:
+    """Return what a verifier is told of this machine: nothing that could lead it to other keys or settings of a user."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "WINDIR") if name in os.environ}
+    return {**kept, "LC_ALL": "C", "HOME": home, "USERPROFILE": home, "GNUPGHOME": home, "TMPDIR": home, "TEMP": home}
+
+
+def verify_by_ssh(bench: Bench, keys: Trusted, signature: bytes) -> str:
+    """Ask ssh-keygen whose key it is by allowed_signers, then whether it is their signature, here and now, for bundles.
+
+    :raises Untrusted: it is not.
+    """
+    bench.put("allowed_signers", keys.content)
+    bench.put("signature", signature)
+    names = bench.ask("ssh", "-Y", "find-principals", "-s", "signature", "-f", "allowed_signers")
+    answer = names
+    if names.status == 0:
+        for principal in names.output.splitlines()[:MOST_PRINCIPALS]:
+            who = ["-f", "allowed_signers", "-I", principal]
+            answer = bench.ask("ssh", "-Y", "verify", *who, "-n", NAMESPACE, "-s", "signature", with_manifest=True)
+            if answer.status == 0:
+                return f"{principal[:200]} (ssh)"
+    raise Untrusted(why_not_by_ssh(bench, answer.last))
+
+
+def why_not_by_ssh(bench: Bench, last: str) -> str:
+    """Say why a signature was refused: whether it is whole, and who made it, is for people to know, not believed."""
+    whole = bench.ask("ssh", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", "signature", with_manifest=True)
+    if whole.status != 0:
+        return f"it is not a signature of this manifest for {NAMESPACE} ({whole.last})"
+    key = whole.output.strip()[-200:].rpartition(" with ")[2]
+    return f"it was made with {printable(key)}, which is not trusted there ({last})"
+
+
+# DER of a public key: SEQUENCE, SEQUENCE, OBJECT IDENTIFIER 1.3.101.112 (Ed25519) or .113 (Ed448).
+_EDWARDS = re.compile(rb"\x30.\x30\x05\x06\x03\x2b\x65[\x70\x71]", re.DOTALL)
+
+
+def verify_by_openssl(bench: Bench, keys: Trusted, signature: bytes) -> str:
+    """Ask openssl; keys of RSA and elliptic curves sign a hash, those of Ed25519 the manifest itself.
+
+    :raises Untrusted: it is not a signature by this key.
+    """
+    bench.put("key.pem", keys.content)
+    bench.put("signature", signature)
+    key = base64.b64decode(keys.content.split(b"-----")[2])
+    if _EDWARDS.match(key):
+        how = ["pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "key.pem", "-sigfile", "signature", "-in"]
+    else:
+        how = ["dgst", "-sha256", "-verify", "key.pem", "-signature", "signature"]
+    if bench.ask("openssl", *how, "manifest.json").status == 0:
+        return f"{keys.name}, key {hashlib.sha256(key).hexdigest()[:16]} (openssl)"
+    version = bench.ask("openssl", "version").output.partition(" (")[0].strip()[:60]
+    if _EDWARDS.match(key) and not re.match(r"OpenSSL ([3-9]|\d\d)", version):
+        raise Untrusted(f"a key of Ed25519 or Ed448 needs OpenSSL 3 or newer; here is {version}")
+    raise Untrusted(f"it is not a signature of this manifest by this key ({version})")
+
+
+def verify_by_minisign(bench: Bench, keys: Trusted, signature: bytes) -> str:
+    """Ask minisign.
+
+    :raises Untrusted: it is not a signature by this key.
+    """
+    bench.put("minisign.pub", keys.content)
+    bench.put("signature", signature)
+    answer = bench.ask("minisign", "-V", "-p", "minisign.pub", "-x", "signature", "-m", "manifest.json")
+    if answer.status == 0:
+        return f"{keys.name}, {minisign_key(keys.content)} (minisign)"
+    raise Untrusted(f"it is not a signature of this manifest by {minisign_key(keys.content)} ({answer.last})")
+
+
+def minisign_key(content: bytes) -> str:
+    """Return a key's number as minisign writes it."""
+    try:
+        return f"key {int.from_bytes(base64.b64decode(content.splitlines()[1])[2:10], 'little'):X}"
+    except (IndexError, ValueError):
+        return "a key that can't be read"
+
+
+_STRONG_DIGESTS = ("8", "9", "10", "11", "12", "14")  # RFC 9580, 9.5: the SHA-2 and SHA-3 families
+_PGP_VERDICTS = ("GOODSIG", "BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG")
+
+
+def verify_by_gpg(bench: Bench, keys: Trusted, signature: bytes) -> str:
+    """Ask gpgv, which takes all keys of its keyring as trusted.
+
+    It says yes by its exit status even of a key that was revoked or has expired, and of SHA-1; by its status lines it
+    tells so.
+
+    :raises Untrusted: it is not a good signature by one of these keys.
+    """
+    bench.put("keyring", keys.content)
+    bench.put("signature", signature)
+    answer = bench.ask("gpg", "--status-fd", "1", "--keyring", "./keyring", "signature", "manifest.json")
+    lines = [line.split(" ") for line in answer.output.splitlines() if line.startswith("[GNUPG:] ")]
+    verdicts = [words for words in lines if words[1] in _PGP_VERDICTS]
+    valid = [words for words in lines if words[1] == "VALIDSIG" and len(words) > 10]
+    if [words[1] for words in verdicts] == ["GOODSIG"] and len(valid) == 1 and answer.status == 0:
+        digest, of_what = valid[0][9:11]
+        if digest not in _STRONG_DIGESTS or of_what != "00":
+            raise Untrusted(
+                f"it is made with a hash that is forged today (number {digest}), or of a text, not of bytes"
+            )
+        return f"{' '.join(verdicts[0][3:])[:200]}, key {valid[0][-1]} (gpg)"
+    raise Untrusted(why_not_by_gpg([words[1] for words in verdicts], answer))
+
+
+def why_not_by_gpg(verdicts: Sequence[str], answer: Answer) -> str:
+    """Say why a signature was refused."""
+    if "REVKEYSIG" in verdicts:
+        return "its key was revoked"
+    if "EXPKEYSIG" in verdicts:
+        return "its key has expired; a later export of the key may say that it lasts longer"
+    if len(verdicts) > 1:
+        return "it holds more than one signature; each belongs into a file of its own"
+    return f"it is not a signature of this manifest by one of these keys ({answer.last})"
+
+
+_VERIFY: Dict[str, Callable[[Bench, Trusted, bytes], str]] = {
+    "ssh": verify_by_ssh,
+    "openssl": verify_by_openssl,
+    "minisign": verify_by_minisign,
+    "gpg": verify_by_gpg,
+}
 
 
 # Volumes.

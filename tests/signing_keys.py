@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-_CURVES = {"RSA": ["rsa_keygen_bits:2048"], "EC": ["ec_paramgen_curve:P-256"]}
+_CURVES = {"RSA": ["rsa_keygen_bits:1024"], "EC": ["ec_paramgen_curve:P-256"]}
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
