@@ -86,7 +86,7 @@ def test_a_later_bundle_carries_what_the_one_that_was_sent_did_not_have(
     bundle(project, "--sent", "1")
     index.add("alone", *wheel("alone", "3.1"))
     project.mirrored()
-    assert "builds on bundle 1, which was marked as sent" in bundle(project)
+    assert "it builds on bundle 1, which was marked as sent" in bundle(project)
     folder = project.folder / "bundles" / "main-2"
     manifest, carried = manifest_of(folder), contents_of(folder)
     assert manifest["base"]["sequence"] == 1

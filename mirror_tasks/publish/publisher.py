@@ -66,8 +66,7 @@ class Publisher:
         """Put what runs inside into the mirror: ``server.py`` and ``receive.py``."""
         output = self._mirror.output
         self._mirror.note_altered(program_targets(output))
-        content = {name: path.read_bytes() for name, path in programs().items()}
-        self._mirror.ledger.seal_all(write_published(output, output, content))
+        self._mirror.ledger.seal_all(write_published(output, output, programs()))
 
     def publish_lock(self, plan: Plan, lock: InsideLock) -> None:
         """Write a lock that leads to the mirror.
@@ -81,7 +80,7 @@ class Publisher:
 
     def programs_are_published(self) -> bool:
         """Say if the mirror has this version's programs, and it is known that they were put there."""
-        return all(self._is_published(name, path.read_bytes()) for name, path in programs().items())
+        return all(self._is_published(name, content) for name, content in programs().items())
 
     def _is_published(self, name: str, content: bytes) -> bool:
         path = self._mirror.output / name

@@ -14,13 +14,12 @@ PROGRAMS = ("server.py", "receive.py")
 
 def program_targets(output: Path) -> list[Path]:
     """Return where the programs stand in a mirror."""
-    return [output / name for name in programs()]
+    return [output / name for name in PROGRAMS]
 
 
-def programs() -> Mapping[str, Path]:
-    """Return where the programs stand here."""
-    found = {name: _template(name) for name in PROGRAMS}
-    return {name: path for name, path in found.items() if path.exists()}
+def programs() -> Mapping[str, bytes]:
+    """Return the programs by their names in a mirror."""
+    return {name: _template(name).read_bytes() for name in PROGRAMS}
 
 
 def server_template() -> Path:

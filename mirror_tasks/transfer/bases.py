@@ -40,7 +40,7 @@ def known(sendings: Sendings) -> Inside:
     if sent is None:
         return Inside(None, "nothing is known to be inside, so it carries everything")
     how = "which a receipt says is inside" if sent.how == "receipt" else "which was marked as sent"
-    return Inside(sent.base, f"on bundle {sent.sequence}, {how}")
+    return Inside(sent.base, f"it builds on bundle {sent.sequence}, {how}")
 
 
 def named(sendings: Sendings, sequence: int) -> Inside:
@@ -49,10 +49,10 @@ def named(sendings: Sendings, sequence: int) -> Inside:
     :raises ResolutionError: there is none of that number that was written to its end.
     """
     written = _finished(sendings, sequence, "building on")
-    return Inside(Base(sequence, written.manifest), f"on bundle {sequence}, as asked", "since")
+    return Inside(Base(sequence, written.manifest), f"it builds on bundle {sequence}, as asked", "since")
 
 
-FULL = Inside(None, "on nothing, as asked, so it carries everything", "full")
+FULL = Inside(None, "it builds on nothing, as asked, so it carries everything", "full")
 
 
 def mark_sent(sendings: Sendings, sequence: int) -> None:

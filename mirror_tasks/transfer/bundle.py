@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -17,23 +17,18 @@ from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.text import counted, readable
 from mirror_tasks.transfer import bases
+from mirror_tasks.transfer.assembly import Assembly
 from mirror_tasks.transfer.bases import Inside
 from mirror_tasks.transfer.contents import lacking, sources, state_of
 from mirror_tasks.transfer.evidence import Evidence, evidence
-from mirror_tasks.transfer.manifest import Made, Manifest, StateFile, check_files, digest_of
-from mirror_tasks.transfer.packing import Layout, Volumes, lay_out
+from mirror_tasks.transfer.manifest import Made, Manifest, StateFile, check_files, digest_of, from_bytes
+from mirror_tasks.transfer.missing import Missing
+from mirror_tasks.transfer.packing import SIGNATURE, Layout, Volumes, lay_out
 from mirror_tasks.transfer.sendings import Sendings, Written
 from mirror_tasks.transfer.signing import check_signers, sign_all
+from mirror_tasks.transfer.target import Lack, check_target, lack_of
 from mirror_tasks.transfer.volumes import BLOCK, TooSmallError
-from mirror_tasks.transfer.writing import (
-    Piece,
-    Volume,
-    already_there,
-    discard,
-    part_digests,
-    room_in,
-    write_volume,
-)
+from mirror_tasks.transfer.writing import Volume, discard, part_digests, write_volume
 
 _DOING = "bundling"
 
@@ -74,6 +69,7 @@ class Finished:
 class Bundler:
     """Makes the bundles of one mirror.
 
+    :param program: the bytes of ``receive.py``.
     :param checks_room: look if a volume fits before it is written.
     """
 
@@ -82,8 +78,8 @@ class Bundler:
     ) -> None:
         self._mirror = mirror
         self._transfer = transfer
-        self._sendings = Sendings(mirror.config.state)
-        self._beside = {"receive.py": program} if program else {}
+        self._sendings = Sendings(mirror.config.state, transfer.stream)
+        self._program = program
         self._teller = teller
         self._checks_room = checks_room
 
@@ -97,15 +93,16 @@ class Bundler:
         check_files(state)
         known_of_it = evidence(self._mirror, unproven=asked.unproven)
         self._take_in_receipt(asked)
-        before = self._unsent()
+        before = unsent(self._sendings)
         inside = self._inside(asked, before)
-        proposal = self._proposal(state, known_of_it, inside)
+        proposal = proposed(self._transfer, state, known_of_it, inside)
         if before is not None and self._is_same(before, proposal):
             return self._go_on(before)
         files = inside.files(self._sendings)
         if inside.base is not None and files == state:
             self._teller.say(f"Nothing is new since bundle {inside.base.sequence}: there is nothing to bundle.")
             return None
+        check_target(self._transfer.to)
         self._tell_what_is_left(before)
         return self._begin(proposal, lacking(state, {file.sha256 for file in files}), inside)
 
@@ -115,11 +112,6 @@ class Bundler:
         if taken := bases.take_in_receipt(self._sendings, self._transfer.receipt, self._transfer.stream):
             self._teller.say(f"{self._transfer.receipt.name}: bundle {taken.sequence} is inside.")
 
-    def _unsent(self) -> Written | None:
-        """Return the newest bundle, unless it was sent."""
-        newest, sent = self._sendings.newest(), self._sendings.sent()
-        return None if newest is None or (sent is not None and sent.sequence >= newest.sequence) else newest
-
     def _inside(self, asked: Asked, before: Written | None) -> Inside:
         if asked.full:
             return bases.FULL
@@ -128,31 +120,23 @@ class Bundler:
         if before is not None and before.asked and not before.is_finished:
             # Run again for the next stick, it goes on with what was asked for, though that is not said again.
             base = self._sendings.manifest(before.sequence, before.manifest).base
-            return Inside(base, "as asked before", before.asked)
+            return Inside(base, "as was asked for", before.asked)
         return bases.known(self._sendings)
-
-    def _proposal(self, state: Sequence[StateFile], known_of_it: Evidence, inside: Inside) -> Manifest:
-        keep = self._transfer.keep
-        kept = {"days": keep.days} if keep.days is not None else {"plans": keep.plans or 0}
-        made = Made(
-            "", f"mirror-tasks {version('mirror-tasks')}", known_of_it.plan, known_of_it.proof, known_of_it.report,
-            known_of_it.approval,
-        )  # fmt: skip
-        return Manifest(
-            stream=self._transfer.stream, sequence=0, base=inside.base, made=made, keep=kept, volumes=1, files=state, contents=()
-        )  # fmt: skip
 
     def _is_same(self, before: Written, proposal: Manifest) -> bool:
         """Say if a bundle that was begun is what would be begun now; when and by what plan does not matter."""
-        begun = self._sendings.manifest(before.sequence, before.manifest)
+        try:
+            begun = self._sendings.manifest(before.sequence, before.manifest)
+        except StorageError:
+            return False  # what can't be read any more can't be gone on with
         return before.volume == self._transfer.volume and _compared(begun) == _compared(proposal)
 
     def _go_on(self, written: Written) -> Finished | None:
         name = self._name(written.sequence)
         if written.is_finished:
             self._teller.say(
-                f"Bundle {name} has it all: {counted(written.volumes, 'volume')}, written. `doit bundle --sent "
-                f"{written.sequence}` says that it was carried; `doit bundle --volume K` writes one again."
+                f"Bundle {name} has it all, and its {counted(written.volumes, 'volume')} were written. `doit bundle --sent "
+                f"{written.sequence}` says that it was carried; `doit bundle --volume K` writes a volume again."
             )
             return None
         done = ", ".join(map(str, written.finished)) or "none"
@@ -160,17 +144,19 @@ class Bundler:
         return self._write(written)
 
     def _tell_what_is_left(self, before: Written | None) -> None:
-        """Say what becomes of a bundle that was not sent, now that there is another to make; it is built on no more."""
+        """Say what becomes of a bundle that was not sent, now that there is another to make; nothing is built on it."""
         if before is None:
             return
         name = self._name(before.sequence)
         if before.is_finished:
-            self._teller.say(
-                f"Bundle {name} was not marked as sent: the new one has what it has, and builds on the same."
-            )
+            told = "was not marked as sent: what it has is in the new one too, so it need not be carried."
+            self._teller.say(f"Bundle {name} {told}")
             return
+        self._sendings.restart(before)
         gone = " What was written of it is deleted." if discard(self._transfer.to / name) else ""
-        self._teller.say(f"Bundle {name} was not finished, and there is another to make now, on the same base.{gone}")
+        self._teller.say(
+            f"Bundle {name} was not finished, and what is to be carried has changed: a new one is made.{gone}"
+        )
 
     def _name(self, sequence: int) -> str:
         return f"{self._transfer.stream}-{sequence}"
@@ -179,17 +165,17 @@ class Bundler:
         numbers = [*self._sendings.sequences(), bases.highest_inside(self._transfer.receipt, self._transfer.stream)]
         proposal = replace(proposal, sequence=max(numbers) + 1, made=replace(proposal.made, at=now()))
         layout = self._layout(proposal, carried, self._transfer.volume)
-        manifest = layout.manifest
+        expected = {str(number): bytes(SIGNATURE) for number in range(len(self._transfer.signers))}
+        volumes = self._assembly(layout.manifest, layout.content, expected).volumes()
+        self._tell_size(layout.manifest, volumes, inside.why)
+        self._check_room(volumes[0], layout.manifest, carried)
         written = Written(
-            sequence=manifest.sequence,
+            sequence=layout.manifest.sequence,
             manifest=digest_of(layout.content),
             volume=self._transfer.volume,
-            volumes=manifest.volumes,
+            volumes=layout.manifest.volumes,
             asked=inside.asked,
         )
-        volumes = self._volumes(manifest, layout.content)
-        self._tell_size(manifest, volumes, inside.why)
-        self._check_room(volumes[0], manifest, carried)
         self._sendings.begin(written, layout.content)
         return self._write(written)
 
@@ -197,46 +183,32 @@ class Bundler:
         def digests(file: StateFile, sizes: Sequence[int]) -> Sequence[str]:
             return part_digests(self._mirror.output / file.path, file.sha256, sizes)
 
-        program = sum(map(len, self._beside.values()))
-        volumes = Volumes(most=most, signatures=len(self._transfer.signers), program=program)
         try:
-            return lay_out(proposal, carried, volumes, digests)
+            return lay_out(proposal, carried, self._limits(most), digests)
         except TooSmallError as error:
             problem = f"expected volumes of at least {readable(error.needed + BLOCK)}, found {readable(most or 0)}"
             raise ResolutionError(_DOING, "transfer.volume of mirror.yaml", problem, "Set a larger one.") from None
         except ValueError as error:
             raise ResolutionError(_DOING, "transfer.volume of mirror.yaml", str(error), "Set a larger one.") from None
 
-    def _volumes(self, manifest: Manifest, content: bytes) -> list[Volume]:
-        """Return the volumes of a bundle, without the signatures, which may not be made yet."""
-        where = sources(self._mirror.output, self._current(), manifest.files)
-        pieces: dict[int, list[Piece]] = {}
-        for one in manifest.contents:
-            offset = 0
-            for part in one.parts:
-                piece = Piece(part.place, where[one.sha256], offset, part.size, part.sha256)
-                pieces.setdefault(part.volume, []).append(piece)
-                offset += part.size
-        folder = self._transfer.to / self._name(manifest.sequence)
-        return [
-            Volume(
-                folder=folder / f"volume-{number}-of-{manifest.volumes}",
-                number=number,
-                manifest=content,
-                beside=self._beside,
-                pieces=sorted(pieces.get(number, []), key=lambda piece: piece.place),
-            )
-            for number in range(1, manifest.volumes + 1)
-        ]
+    def _limits(self, most: int | None) -> Volumes:
+        return Volumes(most=most, signatures=len(self._transfer.signers), program=len(self._program))
 
-    def _current(self) -> Iterator[StateFile]:
-        return (StateFile(path, sha256, 0) for path, sha256 in self._mirror.published_sums().items())
+    def _assembly(self, manifest: Manifest, content: bytes, signatures: Mapping[str, bytes]) -> Assembly:
+        current = (StateFile(path, sha256, 0) for path, sha256 in self._mirror.published_sums().items())
+        return Assembly(
+            manifest=manifest,
+            content=content,
+            folder=self._transfer.to / self._name(manifest.sequence),
+            beside={"receive.py": self._program, **signatures},
+            where=sources(self._mirror.output, current, manifest.files),
+        )
 
     def _tell_size(self, manifest: Manifest, volumes: Sequence[Volume], why: str) -> None:
         sizes = [readable(volume.size()) for volume in volumes]
         shown = ", ".join(sizes[:8]) + (", …" if len(sizes) > 8 else "")
         carried = f"{counted(len(manifest.contents), 'file')}, {readable(sum(one.size for one in manifest.contents))}"
-        self._teller.say(f"Bundle {self._name(manifest.sequence)} builds {why}.")
+        self._teller.say(f"Bundle {self._name(manifest.sequence)}: {why}.")
         self._teller.say(f"It carries {carried}, and takes {counted(len(volumes), 'volume')} of {shown}.")
 
     def _check_room(self, volume: Volume, manifest: Manifest, carried: Sequence[StateFile]) -> None:
@@ -246,61 +218,63 @@ class Bundler:
         """
         if (lack := self._lack(volume)) is None:
             return
-        free, needed = lack
-        advice = "Make room, or put a larger one there, then run again; nothing was begun."
-        if self._transfer.volume is None:
-            try:
-                count = self._layout(manifest, carried, free).manifest.volumes
-                advice = (
-                    f"Nothing was begun. Give it a target with more room; or set `volume: {free // 10**6}M` under transfer, and "
-                    f"it takes {counted(count, 'volume')} of that size, one after the other."
-                )
-            except ResolutionError:
-                pass  # not even in parts
-        problem = f"the first volume takes {readable(needed)}, {readable(free)} are free"
+        advice = "Nothing was begun. Make room, or put a larger one there, then run again."
+        if self._transfer.volume is None and (count := self._count_of(lack.free, manifest, carried)):
+            advice = (
+                f"Nothing was begun. Give it a target with more room; or set `volume: {lack.free // 10**6}M` under "
+                f"transfer, and it takes {counted(count, 'volume')} of that size, one after the other."
+            )
+        problem = f"the first volume takes {readable(lack.needed)}, {readable(lack.free)} are free"
         raise StorageError("writing a bundle to", str(self._transfer.to), problem, advice)
 
-    def _lack(self, volume: Volume) -> tuple[int, int] | None:
-        """Return what is free and what a volume needs, where that is more."""
-        found = room_in(self._transfer.to) if self._checks_room else None
-        if found is None:
-            return None
-        free, block = found
-        needed = volume.size(block) - already_there(volume)
-        return (free, needed) if needed > free else None
+    def _count_of(self, size: int, manifest: Manifest, carried: Sequence[StateFile]) -> int:
+        """Return how many volumes of a size a bundle would take; 0 where it can't be had in such."""
+        try:
+            whole = [file for file in carried if file.size < size]  # to cut others, they would have to be read
+            return self._layout(manifest, whole, size).manifest.volumes if whole == [*carried] else 0
+        except ResolutionError:
+            return 0
+
+    def _lack(self, volume: Volume) -> Lack | None:
+        return lack_of(volume, self._transfer.to) if self._checks_room else None
 
     def _write(self, written: Written) -> Finished:
         """Sign a bundle and write its volumes, as far as there is room for them."""
-        path = self._sendings.place(written.sequence) / "manifest.json"
-        content = self._sendings.manifest_bytes(written.sequence, written.manifest)
-        manifest = self._sendings.manifest(written.sequence, written.manifest)
-        volumes = self._signed(path, self._volumes(manifest, content))
+        assembly = self._signed(written)
+        volumes = assembly.volumes()
         for volume in volumes:
             if volume.number not in written.finished:
                 self._check_next(volume, written)
-                self._write_one(volume, len(volumes))
+                self._write_one(volume, f"volume {volume.number} of {len(volumes)}")
                 written = self._sendings.finish(written, volume.number)
-        return Finished(manifest, volumes, self._transfer.to / self._name(written.sequence))
+        self._sendings.forget_old_ones()
+        return Finished(assembly.manifest, volumes, assembly.folder)
 
-    def _signed(self, path: Path, volumes: Sequence[Volume]) -> list[Volume]:
-        signatures = {made.name: made.read_bytes() for made in sign_all(self._transfer.signers, path)}
-        return [replace(volume, beside={**volume.beside, **signatures}) for volume in volumes]
+    def _signed(self, written: Written) -> Assembly:
+        """Return a bundle with its signatures; who signed it already is not asked again."""
+        content = self._sendings.manifest_bytes(written.sequence, written.manifest)
+        made = sign_all(self._transfer.signers, self._sendings.place(written.sequence) / "manifest.json")
+        signatures = {path.name: path.read_bytes() for path in made}
+        return self._assembly(from_bytes(content), content, signatures)
 
     def _check_next(self, volume: Volume, written: Written) -> None:
+        """Look if there is room for a volume.
+
+        :raises StorageError: there is not; says which are written, and to put the next stick there.
+        """
+        check_target(self._transfer.to)
         if (lack := self._lack(volume)) is None:
             return
-        free, needed = lack
         done = f"Written so far: {', '.join(map(str, written.finished))}. " if written.finished else ""
         raise StorageError(
             f"writing volume {volume.number} of {written.volumes} of bundle {self._name(written.sequence)} to",
             str(self._transfer.to),
-            f"it takes {readable(needed)}, {readable(free)} are free",
+            f"it takes {readable(lack.needed)}, {readable(lack.free)} are free",
             f"{done}Put the next stick there, or make room, then run `doit bundle` again: it goes on with this volume.",
         )
 
-    def _write_one(self, volume: Volume, count: int) -> None:
-        size = sum(piece.size for piece in volume.pieces)
-        with self._teller.copying(f"volume {volume.number} of {count}", size) as copied:
+    def _write_one(self, volume: Volume, what: str) -> None:
+        with self._teller.copying(what, sum(piece.size for piece in volume.pieces)) as copied:
             write_volume(volume, copied)
 
     def rewrite(self, number: int) -> Finished:
@@ -311,19 +285,63 @@ class Bundler:
         newest = self._sendings.newest()
         if newest is None or not 1 <= number <= newest.volumes:
             there = "there is no bundle yet" if newest is None else f"bundle {newest.sequence} has {newest.volumes}"
-            problem = f"expected the number of a volume, {there}"
+            problem = f"expected the number of a volume; {there}"
             raise ResolutionError(
-                _DOING, f"volume {number}", problem, "Run `doit bundle` first." if newest is None else ""
+                "writing again", f"volume {number}", problem, "Say another, or run `doit bundle` first."
             )
-        path = self._sendings.place(newest.sequence) / "manifest.json"
-        content = self._sendings.manifest_bytes(newest.sequence, newest.manifest)
-        manifest = self._sendings.manifest(newest.sequence, newest.manifest)
-        volumes = self._signed(path, self._volumes(manifest, content))
-        volume = volumes[number - 1]
+        assembly = self._signed(newest)
+        volume = assembly.volumes()[number - 1]
         self._check_next(volume, newest)
-        self._write_one(volume, len(volumes))
+        self._write_one(volume, f"volume {number}")
         self._sendings.finish(newest, number)
-        return Finished(manifest, [volume], self._transfer.to / self._name(newest.sequence))
+        return Finished(assembly.manifest, [volume], assembly.folder)
+
+    def again(self, missing: Missing) -> Finished:
+        """Write once more what did not arrive of a bundle.
+
+        :raises MirrorError: it was not made here, or what is missing is not in the mirror any more.
+        """
+        written = self._sendings.written(missing.sequence)
+        is_of_here = missing.stream == self._transfer.stream and written and written.manifest == missing.manifest
+        if written is None or not is_of_here:
+            problem = f"it is of bundle {missing.sequence} of {missing.stream[:80]!r}, which was not made here"
+            advice = "Run it where that was made; or bring all by `doit bundle --full`."
+            raise ResolutionError("carrying again", "what is missing", problem, advice)
+        assembly = self._signed(written)
+        volumes = assembly.again(missing.contents, self._limits(self._transfer.volume).room(len(assembly.content)))
+        for number, volume in enumerate(volumes, 1):
+            self._check_next(volume, written)
+            self._write_one(volume, f"{number} of {len(volumes)}")
+        return Finished(assembly.manifest, volumes, assembly.folder)
+
+
+def unsent(sendings: Sendings) -> Written | None:
+    """Return the newest bundle, unless it was sent."""
+    newest, sent = sendings.newest(), sendings.sent()
+    return None if newest is None or (sent is not None and sent.sequence >= newest.sequence) else newest
+
+
+def proposed(transfer: Transfer, state: Sequence[StateFile], known_of_it: Evidence, inside: Inside) -> Manifest:
+    """Return the manifest of a bundle, but for its number, its time and its contents."""
+    keep = transfer.keep
+    made = Made(
+        at="",
+        by=f"mirror-tasks {version('mirror-tasks')}",
+        plan=known_of_it.plan,
+        proof=known_of_it.proof,
+        report=known_of_it.report,
+        approval=known_of_it.approval,
+    )
+    return Manifest(
+        stream=transfer.stream,
+        sequence=0,
+        base=inside.base,
+        made=made,
+        keep={"days": keep.days} if keep.days is not None else {"plans": keep.plans or 0},
+        volumes=1,
+        files=state,
+        contents=(),
+    )
 
 
 def _compared(one: Manifest) -> tuple[object, ...]:

@@ -9,7 +9,9 @@ from mirror_tasks.transfer.manifest import MOST_VOLUMES, Content, Manifest, Part
 from mirror_tasks.transfer.volumes import BLOCK, Placed, TooSmallError, blocks, pack
 
 _FOLDERS = 3  # of the bundle, of the volume, files/
-_SIGNATURE = 2 * BLOCK  # more than any of them has
+SIGNATURE = 2 * BLOCK
+"""More bytes than a signature has."""
+
 _VOLUME_JSON = BLOCK
 _ROUNDS = 20
 
@@ -40,7 +42,7 @@ class Volumes:
 
     def beside(self, manifest: int) -> int:
         """Return what a volume takes beside the contents, with a manifest of so many bytes."""
-        fixed = _FOLDERS * BLOCK + _SIGNATURE * self.signatures + _VOLUME_JSON + blocks(self.program)
+        fixed = _FOLDERS * BLOCK + SIGNATURE * self.signatures + _VOLUME_JSON + blocks(self.program)
         return fixed + blocks(manifest)
 
     def room(self, manifest: int) -> int | None:

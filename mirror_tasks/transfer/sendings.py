@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,8 @@ from typing import Any, Literal
 from mirror_tasks.errors import StorageError
 from mirror_tasks.files import read_or_none, sealed, sha256_of_bytes, unsealed, write_whole
 from mirror_tasks.transfer.manifest import Base, Manifest, from_bytes
+
+_KEPT = 12  # bundles, to be built on by --since, or as a receipt says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +57,23 @@ class Sent:
 
 
 class Sendings:
-    """The folder of transfers in the state.
+    """The folder of a stream in the state.
 
     :param state: the state folder of a configuration.
+    :param stream: each has numbers of its own.
     """
 
-    def __init__(self, state: Path) -> None:
-        self.folder = state / "transfer"
+    def __init__(self, state: Path, stream: str) -> None:
+        self.folder = state / "transfer" / stream
 
     def place(self, sequence: int) -> Path:
         """Where the manifest of a bundle and its signatures are kept."""
-        return self.folder / "bundles" / str(sequence)
+        return self.folder / str(sequence)
 
     def sequences(self) -> list[int]:
         """Return the numbers of the bundles that were begun, the newest last."""
         try:
-            names = [path.name for path in (self.folder / "bundles").iterdir()]
+            names = [path.name for path in self.folder.iterdir()]
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 10)
@@ -123,13 +126,22 @@ class Sendings:
         self._keep(done)
         return done
 
+    def restart(self, written: Written) -> None:
+        """Remember that no volume of a bundle is to be relied on any more."""
+        self._keep(replace(written, finished=()))
+
     def _keep(self, written: Written) -> None:
         write_whole(self.place(written.sequence) / "written.json", sealed(asdict(written)))
 
-    def signatures(self, sequence: int) -> Iterator[tuple[str, bytes]]:
-        """Give the signatures of a manifest by their file names, sorted."""
-        for path in sorted(self.place(sequence).glob("manifest.json.*")):
-            yield path.name, path.read_bytes()
+    def forget_old_ones(self) -> None:
+        """Delete the manifests of old bundles, which are large: of a mirror of 50,000 files one has 15 MB.
+
+        The newest ones stay, and what is known to be inside.
+        """
+        sent = self.sent()
+        for sequence in self.sequences()[:-_KEPT]:
+            if sent is None or sequence < sent.sequence:
+                shutil.rmtree(self.place(sequence))
 
     def sent(self) -> Sent | None:
         """Return what is known to be inside; None where nothing is."""

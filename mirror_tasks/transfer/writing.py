@@ -18,7 +18,7 @@ from typing import IO
 
 from mirror_tasks.errors import IntegrityError, StorageError
 from mirror_tasks.files import holds, is_file, replacing, sha256_of_bytes, write_if_changed
-from mirror_tasks.transfer.volumes import BLOCK, blocks, taken
+from mirror_tasks.transfer.volumes import BLOCK, taken
 
 _CHUNK = 1 << 20
 _LARGE = 1 << 20  # bytes of a file that is brought to the disk by itself; smaller ones together, at the end
@@ -43,6 +43,7 @@ class Piece:
 class Volume:
     """A volume that is to be written.
 
+    :param number: 0 for one that has just what some other ones should have.
     :param beside: what stands in every volume beside the manifest, by file name: its signatures, ``receive.py``.
     """
 
@@ -213,25 +214,6 @@ def _have_on_disk(volume: Volume) -> None:
     for path in volume.files:  # pragma: no cover (Windows)
         with contextlib.suppress(FileNotFoundError), volume.folder.joinpath(*path.split("/")).open("r+b") as stream:
             os.fsync(stream.fileno())
-
-
-def already_there(volume: Volume) -> int:
-    """Return the bytes, in blocks, that a killed run left of a volume, and that need no room any more."""
-    if not holds(volume.folder / "volume.json", volume.about):
-        return 0
-    there = ((volume.folder.joinpath(*path.split("/")), size) for path, size in volume.files.items())
-    return sum(blocks(size) for path, size in there if is_file(path) and path.stat().st_size == size)
-
-
-def room_in(folder: Path) -> tuple[int, int] | None:
-    """Return the bytes that are free on the file system of a folder, and the size of its blocks; None if it does not say."""
-    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
-    try:
-        free = shutil.disk_usage(there).free
-        block = os.statvfs(there).f_frsize if hasattr(os, "statvfs") else BLOCK
-    except OSError:
-        return None
-    return free, max(512, block)
 
 
 def discard(folder: Path) -> bool:

@@ -6,19 +6,22 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import doit.loader
 from doit.task import Task
 
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb
-from mirror_tasks.text import counted, readable
+from mirror_tasks.text import readable
 
 if TYPE_CHECKING:
     from mirror_tasks.config.transfer import Transfer
     from mirror_tasks.transfer.bundle import Finished
+    from mirror_tasks.transfer.missing import Missing
 
 _EXAMPLE = "transfer: {to: /media/stick, sign: {ssh: ~/.ssh/id_ed25519}}"
 
@@ -51,20 +54,40 @@ def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
     transfer = _transfer(mirror)
     _check_one(asked)
     if sent := int(str(asked["sent"])):
-        bases.mark_sent(Sendings(mirror.config.state), sent)
+        bases.mark_sent(Sendings(mirror.config.state, transfer.stream), sent)
         print(f"Bundle {sent} is marked as sent; the next one builds on it.")
         return
     checks_room = os.environ.get("MIRROR_SPACE") != "any"
-    program = receiver_template().read_bytes() if receiver_template().exists() else b""
+    program = receiver_template().read_bytes()
     bundler = Bundler(mirror, transfer, program, Said(), checks_room=checks_room)
     if volume := int(str(asked["volume"])):
         _print(bundler.rewrite(volume))
+        return
+    if again := str(asked["again"]):
+        _print(bundler.again(_missing(Path(again))))
+        print("Next: carry it inside, and run receive.py there with the folder of the bundle, as before.")
         return
     since = int(str(asked["since"])) or None
     done = bundler.bundle(Asked(since, bool(asked["full"]), bool(asked["unproven"])))
     if done is not None:
         _print(done)
         _print_next(done)
+
+
+def _missing(path: Path) -> Missing:
+    """Read what did not arrive.
+
+    :raises ResolutionError: the file can't be read as that.
+    """
+    from mirror_tasks.transfer.missing import MOST_BYTES, read_missing
+
+    path = Path(doit.loader.initial_workdir or ".") / path  # as the user typed it, wherever that was
+    try:
+        with path.open("rb") as stream:
+            return read_missing(stream.read(MOST_BYTES + 1))
+    except ValueError as error:
+        advice = "Carry it out again, or have receive.py write it again (--missing FILE)."
+        raise ResolutionError("reading what is missing", str(path), str(error), advice) from None
 
 
 def _transfer(mirror: Mirror) -> Transfer:
@@ -124,15 +147,14 @@ def _print(done: Finished) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("volume", "files", "size", "folder", title=f"Bundle {done.folder.name}", title_justify="left")
+    table = Table("volume", "files", "size", title=f"Bundle {done.folder.name}", title_justify="left")
     for volume in done.volumes:
-        table.add_row(str(volume.number), str(len(volume.files)), readable(volume.size()), volume.folder.name)
+        table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()))
     Console(highlight=False).print(table)
     print(f"in {done.folder}")
 
 
 def _print_next(done: Finished) -> None:
-    manifest = done.manifest
-    print(f"Next: carry {done.folder.name} ({counted(manifest.volumes, 'volume')}) inside, and apply it there:")
-    print("  python receive.py FOLDER --to DIRECTORY --trust FILE   (receive.py is in every volume)")
-    print(f"Then, here: doit bundle --sent {manifest.sequence}")
+    print(f"Next: carry {done.folder.name} inside, and apply it there, with the receive.py that is in each volume:")
+    print("  python receive.py FOLDER --to DIRECTORY --trust FILE")
+    print(f"When it was carried, here: doit bundle --sent {done.manifest.sequence}")

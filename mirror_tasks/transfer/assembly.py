@@ -1,0 +1,96 @@
+"""The volumes of a bundle put together from its manifest: what each is to have, and from where in the mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.text import readable
+from mirror_tasks.transfer.manifest import Content, Manifest, Part
+from mirror_tasks.transfer.volumes import TooSmallError, pack
+from mirror_tasks.transfer.writing import Piece, Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """A bundle of which volumes can be written.
+
+    :param content: the bytes of its manifest.
+    :param folder: of the bundle, on the target.
+    :param beside: what stands in every volume beside the manifest, by file name.
+    :param where: where each content stands in the mirror, by its SHA-256.
+    """
+
+    manifest: Manifest
+    content: bytes
+    folder: Path
+    beside: Mapping[str, bytes]
+    where: Mapping[str, Path]
+
+    def volumes(self) -> list[Volume]:
+        """Return all volumes of the bundle."""
+        pieces: dict[int, list[Piece]] = {}
+        for one in self.manifest.contents:
+            for part, piece in self._pieces(one):
+                pieces.setdefault(part.volume, []).append(piece)
+        count = self.manifest.volumes
+        return [
+            self._volume(f"volume-{number}-of-{count}", number, pieces.get(number, ()))
+            for number in range(1, count + 1)
+        ]
+
+    def again(self, contents: Sequence[str], room: int | None) -> list[Volume]:
+        """Return volumes that have just some contents, each where the manifest has it.
+
+        What the bundle took for inside, and did not carry, stands under the first path that it has in the state.
+
+        :param room: bytes of a volume for them; None: there is one volume, of any size.
+        :raises ResolutionError: one of them is not of this bundle, or does not fit into a volume.
+        """
+        pieces = {piece.place: piece for sha256 in contents for piece in self._asked(sha256)}
+        try:
+            packed = pack([(place, piece.size) for place, piece in pieces.items()], room)
+        except TooSmallError as error:
+            raise _too_small(error.needed) from None
+        found: dict[int, list[Piece]] = {}
+        for piece, (first, *others) in zip(pieces.values(), packed, strict=True):
+            if others:
+                raise _too_small(piece.size)
+            found.setdefault(first.volume, []).append(piece)
+        return [self._volume(f"again-{number}-of-{len(found)}", 0, some) for number, some in sorted(found.items())]
+
+    def _volume(self, name: str, number: int, pieces: Sequence[Piece]) -> Volume:
+        return Volume(
+            folder=self.folder / name,
+            number=number,
+            manifest=self.content,
+            beside=self.beside,
+            pieces=sorted(pieces, key=lambda piece: piece.place),
+        )
+
+    def _pieces(self, content: Content) -> Iterator[tuple[Part, Piece]]:
+        offset = 0
+        for part in content.parts:
+            yield part, Piece(part.place, self.where[content.sha256], offset, part.size, part.sha256)
+            offset += part.size
+
+    def _asked(self, sha256: str) -> Iterator[Piece]:
+        if (content := self._contents.get(sha256)) is not None:
+            yield from (piece for _, piece in self._pieces(content))
+            return
+        file = next((file for file in self.manifest.files if file.sha256 == sha256), None)
+        if file is None:
+            problem = f"it names the content {sha256}, which bundle {self.manifest.sequence} does not have"
+            raise ResolutionError("carrying again", "what is missing", problem, "Carry the file out again.")
+        yield Piece(file.path, self.where[sha256], 0, file.size, sha256)
+
+    @property
+    def _contents(self) -> Mapping[str, Content]:
+        return {one.sha256: one for one in self.manifest.contents}
+
+
+def _too_small(needed: int) -> ResolutionError:
+    problem = f"expected volumes that have room for {readable(needed)} of one file, as the bundle was made"
+    return ResolutionError("carrying again", "transfer.volume of mirror.yaml", problem, "Set a larger one.")
