@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.archives import platform_tags
+from mirror_tasks.archives.build_environment import From
 from mirror_tasks.archives.platform_tags import name_with_needs
 from mirror_tasks.archives.repacking import repack_wheel
-from mirror_tasks.archives.source_build import From, build
+from mirror_tasks.archives.source_build import build
 from mirror_tasks.describe_environment import environment_block
 from mirror_tasks.files import sealed, unsealed
 from tests.fake_index import FakeIndex

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.archives.build_environment import From
 from mirror_tasks.archives.repacking import repack_sdist, repack_wheel
-from mirror_tasks.archives.source_build import From, build
+from mirror_tasks.archives.source_build import build
 from mirror_tasks.config.model import Config
 from tests.making import core_metadata, sdist, wheel
 from tests.mirroring import tree

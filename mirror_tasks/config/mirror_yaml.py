@@ -16,6 +16,7 @@ from mirror_tasks.config.indexes import IndexReader
 from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root
 from mirror_tasks.config.own_sources import OwnProject, names_of
+from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.roots import RootReader, versions_of
 from mirror_tasks.config.transfer import TransferReader
 from mirror_tasks.config.yaml_file import read_yaml, refusal
@@ -48,28 +49,42 @@ _EXAMPLE = """
       server: {python: "3.12", platform: linux-x86_64, glibc: "2.28"}"""
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, were_asked: bool = False) -> Config:
     """Read ``mirror.yaml`` and the files that its requirements are in.
 
+    :param were_asked: the build backends of projects were asked just now. Else what is wrong only with what they said once
+        is no fault, for they may say something else: they are as good as not asked yet.
     :raises ConfigError: it can't be used; carries all faults at once.
     """
     path = Path(os.path.normpath(path.absolute()))
-    faults: list[Fault] = []
-    block = Block(read_yaml(path), "", faults)
-    config = None if faults else _Reader(path, block, faults).config()
+    config, faults = _read(path)
+    if faults and config and not were_asked and len(config.unknown) < len(config.dynamic):
+        config, others = _read(path, are_forgotten=True)
+        faults = faults if others else []
     if config is None or faults:
         raise refusal(path, faults)
     return config
 
 
+def _read(path: Path, *, are_forgotten: bool = False) -> tuple[Config | None, list[Fault]]:
+    """Return what the file says, and what is wrong with it.
+
+    :param are_forgotten: what build backends said of projects is not taken into account.
+    """
+    faults: list[Fault] = []
+    block = Block(read_yaml(path), "", faults)
+    return None if faults else _Reader(path, block, faults, are_forgotten=are_forgotten).config(), faults
+
+
 class _Reader:
     """Reads the whole file, key by key."""
 
-    def __init__(self, path: Path, block: Block, faults: list[Fault]) -> None:
+    def __init__(self, path: Path, block: Block, faults: list[Fault], *, are_forgotten: bool) -> None:
         self.path = path
         self.folder = path.parent
         self.block = block
         self.faults = faults
+        self.are_forgotten = are_forgotten
         block.only(KEYS)
 
     def _fault(self, key_path: str, problem: str) -> None:
@@ -84,9 +99,10 @@ class _Reader:
         state = self.folder / f".mirror{suffix}"
         versions = versions_of(self.block, "latest")
         environments = tuple(self._environments())
-        reader = RootReader(self.path, self.block, environments, self.faults)
-        roots = reader.roots(versions)
         asked = self.block.get("build-requirements") == "ask"
+        answers = Answers(state / "answers", self.folder, self.are_forgotten) if asked else None
+        reader = RootReader(self.path, self.block, environments, self.faults, answers)
+        roots = reader.roots(versions)
         output = self._output(f"mirror{suffix}", state)
         apart = {"the output": output, "this project's state": state}
         config = Config(
@@ -115,6 +131,7 @@ class _Reader:
             refresh=self._refresh(),
             wanted=tuple(dict.fromkeys(reader.wanted)),
             own=reader.own.projects,
+            dynamic=tuple(reader.dynamic.values()),
             url=self._url(),
             transfer=TransferReader(self.block, self.faults, self.folder, apart).transfer(f"bundles{suffix}"),
         )

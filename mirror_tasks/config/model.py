@@ -112,6 +112,24 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicProject:
+    """A project on this disk of which only its build backend says what it requires.
+
+    :param path: of its ``pyproject.toml``.
+    :param shown: the name of that for messages.
+    :param says: what the backend alone says, such as ``dependencies``.
+    :param record: where its answer is kept.
+    :param is_known: it was asked once: what it said then is among the roots.
+    """
+
+    path: Path
+    shown: str
+    says: tuple[str, ...]
+    record: Path
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What ``mirror.yaml`` says; paths are absolute.
 
@@ -125,6 +143,8 @@ class Config:
     :param refresh: seconds that a project page is trusted without asking again.
     :param wanted: the lists of what clients asked for in vain, as the server wrote them.
     :param own: the projects that are served from the user's own files alone; no index is asked for them.
+    :param dynamic: the projects whose build backends are asked what they require. Of one that was not asked yet, and of what
+        requires it, there are no roots.
     :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
     :param transfer: how bundles are made; None: it is not said, and none are.
     """
@@ -148,6 +168,7 @@ class Config:
     refresh: float
     wanted: tuple[Path, ...]
     own: tuple[OwnProject, ...] = ()
+    dynamic: tuple[DynamicProject, ...] = ()
     url: str | None = None
     transfer: Transfer | None = None
 
@@ -164,6 +185,11 @@ class Config:
         if any(one.git for one in self.own):
             found.append(f"{self.builds.as_uri()}/")
         return tuple(dict.fromkeys(found))
+
+    @property
+    def unknown(self) -> tuple[DynamicProject, ...]:
+        """Those of ``dynamic`` whose backends were not asked yet."""
+        return tuple(one for one in self.dynamic if not one.is_known)
 
     def resolved_on(self, environment: Environment) -> tuple[Root, ...]:
         """Return the roots for which a resolver has to find a solution on an environment."""

@@ -22,7 +22,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.reading import is_lock
-from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.config.model import DynamicProject, RequestedRequirement, Root
+from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.project_files.conflicts import Conflicts, going_together
 from mirror_tasks.config.project_files.following import Files, Following, both, narrowed
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
@@ -42,6 +43,7 @@ class ProjectEntry:
     :param base: the folder that names of further files are shown relative to.
     :param block: all its keys.
     :param environments: the names of those that it is limited to; None: all. ``targets`` are these environments.
+    :param answers: those of build backends; None where none is asked.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class ProjectEntry:
     versions: str | int
     environments: tuple[str, ...] | None
     targets: tuple[Environment, ...]
+    answers: Answers | None = None
 
 
 @dataclass(slots=True)
@@ -61,12 +64,14 @@ class ProjectRoots:
     :ivar roots: with what tells each from any other, whatever its spelling.
     :ivar builds: what building takes, by the path of the project's file.
     :ivar foreign: what no index serves, by name; no fault where another entry brings it.
+    :ivar dynamic: the projects whose build backends are asked. Where one was not asked yet, only ``builds`` are there.
     """
 
     roots: list[tuple[object, Root]] = field(default_factory=list)
     builds: dict[Path, Root] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     foreign: tuple[tuple[NormalizedName, Fault], ...] = ()
+    dynamic: tuple[DynamicProject, ...] = ()
 
 
 def read_project(entry: ProjectEntry) -> ProjectRoots:
@@ -82,7 +87,7 @@ class _Entry:
     def __init__(self, entry: ProjectEntry, found: ProjectRoots) -> None:
         self._entry = entry
         self._found = found
-        self._files = Files(entry.base, entry.targets, faults=found.faults)
+        self._files = Files(entry.base, entry.targets, entry.answers, faults=found.faults)
 
     def read(self) -> None:
         asked_at = f"{self._entry.key_path}.project"
@@ -91,19 +96,25 @@ class _Entry:
             return
         project = self._files.read(self._entry.path, asked_at, self._entry.shown)
         if project is not None:
-            asked = [
-                *(("extra", name) for name in self._asked("extras", project.extras)),
-                *(("group", name) for name in self._asked("groups", project.groups)),
-            ]
-            for parts in self._together(project, asked):
-                self._add_root(project, parts)
-            for one in self._files.projects:
-                self._check_python(one)
-            self._add_builds()
-            if not (self._found.roots or self._found.builds or self._found.faults):
-                self._found.faults.append(Fault(asked_at, f"{project.shown} requires nothing; leave the entry out"))
+            self._read(project, asked_at)
+        self._found.dynamic = tuple(one.dynamic for one in self._files.projects if one.dynamic)
         self._found.faults[:] = dict.fromkeys(self._found.faults)
         self._found.foreign = tuple(self._files.foreign)
+
+    def _read(self, project: ProjectFile, asked_at: str) -> None:
+        asked = [
+            *(("extra", name) for name in self._asked("extras", project.extras, is_known=project.is_known)),
+            *(("group", name) for name in self._asked("groups", project.groups)),
+        ]
+        for parts in self._together(project, asked):
+            self._add_root(project, parts)
+        for one in self._files.projects:
+            self._check_python(one)
+        self._add_builds()
+        if not all(one.is_known for one in self._files.projects):
+            self._found.roots.clear()  # a part of what holds together is none of it
+        elif not (self._found.roots or self._found.builds or self._found.faults):
+            self._found.faults.append(Fault(asked_at, f"{project.shown} requires nothing; leave the entry out"))
 
     def _together(self, project: ProjectFile, asked: Sequence[Part]) -> list[tuple[Part, ...]]:
         """Return the sets of extras and groups that are each installed at once."""
@@ -111,7 +122,9 @@ class _Entry:
         conflicts = Conflicts(project.conflicts, lines, self._entry.targets)
         return going_together(asked, conflicts.between)
 
-    def _asked(self, key: str, known: Mapping[NormalizedName, Dependencies]) -> tuple[NormalizedName, ...]:
+    def _asked(
+        self, key: str, known: Mapping[NormalizedName, Dependencies], *, is_known: bool = True
+    ) -> tuple[NormalizedName, ...]:
         """Return the extras or groups that are asked for, in the order of the file; all unless the entry says which."""
         block, value = self._entry.block, self._entry.block.get(key)
         if value is None:
@@ -120,7 +133,7 @@ class _Entry:
             block.fault(key, f"expected a list of names such as [{', '.join(known) or 'test'}], found {show(value)}")
             return ()
         for one in value:
-            if canonicalize_name(one) not in known and one != _MAIN:
+            if is_known and canonicalize_name(one) not in known and one != _MAIN:
                 hint = unknown(key.removesuffix("s"), one, known) if known else f"it has no {key}, found {show(one)}"
                 block.fault(key, f"{self._entry.shown}: {hint}")
         asked = set(map(canonicalize_name, value))
@@ -210,7 +223,10 @@ def _why_no_project(path: Path, shown: str) -> str:
     if path.name == NAME:
         return ""
     if path.name in ("setup.py", "setup.cfg"):
-        return f"says only to setuptools what is required; name a file that `uv pip compile {shown}` writes"
+        advice = (
+            f"name a file that `uv pip compile {shown}` writes, or with `build-requirements: ask` a {NAME} beside it"
+        )
+        return f"says only to setuptools what is required; {advice}"
     if is_lock(path.name):
         return f"is a lock; name it as one: `- {{lock: {shown}}}`"
     return f"is no {NAME}; expected the file of a project, or `- {{file: {shown}}}` for requirements"

@@ -14,11 +14,12 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.own_builds import unbuilt
 from mirror_tasks.config.lock_files.own_sources import lacking_sources
 from mirror_tasks.config.lock_files.reading import read_lock
-from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.config.model import DynamicProject, RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_git import BUILD, GitRequirement
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.own_urls import UrlRequirement
+from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.projects import ProjectEntry, read_project
 from mirror_tasks.config.requirement_files import (
     parse_requirement,
@@ -81,13 +82,24 @@ class RootReader:
     :param block: the whole file.
     :param environments: those of the file; entries may be limited to some.
     :param faults: what is wrong is added to them.
+    :param answers: those of the build backends of projects; None where none is asked.
     :ivar wanted: the lists of what clients asked for in vain.
     :ivar own: the files that the user brings along.
+    :ivar dynamic: the projects whose build backends are asked, by their files.
     """
 
-    def __init__(self, path: Path, block: Block, environments: Sequence[Environment], faults: list[Fault]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        block: Block,
+        environments: Sequence[Environment],
+        faults: list[Fault],
+        answers: Answers | None = None,
+    ) -> None:
         self.wanted: list[Path] = []
         self.own = OwnSources()
+        self.dynamic: dict[Path, DynamicProject] = {}
+        self._answers = answers
         self._file_name = path.name
         self._folder = path.parent
         self._block = block
@@ -272,11 +284,13 @@ class RootReader:
             versions=entry.versions,
             environments=entry.environments,
             targets=tuple(known),
+            answers=self._answers,
         )
         found = read_project(asked)
         # Two entries may have one file.
         self._faults.extend(fault for fault in found.faults if fault not in self._faults)
         self._foreign.extend(found.foreign)
+        self.dynamic.update((one.path, one) for one in found.dynamic)
         for identity, root in found.roots:
             self._keep(identity, root)
         if self._block.get("build-requirements") is not False:

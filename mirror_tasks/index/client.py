@@ -237,6 +237,12 @@ class Upstream:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def bind(self, indexes: Sequence[Index] | None) -> None:
+        """Take the same indexes with what else is bound to each, before the first page is asked for."""
+        with self._lock:
+            self._given, self._known_indexes = indexes, ()
+        self.__dict__.pop("route", None)
+
     def close(self) -> None:
         """Close the connections; what other threads still ask for is an UpstreamError."""
         self._closed.set()

@@ -50,7 +50,7 @@ def _files_in(output: Path) -> Iterator[Path]:
 
 
 def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
-    """Give the records of releases that no plan names, the files that are held for none, and what is built no more."""
+    """Give the records of releases that no plan names, the files that are held for none, and what is asked or built no more."""
     state, records = mirror.config.state, mirror.records
     releases = {records.release_path(release.name) for plan in plans for release in plan.releases}
     yield from (path for path in (state / "releases").glob("*.json") if path not in releases)
@@ -58,6 +58,8 @@ def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
     for path in (state / "held").glob("*"):
         if path.name.removesuffix(".metadata") not in filenames:
             yield path
+    answers = {one.record for one in mirror.config.dynamic}
+    yield from (path for path in (state / "answers").glob("*.json") if path not in answers)
     built = {one.name for one in mirror.config.own if one.git}
     for folder in mirror.config.builds.glob("*"):
         yield from (path for path in folder.rglob("*") if folder.name not in built and not path.is_dir())

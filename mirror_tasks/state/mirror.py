@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mirror_tasks.config.model import Config
@@ -24,6 +25,7 @@ class Mirror:
     """A mirror and its state folder.
 
     :param note: leaves a line for the user; called from many threads.
+    :ivar config: what the user wants of it; once projects were asked what they require, with that.
     :ivar ledger: the hashes of the files that were made or found right.
     """
 
@@ -34,6 +36,15 @@ class Mirror:
         self.records = Records(config.state)
         self.plans = Plans(self.records)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
+
+    def learn(self, config: Config) -> None:
+        """Take what projects require from another reading of the same file, now that their build backends were asked."""
+        self.config = replace(
+            self.config,
+            roots=config.roots,
+            indexes=config.indexes,
+            dynamic=config.dynamic,
+        )
 
     def package_path(self, project: str, filename: str) -> Path:
         """Where a file stands in the mirror."""

@@ -35,6 +35,7 @@ from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
+from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
@@ -57,19 +58,20 @@ class MirrorTasks:
     """
 
     def __init__(self, config: Config, dash: str = "") -> None:
-        self.config = config
         self.dash = dash
         self.tally = Tally()
         self.mirror = Mirror(config, self.tally.note)
+        upstream = Upstream(config.indexes, own=config.own_urls, connections=max(16, config.workers))
         self.acquire = Acquirer(
             self.mirror,
-            Upstream(config.indexes, own=config.own_urls, connections=max(16, config.workers)),
+            upstream,
             self.tally.received,
             checks_room=os.environ.get("MIRROR_SPACE") != "any",
         )
         self.publisher = Publisher(self.mirror, RECEIVING.call)
         self.make = TaskMaker(dash, config.state / "bugs")
         self.growth = Growth(self.mirror, self.acquire, self.make, self._begin)
+        self._asking = Asking(self.mirror, upstream, self.make, self.growth)
         self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
@@ -80,12 +82,18 @@ class MirrorTasks:
         self.changing = frozenset(names - {self.name(kind) for kind in _LOOK_ONLY})
         self.fetching = frozenset(self.changing - {self.name(kind) for kind in _CHANGE_ALONE})
 
+    @property
+    def config(self) -> Config:
+        """What ``mirror.yaml`` says, and what projects require as far as it is known by now."""
+        return self.mirror.config
+
     def take_folders(self) -> None:
         """Keep other runs out of the folders of the mirror.
 
         :raises MirrorError: another one uses them, or the output is not for this mirror.
         """
-        check_may_publish(self.mirror)
+        if not self.config.unknown:  # else it is known only later what mirror it is
+            check_may_publish(self.mirror)
         self._lock.take()
 
     def _begin(self) -> None:
@@ -123,8 +131,10 @@ class MirrorTasks:
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
+        asks = bool(self.config.dynamic)
         delayed = {
-            "_closure": (self.growth.closure_stage, "_begin"),
+            **({"ask": (self._asking.stage, "_begin"), "_asked": (self._asking.asked_stage, "ask")} if asks else {}),
+            "_closure": (self.growth.closure_stage, "_asked" if asks else "_begin"),
             "_complete": (self.growth.completion_stage, "_closure"),
             "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
@@ -165,7 +175,8 @@ class MirrorTasks:
     # The plan and what follows from it
 
     def _planning(self) -> Iterator[Task]:
-        work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan")
+        known = [self.name("_asked")] if self.config.dynamic else []  # without that there is nothing to plan
+        work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan", task_dep=known)
         yield work
         yield self.make.group("_plan", [work.name])
 

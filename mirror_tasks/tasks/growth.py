@@ -67,8 +67,12 @@ class Growth:
         self._is_mirroring = False
         self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
         self._bugs = 0
-        config = mirror.config
-        self.closure = Closure(config.environments, config.roots, Rules.of(config), config.indexes)
+
+    @cached_property
+    def closure(self) -> Closure:
+        """What the roots need; begun when the roots are known."""
+        config = self._mirror.config
+        return Closure(config.environments, config.roots, Rules.of(config), config.indexes)
 
     @cached_property
     def completion(self) -> Completion:
@@ -85,6 +89,10 @@ class Growth:
     def _set_running(self) -> None:
         self._begin()
         self.is_running = True
+
+    def stop(self) -> None:
+        """Let nothing grow: it is not known what is wanted."""
+        self.is_running = False
 
     def ahead_stage(self) -> Iterator[Task]:
         """Make ``_ahead``, which `mirror` needs and `plan` does not: files may be fetched before the plan is made."""
@@ -116,7 +124,7 @@ class Growth:
         arrived, after = self._make.name("_arrived", str(number)), self._make.name("_completed", str(number + 1))
         yield from children
         yield Task(arrived, None, task_dep=_hidden(children), has_subtask=True)
-        yield _made_after(arrived, after, lambda: self._round(after, number + 1))
+        yield made_after(arrived, after, lambda: self._round(after, number + 1))
         yield Task(name, None, task_dep=[after, *_hidden(bugs)], has_subtask=True)
 
     # One step of the growth
@@ -149,7 +157,7 @@ class Growth:
             yield from children
             yield self._make.group("_grow:" + task.name, _hidden(children))
 
-        yield _made_after(task.name, self._make.name("_grow", task.name), creator, task_dep=[task.name])
+        yield made_after(task.name, self._make.name("_grow", task.name), creator, task_dep=[task.name])
 
     # An error that nobody foresaw
 
@@ -230,7 +238,7 @@ class Growth:
             self.closure.metadata_arrived(filename, refusal)
 
 
-def _made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
+def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
     """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
     return Task(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
 

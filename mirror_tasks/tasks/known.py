@@ -21,7 +21,7 @@ class Known:
     """The pages and metadata of the last plan. What the growth has made already is left out: a task exists once."""
 
     def __init__(self, mirror: Mirror, make: TaskMaker, growth: Growth, pages: ProjectPages) -> None:
-        self._config = mirror.config
+        self._mirror = mirror
         self._records = mirror.records
         self._make = make
         self._growth = growth
@@ -29,14 +29,14 @@ class Known:
 
     def projects(self, plan: Plan | None) -> Iterator[Task]:
         """Make the tasks of the pages of all projects that were planned or are required."""
-        required = {name for root in self._config.roots for name in _projects_of(root)}
+        required = {name for root in self._mirror.config.roots for name in _projects_of(root)}
         tasks = [self._project(name) for name in sorted(required | set(plan.by_project if plan else ()))]
         yield from self._make.only_new(tasks)
         doc = f"asks for the pages of {counted(len(tasks), 'project')}"
         yield self._make.group("project", [task.name for task in tasks], doc)
 
     def _project(self, name: str) -> Task:
-        is_fresh = self._pages.age(name) < self._config.refresh
+        is_fresh = self._pages.age(name) < self._mirror.config.refresh
         return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
 
     def metadata(self, plan: Plan | None) -> Iterator[Task]:
@@ -50,7 +50,7 @@ class Known:
         # What only a lock has is not read: what it requires stands in the lock.
         read = [one for one in plan.releases if any(required.by.kind != "lock" for required in one.required)]
         names = {filename for release in read for filename in release.installs.values()}
-        if self._config.build_requirements:
+        if self._mirror.config.build_requirements:
             names |= {file.filename for file in plan.files if not is_wheel(file.filename)}
         return [plan.by_filename[filename] for filename in sorted(names) if filename in plan.by_filename]
 

@@ -53,7 +53,7 @@ class Reporter:
             return
         if kind is None and task.actions and not task.name.startswith("_"):
             self._display.say(f".  {task.title()}")
-        elif kind in ("project", "metadata", "download", "index"):
+        elif kind in ("ask", "project", "metadata", "download", "index"):
             self._display.update()
         elif kind == "verb":
             self._display.stop()

@@ -38,6 +38,26 @@ class Commit:
     seconds: int
 
 
+def said_of(folder: Path, *arguments: str) -> str | None:
+    """Return what git says in a folder of this machine, which it leaves as it is; None where there is no git, or it fails."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "--no-optional-locks", *_options(), *arguments],
+            cwd=folder,
+            env=_environment("file:///"),
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return os.fsdecode(done.stdout)
+
+
 class Clone:
     """A clone of a repository, in a folder that is to be made."""
 
@@ -105,9 +125,8 @@ class Clone:
         program = shutil.which("git")
         if program is None:
             raise self._error("expected the program git, found none", "Install git, then run again.")
-        options = [word for setting in _SAFE for word in ("-c", setting)]
         done = subprocess.run(
-            [program, *options, *arguments],
+            [program, *_options(), *arguments],
             cwd=self._folder if inside else self._folder.parent,
             env=_environment(self._source.url),
             check=True,
@@ -121,6 +140,10 @@ class Clone:
 
     def _error(self, problem: str, advice: str) -> UpstreamError:
         return UpstreamError(_DOING, self._source.shown, problem, advice)
+
+
+def _options() -> list[str]:
+    return [word for setting in _SAFE for word in ("-c", setting)]
 
 
 def _without_password(url: str) -> str:

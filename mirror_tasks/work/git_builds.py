@@ -15,7 +15,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from mirror_tasks.archives.source_build import Built, From, build
+from mirror_tasks.archives.build_environment import From
+from mirror_tasks.archives.source_build import Built, build
 from mirror_tasks.config.bindings import general_index
 from mirror_tasks.config.own_folders import distribution_of
 from mirror_tasks.config.own_git import GitSource, is_commit

@@ -38,9 +38,12 @@ class ProjectPages:
         self._own = OwnPages(mirror.config.own, mirror.records, self._builds.files_of)
         self._upstream = upstream
         self._fingerprints = fingerprints
-        self._indexes = mirror.config.indexes
-        self._roots = mirror.config.roots
-        self._demanding = {index.base for index in self._indexes or () if index.hashes_required}
+        self._mirror = mirror
+        self._demanding = {index.base for index in mirror.config.indexes or () if index.hashes_required}
+
+    @property
+    def _indexes(self) -> tuple[Index, ...] | None:
+        return self._mirror.config.indexes
 
     def fetch(self, name: str) -> Project | None:
         """Return the project, asking upstream if its page changed; None says that the index has no such project.
@@ -124,7 +127,7 @@ class ProjectPages:
 
     @cached_property
     def _further_files(self) -> Mapping[tuple[str, Index], Mapping[Version, Sequence[LockedFile]]]:
-        return further_files(self._indexes or (), self._roots)
+        return further_files(self._indexes or (), self._mirror.config.roots)
 
     def _page(self, name: str, record: str) -> Project | None:
         project = self._records.project(record)

@@ -15,6 +15,7 @@ from mirror_tasks.config.blocks import show
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lines_to_add import line_to_add
 from mirror_tasks.config.model import NamedIndex, RequestedRequirement
+from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Part, ProjectFile
 from mirror_tasks.config.project_files.reading import read_project_file
 from mirror_tasks.config.project_files.workspaces import Workspace
@@ -31,12 +32,14 @@ class Files:
 
     :param base: the folder that their names are shown relative to.
     :param targets: the environments that they are for.
+    :param answers: those of build backends; None where none is asked.
     :ivar found: by path; None for one that can't be used. ``faults`` says why, with its key path.
     :ivar foreign: what no index serves, with its name; no fault where another entry brings it.
     """
 
     base: Path
     targets: tuple[Environment, ...] = ()
+    answers: Answers | None = None
     found: dict[Path, ProjectFile | None] = field(default_factory=dict)
     workspaces: dict[Path, Workspace] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Files:
         if path not in self.found:
             try:
                 name = shown or relative(path, self.base)
-                self.found[path] = read_project_file(path, name, self.faults, self.workspaces)
+                self.found[path] = read_project_file(path, name, self.faults, self.workspaces, self.answers)
             except ValueError as error:
                 self.found[path] = None
                 self.faults.append(Fault(asked_at, str(error)))
@@ -118,7 +121,7 @@ class Following:
         for extra in map(canonicalize_name, sorted(line.requirement.extras)):
             if extra in other.extras:
                 self._follow(other, ("extra", extra), other.extras[extra], markers)
-            else:
+            elif other.is_known:
                 self._files.faults.append(Fault(line.where, f"{other.shown} has no extra {show(str(extra))}"))
 
     def _project_of(self, project: ProjectFile, line: Dependency) -> ProjectFile | None:

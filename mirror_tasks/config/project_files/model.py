@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from mirror_tasks.config.model import NamedIndex
+from mirror_tasks.config.model import DynamicProject, NamedIndex
 
 Part = tuple[str, NormalizedName]
 """An extra (``extra``, name) or a group (``group``, name)."""
@@ -60,6 +60,7 @@ class ProjectFile:
     :param build_requires: what building it takes, also with ``-e``; none where it is not to be built.
     :param constraints: what else holds together with all of it.
     :param conflicts: sets of extras and groups of which no two go together.
+    :param dynamic: its build backend alone says some of it; None where the file says it all.
     """
 
     path: Path
@@ -72,3 +73,9 @@ class ProjectFile:
     build_requires: Dependencies
     constraints: tuple[Requirement, ...] = ()
     conflicts: tuple[frozenset[Part], ...] = ()
+    dynamic: DynamicProject | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Say if it is known what it requires: its backend need not be asked, or was."""
+        return self.dynamic is None or self.dynamic.is_known

@@ -56,6 +56,11 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
         )
+    for one in mirror.config.unknown:
+        text = (
+            f"! {one.shown}: not known yet what it requires, since its build backend was not asked; `doit plan` asks it"
+        )
+        console.print(text, markup=False, soft_wrap=True)
     for name in names:
         for line in explainer.explain(name):
             console.print(line, markup=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.bill import print_one_sided
 from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.work.project_backends import changed_projects
 
 
 def task(name: str, mirror: Mirror) -> Task:
@@ -50,6 +51,14 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
         raise ResolutionError(
             "proving", str(config.output), "expected a finished mirror, found none", "Run `doit mirror` first."
         )
+    if config.unknown:
+        raise ResolutionError(
+            "proving",
+            ", ".join(one.shown for one in config.unknown),
+            "expected what it requires, found that its build backend was not asked yet",
+            "Run `doit mirror` first.",
+        )
+    _tell_of_changed(mirror)
     sums = sums_digest(config.output)
     client = None if own else find_client()
     if client is None and not own:
@@ -72,6 +81,13 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     check(verdicts, config.output, one_sided)
     # What changed meanwhile was not proven.
     keep_proven(config.state, sums if sums == sums_digest(config.output) else None)
+
+
+def _tell_of_changed(mirror: Mirror) -> None:
+    """Say of which projects only what their backends said before some file changed is proven."""
+    for one in changed_projects(mirror.config):
+        text = f"! {one.shown} changed since its build backend was asked; what that said then is judged. `doit mirror` asks again"
+        Console().print(text, markup=False, soft_wrap=True)
 
 
 def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
