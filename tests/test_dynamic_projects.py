@@ -152,6 +152,7 @@ def test_before_it_was_asked_it_is_not_known_and_nothing_that_looks_fails(tmp_pa
     ("pyproject", "files", "says"),
     [
         ('[build-system]\nrequires = ["setuptools"]', (), ("dependencies", "optional-dependencies", "requires-python")),
+        ("", ("setup.cfg",), ("dependencies", "optional-dependencies", "requires-python")),
         ("[tool.x]", ("setup.py",), ("dependencies", "optional-dependencies", "requires-python")),
         ('[project]\nname = "app"\ndynamic = ["requires-python"]', (), ("requires-python",)),
         (PYPROJECT.replace('"optional-dependencies"', '"version"'), (), ("dependencies",)),
