@@ -65,7 +65,8 @@ def changed_projects(config: Config) -> list[DynamicProject]:
 
 
 def _sources(project: DynamicProject, config: Config) -> ProjectSources:
-    return ProjectSources(project.path.parent, project.shown, (config.output, config.state))
+    made_here = (config.output, config.state, *([config.transfer.to] if config.transfer else []))
+    return ProjectSources(project.path.parent, project.shown, made_here)
 
 
 def _answer(prepared: Prepared, digest: str, moved: tuple[str, str]) -> Answer:
