@@ -15,6 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from mirror_tasks.config.long_numbers import has_long_number
+
 
 @dataclass(frozen=True, slots=True)
 class Installer:
@@ -63,7 +65,9 @@ _REPAIRS = (
 
 @lru_cache(maxsize=16384)
 def parse_specifier(text: str) -> SpecifierSet | None:
-    """Return the parsed specifier, or None where PEP 440 does not allow it (``>=1.8.*``, ``>dev``)."""
+    """Return the parsed specifier, or None where PEP 440 does not allow it (``>=1.8.*``, ``>dev``), or Python can't read it."""
+    if has_long_number(text):
+        return None
     try:
         return SpecifierSet(text)
     except InvalidSpecifier:

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.installers import Installer
+from mirror_tasks.config.long_numbers import has_long_number
 
 _VERSIONS = ("implementation_version", "python_full_version", "python_version")
 _PYTHONS = ("python_full_version", "python_version")
@@ -154,6 +155,8 @@ def _compare(comparison: Comparison, environment: Mapping[str, str]) -> bool | N
 
 
 def _compare_versions(comparison: Comparison, value: str) -> bool | None:
+    if has_long_number(comparison.text):
+        return None
     if comparison.operator in ("in", "not in"):
         return None if comparison.reversed else _compare_with_list(comparison, value)
     sign = _FLIPPED.get(comparison.operator, comparison.operator) if comparison.reversed else comparison.operator

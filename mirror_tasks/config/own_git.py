@@ -105,7 +105,7 @@ def _check_place(scheme: str, authority: str, path: str) -> None:
     if scheme == "file":
         if authority:
             raise ValueError(f"{_EXPECTED}, found a host in a file URL; it begins with file:///")
-    elif not _is_host(name) or (colon and not port.isdigit()):
+    elif not _is_host(name) or (colon and not re.fullmatch("[0-9]{1,5}", port)):
         raise ValueError(f"{_EXPECTED}, found a host that is none")
     if scheme == "ssh" and at and not _is_user(credentials):
         raise ValueError("expected a user name alone before the @ of an ssh URL; keys come from ssh itself")

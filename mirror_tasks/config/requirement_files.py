@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.blocks import show
 from mirror_tasks.config.file_kinds import decoded, kind_by_bytes, kind_by_name, kind_by_text
+from mirror_tasks.config.long_numbers import TOO_LONG, has_long_number
 from mirror_tasks.config.model import RequestedRequirement
 from mirror_tasks.config.own_git import BUILD, GitRequirement, is_git, read_git
 from mirror_tasks.config.own_urls import UrlRequirement, read_url, with_hashes
@@ -55,6 +56,8 @@ def read_requirement(text: str) -> RequestedText:
 
     :raises ValueError: it is none, or asks for what no index can serve; the message says what to do.
     """
+    if has_long_number(text):
+        raise ValueError(f"{show(text)} {TOO_LONG}")
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
@@ -78,6 +81,8 @@ def parse_requirement(text: str, written: str | None = None) -> Requirement:
     :raises ValueError: it is none, or names a URL or file, which has no place here; the message says what to do.
     """
     shown = show(written or text)
+    if has_long_number(text):
+        raise ValueError(f"{shown} {TOO_LONG}")
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tomli
 
+from mirror_tasks.config.long_numbers import said_of
 from mirror_tasks.config.requirement_files import read_text
 
 _LARGEST = 1 << 20  # bytes; what people write by hand has a few thousand
@@ -24,7 +25,7 @@ def read_toml(path: Path) -> dict[str, object]:
     try:
         return tomli.loads(text)
     except (ValueError, RecursionError) as error:
-        said = str(error)[:200] if isinstance(error, ValueError) else "it is nested too deep"
+        said = said_of(error)[:200] if isinstance(error, ValueError) else "it is nested too deep"
         raise ValueError(f"{path} is not valid TOML: {said}") from None
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from mirror_tasks.config.long_numbers import has_long_number
+
 MOST_BYTES = 32 << 20
 """How large a list may be: ten thousand wishes with all that is told of each."""
 
@@ -72,6 +74,8 @@ def _read_wish(line: str) -> Wish | None:
 
 def canonical(text: str) -> str | None:
     """Return a requirement as wishes are written, with the name normalised; None where it is none."""
+    if has_long_number(text):
+        return None
     try:
         requirement = Requirement(text)
     except InvalidRequirement:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from mirror_tasks.config.long_numbers import EXPECTED, places_of_long_numbers, said_of
 from mirror_tasks.config.requirement_files import read_text
 from mirror_tasks.errors import ConfigError, Fault
 from mirror_tasks.text import redact
@@ -31,24 +32,32 @@ def read_yaml(path: Path) -> object:
         hint = "write one beside dodo.py, or name another with MIRROR_CONFIG; docs/configuration.md has every key"
         raise refusal(path, [Fault(path.name, f"no such file; {hint}")])
     try:
-        loader = yaml.SafeLoader(read_text(path, _LARGEST))
-        node = loader.get_single_node()
-        if node is None:
-            return {}
-        faults = list(_twice_said(node, "", set()))
-        if _grown_size(node, {}) > _MOST_NODES:
-            faults.append(Fault(path.name, "its aliases grow to more than a configuration can be; write it out"))
-        if faults:
-            raise refusal(path, faults)
-        return loader.construct_document(node)
+        found = _parsed(read_text(path, _LARGEST), path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise refusal(path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}")]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise refusal(path, [Fault(path.name, str(error).splitlines()[0])]) from None
+        said = said_of(error) if isinstance(error, ValueError) else str(error)
+        raise refusal(path, [Fault(path.name, said.splitlines()[0])]) from None
     except RecursionError:
         raise refusal(path, [Fault(path.name, "nested deeper than a configuration can be")]) from None
+    if places := list(places_of_long_numbers(found)):
+        raise refusal(path, [Fault(place or path.name, EXPECTED) for place in places])
+    return found
+
+
+def _parsed(text: str, path: Path) -> object:
+    loader = yaml.SafeLoader(text)
+    node = loader.get_single_node()
+    if node is None:
+        return {}
+    faults = list(_twice_said(node, "", set()))
+    if _grown_size(node, {}) > _MOST_NODES:
+        faults.append(Fault(path.name, "its aliases grow to more than a configuration can be; write it out"))
+    if faults:
+        raise refusal(path, faults)
+    return loader.construct_document(node)
 
 
 def _twice_said(node: yaml.Node, key_path: str, seen: set[int]) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from mirror_tasks.config.long_numbers import TOO_LONG, has_long_number
 from mirror_tasks.errors import IntegrityError, PageError
 from mirror_tasks.files import check_filename
 from mirror_tasks.index.file_names import parse_filename, version_or_none
@@ -21,8 +22,6 @@ from mirror_tasks.index.project import Project, Row, absolute, digests
 
 Entry = dict[str, Any]  # of a page in JSON, nothing of it checked
 LONGEST_VALUE = 4096  # characters; the longest requirement on the largest index has a fourth
-LONGEST_NUMBER = 100  # digits; Python refuses to read more than 4,300, uv more than 20
-_LONG_NUMBER = re.compile(rf"[0-9]{{{LONGEST_NUMBER + 1}}}").search
 MOST_FILES = 100_000  # of a page; the largest known has some 30,000
 _TOO_LARGE = 1 << 63  # bytes; RFC 8259, 6: what fits into no machine's number is not read alike everywhere
 _INT, _TEXT, _TEXT_OR_BOOL = ({*kinds, type(None)} for kinds in ((int,), (str,), (str, bool)))
@@ -37,8 +36,8 @@ def value_fault(text: str) -> str | None:
 
     Parsers take long over long ones, and Python fails on numbers of thousands of digits.
     """
-    if _LONG_NUMBER(text):
-        return f"has a number of more than {LONGEST_NUMBER} digits"
+    if has_long_number(text):
+        return TOO_LONG
     if len(text) > LONGEST_VALUE:
         return f"has {len(text):,} characters, more than the {LONGEST_VALUE:,} that are read"
     return None

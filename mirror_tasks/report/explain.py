@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from mirror_tasks.archives.requirements import project_of
 from mirror_tasks.config.environments import Environment
@@ -56,7 +56,7 @@ class Explainer:
             head, sign, tail = name.rpartition("-")
         try:
             return (canonicalize_name(head), Version(tail)) if sign else (canonicalize_name(name), None)
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, and numbers that Python does not read
             return canonicalize_name(name), None
 
     def _project(self, name: str) -> Iterator[str]:
@@ -214,7 +214,7 @@ class Explainer:
         version = rest.partition("-")[0].removesuffix(sdist_ending(rest) or "?")
         try:
             yield from self._release(canonicalize_name(name), Version(version))
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, and numbers that Python does not read
             yield from self._absent_project(canonicalize_name(name))
 
     def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from mirror_tasks.config.lock_files import (
     uv_stale,
 )
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
+from mirror_tasks.config.long_numbers import check_numbers, said_of
 from mirror_tasks.config.markers import Comparison, tokens
 from mirror_tasks.config.requirement_files import read_text
 
@@ -133,7 +134,10 @@ def _parsed(text: str, kind: str) -> Mapping[str, object]:
         data = json.loads(text) if kind == "Pipfile.lock" else tomli.loads(text)
     except ValueError as error:
         language = "JSON" if kind == "Pipfile.lock" else "TOML"
-        raise ValueError(f"expected {language}, found: {error}; if it was cut short or edited, lock again") from None
+        raise ValueError(
+            f"expected {language}, found: {said_of(error)}; if it was cut short or edited, lock again"
+        ) from None
+    check_numbers(data)
     if isinstance(data, dict):
         return cast(Mapping[str, object], data)
     raise ValueError(f"expected keys and values, found {show(data)}; lock again")

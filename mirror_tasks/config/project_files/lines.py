@@ -10,6 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.blocks import Block, show
+from mirror_tasks.config.long_numbers import TOO_LONG, has_long_number
 from mirror_tasks.config.project_files.model import Dependencies, Dependency, Source
 from mirror_tasks.config.project_files.sources import source_of_url
 from mirror_tasks.errors import Fault
@@ -54,6 +55,8 @@ class Lines:
     def requirement(self, text: str, where: str) -> Requirement | None:
         """Return the requirement that a text is; None, with a fault at a key path, where it is none."""
         try:
+            if has_long_number(text):
+                raise ValueError(f"it {TOO_LONG}")  # noqa: TRY301 - told as all others are
             requirement = Requirement(text)
             check_versions(requirement.specifier)
         except (ValueError, RecursionError) as error:  # InvalidRequirement among them
