@@ -50,8 +50,14 @@ import argparse
 import base64
 import contextlib
 import datetime
+import email.parser
+import email.policy
 import errno
+import fnmatch
+import glob
+import gzip
 import hashlib
+import html
 import io
 import json
 import os
@@ -59,16 +65,22 @@ import re
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
 import traceback
 import unicodedata
+import urllib.parse
+import zipfile
+import zlib
 from pathlib import Path
 from typing import (
     Any,
+    BinaryIO,
     Callable,
     Dict,
     Iterable,
@@ -78,10 +90,12 @@ from typing import (
     NamedTuple,
     NoReturn,
     Optional,
+    Pattern,
     Sequence,
     Set,
     TextIO,
     Tuple,
+    Union,
 )
 
 VERSION = "0.2.0"  # that of mirror-tasks, which put this file here
@@ -253,6 +267,8 @@ class Manifest(NamedTuple):
         """The bundle, for people."""
         return f"bundle {self.sequence} of {self.stream}"
 
+
+Content = Tuple[str, int]  # its SHA-256 and its size
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STREAM = re.compile("[a-z0-9][a-z0-9-]{0,62}")
@@ -1782,83 +1798,84 @@ def syncs_all() -> bool:
     return sys.platform.startswith("linux")
 
 
-def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[str, str]) -> Builder:
+def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[str, str], own: Own) -> Builder:
     """Build the tree of a generation, beside where it will stand.
 
-    :param states: of each stream; the last is the one that was received last.
+    :param states: of each stream.
     :param sources: where each content is.
-    :raises Refused: two streams have two contents for one path.
+    :raises Refused: the streams and the own packages don't go together.
     """
+    linked, written = dict(states[0].files), {}  # type: Dict[str, Content], Dict[str, bytes]
+    if is_composed(states, own):
+        own.check()
+        arranged = arrange(states, own)
+        linked, written = arranged.linked, Composer(states, own, arranged, sources).compose()
+        sources = {**own.sources(), **sources}
     builder = Builder(root / "generations" / f"{number}.part")
-    contents = merged(states)
-    sums = contents.pop(SUMS, None)
-    for path, (sha256, _) in contents.items():
+    sums = linked.pop(SUMS, None)
+    for path, (sha256, _) in linked.items():
         builder.add(sources[sha256], path)
+    for path, content in written.items():
+        builder.write(path, content)
     if sums:
         builder.copy(sources[sums[0]], SUMS)  # last, so that no file is newer than what names it
-    if len(states) > 1:
-        compose(root, builder, states, sources)
+    else:
         keep_originals(root, builder, states, sources)
     return builder
+
+
+def is_composed(states: Sequence[Manifest], own: Own) -> bool:
+    """Say whether a tree is more than what one stream has."""
+    return len(states) > 1 or own.record() is not None
+
+
+def put_in_place(
+    root: Path,
+    generation: Generation,
+    before: Optional[Generation],
+    states: Sequence[Manifest],
+    sources: Mapping[str, str],
+    own: Own,
+    keep: int,
+) -> int:
+    """Build a generation and have it served; return how many files are kept of the one before.
+
+    :param keep: how many generations stay in all.
+    :raises Refused: the streams and the own packages don't go together.
+    """
+    builder = build(root, generation.number, states, sources, own)
+    kept = add_kept(root, builder, before, own)
+    commit(root, builder, generation)
+    retire(root, keep)
+    return kept
 
 
 def keep_originals(root: Path, builder: Builder, states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
     """Keep what streams have at paths where the tree has something composed: a later bundle may not carry it again."""
     sums = sums_in(builder.tree / SUMS)
+    have_folder(received(root) / "contents")
     store = Builder(received(root) / "contents")
     for state in states:
         for path, (sha256, size) in state.files.items():
             target = store.tree / sha256
-            if sums.get(path) != sha256 and not is_whole(str(target), size):
+            if sums.get(path, SUMS) != sha256 and not is_whole(str(target), size):
                 remove(target)
                 store.add(sources[sha256], sha256)
     store.sync()
 
 
-def merged(states: Sequence[Manifest]) -> Dict[str, Tuple[str, int]]:
-    """Return the files of all streams, but for pages that several have, which :func:`compose` makes.
+def add_kept(root: Path, builder: Builder, before: Optional[Generation], own: Own) -> int:
+    """Add what the generation before has at paths that this one has not, for clients that began before the switch.
 
-    :raises Refused: two have different contents for a path that can't be merged.
+    What streams had of a project that is bound to own packages from now on is not kept.
     """
-    contents: Dict[str, Tuple[str, int]] = {}
-    owners: Dict[str, Manifest] = {}
-    differing: Set[str] = set()
-    for state in states:
-        for path, content in state.files.items():
-            if contents.get(path, content) != content:
-                must(
-                    is_composed(path) or is_latest(path),
-                    f"{state.name} and {owners[path].name if path in owners else 'another'} have {path} with different "
-                    "contents. Nothing was changed. Let one of them leave it out.",
-                )
-                if is_composed(path):
-                    differing.add(path)
-            contents[path] = content
-            owners[path] = state
-    for path in differing:
-        del contents[path]
-    return contents
-
-
-def is_composed(path: str) -> bool:
-    """Say whether a path is that of a page or record which is made of those of several streams."""
-    return path.startswith(("simple/", "project/")) or path in ("index.html", "index.html.gz", "mirror.json", SUMS)
-
-
-def is_latest(path: str) -> bool:
-    """Say whether a path is that of a program, or of what pages load: of several, the one that came last is taken."""
-    return path.startswith("site/") or path in PROGRAMS
-
-
-def add_kept(root: Path, builder: Builder, before: Optional[Generation]) -> int:
-    """Add what the generation before has at paths that this one has not, for clients that began before the switch."""
     if before is None:
         return 0
     sums = sums_in(builder.tree / SUMS)
     old = sums_of(root, before, (SUMS,))
     kept: Dict[str, str] = {}
     for path in sorted(old.keys() - sums.keys()):
-        if path.startswith(KEPT_FOLDERS):
+        if path.startswith(KEPT_FOLDERS) and not newly_bound(path.split("/")[1], own, before):
             # What can't stand beside the new files (a name of other case, a folder where a file is) is not kept.
             with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 builder.add(f"{tree_of(root, before.number)}/{path}", path)
@@ -2014,22 +2031,1738 @@ def go_forward(root: Path) -> int:
 
 
 # Composition.
+#
+# One stream alone is put in place byte for byte. Where there are several, or packages of the inside's own, one tree is made of
+# them: ``arrange`` says which content goes where, or refuses, and ``Composer`` gives the bytes of all that is written anew.
+# Both only read; the tree's part links and writes.
+
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # of a project, normalised
+API_VERSION = "1.4"
+PAGE_NAMES = ("index.html", "index.v1_html", "index.v1_json")
+LARGEST_PAGE = 64 * 1024 * 1024  # bytes of a page, or of a mirror.json
+MOST_PAGE_FILES = 200_000
+LONGEST_TEXT = 4096  # characters of one value in a page
+STRICTNESS = {"active": 0, "deprecated": 2, "archived": 3, "quarantined": 4}  # of PEP 792; what is not known is 1
 
 
-def compose(root: Path, builder: Builder, states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
-    """Make the pages that several streams have, and those of own packages, and write what names them all.
+def normalise(name: str) -> str:
+    """Return the normalised name of a project, as the standard for names has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
-    :param builder: of a tree that has all other files; ``builder.write`` puts a page into it.
-    :param sources: where each content of each stream is.
-    :raises Refused: they can't stand in one mirror.
+
+class Arrangement(NamedTuple):
+    """What a tree is made of.
+
+    :param linked: the content at each path that is put there as it came.
+    :param projects: by name, the states that bring a project.
+    :param merged: those projects whose pages for clients are written anew.
+    :param shown: those whose pages for people are written anew.
+    :param left_out: by stream, its projects that are bound to own packages.
     """
-    raise Refused(
-        f"{root} would hold {count_of(len(states), 'stream')}, which this receive.py can't put into one mirror yet "
-        f"({builder.tree}, {len(sources)})"
+
+    linked: Dict[str, Content]
+    projects: Dict[str, List[Manifest]]
+    merged: List[str]
+    shown: List[str]
+    left_out: Dict[str, List[str]]
+
+
+def arrange(states: Sequence[Manifest], own: Own) -> Arrangement:
+    """Say which content of which stream goes where in one tree.
+
+    - ``server.py``, ``receive.py`` and what the pages load are those of the newest version of mirror-tasks (``leading``).
+    - A project that one stream has is put in place as it is; the files of one that several have stand together.
+    - A project whose name is bound to own packages is left out of every stream, whether there are own files of it or not.
+    - Two files of one path and other contents below ``locks/`` and ``report/`` stand in a folder of their stream's name.
+
+    :raises Refused: two bundles have one file with two contents, or a bundle has a project of the inside's own.
+    """
+    states = sorted(states, key=lambda state: state.stream)
+    builder = _Builder(own)
+    for state in [leading(states), *states]:  # the first one to bring what the pages load is the leading one
+        builder.add_site(state)
+    for state in states:
+        builder.add(state)
+    return builder.finish()
+
+
+def leading(states: Sequence[Manifest]) -> Manifest:
+    """Return the state that was made by the newest version, of several the first by name."""
+
+    def version(state: Manifest) -> Any:
+        return version_key(str(state.made.get("by", "")).rpartition(" ")[2])
+
+    newest = max(map(version, states))
+    return min((state for state in states if version(state) == newest), key=lambda state: state.stream)
+
+
+class _Builder:
+    """Puts the files of one state after another into an arrangement."""
+
+    def __init__(self, own: Own) -> None:
+        self._own = own
+        self._projects_of_own = {file.project for file in own.files.values()}
+        self._linked: Dict[str, Content] = {}
+        self._by: Dict[str, Manifest] = {}
+        self._folded: Dict[str, str] = {}
+        self._projects: Dict[str, List[Manifest]] = {}
+        self._left_out: Dict[str, List[str]] = {}
+
+    def add_site(self, state: Manifest) -> None:
+        """Add what is the mirror's own, and not a project's."""
+        for path, content in state.files.items():
+            if path in ("server.py", "receive.py") or path.startswith("site/"):
+                self._linked.setdefault(path, content)
+
+    def add(self, state: Manifest) -> None:
+        """Add what a state has of projects, locks and reports; its other pages are written anew.
+
+        :raises Refused: it does not go together with what is there.
+        """
+        taken = self._projects_taken(state)
+        for path, content in state.files.items():
+            top, _, rest = path.partition("/")
+            name, _, file = rest.partition("/")
+            if top in ("locks", "report"):
+                self._put_beside(state, path, content)
+            elif top == "packages" and name in taken:
+                self._put(state, path, content)
+            elif top in ("simple", "project") and file and name in taken:
+                self._linked.setdefault(path, content)
+
+    def _projects_taken(self, state: Manifest) -> Set[str]:
+        named = {path.split("/", 2)[1] for path in state.files if path.startswith("packages/")}
+        named |= {
+            path.split("/", 2)[1]
+            for path in state.files
+            if path.startswith(("simple/", "project/")) and path.count("/") > 1
+        }
+        for name in named:
+            if not _NAME.fullmatch(name):
+                raise Refused(f"{state.name} has a folder {name!r}, which is no normalised name of a project")
+        left_out = {name for name in named if self._own.binds(name)}
+        clash = sorted((named - left_out) & self._projects_of_own)
+        if clash:
+            raise Refused(explain_clash(state, clash))
+        self._left_out[state.stream] = sorted(left_out)
+        for name in sorted(named - left_out):
+            self._projects.setdefault(name, []).append(state)
+        return named - left_out
+
+    def _put(self, state: Manifest, path: str, content: Content) -> None:
+        """Put a file of a project in its place.
+
+        :raises Refused: another bundle has something else there.
+        """
+        there = self._folded.setdefault(fold(path), path)
+        if there != path:
+            raise Refused(
+                f"{self._by[there].name} has {there} and {state.name} has {path}: "
+                "where a system takes both names for one, only one of them could stand"
+            )
+        if self._linked.setdefault(path, content) != content:
+            raise Refused(explain_two_contents(path, (self._by[path], self._linked[path]), (state, content)))
+        self._by.setdefault(path, state)
+
+    def _put_beside(self, state: Manifest, path: str, content: Content) -> None:
+        """Put a lock or a report in its place, or in a folder of its stream's name where another one stands there."""
+        top, _, rest = path.partition("/")
+        if self._linked.setdefault(path, content) != content:
+            self._linked[f"{top}/{state.stream}/{rest}"] = content
+
+    def finish(self) -> Arrangement:
+        """Add the own files; return all of it."""
+        for filename, file in self._own.files.items():
+            path = f"packages/{file.project}/{filename}"
+            self._linked[path] = (file.sha256, file.size)
+            if file.is_wheel:
+                self._linked[f"{path}.metadata"] = (file.metadata, file.metadata_size)
+        several = {name: states for name, states in self._projects.items() if len(states) > 1}
+        merged = [name for name, states in several.items() if _differ(states, f"simple/{name}/index.v1_json")]
+        shown = [
+            name for name, states in several.items() if name in merged or _differ(states, f"project/{name}/index.html")
+        ]
+        for name in merged:
+            self._forget(f"simple/{name}/", several[name])
+        for name in shown:
+            self._forget(f"project/{name}/", several[name])
+        return Arrangement(self._linked, self._projects, sorted(merged), sorted(shown), self._left_out)
+
+    def _forget(self, folder: str, states: Sequence[Manifest]) -> None:
+        for page in PAGE_NAMES:
+            self._linked.pop(folder + page, None)
+            self._linked.pop(f"{folder}{page}.gz", None)
+
+
+def _differ(states: Sequence[Manifest], path: str) -> bool:
+    return len({state.files.get(path) for state in states}) > 1
+
+
+def explain_clash(state: Manifest, names: Sequence[str]) -> str:
+    """Say that a bundle brings what the inside has of its own, and what to do."""
+    return (
+        f"{state.name} brings {few(names)}, which is among the own packages here: an installer could take either for the "
+        f"other. Nothing was changed. Say --own {names[0]} to serve that name from the own packages alone, take the own "
+        "files away with --remove, or have it left out of the bundle"
     )
 
 
+def explain_two_contents(path: str, one: Tuple[Manifest, Content], other: Tuple[Manifest, Content]) -> str:
+    """Say that two bundles have one file with two contents, and what to do."""
+    (first, (sha256, _)), (second, (other_sha256, _)) = one, other
+    return (
+        f"{path} has two contents: sha256 {sha256} in {first.name}, {other_sha256} in {second.name}. One of the "
+        "two was changed where it came from; nothing was changed here. Ask who makes these streams which one is right"
+    )
+
+
+# The pages for clients.
+
+
+class Page(NamedTuple):
+    """A project's page for clients. The files are as in JSON, with the keys of ``_entry`` in their order; sorted by name."""
+
+    name: str
+    versions: Tuple[str, ...]
+    files: Tuple[Dict[str, Any], ...]
+    status: Optional[Tuple[str, str]] = None
+
+
+def read_page(content: bytes, name: str, whose: str) -> Page:
+    """Read a project's page in JSON. A verified bundle has brought it; still it is believed only as far as pages go.
+
+    What a page may have besides, by later versions of the API, is left out: installers do without it.
+
+    :param whose: whose page it is, for messages.
+    :raises Refused: it is no such page.
+    """
+    try:
+        page = json.loads(content.decode("utf-8"))
+        must(str(page["meta"]["api-version"]).startswith("1."), "it is of another version of the API")
+        must(page["name"] == name, "it is of another project")
+        must(len(page["files"]) <= MOST_PAGE_FILES, f"it names more than {MOST_PAGE_FILES} files")
+        files = [_entry(name, entry) for entry in page["files"]]
+        must(len({file["filename"] for file in files}) == len(files), "it names a file twice")
+        versions = [_plain_text(version) for version in page["versions"]]
+        status = page.get("project-status")
+        said = (_plain_text(status["status"]), _plain_text(status.get("reason", ""))) if status else None
+    except (Refused, ValueError) as error:
+        raise Refused(
+            f"simple/{name}/index.v1_json of {whose} can't be merged: {error}. Nothing was changed."
+        ) from None
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise Refused(
+            f"simple/{name}/index.v1_json of {whose} can't be merged: it has not the form of such a page. Nothing was changed."
+        ) from None
+    return Page(name, tuple(sorted(set(versions))), _by_name(files), said)
+
+
+def _entry(name: str, entry: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what a page says of a file, having looked at each value.
+
+    :raises ValueError: a value is not what it has to be; KeyError and TypeError likewise.
+    """
+    filename, sha256, size = _plain_text(entry["filename"]), entry["hashes"]["sha256"], entry["size"]
+    url = file_url(name, filename)
+    whole(size, 0, SIZE_LIMIT, "size of a file")
+    if not is_plain(filename) or entry["url"] != url or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"what it says of {filename[:200]!r} is not as mirrors say it")
+    kept: Dict[str, Any] = {"filename": filename, "url": url, "hashes": {"sha256": sha256}, "size": size}
+    if entry.get("requires-python"):
+        kept["requires-python"] = _plain_text(entry["requires-python"])
+    if entry.get("yanked"):
+        kept["yanked"] = entry["yanked"] is True or _plain_text(entry["yanked"])
+    if entry.get("upload-time"):
+        kept["upload-time"] = _plain_text(entry["upload-time"])
+    if entry.get("core-metadata"):
+        metadata = entry["core-metadata"]["sha256"]
+        if not _SHA256.fullmatch(metadata):
+            raise ValueError(f"the hash of the metadata of {filename} is none")
+        kept["core-metadata"] = {"sha256": metadata}
+    return kept
+
+
+def file_url(name: str, filename: str) -> str:
+    """Return the URL of a file relative to its project's page."""
+    return f"../../packages/{name}/{urllib.parse.quote(filename)}"
+
+
+def _plain_text(value: Any) -> str:
+    """Return a text of a page.
+
+    :raises ValueError: it is none, is too long, or can't be written as UTF-8.
+    """
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"expected a text of up to {LONGEST_TEXT} characters")
+    value.encode("utf-8")
+    return value
+
+
+def _by_name(files: Iterable[Dict[str, Any]]) -> Tuple[Dict[str, Any], ...]:
+    return tuple(sorted(files, key=lambda file: str(file["filename"])))
+
+
+def merge_pages(pages: Sequence[Tuple[Manifest, Page]]) -> Page:
+    """Return one page of a project that several streams have, in the order of the streams' names.
+
+    Of what two streams say otherwise, the stricter holds: a file that one of them calls yanked is yanked, and a project is
+    quarantined rather than archived, archived rather than deprecated, deprecated rather than active. No file of a
+    quarantined project is offered (PEP 792). For the rest the first one holds that says anything.
+
+    :raises Refused: one file has two contents.
+    """
+    files: Dict[str, Dict[str, Any]] = {}
+    by: Dict[str, Manifest] = {}
+    for state, page in pages:
+        for file in page.files:
+            name = file["filename"]
+            if name not in files:
+                files[name], by[name] = file, state
+                continue
+            ours, theirs = (one["hashes"]["sha256"] for one in (files[name], file))
+            if ours != theirs:
+                path = f"packages/{page.name}/{name}"
+                raise Refused(explain_two_contents(path, (by[name], (ours, 0)), (state, (theirs, 0))))
+            files[name] = _stricter(files[name], file)
+    versions = {version for _, page in pages for version in page.versions}
+    status = max((page.status or ("active", "") for _, page in pages), key=lambda said: STRICTNESS.get(said[0], 1))
+    if status[0] == "quarantined":
+        files = {}
+        versions.clear()
+    said = None if status[0] == "active" else status
+    return Page(pages[0][1].name, tuple(sorted(versions)), _by_name(files.values()), said)
+
+
+_ENTRY_KEYS = ("filename", "url", "hashes", "size", "requires-python", "yanked", "upload-time", "core-metadata")
+
+
+def _stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what two pages say of one file; a reason for its being yanked is kept."""
+    both = {**other, **one}
+    if isinstance(other.get("yanked"), str) and not isinstance(one.get("yanked"), str):
+        both["yanked"] = other["yanked"]
+    return {key: both[key] for key in _ENTRY_KEYS if key in both}
+
+
+def page_forms(page: Page) -> Dict[str, bytes]:
+    """Return a project's page under each of its names, with the bytes that the pipeline outside writes for the same files."""
+    document: Dict[str, Any] = {
+        "meta": {"api-version": API_VERSION},
+        "name": page.name,
+        "versions": list(page.versions),
+        "files": list(page.files),
+    }
+    metas = ""
+    if page.status:
+        status, reason = page.status
+        document["project-status"] = {"status": status, **({"reason": reason} if reason else {})}
+        metas = f'<meta name="pypi:project-status" content="{html.escape(status)}">\n'
+        metas += f'<meta name="pypi:project-status-reason" content="{html.escape(reason)}">\n' if reason else ""
+    anchors = "".join(map(_anchor, page.files))
+    return _forms(_simple_html(f"Links for {page.name}", metas, anchors), document)
+
+
+def root_forms(names: Iterable[str]) -> Dict[str, bytes]:
+    """Return the page that lists the projects under each of its names."""
+    ordered = sorted(names)
+    anchors = "".join(f'<a href="{name}/">{name}</a><br>\n' for name in ordered)
+    document = {"meta": {"api-version": API_VERSION}, "projects": [{"name": name} for name in ordered]}
+    return _forms(_simple_html("Simple index", "", anchors), document)
+
+
+def _forms(page: bytes, document: Mapping[str, Any]) -> Dict[str, bytes]:
+    contents = (page, page, (json.dumps(document, ensure_ascii=False) + "\n").encode())
+    return with_packed(dict(zip(PAGE_NAMES, contents)))  # noqa: B905 - not in Python 3.7
+
+
+def _simple_html(title: str, metas: str, body: str) -> bytes:
+    title = html.escape(title)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n{metas}'
+        f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n{body}</body>\n</html>\n"
+    ).encode()
+
+
+def _anchor(file: Mapping[str, Any]) -> str:
+    attributes = [f'href="{file["url"]}#sha256={file["hashes"]["sha256"]}"']
+    if "requires-python" in file:
+        attributes.append(f'data-requires-python="{html.escape(file["requires-python"])}"')
+    if "yanked" in file:
+        reason = "" if file["yanked"] is True else html.escape(file["yanked"])
+        attributes.append(f'data-yanked="{reason}"')
+    if "core-metadata" in file:
+        attributes.append(f'data-core-metadata="sha256={file["core-metadata"]["sha256"]}"')
+    return f"<a {' '.join(attributes)}>{html.escape(file['filename'])}</a><br>\n"
+
+
+def with_packed(pages: Mapping[str, bytes]) -> Dict[str, bytes]:
+    """Return the pages, each with the gzipped copy that web servers send."""
+    packed = {id(content): packed_copy(content) for content in pages.values()}
+    return {**pages, **{f"{path}.gz": packed[id(content)] for path, content in pages.items()}}
+
+
+def packed_copy(content: bytes) -> bytes:
+    """Return content gzipped; the header is written here, for that of :mod:`gzip` differs from Python to Python."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    end = struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
+    return b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + deflate.compress(content) + deflate.flush() + end
+
+
+# Versions.
+
+_VERSION = re.compile(
+    r"\s*v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)(?:[-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?([0-9]*))?"
+    r"(?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?(?:[-_.]?(dev)[-_.]?([0-9]*))?"
+    r"(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*",
+    re.IGNORECASE | re.ASCII,
+)
+_PHASES = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+
+
+def version_key(text: str) -> Tuple[Any, ...]:
+    """Return what orders versions as PEP 440 does; versions that are the same have the same. What is none comes first."""
+    match = _VERSION.fullmatch(text) if len(text) <= 200 else None
+    if not match:
+        return ()
+    epoch, release, phase, phase_number, dash, post, post_number, dev, dev_number, local = match.groups()
+    numbers = [int(part) for part in release.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    phase = phase and phase.lower()
+    if phase:
+        before: Tuple[Any, ...] = (0, _PHASES.get(phase, phase), int(phase_number or 0))
+    else:
+        before = (-1,) if dev and not (dash or post) else (1,)
+    after = int(dash or post_number or 0) if dash or post else -1
+    unfinished = (0, int(dev_number or 0)) if dev else (1,)
+    parts = re.split(r"[-_.]", (local or "").lower()) if local else []
+    own = tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return int(epoch or 0), tuple(numbers), before, after, unfinished, own
+
+
+def version_of(filename: str, project: str) -> str:
+    """Return the version in the name of a file of a project, "" where none can be told."""
+    if filename.endswith(".whl"):
+        return (filename.split("-", 2) + ["", ""])[1]
+    stem = re.sub(r"(?i)(\.tar(\.[a-z0-9]+)?|\.zip|\.t[bgxl]z2?)$", "", filename)
+    dashes = (match.start() for match in re.finditer("-", stem))
+    return next((stem[at + 1 :] for at in dashes if normalise(stem[:at]) == project), "")
+
+
+# The pages for people.
+#
+# Text that somebody wrote is escaped by ``markup`` and becomes neither markup nor a link. Of a stream's own pages only text is
+# taken over: what has the form that the pipeline outside writes is cut out, unescaped, and escaped again.
+
+LETTERS_FROM = 40  # projects from which on a list of letters leads to them
+MANY = 12  # rows of a table that stand open
+LONGEST_DESCRIPTION = 60_000  # characters
+LONGEST_LINE = 500
+# Control characters are no HTML, lone surrogates no UTF-8, and those that turn the direction of writing show a name as another.
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+class Markup(NamedTuple):
+    """A piece of HTML, made by :func:`markup` and :func:`joined` alone."""
+
+    html: str
+
+
+def markup(template: str, *values: Union[str, Markup]) -> Markup:
+    """Return a template of this file with its ``{}`` filled in: markup as it is, text escaped."""
+    return Markup(template.format(*(one.html if isinstance(one, Markup) else escaped(one) for one in values)))
+
+
+def joined(parts: Iterable[Markup], between: str = "") -> Markup:
+    """Return pieces in a row."""
+    return Markup(between.join(part.html for part in parts))
+
+
+NOTHING = Markup("")
+
+
+def escaped(text: str) -> str:
+    """Return text as HTML, for elements and for attributes in double quotes."""
+    return html.escape(_UNSHOWABLE.sub("\ufffd", text))
+
+
+# What is cut out of the pages of streams. Each alternative begins with another character, so that matching takes linear time.
+_T = r"(?:[^<>&\"']|&(?:amp|lt|gt|quot|\#x27);)*"
+_TAG = rf'<span class="tag">({_T})</span>'
+_TAGS = rf'(?:<span class="tag">{_T}</span> ?)*'
+_PROJECT_ROW = re.compile(
+    rf'<tr><th scope="row"><a href="project/([a-z0-9-]+)/index\.html">{_T}</a></th><td class="version">({_T})</td>'
+    rf'<td class="summary">({_T})</td><td class="where">({_TAGS})</td></tr>'
+)
+_GAP_ROW = re.compile(
+    rf'<tr><th scope="row"><code>({_T})</code></th><td>({_T})</td><td>({_T})</td><td>({_TAGS})</td></tr>'
+)
+_FILE_ROW = re.compile(
+    rf'<th scope="row"><a href="[^"<>]*" download>({_T})</a>(?:(?!</tr>).)*?'
+    rf'<td data-label="Environments">({_TAGS})</td>'
+)
+_ASKER_ROW = re.compile(
+    rf'<tr><th scope="row">({_T})(?:<a href="\.\./([a-z0-9-]+)/index\.html">({_T})</a>)?({_T})<code>({_T})</code>({_T})</th>'
+    rf"<td>({_T})</td><td>({_TAGS})</td></tr>"
+)
+
+
+def tags_in(pattern: Pattern[str], page: str) -> List[Tuple[List[str], List[str]]]:
+    """Return the groups of each match as text, but for the last one, which holds tags: these in a list."""
+    found = []
+    for match in pattern.finditer(page):
+        *texts, tags = match.groups()
+        names = [html.unescape(tag) for tag in re.findall(_TAG, tags)]
+        found.append(([html.unescape(text or "") for text in texts], names))
+    return found
+
+
+class Row(NamedTuple):
+    """A project on the front page."""
+
+    version: str
+    summary: str
+    tags: Tuple[str, ...]
+
+
+class Front(NamedTuple):
+    """What the front page says. ``lists`` are the lists below the figures: title, key, class and the items of each."""
+
+    figures: Sequence[Tuple[str, str]]
+    lists: Sequence[Tuple[str, str, str, Sequence[Markup]]]
+    rows: Mapping[str, Row]
+    gaps: Sequence[Tuple[List[str], List[str]]]
+
+
+def front_page(front: Front) -> bytes:
+    """Return the page that says what the mirror holds and lists its projects."""
+    title = "Python packages in this mirror"
+    cells = joined(markup("<div><dt>{}</dt><dd>{}</dd></div>", *figure) for figure in front.figures)
+    lists = joined(listed(*one) for one in front.lists)
+    parts = [
+        markup("<h1>{}</h1>\n", title),
+        markup('<dl class="figures">{}</dl>\n', cells),
+        markup('<div class="columns">\n{}</div>\n', lists),
+        install_lines(None),
+        list_of_projects(front.rows),
+        gaps_table(front.gaps),
+    ]
+    return whole_page(title, joined(parts), up="")
+
+
+def listed(title: str, key: str, kind: str, items: Sequence[Markup]) -> Markup:
+    """Return a list below the figures; a long one is to be opened first."""
+    content = markup('<ul class="{}">{}</ul>', kind, joined(markup("<li>{}</li>", item) for item in items))
+    if len(items) > MANY:
+        content = markup("<details><summary>{} of them</summary>\n{}\n</details>", str(len(items)), content)
+    return section(key, title, content)
+
+
+def list_of_projects(rows: Mapping[str, Row]) -> Markup:
+    """Return the table of projects, with what search.js looks for."""
+    letters: Dict[str, List[str]] = {}
+    for name in sorted(rows):
+        letters.setdefault(name[0] if name[0].isalpha() else "0-9", []).append(name)
+    bodies = joined(
+        markup('<tbody id="at-{}">\n{}</tbody>\n', letter, joined(project_row(name, rows[name]) for name in names))
+        for letter, names in letters.items()
+    )
+    items = joined(markup('<li><a href="#at-{}">{}</a></li>', letter, letter.upper()) for letter in letters)
+    leading_there = markup('<nav class="letters" aria-label="Projects by first letter"><ul>{}</ul></nav>\n', items)
+    return markup(
+        '<section aria-labelledby="projects"><h2 id="projects">Projects</h2>\n'
+        '<div class="search" role="search" hidden><label for="search">Find a project by name or summary</label>\n'
+        '<input id="search" type="search" autocomplete="off" autocapitalize="none" spellcheck="false">\n'
+        '<p id="found" role="status"></p></div>\n{}'
+        '<table class="projects"><caption class="unseen">Projects in this mirror</caption>\n<thead><tr>{}</tr></thead>\n'
+        "{}</table></section>\n",
+        leading_there if len(rows) >= LETTERS_FROM else NOTHING,
+        heads("Project", "Newest", "Summary", "Environments"),
+        bodies,
+    )
+
+
+def project_row(name: str, row: Row) -> Markup:
+    """Return the row of a project on the front page."""
+    return markup(
+        '<tr><th scope="row"><a href="project/{}/index.html">{}</a></th><td class="version">{}</td>'
+        '<td class="summary">{}</td><td class="where">{}</td></tr>\n',
+        name, name, row.version, one_line(row.summary), tags(row.tags),
+    )  # fmt: skip
+
+
+def gaps_table(gaps: Sequence[Tuple[List[str], List[str]]]) -> Markup:
+    """Return what the streams could not have, as their pages say it."""
+    if not gaps:
+        return NOTHING
+    rows = joined(
+        markup('<tr><th scope="row"><code>{}</code></th><td>{}</td><td>{}</td><td>{}</td></tr>\n', *texts, tags(where))
+        for texts, where in gaps
+    )
+    table = markup(
+        '<table class="gaps"><caption class="unseen">Requirements that are not met</caption>\n'
+        "<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table>\n",
+        heads("Requirement", "Required by", "Why not", "Environments"),
+        rows,
+    )
+    return section("gaps", "What could not be had", table)
+
+
+class About(NamedTuple):
+    """What a project's page for people says besides its page for clients.
+
+    :param origin: who brings it.
+    :param headers: of the core metadata of each file where it is known, by file name.
+    :param description: of the newest release, and the name of the file that has it.
+    :param environments: of each file, by its name.
+    :param askers: rows of what requires it, as ``_ASKER_ROW`` has them.
+    :param here: the names of all projects in the mirror.
+    """
+
+    origin: str
+    headers: Mapping[str, Mapping[str, List[str]]]
+    description: Tuple[str, str]
+    environments: Mapping[str, Sequence[str]]
+    askers: Sequence[Tuple[List[str], List[str]]]
+    here: Set[str]
+
+
+def releases_of(page: Page) -> List[Tuple[str, List[Dict[str, Any]]]]:
+    """Return the releases of a project with their files, the newest first."""
+    by_key = {version_key(version): version for version in page.versions}
+    found: Dict[str, List[Dict[str, Any]]] = {}
+    for file in page.files:
+        version = version_of(file["filename"], page.name)
+        found.setdefault(by_key.get(version_key(version), version), []).append(file)
+    return sorted(found.items(), key=lambda release: (version_key(release[0]), release[0]), reverse=True)
+
+
+def project_page(page: Page, about: About) -> bytes:
+    """Return the page for people of a project."""
+    releases = releases_of(page)
+    sections = [
+        ("install", "Install", install_lines(page.name)),
+        ("releases", "Releases", section("releases", "Releases", files_table(page.name, releases, about))),
+        ("requires", "Requires", section("requires", "Requires", requires_list(releases, about))),
+        ("required-by", "Required by", askers_table(page.name, about.askers)),
+        ("description", "Description", described(*about.description)),
+    ]
+    shown = [one for one in sections if one[2].html]
+    links = joined(markup('<li><a href="#{}">{}</a></li>', key, title) for key, title, _ in shown)
+    body = markup(
+        '{}<nav class="here" aria-label="On this page"><ul>{}</ul></nav>\n{}',
+        heading(page, releases, about),
+        links,
+        joined(content for _, _, content in shown),
+    )
+    return whole_page(f"{page.name} - Python package mirror", body, up="../../")
+
+
+def heading(page: Page, releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: About) -> Markup:
+    """Return the name of a project, what it is, and what there is to know first."""
+    newest = newest_headers(releases, about)
+    facts: List[Tuple[str, Union[str, Markup]]] = [("Newest release here", releases[0][0] if releases else "none")]
+    if licence_in(newest):
+        facts.append(("Licence", one_line(licence_in(newest))))
+    if newest.get("requires-python"):
+        facts.append(("Requires Python", markup("<code>{}</code>", one_line(newest["requires-python"][0]))))
+    where = sorted({tag for file in page.files for tag in about.environments.get(file["filename"], ())})
+    if where:
+        facts.append(("Environments", tags(where)))
+    facts.append(("Brought by", about.origin))
+    cells = joined(markup("<div><dt>{}</dt><dd>{}</dd></div>", *fact) for fact in facts)
+    summary = first_line(newest.get("summary", ()))
+    status = NOTHING
+    if page.status:
+        reason = f": {one_line(page.status[1])}" if page.status[1] else ""
+        status = markup('<p><strong class="mark">{}</strong>{}</p>\n', page.status[0], reason)
+    lead = markup('<p class="lead">{}</p>\n', one_line(summary)) if summary else NOTHING
+    return markup('<h1>{}</h1>\n{}{}<dl class="facts">{}</dl>\n', page.name, lead, status, cells)
+
+
+def newest_headers(releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: About) -> Mapping[str, List[str]]:
+    """Return the core metadata of the newest release of which it is known."""
+    files = (file["filename"] for _, files in releases for file in files)
+    return next((about.headers[name] for name in files if name in about.headers), {})
+
+
+def licence_in(headers: Mapping[str, List[str]]) -> str:
+    """Return the licence expression, or the first line of the older field."""
+    return first_line([*headers.get("license-expression", ()), *headers.get("license", ())])
+
+
+def first_line(values: Iterable[str]) -> str:
+    """Return the first line that says something; distutils wrote UNKNOWN where nothing was given."""
+    lines = (value.strip().partition("\n")[0].strip() for value in values)
+    return next((line for line in lines if line and line != "UNKNOWN"), "")
+
+
+def files_table(name: str, releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: About) -> Markup:
+    """Return the files of a project, by release."""
+    bodies = joined(
+        markup(
+            "<tbody>\n{}</tbody>\n",
+            joined(
+                markup(
+                    "<tr>{}{}</tr>\n",
+                    NOTHING
+                    if index
+                    else markup('<th class="release" rowspan="{}" scope="rowgroup">{}</th>', str(len(files)), version),
+                    file_cells(file, about.environments.get(file["filename"], ())),
+                )
+                for index, file in enumerate(files)
+            ),
+        )
+        for version, files in releases
+    )
+    return markup(
+        '<table class="files"><caption class="unseen">Files of {}, by release</caption>\n'
+        "<thead><tr>{}</tr></thead>\n{}</table>\n",
+        name,
+        heads("Release", "File", "Size", "Requires Python", "Environments", "Uploaded"),
+        bodies,
+    )
+
+
+def file_cells(file: Mapping[str, Any], environments: Sequence[str]) -> Markup:
+    """Return what the page for people says of a file."""
+    yanked = NOTHING
+    if "yanked" in file:
+        reason = "" if file["yanked"] is True else one_line(file["yanked"])
+        yanked = markup(' <strong class="mark">yanked</strong> {}', reason)
+    python = file.get("requires-python")
+    cells = (
+        ("Size", size_of(file["size"])),
+        ("Requires Python", markup("<code>{}</code>", one_line(python)) if python else "any"),
+        ("Environments", tags(environments) if environments else "any"),
+        ("Uploaded", day_of(file.get("upload-time", ""))),
+    )
+    # The label shows where the screen is too narrow for the head of the table.
+    columns = joined(markup('<td data-label="{}">{}</td>', *cell) for cell in cells)
+    link = markup('<a href="{}" download>{}</a>', file["url"], file["filename"])
+    return markup('<th scope="row">{}{}</th>{}', link, yanked, columns)
+
+
+def requires_list(releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: About) -> Markup:
+    """Return what each release requires, as its first file says of which it is known."""
+    parts: List[Markup] = []
+    for version, files in releases:
+        known = [about.headers[file["filename"]] for file in files if file["filename"] in about.headers]
+        if known:
+            parts += [markup("<h3>{}</h3>\n", version)] if len(releases) > 1 else []
+            parts += requirements_of(known[0].get("requires-dist", ()), about.here)
+    return joined(parts) if parts else markup("<p>Not known: these files have no metadata beside them.</p>\n")
+
+
+def requirements_of(requirements: Sequence[str], here: Set[str]) -> List[Markup]:
+    """Return the requirements of a release, those that only extras have apart."""
+    optional = [one for one in requirements if re.search(r"\bextra\b", one.partition(";")[2])]
+    plain = [one for one in requirements if one not in optional]
+    parts = [markup("<p>Nothing.</p>\n")]
+    if plain:
+        parts = [markup('<ul class="requirements">{}</ul>\n', joined(requirement_item(one, here) for one in plain))]
+    if optional:
+        items = joined(requirement_item(one, here) for one in optional)
+        template = '<details><summary>Only with extras: {}</summary><ul class="requirements">{}</ul></details>\n'
+        parts.append(markup(template, str(len(optional)), items))
+    return parts
+
+
+_REQUIRED = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+
+
+def requirement_item(requirement: str, here: Set[str]) -> Markup:
+    """Return a requirement, its name a link where the mirror has the project."""
+    match = _REQUIRED.match(requirement)
+    name = normalise(match.group(1)) if match else ""
+    if match is None or name not in here:
+        return markup('<li><code>{}</code> <span class="note">not in this mirror</span></li>\n', one_line(requirement))
+    rest = one_line(requirement[match.end() :])
+    return markup('<li><code><a href="../{}/index.html">{}</a>{}</code></li>\n', name, match.group(1), rest)
+
+
+def askers_table(name: str, askers: Sequence[Tuple[List[str], List[str]]]) -> Markup:
+    """Return what required a project, as the pages of the streams say it."""
+    rows = []
+    for (before, project, linked, between, requirement, after, version), where in askers:
+        link = markup('<a href="../{}/index.html">{}</a>', project, linked) if project else NOTHING
+        asker = markup("{}{}{}<code>{}</code>{}", before, link, between, requirement, after)
+        rows.append(markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>\n', asker, version, tags(where)))
+    if not rows:
+        return NOTHING
+    table = markup(
+        '<table class="askers"><caption class="unseen">What required {}</caption>\n<thead><tr>{}</tr></thead>\n'
+        "<tbody>\n{}</tbody></table>\n",
+        name, heads("Required by", "Release taken", "Environments"), joined(rows),
+    )  # fmt: skip
+    if len(rows) > MANY:
+        table = markup("<details><summary>{} requirements</summary>\n{}</details>\n", str(len(rows)), table)
+    return section("required-by", "Required by", table)
+
+
+def described(description: str, filename: str) -> Markup:
+    """Return a description as text, whatever markup it is written in."""
+    if not description:
+        return NOTHING
+    text = description.replace("\r\n", "\n").expandtabs(4)
+    note = f"As written in {filename}."
+    if len(text) > LONGEST_DESCRIPTION:
+        text = text[:LONGEST_DESCRIPTION].rpartition("\n")[0] or text[:LONGEST_DESCRIPTION]
+        note += " It is longer than what is shown here."
+    shown = markup('<p class="note">{}</p>\n<pre class="description" dir="auto">\n{}</pre>\n', note, text)
+    return section("description", "Description", shown)
+
+
+# A page can't know where it is served. search.js fills in the place; these stand where there is no JavaScript.
+_INDEX = Markup('<span data-fill="index">http://HOST:PORT/simple/</span>')
+_TRUST = Markup('<span data-fill="trust">--trusted-host HOST </span>')
+_TRUSTED = Markup('<span data-fill="trust">\ntrusted-host = HOST</span>')
+
+
+def install_lines(name: Optional[str]) -> Markup:
+    """Return the lines that make clients use this index, to install a project or any."""
+    project = name or "NAME"
+    ways = (
+        ("pip", markup("pip install {}--index-url {} {}", _TRUST, _INDEX, project)),
+        ("uv", markup("uv pip install --default-index {} {}", _INDEX, project)),
+        ("poetry", markup("poetry source add --priority=primary mirror {}\npoetry add {}", _INDEX, project)),
+        ("pip.conf", markup("[global]\nindex-url = {}{}", _INDEX, _TRUSTED)),
+    )
+    items = joined(markup('<div class="way"><h3>{}</h3><pre><code>{}</code></pre></div>\n', *way) for way in ways)
+    lines = markup(
+        '<div class="ways">{}</div>\n'
+        '<p class="note" data-fill="hint">HOST and PORT are those in the address of this page. '
+        "Over HTTPS, write https and leave out trusted-host.</p>\n",
+        items,
+    )
+    if name:
+        return section("install", "Install", lines)
+    title = "How to use this index: lines for pip, uv, poetry and pip.conf"
+    return markup("<details><summary>{}</summary>\n{}</details>\n", title, lines)
+
+
+def heads(*names: str) -> Markup:
+    """Return the head of a table."""
+    return joined(markup('<th scope="col">{}</th>', name) for name in names)
+
+
+def section(key: str, title: str, content: Markup) -> Markup:
+    """Return a part of a page that a link can lead to."""
+    template = '<section aria-labelledby="{}"><h2 id="{}">{}</h2>\n{}</section>\n'
+    return markup(template, key, key, title, content)
+
+
+def tags(names: Iterable[str]) -> Markup:
+    """Return names as tags."""
+    return joined((markup('<span class="tag">{}</span>', name) for name in names), between=" ")
+
+
+def day_of(time_: str) -> Union[str, Markup]:
+    """Return the day of an upload."""
+    day = time_[:10]
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+        return markup('<time datetime="{}">{}</time>', day, day)
+    return day or "not known"
+
+
+def one_line(text: str) -> str:
+    """Return untrusted text as a single short line, which it ought to be."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def whole_page(title: str, body: Markup, up: str) -> bytes:
+    """Return a whole page; ``up`` is the way from it to the mirror directory: "", or "../../" with a slash at the end."""
+    page = markup(
+        '<!DOCTYPE html>\n<html lang="en" data-root="{}">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<title>{}</title>\n'
+        '<link rel="icon" href="{}site/icon.svg" type="image/svg+xml">\n<link rel="stylesheet" href="{}site/style.css">\n'
+        '<script src="{}site/search.js" defer></script>\n</head>\n<body>\n'
+        '<a class="skip" href="#content">Skip to the content</a>\n'
+        '<header><nav aria-label="Mirror"><a class="home" href="{}index.html">Package mirror</a>\n'
+        '<ul><li><a href="{}index.html#projects">Projects</a></li>'
+        '<li><a href="{}simple/index.html">Simple index</a></li></ul></nav></header>\n'
+        '<main id="content" tabindex="-1">\n{}</main>\n'
+        '<footer><p>Checksums: <a href="{}SHA256SUMS">SHA256SUMS</a>. '
+        'Contents: <a href="{}mirror.json">mirror.json</a>.</p></footer>\n</body>\n</html>\n',
+        up or "./", title, up, up, up, up, up, up, body, up, up,
+    )  # fmt: skip
+    return page.html.encode()
+
+
+# The whole: what is written anew, of what stands in the streams and what is the inside's own.
+
+
+class Composer:
+    """Writes the pages of one tree.
+
+    :param states: the streams' states; :func:`arrange` has made ``arrangement`` of them and of ``own``.
+    :param sources: where each content of the states is, by SHA-256.
+    """
+
+    def __init__(
+        self, states: Sequence[Manifest], own: Own, arrangement: Arrangement, sources: Mapping[str, str]
+    ) -> None:
+        self._states = sorted(states, key=lambda state: state.stream)
+        self._own = own
+        self._arrangement = arrangement
+        self._sources = sources
+        self._own_pages = {page.name: page for page in own.pages()}
+        self._here = {*arrangement.projects, *self._own_pages}
+        self._rows: Dict[str, Row] = {}
+        self._releases = 0
+
+    def compose(self) -> Dict[str, bytes]:
+        """Return all that is written anew, by path; ``SHA256SUMS`` among it, which names all of the tree.
+
+        :raises Refused: the pages of two streams can't be merged.
+        """
+        summaries = {state.stream: self._summary(state) for state in self._states}
+        fronts = {state.stream: self._text(state, "index.html") for state in self._states}
+        self._releases = sum(_number_in(summary, "releases") for summary in summaries.values())
+        self._take_rows(fronts)
+        written: Dict[str, bytes] = {}
+        for name in self._arrangement.shown:
+            written.update(self._several(name))
+        for name, page in self._own_pages.items():
+            written.update(self._own_project(name, page))
+        written.update({f"simple/{form}": content for form, content in root_forms(self._here).items()})
+        about = self._about(summaries)
+        written.update(with_packed({"index.html": front_page(self._front(summaries, fronts, about))}))
+        written["mirror.json"] = (json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        written["SHA256SUMS"] = self._sums(written)
+        return written
+
+    # What the streams say
+
+    def _read(self, state: Manifest, path: str) -> bytes:
+        sha256, size = state.files[path]
+        try:
+            content = read_bounded(Path(self._sources[sha256]), size)
+        except OSError as error:
+            raise Refused(f"can't read {path} of {state.name}: {error}. Nothing was changed.") from None
+        must(
+            hashlib.sha256(content).hexdigest() == sha256,
+            f"{path} of {state.name} was changed since it was received. Bring a full bundle ('doit bundle --full').",
+        )
+        return content
+
+    def _text(self, state: Manifest, path: str) -> str:
+        if path not in state.files or state.files[path][1] > LARGEST_PAGE:
+            return ""
+        return self._read(state, path).decode("utf-8", "replace")
+
+    def _summary(self, state: Manifest) -> Mapping[str, Any]:
+        """Return what a stream's mirror.json says; it is for people and for the check of locks, so that less will do."""
+        try:
+            about = json.loads(self._text(state, "mirror.json"))
+            json.dumps(about).encode("utf-8")
+        except (ValueError, RecursionError):
+            return {}
+        return about if isinstance(about, dict) else {}
+
+    def _take_rows(self, fronts: Mapping[str, str]) -> None:
+        """Take the projects' rows from the front pages of the streams; a row that has another form says less."""
+        for state in self._states:
+            for (name, version, summary), where in tags_in(_PROJECT_ROW, fronts[state.stream]):
+                if state in self._arrangement.projects.get(name, ()):
+                    self._rows[name] = _together(self._rows.get(name), Row(version, summary, tuple(where)))
+        for name in self._arrangement.projects:
+            self._rows.setdefault(name, Row("", "", ()))
+
+    # Projects
+
+    def _several(self, name: str) -> Dict[str, bytes]:
+        """Return the pages of a project that several streams have."""
+        states = self._arrangement.projects[name]
+        path = f"simple/{name}/index.v1_json"
+        pages = [(state, read_page(self._json(state, path), name, state.name)) for state in states]
+        page = merge_pages(pages)
+        self._releases += len(page.versions) - sum(len(one.versions) for _, one in pages)
+        forms = {f"simple/{name}/{form}": content for form, content in page_forms(page).items()}
+        shown = project_page(page, self._about_several(page, states))
+        return {
+            **(forms if name in self._arrangement.merged else {}),
+            **with_packed({f"project/{name}/index.html": shown}),
+        }
+
+    def _json(self, state: Manifest, path: str) -> bytes:
+        if path not in state.files or state.files[path][1] > LARGEST_PAGE:
+            raise Refused(f"{state.name} has files of {path.split('/')[1]}, and no page {path} that could be merged")
+        return self._read(state, path)
+
+    def _about_several(self, page: Page, states: Sequence[Manifest]) -> About:
+        environments: Dict[str, Dict[str, None]] = {}
+        askers: Dict[str, Tuple[List[str], List[str]]] = {}
+        for state in states:
+            text = self._text(state, f"project/{page.name}/index.html")
+            for (filename,), where in tags_in(_FILE_ROW, text):
+                environments.setdefault(filename, {}).update(dict.fromkeys(where))
+            for texts, where in tags_in(_ASKER_ROW, text):
+                there = askers.setdefault("\0".join(texts), (texts, []))[1]
+                there += [tag for tag in where if tag not in there]
+        headers = self._headers(page, states)
+        return About(
+            "; ".join(state.name for state in states),
+            {filename: one for filename, (one, _) in headers.items()},
+            _first_description(page, headers),
+            {filename: list(where) for filename, where in environments.items()},
+            list(askers.values()),
+            self._here,
+        )
+
+    def _headers(self, page: Page, states: Sequence[Manifest]) -> Dict[str, Tuple[Dict[str, List[str]], str]]:
+        """Return the metadata beside the first wheel of each release, which is what people are shown of it."""
+        found = {}
+        for _, files in releases_of(page):
+            for file in files:
+                path = f"packages/{page.name}/{file['filename']}.metadata"
+                state = next((one for one in states if path in one.files), None)
+                if state and state.files[path][1] <= LARGEST_METADATA:
+                    found[file["filename"]] = headers_of(self._read(state, path))
+                    break
+        return found
+
+    def _own_project(self, name: str, page: Page) -> Dict[str, bytes]:
+        """Return the pages of a project of the inside's own."""
+        headers = {
+            file["filename"]: headers_of(self._own.metadata_of(file["filename"])) for file in page.files
+        }  # fmt: skip
+        description = _first_description(page, headers)
+        about = About(
+            "the own packages here", {key: one for key, (one, _) in headers.items()}, description, {}, [], self._here
+        )
+        releases = releases_of(page)
+        summary = first_line(newest_headers(releases, about).get("summary", ()))
+        self._rows[name] = Row(releases[0][0], summary, ("own",))
+        self._releases += len(page.versions)
+        forms = {f"simple/{name}/{form}": content for form, content in page_forms(page).items()}
+        return {**forms, **with_packed({f"project/{name}/index.html": project_page(page, about)})}
+
+    # The top
+
+    def _about(self, summaries: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """Return what the mirror holds, with the keys that the pipeline writes for one stream."""
+        files = [
+            (path, size)
+            for path, (_, size) in self._arrangement.linked.items()
+            if path.startswith("packages/") and not _is_sidecar(path, self._arrangement.linked)
+        ]
+        uploads = [str(summary["newest_upload"]) for summary in summaries.values() if summary.get("newest_upload")]
+        uploads += [file.added for file in self._own.files.values()]
+        return {
+            "format": 1,
+            "made_by": f"receive.py of mirror-tasks {VERSION}",
+            "streams": {state.stream: {"manifest": state.sha256, "sequence": state.sequence} for state in self._states},
+            "own": sorted(self._own_pages),
+            "configuration": {
+                f"{stream}/{path}": text
+                for stream, summary in summaries.items()
+                for path, text in _mapping_in(summary, "configuration").items()
+            },
+            "environments": _union(summaries, "environments"),
+            "environments_in_full": _union(summaries, "environments_in_full"),
+            "lacking": _union(summaries, "lacking"),
+            "requirements": _union(summaries, "requirements"),
+            "projects": len(self._here),
+            "releases": self._releases,
+            "files": len(files),
+            "bytes": sum(size for _, size in files),
+            "newest_upload": max(uploads, default=None),
+        }
+
+    def _front(self, summaries: Mapping[str, Any], fronts: Mapping[str, str], about: Mapping[str, Any]) -> Front:
+        newest = about["newest_upload"]
+        figures = [(key.capitalize(), f"{about[key]:,}") for key in ("projects", "releases", "files")]
+        figures += [("Size", size_of(about["bytes"])), ("Newest upload", newest[:10] if newest else "not known")]
+        streams = [markup("{}", state.name) for state in self._states]
+        streams += [markup("own packages: {}", ", ".join(sorted(self._own_pages)))] if self._own_pages else []
+        roots = [markup("<code>{}</code>", one_line(str(root))) for root in about["requirements"]]
+        lists = [
+            (
+                "Environments",
+                "environments",
+                "environments",
+                [_environment(one) for one in about["environments_in_full"]],
+            ),
+            ("Mirrored for", "roots", "roots", roots),
+            ("Brought by", "streams", "environments", streams),
+        ]
+        gaps = [gap for text in fronts.values() for gap in tags_in(_GAP_ROW, text.partition('id="gaps"')[2])]
+        return Front(figures, lists, self._rows, gaps)
+
+    def _sums(self, written: Mapping[str, bytes]) -> bytes:
+        sums = {path: sha256 for path, (sha256, _) in self._arrangement.linked.items()}
+        sums.update({path: hashlib.sha256(content).hexdigest() for path, content in written.items()})
+        return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(sums.items())).encode()
+
+
+def _together(one: Optional[Row], other: Row) -> Row:
+    """Return what two streams say of a project on their front pages: the newer version, and all environments."""
+    if one is None:
+        return other
+    newer = max((one, other), key=lambda row: version_key(row.version))
+    return newer._replace(tags=tuple(sorted({*one.tags, *other.tags})))
+
+
+def _number_in(about: Mapping[str, Any], key: str) -> int:
+    value = about.get(key)
+    return value if type(value) is int else 0
+
+
+def _mapping_in(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = about.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _union(summaries: Mapping[str, Mapping[str, Any]], key: str) -> List[Any]:
+    """Return the items of a list that each stream has, each item once, in their order."""
+    found: Dict[str, Any] = {}
+    for summary in summaries.values():
+        items = summary.get(key)
+        for item in items if isinstance(items, list) else ():
+            found.setdefault(json.dumps(item, sort_keys=True), item)
+    return list(found.values())
+
+
+def _is_sidecar(path: str, files: Mapping[str, Content]) -> bool:
+    return path.endswith(".metadata") and path[: -len(".metadata")] in files
+
+
+def _environment(said: Any) -> Markup:
+    """Return an environment as the front page names it."""
+    about = said if isinstance(said, dict) else {}
+    markers = about.get("markers")
+    first = markers[0] if isinstance(markers, list) and markers and isinstance(markers[0], dict) else {}
+    python = about.get("python") or first.get("python_full_version", "")
+    platform = f"{first.get('platform_system', '')} {first.get('platform_machine', '')}".strip()
+    text = f"{first.get('platform_python_implementation', 'Python')} {python}, {platform}".rstrip(", ")
+    return markup("{} {}", tags([one_line(str(about.get("name", "")))]), one_line(text))
+
+
+def _first_description(page: Page, headers: Mapping[str, Tuple[Any, str]]) -> Tuple[str, str]:
+    for _, files in releases_of(page):
+        for file in files:
+            if headers.get(file["filename"], ({}, ""))[1]:
+                return headers[file["filename"]][1], file["filename"]
+    return "", ""
+
+
+# Core metadata.
+
+LARGEST_METADATA = 4 * 1024 * 1024  # bytes of METADATA or PKG-INFO
+
+
+def headers_of(content: bytes) -> Tuple[Dict[str, List[str]], str]:
+    """Return the headers of core metadata by name in lower case, and the description; what is odd is left as it is."""
+    message = email.parser.Parser(policy=email.policy.compat32).parsestr(content.decode("utf-8", "replace"))
+    headers: Dict[str, List[str]] = {}
+    for name, value in message.raw_items():
+        headers.setdefault(name.lower(), []).append(str(value).strip())
+    body = message.get_payload()
+    # Core metadata 2.1 has the description in the body; before, each line of the header but the first was indented.
+    older = re.sub(r"\n(?: {7}\||[ \t]{1,8})", "\n", headers.get("description", [""])[0])
+    text = body if isinstance(body, str) and body.strip() else older
+    return headers, "" if text.strip() in ("", "UNKNOWN") else text.strip("\r\n")
+
+
 # Own packages.
+#
+# The inside's own wheels and sdists stand below own/ as they were given, and in own.json what the pages say of them. Nothing
+# is unpacked: of an archive its names are looked at, and its METADATA or PKG-INFO is read, within bounds.
+
+MOST_MEMBERS = 200_000
+LARGEST_DIRECTORY = 16 * 1024 * 1024  # bytes of a zip's list of members, which is held in memory
+LARGEST_TAR = 4 * 1024 * 1024 * 1024  # bytes that an sdist may unpack to
+BOMB_RATIO = 50
+_HARMLESS_TAR = 64 * 1024 * 1024  # below this it doesn't matter how well something was compressed
+_WHEEL = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?-[A-Za-z0-9._+!]+(?:-[0-9][A-Za-z0-9._]*)?(?:-[A-Za-z0-9._]+){3}\.whl"
+)
+_SDIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[A-Za-z0-9._+!-]+(?:\.tar\.gz|\.zip)")
+_PATTERN = re.compile(r"[a-z0-9*?](?:[a-z0-9*?-]*[a-z0-9*?])?")
+
+
+class OwnFile(NamedTuple):
+    """An own file. ``metadata`` is the SHA-256 of its METADATA or PKG-INFO, which stands beside it; ``added`` is in UTC."""
+
+    project: str
+    version: str
+    sha256: str
+    size: int
+    metadata: str
+    metadata_size: int
+    requires_python: str
+    added: str
+    is_wheel: bool
+
+
+class Own(NamedTuple):
+    """The inside's own packages.
+
+    :param folder: where the files stand.
+    :param files: by file name.
+    :param bound: patterns of normalised names that no stream may bring.
+    """
+
+    folder: Path
+    files: Dict[str, OwnFile]
+    bound: Tuple[str, ...]
+
+    def binds(self, name: str) -> bool:
+        """Say whether a project is served from the own files alone."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.bound)
+
+    def names(self) -> List[str]:
+        """Return the names of the own projects, in order."""
+        return sorted({file.project for file in self.files.values()})
+
+    def pages(self) -> List[Page]:
+        """Return the page of each own project."""
+        return [self._page(name) for name in self.names()]
+
+    def _page(self, name: str) -> Page:
+        files = {filename: file for filename, file in sorted(self.files.items()) if file.project == name}
+        entries = []
+        for filename, file in files.items():
+            entry: Dict[str, Any] = {"filename": filename, "url": file_url(name, filename)}
+            entry.update({"hashes": {"sha256": file.sha256}, "size": file.size})
+            if file.requires_python:
+                entry["requires-python"] = file.requires_python
+            entry["upload-time"] = file.added
+            if file.is_wheel:
+                entry["core-metadata"] = {"sha256": file.metadata}
+            entries.append(entry)
+        return Page(name, tuple(sorted({file.version for file in files.values()})), tuple(entries))
+
+    def metadata_of(self, filename: str) -> bytes:
+        """Return the core metadata of an own file.
+
+        :raises Refused: it is not there as it was put there.
+        """
+        path = self.folder / f"{filename}.metadata"
+        advice = f"Take the file away with --remove {filename}, and add it again."
+        try:
+            content = read_bounded(path, LARGEST_METADATA)
+        except OSError as error:
+            raise Refused(f"can't read {path}: {error}. {advice}") from None
+        must(hashlib.sha256(content).hexdigest() == self.files[filename].metadata, f"{path} was changed. {advice}")
+        return content
+
+    def sources(self) -> Dict[str, str]:
+        """Return where each own content stands, by SHA-256."""
+        found = {file.sha256: f"{self.folder}/{filename}" for filename, file in self.files.items()}
+        found.update({file.metadata: f"{self.folder}/{filename}.metadata" for filename, file in self.files.items()})
+        return found
+
+    def check(self) -> None:
+        """Look if the own files are there, by their sizes; their hashes are looked at by ``server.py --check``.
+
+        :raises Refused: one is not.
+        """
+        for filename, file in self.files.items():
+            path = self.folder / filename
+            must(
+                is_whole(str(path), file.size),
+                f"the own file {path} is not what was added: expected a file of {file.size} bytes. Nothing was changed. "
+                f"Put it back, or take it away with --remove {filename}.",
+            )
+
+    def to_bytes(self) -> bytes:
+        """Return what stands in own.json."""
+        files = {name: file._asdict() for name, file in self.files.items()}
+        return canonical({"bound": list(self.bound), "files": files, "format": FORMAT})
+
+    def record(self) -> Any:
+        """Return what the record of a generation says of them; None where there are none."""
+        if not self.files and not self.bound:
+            return None
+        return {"bound": list(self.bound), "names": self.names(), "sha256": hashlib.sha256(self.to_bytes()).hexdigest()}
+
+
+def read_own(root: Path) -> Own:
+    """Read own.json; where there is none, there are no own packages.
+
+    :raises Refused: it is not what this program writes.
+    """
+    folder = root / "own"
+    record = read_record(folder / "own.json")
+    if record is None:
+        return Own(folder, {}, ())
+    try:
+        must(record["format"] == FORMAT, "it is of another format: use a newer receive.py")
+        files = {str(name): _own_file(name, said) for name, said in record["files"].items()}
+        bound = tuple(check_pattern(pattern) for pattern in record["bound"])
+    except (ValueError, KeyError, TypeError, AttributeError, Refused) as error:
+        raise Refused(
+            f"can't use {folder / 'own.json'}: {error}. Nothing was changed. Bring it back from a backup; or move the folder "
+            "own away, and add the files anew with --add."
+        ) from None
+    return Own(folder, files, bound)
+
+
+def _own_file(name: str, said: Mapping[str, Any]) -> OwnFile:
+    """Return an entry of own.json, having looked at it.
+
+    :raises ValueError: it can't be one; TypeError likewise.
+    """
+    file = OwnFile(**said)
+    texts = (file.project, file.version, file.sha256, file.metadata, file.requires_python, file.added)
+    if not all(isinstance(text, str) for text in texts) or not is_plain(name) or not kind_of(name):
+        raise ValueError(f"what it says of {name!r} can't be")
+    numbers = (file.size, file.metadata_size)
+    hashes = (file.sha256, file.metadata)
+    if not all(type(number) is int and number >= 0 for number in numbers) or not all(map(_SHA256.fullmatch, hashes)):
+        raise ValueError(f"the sizes and hashes of {name!r} can't be")
+    if (
+        not _NAME.fullmatch(file.project)
+        or not _TIME.fullmatch(file.added)
+        or file.is_wheel is not (kind_of(name) == "wheel")
+    ):
+        raise ValueError(f"the project, the time or the kind of {name!r} can't be")
+    return file
+
+
+def kind_of(filename: str) -> str:
+    """Return "wheel" or "sdist" by the name of a file, "" where it is neither's."""
+    if not is_plain(filename) or len(filename) > 250:
+        return ""
+    return "wheel" if _WHEEL.fullmatch(filename) else "sdist" if _SDIST.fullmatch(filename) else ""
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a pattern of --own, normalised.
+
+    :raises Refused: it is none.
+    """
+    plain = re.sub(r"[-_.]+", "-", str(pattern)).lower()
+    if not _PATTERN.fullmatch(plain) or not plain.strip("*?-"):
+        raise Refused(f"{str(pattern)[:100]!r} is no pattern of names such as ours-*, and * alone would bind them all")
+    return plain
+
+
+# Changes of what is the inside's own.
+
+
+def own_with(own: Own, paths: Sequence[str], added: str) -> Own:
+    """Return the own packages with further files, which are copied to where they belong, under their names with .new.
+
+    A file that is there already is left as it is.
+
+    :param added: the time, as :func:`now` gives it.
+    :raises Refused: a file is no wheel or sdist, or another one of its name is there.
+    """
+    files = dict(own.files)
+    for path in _given(paths):
+        filename = os.path.basename(path)
+        check_name(filename, files)
+        sha256, size = _copied(path, own.folder / f"{filename}.new")
+        there = files.get(filename)
+        if there is None:
+            files[filename] = _described_file(own.folder / f"{filename}.new", filename, sha256, size, added)
+            say(f"{filename}: {files[filename].project} {files[filename].version}, {size_of(size)}")
+            continue
+        must(
+            (there.sha256, there.size) == (sha256, size),
+            f"{filename} is here already with another content (sha256 {there.sha256}, that of the new one {sha256}). Nothing "
+            "was changed: clients may have locked it by its hash. Give the new one another version or build number.",
+        )
+        say(f"{filename} is here already")
+    return own._replace(files=files)
+
+
+def check_name(filename: str, files: Iterable[str]) -> None:
+    """Look if a file can be added under its name.
+
+    :raises Refused: it is neither a wheel's nor an sdist's, or where case does not count another one has it.
+    """
+    must(
+        bool(kind_of(filename)),
+        f"{filename} is not named as a wheel (NAME-VERSION-PYTHON-ABI-PLATFORM.whl) or an sdist (NAME-VERSION.tar.gz or .zip) "
+        "is. Nothing was changed. Build it with a tool that names it so, and add that file.",
+    )
+    alike = [other for other in files if fold(other) == fold(filename) and other != filename]
+    must(not alike, f"{filename} can't stand beside {few(alike)}: on some systems these are one. Nothing was changed.")
+
+
+def _given(paths: Sequence[str]) -> List[str]:
+    """Return the files that are named; a pattern that no shell has filled in, as on Windows, is filled in here."""
+    found: List[str] = []
+    for path in paths:
+        matches = [path] if os.path.exists(path) or not glob.has_magic(path) else sorted(glob.glob(path))
+        must(bool(matches) and all(map(os.path.isfile, matches)), f"there is no file {path}. Nothing was changed.")
+        found += matches
+    return found
+
+
+def _copied(path: str, to: Path) -> Content:
+    """Copy a file, durably; return its hash and size.
+
+    :raises Refused: it can't be read, or there is no room for it.
+    """
+    hashed, size = hashlib.sha256(), 0
+    remove(to)
+    try:
+        with open(path, "rb") as source, open(os.open(str(to), _WRITING, 0o644), "wb") as target:
+            for piece in iter(lambda: source.read(CHUNK), b""):
+                hashed.update(piece)
+                size += len(piece)
+                target.write(piece)
+            target.flush()
+            os.fsync(target.fileno())
+    except OSError as error:
+        raise Refused(f"can't copy {path} to {to}: {error.strerror}. Nothing was changed.") from None
+    return hashed.hexdigest(), size
+
+
+def _described_file(path: Path, filename: str, sha256: str, size: int, added: str) -> OwnFile:
+    """Return what the pages say of a file, having read it; its metadata is written beside it.
+
+    :raises Refused: it is not what its name says.
+    """
+    is_wheel = kind_of(filename) == "wheel"
+    try:
+        metadata = wheel_metadata(path, filename) if is_wheel else sdist_metadata(path, filename)
+        headers = check_headers(metadata)
+        project, version = check_release(headers, filename)
+        python = single(headers, "requires-python")
+    except (Refused, OSError) as error:
+        raise Refused(f"{filename} can't be added: {error}. Nothing was changed.") from None
+    write_whole(path.with_name(f"{filename}.metadata.new"), metadata)
+    metadata_sha256 = hashlib.sha256(metadata).hexdigest()
+    return OwnFile(project, version, sha256, size, metadata_sha256, len(metadata), python, added, is_wheel)
+
+
+def check_headers(metadata: bytes) -> Mapping[str, List[str]]:
+    """Return the headers of core metadata that is whole.
+
+    :raises Refused: it is no UTF-8, or has a line that is no header: the parser drops all that follows, without a word.
+    """
+    try:
+        text = metadata.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"its metadata is not UTF-8 ({error.reason} at byte {error.start})") from None
+    message = email.parser.HeaderParser(policy=email.policy.compat32).parsestr(text)
+    must(not message.defects, "its metadata has a line that is neither a header nor part of one")
+    return headers_of(metadata)[0]
+
+
+def check_release(headers: Mapping[str, List[str]], filename: str) -> Tuple[str, str]:
+    """Return the project and the version that a file is of, by its metadata and by its name.
+
+    :raises Refused: the two say different things.
+    """
+    name, version = single(headers, "name"), single(headers, "version")
+    project = normalise(name)
+    must(
+        bool(_NAME.fullmatch(project)) and bool(version_key(version)),
+        f"its metadata names no release of a project ({name!r}, {version!r})",
+    )
+    by_name = normalise(filename.partition("-")[0]) == project or not filename.endswith(".whl")
+    must(
+        by_name and version_key(version_of(filename, project)) == version_key(version),
+        f"by its metadata it is {name} {version}, which its name does not say",
+    )
+    return project, version
+
+
+def single(headers: Mapping[str, List[str]], field: str) -> str:
+    """Return the value of a field that may occur once, "" where it does not.
+
+    :raises Refused: it occurs with several values, or is too long, or no text.
+    """
+    values = sorted(set(headers.get(field, ())))
+    must(len(values) <= 1, f"its metadata has several values of {field.title()}: {few(map(repr, values))}")
+    value = values[0] if values else ""
+    must(
+        len(value) <= 1000 and value.isprintable(),
+        f"its metadata has no plain value of {field.title()}: {value[:100]!r}",
+    )
+    return value
+
+
+def own_without(own: Own, filenames: Sequence[str]) -> Own:
+    """Return the own packages without some files.
+
+    :raises Refused: one of them is not there.
+    """
+    strange = [filename for filename in filenames if filename not in own.files]
+    must(not strange, f"there is no own file {few(strange)}; there are: {few(sorted(own.files), 20) or 'none'}")
+    return own._replace(files={name: file for name, file in own.files.items() if name not in filenames})
+
+
+def own_bound(own: Own, more: Sequence[str], fewer: Sequence[str]) -> Own:
+    """Return the own packages with patterns bound, and others bound no more.
+
+    :raises Refused: one is no pattern, or was not bound.
+    """
+    gone = [check_pattern(pattern) for pattern in fewer]
+    strange = [pattern for pattern in gone if pattern not in own.bound]
+    must(not strange, f"{few(strange)} is not bound to own packages; these are: {', '.join(own.bound) or 'none'}")
+    left = [pattern for pattern in own.bound if pattern not in gone]
+    return own._replace(bound=tuple(sorted({*left, *map(check_pattern, more)})))
+
+
+def write_own(own: Own) -> None:
+    """Put new files in their places and write own.json, so that it never names what is not there.
+
+    :raises OSError: a file can't be put there.
+    """
+    for filename in own.files:
+        for name in (f"{filename}.metadata", filename):
+            if not os.path.lexists(own.folder / name):
+                os.replace(own.folder / f"{name}.new", own.folder / name)
+    write_whole(own.folder / "own.json", own.to_bytes())
+
+
+def sweep_own(own: Own) -> None:
+    """Delete below own/ what own.json does not name: removed files, and what a run left that was ended before its time."""
+    if not own.folder.is_dir():
+        return
+    wanted = {"own.json", *own.files, *(f"{filename}.metadata" for filename in own.files)}
+    for path in own.folder.iterdir():
+        if path.name not in wanted and (path.name.endswith((".new", ".metadata")) or kind_of(path.name)):
+            remove(path)
+
+
+def newly_bound(name: str, own: Own, before: Generation) -> bool:
+    """Say whether a project is bound to own packages that in the generation before was not."""
+    bound = before.own.get("bound", ()) if isinstance(before.own, dict) else ()
+    return own.binds(name) and not own._replace(bound=tuple(map(str, bound))).binds(name)
+
+
+def describe_own(own: Own, left_out: Mapping[str, Sequence[str]]) -> List[str]:
+    """Return what --status says of the own packages.
+
+    :param left_out: by stream, the projects that are bound to the own ones (``Arrangement.left_out``).
+    """
+    lines = []
+    for name in own.names():
+        files = [filename for filename, file in own.files.items() if file.project == name]
+        lines.append(f"own package {name}: {', '.join(sorted(files))}")
+    if own.bound:
+        lines.append(f"served from own packages alone: {', '.join(own.bound)}")
+    for stream, names in left_out.items():
+        if names:
+            lines.append(f"  left out of stream {stream}: {', '.join(names)}")
+    return lines
+
+
+def change_own(root: Path, options: argparse.Namespace) -> int:
+    """Add own packages, take some away, bind names to them; put a generation with them in place.
+
+    Nothing is changed before it is known that all of it goes together with what the streams brought. Then own.json is
+    written; a run that is killed after that is ended by the next one, for a generation says what own.json it was made of.
+
+    :raises Refused: it can't be done.
+    """
+    have_folder(root / "own")
+    with Lock(root):
+        settle(root)
+        own = read_own(root)
+        sweep_own(own)
+        try:
+            changed = own_with(own, options.add, now())
+            changed = own_bound(own_without(changed, options.remove), options.own, options.no_own)
+            return put_own(root, own, changed, options.generations)
+        except BaseException:
+            sweep_own(read_own(root))
+            raise
+
+
+def put_own(root: Path, own: Own, changed: Own, keep: int) -> int:
+    """Write down changed own packages, and have a generation with them served."""
+    before = current(root)
+    must(before is not None, f"no bundle is in place in {root} yet: apply one first, then add own packages to it")
+    assert before
+    if changed == own and before.own == own.record():
+        say(f"nothing to do: generation {before.number}, which is served, has it")
+        return APPLIED
+    states = [read_manifest(root, applied.manifest) for applied in before.streams.values()]
+    sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
+    check_others(states, sources)
+    arranged = arrange(states, changed)
+    write_own(changed)
+    generation = Generation(read_state(root).next, before.streams, changed.record(), now(), before.number)
+    put_in_place(root, generation, before, states, sources, changed, keep)
+    sweep_own(changed)
+    for line in describe_own(changed, arranged.left_out):
+        say(line)
+    say(f"generation {generation.number} is served")
+    return APPLIED
+
+
+# Archives.
+
+_ZIP_END = struct.Struct("<4s4H2LH")
+_ZIP64_END = struct.Struct("<4sQ2H2L4Q")
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, ValueError, NotImplementedError,
+    OverflowError, RuntimeError, LookupError, OSError,
+)  # fmt: skip
+
+
+def wheel_metadata(path: Path, filename: str) -> bytes:
+    """Return the METADATA of a wheel.
+
+    :raises Refused: it is no zip, or has not one METADATA of its own project.
+    """
+    with open(path, "rb") as file:
+        check_zip_end(file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entry = _the_one(archive.infolist(), _is_dist_info, "DIST-INFO/METADATA")
+                folder = entry.filename.partition("/")[0]
+                if not normalise(folder).startswith(normalise(filename.partition("-")[0])):
+                    raise Refused(f"its folder {folder} is of another project")
+                return _zip_member(archive, entry)
+        except _ARCHIVE_ERRORS as error:
+            raise Refused(f"it is no wheel that can be read ({error})") from None
+
+
+def _is_dist_info(path: str) -> bool:
+    folder, _, rest = path.partition("/")
+    return folder.casefold().endswith(".dist-info") and rest.casefold() == "metadata"
+
+
+def check_zip_end(file: BinaryIO) -> None:
+    """Refuse a zip that does not end with its end record, or whose list of members would fill the memory.
+
+    :raises Refused: as said.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _ZIP_END.size - 20 - _ZIP64_END.size))
+    tail = file.read()
+    if len(tail) < _ZIP_END.size or not tail[-_ZIP_END.size :].startswith(b"PK\5\6") or tail[-2:] != b"\0\0":
+        raise Refused(
+            "expected a zip that ends with its end record, found none there: cut short, or something was appended"
+        )
+    lengths = [_ZIP_END.unpack(tail[-_ZIP_END.size :])[5]]
+    if tail[-_ZIP_END.size - 20 :].startswith(b"PK\6\7") and tail.startswith(b"PK\6\6"):
+        lengths.append(_ZIP64_END.unpack(tail[: _ZIP64_END.size])[8])
+    if max(lengths) > LARGEST_DIRECTORY or (len(lengths) == 2 and lengths[0] not in (lengths[1], 0xFFFFFFFF)):
+        raise Refused(f"its list of members has more than {LARGEST_DIRECTORY} bytes, or two sizes")
+
+
+def _the_one(entries: Sequence[zipfile.ZipInfo], wanted: Callable[[str], bool], what: str) -> zipfile.ZipInfo:
+    """Return the one member of a zip that is wanted.
+
+    :raises Refused: there is none, or several, or it is a link, or a path leads out of the archive.
+    """
+    if len(entries) > MOST_MEMBERS:
+        raise Refused(f"it has more than {MOST_MEMBERS} members")
+    for entry in entries:
+        check_member(entry.orig_filename)
+    found = [entry for entry in entries if wanted(entry.filename)]
+    if len(found) != 1:
+        raise Refused(f"expected one {what} in it, found {len(found)}")
+    kind = stat.S_IFMT(found[0].external_attr >> 16) if found[0].create_system == 3 else 0
+    if kind not in (0, stat.S_IFREG):
+        raise Refused(f"{found[0].filename} in it is not a regular file")
+    return found[0]
+
+
+def check_member(path: str) -> None:
+    """Refuse an archive with a path that leads out of it.
+
+    :raises Refused: this one does.
+    """
+    parts = re.split(r"[/\\]", path)
+    if ".." in parts or parts[0] == "" or "\0" in path or re.match(r"[A-Za-z]:", path) or len(path) > 4096:
+        raise Refused(f"a path in it leads out of it, or nowhere: {path[:200]!r}")
+
+
+def _zip_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Refused(f"{entry.filename} in it is encrypted, or compressed as those of wheels are not")
+    with archive.open(entry) as member:
+        return _not_too_large(member.read(LARGEST_METADATA + 1))
+
+
+def _not_too_large(content: bytes) -> bytes:
+    if len(content) > LARGEST_METADATA:
+        raise Refused(f"its metadata has more than {LARGEST_METADATA} bytes")
+    return content
+
+
+def sdist_metadata(path: Path, filename: str) -> bytes:
+    """Return the PKG-INFO at the top of an sdist.
+
+    :raises Refused: it is no such archive, or has not one PKG-INFO in its top folder.
+    """
+    with open(path, "rb") as file:
+        try:
+            if not filename.endswith(".zip"):
+                return _from_tar(file)
+            check_zip_end(file)
+            with zipfile.ZipFile(file) as archive:
+                return _zip_member(archive, _the_one(archive.infolist(), _is_pkg_info, "FOLDER/PKG-INFO"))
+        except _ARCHIVE_ERRORS as error:
+            raise Refused(f"it is no sdist that can be read ({error})") from None
+
+
+def _is_pkg_info(path: str) -> bool:
+    parts = [part for part in path.split("/") if part != "."]
+    return len(parts) == 2 and parts[1].casefold() == "pkg-info"
+
+
+class Unpacked(io.RawIOBase):
+    """What a tar.gz unpacks to, for :mod:`tarfile`: forwards only, in small pieces, and no more of it than a bound."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        self._most = min(LARGEST_TAR, max(_HARMLESS_TAR, BOMB_RATIO * size))
+        self._stream = gzip.GzipFile(fileobj=file)
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes.
+
+        :raises Refused: too many are asked for, at once or altogether.
+        """
+        if not 0 <= size <= LARGEST_METADATA + 1:
+            raise Refused(f"a header or a file in it has {size} bytes, more than are read")
+        content = self._stream.read(size)
+        self._at += len(content)
+        if self._at > self._most:
+            raise Refused(f"it unpacks to more than {size_of(self._most)}: a bomb")
+        return content
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go on to a place further on.
+
+        :raises Refused: it is not further on, which no honest tar asks for.
+        """
+        if whence or offset < self._at:
+            raise Refused("a size in it leads backwards")
+        while self._at < offset and self.read(min(offset - self._at, 1 << 20)):
+            pass
+        return self._at
+
+    def tell(self) -> int:
+        """Say how far it was read."""
+        return self._at
+
+
+def _from_tar(file: BinaryIO) -> bytes:
+    found: List[bytes] = []
+    with tarfile.open(fileobj=Unpacked(file), mode="r:") as archive:
+        for count, member in enumerate(iter(archive.next, None)):
+            archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            check_member(member.name)
+            if count >= MOST_MEMBERS:
+                raise Refused(f"it has more than {MOST_MEMBERS} members")
+            if _is_pkg_info(member.name):
+                stream = archive.extractfile(member) if member.isreg() else None
+                if stream is None or member.size > LARGEST_METADATA:
+                    raise Refused(f"{member.name} in it is not a regular file, or too large a one")
+                found.append(stream.read())
+    if len(found) != 1:
+        raise Refused(f"expected one FOLDER/PKG-INFO in it, found {len(found)}")
+    return found[0]
 
 
 # Status.
@@ -2171,11 +3904,12 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     :raises Refused: it can't be done.
     """
     manifest, before = bundle.manifest, current(root)
+    own = own_bound(read_own(root), options.own, options.no_own)
     streams = dict(before.streams) if before else {}
     streams.pop(manifest.stream, None)
     latest = sorted(streams.values(), key=lambda applied: applied.at)
     states = [*(read_manifest(root, applied.manifest) for applied in latest), manifest]
-    merged(states)
+    arrange(states, own)
     sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
     check_others(states[:-1], sources)
     incoming = Incoming(root, manifest, bundle.data)
@@ -2189,13 +3923,12 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     check_sums(manifest, sources)
     write_whole(received(root) / "manifests" / f"{manifest.sha256}.json", bundle.data)
     streams[manifest.stream] = Applied(manifest.sha256, manifest.sequence, by, now())
-    generation = Generation(
-        read_state(root).next, streams, before.own if before else None, now(), before.number if before else None
-    )
-    builder = build(root, generation.number, states, sources)
-    kept = add_kept(root, builder, before)
-    commit(root, builder, generation)
-    retire(root, options.generations)
+    number = read_state(root).next
+    generation = Generation(number, streams, own.record(), now(), before.number if before else None)
+    if options.own or options.no_own:
+        have_folder(own.folder)
+        write_own(own)
+    kept = put_in_place(root, generation, before, states, sources, own, options.generations)
     remove_folder(incoming.folder)
     say(
         f"{manifest.name} is in place: generation {generation.number}, {count_of(len(manifest.files), 'file')}, "
@@ -2299,7 +4032,10 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Verify a mirror's bundle, and put it in place at once.",
-        usage="%(prog)s FOLDER... --to DIR --trust FILE\n       %(prog)s --back DIR | --forward DIR",
+        usage="%(prog)s FOLDER... --to DIR --trust FILE [--own PATTERN]\n"
+        "       %(prog)s --add FILE... --to DIR\n"
+        "       %(prog)s --remove FILENAME... | --own PATTERN | --no-own PATTERN --to DIR\n"
+        "       %(prog)s --back DIR | --forward DIR",
         epilog="Exit statuses: 0 applied, or inside already; 1 refused or failed; 2 usage; 3 waiting for further volumes.",
     )
     add = parser.add_argument
@@ -2315,12 +4051,22 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--missing", type=Path, metavar="FILE", help="write down what arrived broken, or not at all")
     number = "how many generations stay (default: %(default)s, the one that is served and the one before)"
     add("--generations", type=generations, default=2, metavar="N", help=number)
+    add("--add", nargs="+", default=[], metavar="FILE", help="put wheels and sdists of your own onto the pages")
+    add("--remove", nargs="+", default=[], metavar="FILENAME", help="take own files away again")
+    bound = (
+        "serve projects of such a name, as ours-*, from the own files alone, whatever bundles bring; it is remembered"
+    )
+    add("--own", action="append", default=[], metavar="PATTERN", help=bound)
+    add("--no-own", action="append", default=[], metavar="PATTERN", help="bind such names no more")
     add("--back", type=Path, metavar="DIR", help="serve the generation before, at once")
     add("--forward", type=Path, metavar="DIR", help="serve the generation again that --back took out of use")
     options = parser.parse_args(arguments)
-    modes = [options.folders or options.to, options.back, options.forward]
-    if sum(map(bool, modes)) != 1 or bool(options.folders) != bool(options.to):
-        parser.error("say FOLDER and --to DIR, or one of --back DIR, --forward DIR")
+    changes = options.add or options.remove or options.own or options.no_own
+    modes = [options.to, options.back, options.forward]
+    if sum(map(bool, modes)) != 1 or bool(options.folders or changes) != bool(options.to):
+        parser.error("say FOLDER and --to DIR, or --add FILE and --to DIR, or one of --back DIR, --forward DIR")
+    if options.folders and (options.add or options.remove):
+        parser.error("apply the bundle and change the own packages one after the other")
     return options
 
 
@@ -2337,6 +4083,8 @@ def run(options: argparse.Namespace) -> int:
         return go_back(mirror_at(options.back))
     if options.forward:
         return go_forward(mirror_at(options.forward))
+    if not options.folders:
+        return change_own(mirror_at(options.to), options)
     return apply_all(options)
 
 
