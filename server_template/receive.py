@@ -2305,9 +2305,10 @@ def _by_name(files: Iterable[Dict[str, Any]]) -> Tuple[Dict[str, Any], ...]:
 def merge_pages(pages: Sequence[Tuple[Manifest, Page]]) -> Page:
     """Return one page of a project that several streams have, in the order of the streams' names.
 
-    Of what two streams say otherwise, the stricter holds: a file that one of them calls yanked is yanked, and a project is
-    quarantined rather than archived, archived rather than deprecated, deprecated rather than active. No file of a
-    quarantined project is offered (PEP 792). For the rest the first one holds that says anything.
+    Of what two streams say otherwise, the stricter holds: a file that one of them calls yanked is yanked (but not for having
+    left that one's plan, where it is in the other's), and a project is quarantined rather than archived, archived rather than
+    deprecated, deprecated rather than active. No file of a quarantined project is offered (PEP 792). For the rest the first
+    one holds that says anything.
 
     :raises Refused: one file has two contents.
     """
@@ -2336,12 +2337,27 @@ def merge_pages(pages: Sequence[Tuple[Manifest, Page]]) -> Page:
 _ENTRY_KEYS = ("filename", "url", "hashes", "size", "requires-python", "yanked", "upload-time", "core-metadata")
 
 
+# What a stream lists as yanked only since its own plan has it no more: that says nothing of the file.
+_KEPT_FOR_LOCKS = re.compile(r"left the plan on [0-9-]{10}; kept for locks .*")
+
+
 def _stricter(one: Mapping[str, Any], other: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what two pages say of one file; a reason for its being yanked is kept."""
+    """Return what two pages say of one file."""
     both = {**other, **one}
-    if isinstance(other.get("yanked"), str) and not isinstance(one.get("yanked"), str):
-        both["yanked"] = other["yanked"]
+    both.pop("yanked", None)
+    yanked = _yanked_by([one.get("yanked"), other.get("yanked")])
+    if yanked:
+        both["yanked"] = yanked
     return {key: both[key] for key in _ENTRY_KEYS if key in both}
+
+
+def _yanked_by(said: Sequence[Any]) -> Any:
+    """Return whether and why a file is yanked: a reason rather than none; what is kept for locks is so if all say so."""
+    kept = [reason for reason in said if isinstance(reason, str) and _KEPT_FOR_LOCKS.fullmatch(reason)]
+    reasons = [reason for reason in said if reason and reason not in kept]
+    if not reasons:
+        return kept[0] if len(kept) == len(said) else None
+    return next((reason for reason in reasons if reason is not True), True)
 
 
 def page_forms(page: Page) -> Dict[str, bytes]:
@@ -2491,9 +2507,10 @@ def escaped(text: str) -> str:
 _T = r"(?:[^<>&\"']|&(?:amp|lt|gt|quot|\#x27);)*"
 _TAG = rf'<span class="tag">({_T})</span>'
 _TAGS = rf'(?:<span class="tag">{_T}</span> ?)*'
+_LEFT = '<strong class="mark">kept for locks</strong> '
 _PROJECT_ROW = re.compile(
     rf'<tr><th scope="row"><a href="project/([a-z0-9-]+)/index\.html">{_T}</a></th><td class="version">({_T})</td>'
-    rf'<td class="summary">({_T})</td><td class="where">({_TAGS})</td></tr>'
+    rf'<td class="summary">({_LEFT})?({_T})</td><td class="where">({_TAGS})</td></tr>'
 )
 _GAP_ROW = re.compile(
     rf'<tr><th scope="row"><code>({_T})</code></th><td>({_T})</td><td>({_T})</td><td>({_TAGS})</td></tr>'
@@ -2524,6 +2541,7 @@ class Row(NamedTuple):
     version: str
     summary: str
     tags: Tuple[str, ...]
+    kept: bool = False  # it is there for locks only
 
 
 class Front(NamedTuple):
@@ -2587,8 +2605,8 @@ def project_row(name: str, row: Row) -> Markup:
     """Return the row of a project on the front page."""
     return markup(
         '<tr><th scope="row"><a href="project/{}/index.html">{}</a></th><td class="version">{}</td>'
-        '<td class="summary">{}</td><td class="where">{}</td></tr>\n',
-        name, name, row.version, one_line(row.summary), tags(row.tags),
+        '<td class="summary">{}{}</td><td class="where">{}</td></tr>\n',
+        name, name, row.version, Markup(_LEFT) if row.kept else NOTHING, one_line(row.summary), tags(row.tags),
     )  # fmt: skip
 
 
@@ -2966,9 +2984,10 @@ class Composer:
     def _take_rows(self, fronts: Mapping[str, str]) -> None:
         """Take the projects' rows from the front pages of the streams; a row that has another form says less."""
         for state in self._states:
-            for (name, version, summary), where in tags_in(_PROJECT_ROW, fronts[state.stream]):
+            for (name, version, left, summary), where in tags_in(_PROJECT_ROW, fronts[state.stream]):
                 if state in self._arrangement.projects.get(name, ()):
-                    self._rows[name] = _together(self._rows.get(name), Row(version, summary, tuple(where)))
+                    row = Row(version, summary, tuple(where), bool(left))
+                    self._rows[name] = _together(self._rows.get(name), row)
         for name in self._arrangement.projects:
             self._rows.setdefault(name, Row("", "", ()))
 
@@ -3100,10 +3119,10 @@ class Composer:
 
 
 def _together(one: Optional[Row], other: Row) -> Row:
-    """Return what two streams say of a project on their front pages: the newer version, and all environments."""
+    """Return what two streams say of a project on their front pages: the newer version in a plan, and all environments."""
     if one is None:
         return other
-    newer = max((one, other), key=lambda row: version_key(row.version))
+    newer = max((one, other), key=lambda row: (not row.kept, version_key(row.version)))
     return newer._replace(tags=tuple(sorted({*one.tags, *other.tags})))
 
 
@@ -3578,6 +3597,7 @@ def put_own(root: Path, own: Own, changed: Own, keep: int) -> int:
     must(before is not None, f"no bundle is in place in {root} yet: apply one first, then add own packages to it")
     assert before
     if changed == own and before.own == own.record():
+        sweep_own(own)
         say(f"nothing to do: generation {before.number}, which is served, has it")
         return APPLIED
     states = [read_manifest(root, applied.manifest) for applied in before.streams.values()]

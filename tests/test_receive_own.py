@@ -1,0 +1,456 @@
+"""The inside's own packages: added, kept through all bundles, and never confused with what a bundle brings."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uv
+
+from tests.crossing import Sent, everything, load_receiver, mirror_state, served, sha256, write, write_bundle
+from tests.crossing import receive as receive_apart
+from tests.making import core_metadata, sdist, wheel
+from tests.server_fixtures import SERVER, files_metadata, run_server, running
+from tests.test_server_clients import installed, make_environment, run
+
+RECEIVER = load_receiver()
+OURS = wheel("Ours_A", "1.0", requires=["alpha>=1"], requires_python=">=3.8")
+ALPHA = {"alpha": dict([wheel("alpha", "1.0")])}
+
+
+def state(packages: Mapping[str, Mapping[str, bytes]] = ALPHA) -> dict[str, bytes]:
+    """Return the state of a mirror that can be served."""
+    sidecars = {
+        f"packages/{name}/{filename}.metadata": files_metadata(filename, content)
+        for name, files in packages.items()
+        for filename, content in files.items()
+    }
+    return mirror_state(packages, {"server.py": SERVER.read_bytes(), **sidecars})
+
+
+def receive(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run receive.py to its end in this process; return what a process would leave."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        status = RECEIVER.main(list(map(str, arguments)))
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
+
+
+def apply(sent: Sent, root: Path, *options: str) -> Any:
+    return receive(sent.folder, "--to", root, "--unsigned", *options)
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a mirror in which one bundle stands, with the project alpha."""
+    folder = tmp_path_factory.mktemp("applied")
+    done = apply(write_bundle(folder / "stick", state()), folder / "mirror")
+    assert done.returncode == 0, done.stderr
+    return folder / "mirror"
+
+
+@pytest.fixture
+def root(applied: Path, tmp_path: Path) -> Path:
+    """Return a copy of that mirror."""
+    return Path(shutil.copytree(applied, tmp_path / "mirror", symlinks=True))
+
+
+def given(folder: Path, *files: tuple[str, bytes]) -> list[Path]:
+    for name, content in files:
+        write(folder / name, content)
+    return [folder / name for name, _ in files]
+
+
+def add(root: Path, *files: tuple[str, bytes], options: tuple[str, ...] = ()) -> Any:
+    return receive("--add", *given(root.parent / "dist", *files), "--to", root, *options)
+
+
+def page_of(root: Path, name: str) -> dict[str, Any]:
+    page: dict[str, Any] = json.loads(served(root)[f"simple/{name}/index.v1_json"])
+    return page
+
+
+def bring(root: Path, sequence: int, *names: str) -> Sent:
+    """Write a bundle that brings projects of these names, each with a release 9."""
+    projects = {**ALPHA, **{name: dict([wheel(name, "9.0")]) for name in names}}
+    return write_bundle(root.parent / "stick", state(projects), sequence)
+
+
+def test_an_own_package_stands_on_all_pages_with_its_metadata_beside_it(root: Path) -> None:
+    done = add(root, OURS, sdist("Ours_A", "1.1"))
+    assert done.returncode == 0, done.stderr
+    now, page = served(root), page_of(root, "ours-a")
+    one, other = page["files"]
+    assert (one["filename"], one["hashes"]["sha256"]) == (OURS[0], sha256(OURS[1]))
+    assert one["requires-python"] == ">=3.8"
+    assert one["upload-time"].startswith("20")
+    sidecar = now[f"packages/ours-a/{OURS[0]}.metadata"]
+    assert one["core-metadata"]["sha256"] == sha256(sidecar)
+    assert b"Requires-Dist: alpha>=1" in sidecar
+    assert "core-metadata" not in other
+    assert page["versions"] == ["1.0", "1.1"]
+    assert {"name": "ours-a"} in json.loads(now["simple/index.v1_json"])["projects"]
+    assert b'href="ours-a/"' in now["simple/index.html"]
+    assert b'href="project/ours-a/index.html"' in now["index.html"]
+    assert b"1.1" in now["project/ours-a/index.html"]
+    assert json.loads(now["mirror.json"])["own"] == ["ours-a"]
+
+
+def test_the_tree_with_own_packages_is_whole(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    done = run_server("--root", str(root / "current"), "--check")
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_a_bundle_has_of_projects_stands_as_it_came(root: Path) -> None:
+    before = served(root)
+    assert add(root, OURS).returncode == 0
+    after = served(root)
+    assert {path for path in before if before[path] != after.get(path)} == {
+        "SHA256SUMS", "index.html", "mirror.json", "simple/index.html", "simple/index.v1_json"
+    }  # fmt: skip
+
+
+@pytest.mark.clients
+def test_pip_and_uv_install_an_own_package_and_what_it_needs(root: Path, tmp_path: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    disk = (root / "current" / "simple").resolve().as_uri()
+    with running(root / "current") as http:
+        for place, number in ((f"{http.url}simple/", 1), (disk, 2)):
+            folder = tmp_path / f"pip-{number}"
+            folder.mkdir()
+            pip = (sys.executable, "-m", "pip", "--isolated", "--python", make_environment(folder))
+            run(folder, *pip, "install", "--no-cache-dir", "--index-url", place, "ours.a")
+            assert installed(folder, pip[-1]) == {"alpha": "1.0", "Ours_A": "1.0"}
+            folder = tmp_path / f"uv-{number}"
+            folder.mkdir()
+            python = make_environment(folder)
+            uv_pip = (uv.find_uv_bin(), "pip", "install", "--no-config", "--no-python-downloads", "--no-cache")
+            run(folder, *uv_pip, "--python", python, "--default-index", place, "ours-a")
+            assert installed(folder, python) == {"alpha": "1.0", "Ours_A": "1.0"}
+
+
+def test_own_packages_stay_through_all_bundles(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    base = write_bundle(root.parent / "stick", state(), 1)
+    second = write_bundle(root.parent / "stick", state({**ALPHA, "beta": dict([wheel("beta", "1")])}), 2, base=base)
+    for sent in (second, bring(root, 3)):
+        done = apply(sent, root)
+        assert done.returncode == 0, done.stderr
+        assert served(root)[f"packages/ours-a/{OURS[0]}"] == OURS[1]
+        assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == [OURS[0]]
+
+
+# Dependency confusion
+
+
+def test_a_bundle_that_brings_an_own_name_is_refused_and_the_old_mirror_stands(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    before = served(root)
+    done = apply(bring(root, 2, "ours-a"), root)
+    assert done.returncode == 1
+    assert "bundle 2 of main" in done.stderr
+    assert "ours-a" in done.stderr
+    assert "--own ours-a" in done.stderr
+    assert served(root) == before
+
+
+def test_an_own_file_is_refused_whose_name_a_bundle_has_brought(root: Path) -> None:
+    assert apply(bring(root, 2, "ours-a"), root).returncode == 0
+    before = everything(root / "current")
+    done = add(root, OURS)
+    assert done.returncode == 1
+    assert "bundle 2 of main" in done.stderr
+    assert "--own ours-a" in done.stderr
+    assert everything(root / "current") == before
+    assert not list((root / "own").iterdir())
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+def test_a_bound_name_is_served_from_own_files_alone_in_both_orders(root: Path, own_first: bool) -> None:
+    steps: list[Callable[[], Any]] = [
+        lambda: add(root, OURS, options=("--own", "Ours_*")),
+        lambda: apply(bring(root, 2, "ours-a", "ours-b", "other"), root),
+    ]
+    for step in steps if own_first else steps[::-1]:
+        done = step()
+        assert done.returncode == 0, done.stderr
+    now = served(root)
+    assert {path.split("/")[1] for path in now if "-9.0" in path} == {"other"}
+    assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == [OURS[0]]
+    names = [project["name"] for project in json.loads(now["simple/index.v1_json"])["projects"]]
+    assert names == ["alpha", "other", "ours-a"]
+    assert not [path for path in now if "ours-b" in path]
+    assert b"ours_b" not in now["SHA256SUMS"] + now.get("SHA256SUMS.kept", b"")
+
+
+def test_a_name_is_bound_while_the_bundle_is_applied_that_brings_it(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    done = apply(bring(root, 2, "ours-a"), root, "--own", "ours-a")
+    assert done.returncode == 0, done.stderr
+    assert "ours_a-9.0" not in str(page_of(root, "ours-a"))
+    assert apply(bring(root, 3, "ours-a"), root).returncode == 0  # it is remembered
+
+
+def test_a_name_that_is_bound_no_more_is_refused_until_the_own_files_are_gone(root: Path) -> None:
+    assert add(root, OURS, options=("--own", "ours-*")).returncode == 0
+    assert apply(bring(root, 2, "ours-a"), root).returncode == 0
+    done = receive("--no-own", "ours-*", "--to", root)
+    assert done.returncode == 1
+    assert "ours-a" in done.stderr
+    done = receive("--no-own", "ours-*", "--remove", OURS[0], "--to", root)
+    assert done.returncode == 0, done.stderr
+    assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == ["ours_a-9.0-py3-none-any.whl"]
+    assert served(root)["SHA256SUMS"] == dict(bring(root, 2, "ours-a").state)["SHA256SUMS"]
+
+
+@pytest.mark.parametrize("pattern", ["*", "?*", "", "../x", "ours/*", "[a-z]*"])
+def test_a_pattern_that_binds_everything_or_is_none_is_refused(root: Path, pattern: str) -> None:
+    before = everything(root)
+    done = receive(f"--own={pattern}", "--to", root)
+    assert done.returncode == 1, done.stdout
+    assert "no pattern" in done.stderr
+    assert served(root)
+    assert {path: one for path, one in everything(root).items() if "lock" not in path} == {
+        path: one for path, one in before.items() if "lock" not in path
+    }
+
+
+# The same again, another one, and away again
+
+
+def test_the_same_file_again_changes_nothing(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    before = everything(root)
+    done = add(root, OURS)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert everything(root) == before
+
+
+def test_another_content_under_the_same_name_is_refused(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    before = everything(root)
+    done = add(root, wheel("Ours_A", "1.0", files={"other.py": "1"}))
+    assert done.returncode == 1
+    assert sha256(OURS[1]) in done.stderr
+    assert everything(root) == before
+
+
+def test_a_removed_file_leaves_the_pages_and_the_others_stay(root: Path) -> None:
+    later = wheel("Ours_A", "1.1")
+    assert add(root, OURS, later).returncode == 0
+    done = receive("--remove", OURS[0], "--to", root)
+    assert done.returncode == 0, done.stderr
+    assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == [later[0]]
+    assert sorted(path.name for path in (root / "own").iterdir()) == sorted(
+        [later[0], f"{later[0]}.metadata", "own.json"]
+    )
+
+
+def test_when_the_last_own_file_is_gone_the_tree_is_the_bundles_again(root: Path) -> None:
+    bundle = dict(write_bundle(root.parent / "stick", state()).state)
+    assert add(root, OURS).returncode == 0
+    assert receive("--remove", OURS[0], "--to", root).returncode == 0
+    assert receive("--add", *given(root.parent / "dist", OURS), "--to", root).returncode == 0
+    assert receive("--remove", OURS[0], "--to", root).returncode == 0
+    now = served(root)
+    assert {path: now.get(path) for path in bundle} == bundle
+
+
+def test_a_file_that_is_not_there_can_not_be_removed(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    done = receive("--remove", "gone-1.0.tar.gz", "--to", root)
+    assert done.returncode == 1
+    assert OURS[0] in done.stderr
+
+
+def test_the_generation_before_is_served_again_without_what_was_added(root: Path) -> None:
+    before = served(root)
+    assert add(root, OURS).returncode == 0
+    assert receive("--back", root).returncode == 0
+    assert served(root) == before
+
+
+def test_a_run_that_was_killed_after_the_files_were_written_down_is_ended_by_the_next(root: Path) -> None:
+    dist = given(root.parent / "dist", OURS)
+    # no later moment leaves own.json ahead of what is served
+    kill = (
+        "import os\nreal = os.replace\n"
+        "def replace(one, other):\n    real(one, other)\n    'own.json' in str(other) and os._exit(9)\nos.replace = replace"
+    )
+    assert receive_apart("--add", *dist, "--to", root, prelude=kill).returncode == 9
+    assert "packages/ours-a" not in " ".join(served(root))
+    assert add(root, OURS).returncode == 0
+    assert served(root)[f"packages/ours-a/{OURS[0]}"] == OURS[1]
+
+
+def test_what_a_killed_run_had_copied_is_swept_and_never_served(root: Path) -> None:
+    write(root / "own" / "ours_b-1.0-py3-none-any.whl.new", b"half")
+    write(root / "own" / "ours_b-1.0-py3-none-any.whl", b"not written down")
+    assert add(root, OURS).returncode == 0
+    assert sorted(path.name for path in (root / "own").iterdir()) == sorted(
+        [OURS[0], f"{OURS[0]}.metadata", "own.json"]
+    )
+
+
+def test_own_packages_want_a_mirror_to_stand_in(tmp_path: Path) -> None:
+    done = receive("--add", *given(tmp_path / "dist", OURS), "--to", tmp_path / "mirror")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mirror").exists()
+
+
+# What is given
+
+
+def altered_zip(change: Callable[[zipfile.ZipFile], None], keep: bool = True) -> bytes:
+    """Return OURS with further members, or only these."""
+    stream = io.BytesIO(OURS[1] if keep else b"")
+    with zipfile.ZipFile(stream, "a") as archive:
+        change(archive)
+    return stream.getvalue()
+
+
+def member(name: str, content: bytes = b"", kind: int = 0) -> Callable[[zipfile.ZipFile], None]:
+    def put(archive: zipfile.ZipFile) -> None:
+        entry = zipfile.ZipInfo(name)
+        entry.create_system, entry.external_attr = 3, (kind | 0o644) << 16
+        archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+
+    return put
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes], tail: bytes = b"") -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for one, content in members:
+            one.size = len(content)
+            archive.addfile(one, io.BytesIO(content))
+    return gzip.compress(stream.getvalue() + tail, mtime=0)
+
+
+def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    one = tarfile.TarInfo(name)
+    one.type, one.linkname = kind, link
+    return one
+
+
+PKG_INFO = core_metadata("ours-a", "1.0")
+WHEEL_METADATA = "ours_a-1.0.dist-info/METADATA"
+SDIST = "ours_a-1.0.tar.gz"
+GOOD_TAR = (info("ours_a-1.0/PKG-INFO"), PKG_INFO)
+# A header that says its member to have 3 GiB; and one by which the next header lies before it, which kept tarfile busy.
+GIANT_HEADER = info("ours_a-1.0/long", tarfile.GNUTYPE_LONGNAME)
+GIANT_HEADER.size = 3 << 30
+BACKWARDS = info("ours_a-1.0/back").tobuf(tarfile.GNU_FORMAT)
+BACKWARDS = BACKWARDS[:124] + b"\xff" + struct.pack(">3xq", -2048) + b"        " + BACKWARDS[156:]
+BACKWARDS = BACKWARDS[:148] + b"%06o\0 " % sum(BACKWARDS) + BACKWARDS[156:]
+
+BAD_FILES = {
+    "no archive": (OURS[0], b"PK"),
+    "cut short": (OURS[0], OURS[1][:-30]),
+    "something appended": (OURS[0], OURS[1] + b"#!/bin/sh\n" + bytes(30)),
+    "no METADATA": (OURS[0], altered_zip(member("ours_a.py"), keep=False)),
+    "two METADATA": (OURS[0], altered_zip(member("ours_a-1.0.Dist-Info/metadata", PKG_INFO))),
+    "a path that leads out": (OURS[0], altered_zip(member("../../evil.py"))),
+    "an absolute path": (OURS[0], altered_zip(member("/etc/evil"))),
+    "a path of Windows that leads out": (OURS[0], altered_zip(member("..\\evil.py"))),
+    "METADATA is a link": (OURS[0], altered_zip(member(WHEEL_METADATA, b"/etc/passwd", stat.S_IFLNK), keep=False)),
+    "METADATA is a bomb": (OURS[0], altered_zip(member(WHEEL_METADATA, PKG_INFO + bytes(30 << 20)), keep=False)),
+    "METADATA of another project": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("alpha", "1.0"))[1]),
+    "METADATA of another version": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("ours-a", "2.0"))[1]),
+    "METADATA in a folder of another project": (OURS[0], altered_zip(member("alpha-1.dist-info/METADATA", PKG_INFO), keep=False)),
+    "METADATA that says two names": (OURS[0], wheel("ours-a", "1.0", metadata=PKG_INFO + b"Name: alpha\n")[1]),
+    "METADATA that stops to be headers": (OURS[0], wheel("ours-a", "1.0", metadata=PKG_INFO + b"oops\nName: x\n")[1]),
+    "METADATA that is no text": (OURS[0], wheel("ours-a", "1.0", metadata=PKG_INFO + b"\nWindows-\xe4\n")[1]),
+    "METADATA without a name": (OURS[0], wheel("ours-a", "1.0", metadata=b"Metadata-Version: 2.1\n")[1]),
+    "no tar": (SDIST, b"\x1f\x8b nothing"),
+    "no PKG-INFO": (SDIST, tar_of((info("ours_a-1.0/setup.py"), b""))),
+    "two PKG-INFO": (SDIST, tar_of(GOOD_TAR, (info("other/PKG-INFO"), PKG_INFO))),
+    "PKG-INFO is a link": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO", tarfile.SYMTYPE, "/etc/passwd"), b""))),
+    "PKG-INFO is too large": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO"), PKG_INFO + bytes(5 << 20)))),
+    "a tar's path that leads out": (SDIST, tar_of(GOOD_TAR, (info("ours_a-1.0/../../evil"), b""))),
+    "a tar that is a bomb": (SDIST, tar_of(GOOD_TAR, (info("ours_a-1.0/zeros"), bytes(70 << 20)))),
+    "a header that fills the memory": (SDIST, gzip.compress(GIANT_HEADER.tobuf(tarfile.GNU_FORMAT) + bytes(9000))),
+    "a size that leads backwards": (SDIST, gzip.compress(BACKWARDS + bytes(4096))),
+    "PKG-INFO of another project": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO"), core_metadata("alpha", "1.0")))),
+    "not a name of wheels": ("ours_a-1.0.whl", OURS[1]),
+    "not a name of sdists": ("ours_a-1.0.tar.bz2", b""),
+    "a name that leads elsewhere": ("ours_a-1.0-py3-none-any.whl.metadata", b""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_is_not_what_it_seems_is_refused_and_nothing_stays_of_it(root: Path, name: str) -> None:
+    filename, content = BAD_FILES[name]
+    before = everything(root)
+    done = add(root, (filename, content))
+    assert done.returncode == 1, done.stdout
+    assert filename in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "fault of this program" not in done.stderr
+    assert everything(root) == {**before, "received/lock": b""}
+
+
+def test_one_bad_file_keeps_the_others_out_too(root: Path) -> None:
+    before = everything(root)
+    assert add(root, OURS, BAD_FILES["no PKG-INFO"]).returncode == 1
+    assert everything(root) == {**before, "received/lock": b""}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b"[" * 100_000, b'{"format": 2}', b'{"format": 1, "bound": ["*"], "files": {}}',
+     b'{"format": 1, "bound": [], "files": {"../x-1.0.tar.gz": {}}}', b'{"format": 1, "bound": 7, "files": {"a": []}}'],
+)  # fmt: skip
+def test_an_own_json_that_is_none_is_told_and_nothing_is_changed(root: Path, content: bytes) -> None:
+    assert add(root, OURS).returncode == 0
+    (root / "own" / "own.json").write_bytes(content)
+    before = served(root)
+    for done in (add(root, wheel("ours-b", "1.0")), apply(bring(root, 2), root)):
+        assert done.returncode == 1
+        assert "own.json" in done.stderr
+        assert "fault of this program" not in done.stderr
+    assert served(root) == before
+
+
+def test_an_own_file_that_was_changed_or_is_gone_is_named(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    path = root / "own" / OURS[0]
+    path.unlink()
+    path.write_bytes(b"something else")
+    done = apply(bring(root, 2), root)
+    assert done.returncode == 1
+    assert str(path) in done.stderr
+
+
+def test_what_metadata_says_becomes_text_on_the_page_and_never_markup(root: Path) -> None:
+    nasty = "</pre><script>alert(1)</script>\"'&<b>"
+    metadata = core_metadata("ours-a", "1.0", lines=[f"Summary: {nasty}", f"License: {nasty}"], requires=[nasty])
+    assert add(root, (OURS[0], wheel("ours-a", "1.0", metadata=metadata + f"\n{nasty}\n".encode())[1])).returncode == 0
+    for path in ("index.html", "project/ours-a/index.html"):
+        page = served(root)[path].decode()
+        assert "alert(1)" in page
+        assert "<script>" not in page
+        assert "<b>" not in page
+
+
+def test_own_names_are_told_for_the_receipt(root: Path) -> None:
+    assert add(root, OURS, wheel("ours-b", "1.0")).returncode == 0
+    assert RECEIVER.read_own(root).names() == ["ours-a", "ours-b"]
+    record = json.loads((root / "received" / "generations" / "2.json").read_bytes())
+    assert record["own"]["names"] == ["ours-a", "ours-b"]
