@@ -300,6 +300,17 @@ def test_a_tag_that_is_annotated_and_a_commit_cut_short_are_found(repository: Pa
         assert git.Clone(source, tmp_path / str(number)).check_out(None).sha == sha
 
 
+def test_a_commit_of_a_time_that_no_archive_can_say_is_built(
+    index: FakeIndex, repository: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "GIT_COMMITTER_DATE": "@99999999999 +0000", "GIT_COMMITTER_NAME": "a"}
+    command = ["git", "-c", "user.email=a@example.com", "commit", "-q", "--amend", "--no-edit"]
+    subprocess.run(command, cwd=repository, env=environment, check=True)
+    project = project_of(tmp_path, index, entry(repository))
+    project.mirrored()
+    assert packages(project.output)["tool"] == ["tool-1.0-py3-none-any.whl", "tool-1.0.tar.gz"]
+
+
 class _Dumb(http.server.SimpleHTTPRequestHandler):
     """Serves a repository as files, to who has logged in."""
 

@@ -21,6 +21,7 @@ from mirror_tasks.errors import UpstreamError
 from mirror_tasks.text import redact, without_credentials
 
 _PATIENCE = 600  # seconds for one command: a clone brings all of the history, as versions are often made of its tags
+_LATEST = 2**32 - 1  # seconds; gzip knows no time after that, and a commit may say any
 _DOING = "fetching the repository"
 # Of the variables of git those that say how a host is reached; others could lead it into another repository.
 _KEPT = ("GIT_SSH", "GIT_SSL", "GIT_PROXY", "GIT_HTTP", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
@@ -31,7 +32,7 @@ _SAFE = (f"core.hooksPath={os.devnull}", "core.fsmonitor=false", "core.autocrlf=
 class Commit:
     """A commit that is checked out.
 
-    :param seconds: since 1970, when it was committed.
+    :param seconds: since 1970, when it was committed, as far as archives can say it.
     """
 
     sha: str
@@ -88,7 +89,7 @@ class Clone:
         if (self._folder / ".gitmodules").exists():
             problem = f"expected a commit that is whole, found that {sha} has submodules, which are not fetched here"
             raise self._error(problem, "Build it yourself, and name the folder of what that made (wheels:).")
-        return Commit(sha, int(self._git("show", "--no-patch", "--format=%ct", sha)))
+        return Commit(sha, min(max(0, int(self._git("show", "--no-patch", "--format=%ct", sha))), _LATEST))
 
     def _commit(self, ref: str) -> str:
         """Return the commit that ``ref`` is: a tag, a branch, or a commit, which may be one that no branch leads to."""
