@@ -23,7 +23,7 @@ from mirror_tasks.files import sealed, unsealed
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, assert_whole, packages, times
-from tests.test_git_builds import commit, entry, project_of, run_git
+from tests.test_git_builds import LOCK, commit, entry, project_of, run_git
 from tests.test_own_git import write_project
 from tests.test_own_sources import installed, said
 
@@ -102,6 +102,18 @@ def test_an_environment_that_it_does_not_fit_and_that_may_have_no_sdist_has_no_s
         assert f"NO SOLUTION: tool from git on {name}" in told
         assert f"none has a file for {name}: {reason}" in told
     assert "does not fit old, musl, win, and sdists: never keeps the sdist out. Set sdists: fallback, or build" in told
+    assert packages(project.output)["tool"] == [wheel_of_glibc()]
+
+
+@needs_git
+@needs_glibc
+def test_a_lock_that_names_it_names_both_as_well(index: FakeIndex, repository: Path, tmp_path: Path) -> None:
+    sha = run_git(repository, "rev-parse", "HEAD")
+    project = with_others(tmp_path, index, {"lock": "uv.lock"}, entry(repository, f"@{sha}"), sdists="never")
+    (project.folder / "uv.lock").write_text(LOCK.format(url=repository.as_uri(), sha=sha))
+    told = said(project.doit("mirror"))
+    reason = f"{wheel_of_glibc()}: no tag in common; tool-1.0.tar.gz: sdists: never"
+    assert f"uv.lock on old: tool 1.0: expected a file of tool 1.0 that can be used there, found none: {reason}" in told
     assert packages(project.output)["tool"] == [wheel_of_glibc()]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.reasons import decisive_reasons, skipped_of, versions_of
@@ -129,8 +130,15 @@ def test_a_skipped_file_is_told_of_its_own_release_only() -> None:
 
 def test_a_file_for_another_platform_hides_no_other_reason() -> None:
     many = {f"a-1-cp{number}-none-any.whl": "no tag in common" for number in range(60)}
-    assert decisive_reasons(many) == "no tag in common"
-    assert decisive_reasons({**many, "b": "yanked", "c": "yanked"}) == "b and 1 more: yanked"
+    project = Project("a", "", {}, ())
+    assert decisive_reasons(project, many) == "no tag in common"
+    assert decisive_reasons(project, {**many, "b": "yanked", "c": "yanked"}) == "b and 1 more: yanked"
+
+
+def test_a_file_of_the_users_own_for_another_platform_is_named() -> None:
+    project = Project("a", "", {}, (), index=OWN)
+    reasons = {"a-1-cp312-cp312-win_amd64.whl": "no tag in common", "a-1.tar.gz": "sdists: never"}
+    assert decisive_reasons(project, reasons) == "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
 def test_windows_and_linux_are_told_apart(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ class Explainer:
     ) -> Iterator[str]:
         reasons = self.refusals.of_release(project, version, environment)
         if all(file.filename in reasons for file in project.files(version)):
-            yield f"none of its files can be used: {decisive_reasons(reasons)}"
+            yield f"none of its files can be used: {decisive_reasons(project, reasons)}"
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
             return
         asked = [

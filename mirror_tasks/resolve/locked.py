@@ -120,4 +120,4 @@ def _nothing_usable(package: LockedPackage, refused: Mapping[str, str], project:
         has = "none of the hashes that the lock gives" if package.files else "no file that the lock names"
         yield f"expected a file of {package} on {project.pages}, found {has}"
         return
-    yield f"expected a file of {package} that can be used there, found none: {decisive_reasons(refused)}"
+    yield f"expected a file of {package} that can be used there, found none: {decisive_reasons(project, refused)}"

@@ -125,7 +125,7 @@ class Refusals:
             (version, self.of_release(project, version, environment, pinned=pinned, hashes=hashes))
             for version in matching[:_MOST_TOLD]
         )
-        told = [f"{version}: {decisive_reasons(reasons, is_own=project.index == OWN)}" for version, reasons in refused]
+        told = [f"{version}: {decisive_reasons(project, reasons)}" for version, reasons in refused]
         older = f"; and {len(matching) - _MOST_TOLD} older" if matching[_MOST_TOLD:] else ""
         satisfy = "1 release satisfies it, and" if len(matching) == 1 else f"{len(matching)} releases satisfy it,"
         return f"{satisfy} none has a file for {environment.name}: {'; '.join(told)}{older}"
@@ -154,15 +154,16 @@ class Refusals:
                 continue
             reasons = self.of_release(project, version, environment, hashes=hashes)
             if reasons and not any(reason.startswith("yanked") for reason in reasons.values()):
-                yield version, decisive_reasons(reasons)
+                yield version, decisive_reasons(project, reasons)
 
 
-def decisive_reasons(reasons: Mapping[str, str], *, is_own: bool = False) -> str:
-    """Return the reasons of the files that came nearest to being usable, as one phrase.
+def decisive_reasons(project: Project, reasons: Mapping[str, str]) -> str:
+    """Return the reasons of the files of a project that came nearest to being usable, as one phrase.
 
     That a wheel is for another platform says something only where there is no other reason, or where the wheel is the
     user's own, who can build another one.
     """
+    is_own = project.index == OWN
     near = {filename: reason for filename, reason in reasons.items() if reason != NO_TAG or is_own}
     filenames: dict[str, list[str]] = defaultdict(list)
     for filename, reason in (near or reasons).items():
@@ -186,4 +187,4 @@ def _no_file(project: Project) -> str:
     """Say of a page without a release what it does have."""
     if not project.skipped:
         return f"the index lists no file of it on {project.url}, and no other is asked for what one has a page of"
-    return f"the index lists no file of it that can be used: {decisive_reasons(dict(project.skipped))}"
+    return f"the index lists no file of it that can be used: {decisive_reasons(project, dict(project.skipped))}"
