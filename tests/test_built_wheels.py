@@ -84,8 +84,6 @@ def test_it_is_mirrored_for_those_that_it_runs_on_and_the_others_have_the_sdist_
     assert environments_of(project, "tool-1.0.tar.gz") == ["here", "musl", "old", "win"]
     assert_whole(project.output)
     assert installed(project.output, tmp_path / "site", "--only-binary=:all:", "tool") == {"tool": "1.0", "lib": "1.0"}
-    done = project.doit("prove")
-    assert done.returncode == 0, said(done)
 
 
 @needs_git

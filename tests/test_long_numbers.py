@@ -124,8 +124,8 @@ def test_asked_for_by_name_it_is_no_release(tmp_path: Path) -> None:
     with FakeIndex({"alone": [wheel("alone", "1.0")]}) as index:
         project = mirror_folder(tmp_path, index, requirements=["alone"])
         project.mirrored()
-        for name in (f"alone=={LONG}", f"alone-{LONG}", f"alone-{LONG}.tar.gz"):
-            assert "is not in the mirror" in said(project.doit("explain", name))
+        told = said(project.doit("explain", f"alone=={LONG}", f"alone-{LONG}", f"alone-{LONG}.tar.gz"))
+        assert told.count("is not in the mirror") >= 3
 
 
 def test_numbers_that_are_large_and_can_be_read_are_left_alone() -> None:
