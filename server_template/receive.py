@@ -21,8 +21,14 @@ Places inside          folders, locks, files that are written whole or not at al
 What is inside         the state, the generations that stand, and where in them a content is
 Incoming               contents are hashed while they are copied, and noted, so that none is read twice
 The tree               a generation is built, recorded and switched to; old ones go; ``--back``
-Composition            several streams, or own packages, in one tree
-Own packages           what the inside adds itself
+Composition            several streams, or own packages, in one tree: which content goes where
+The pages for clients  pages of one project that several streams have become one
+Versions               which of two is the newer one
+The pages for people   ``Markup``: text is escaped once, by its type
+The whole              ``Composer``: all that is written anew for such a tree
+Core metadata          what stands in METADATA and PKG-INFO
+Own packages           what the inside adds itself: ``--add``, ``--remove``, ``--own``, ``--no-own``
+Archives               METADATA out of a wheel, PKG-INFO out of an sdist, within bounds; nothing is unpacked
 Status                 ``--status``, the receipt, what is missing
 The command line       options, and the order in which all this happens
 =====================  ==============================================================================================
@@ -38,6 +44,11 @@ For a security reviewer:
   should be and a link is found, the program ends.
 - Never run nor copied: anything on the stick. The ``receive.py`` that stands there is for the first time by hand. A later
   one is a file of the state like any other, verified by the one that was there before.
+- Own packages (``--add``) are the operator's, and still not believed: nothing in them is run or unpacked, their names and
+  what they say is looked at before it stands on a page. A name is either the inside's own or a bundle's, never both: what
+  would mix the two is refused, or one of them is left out whole (``--own``), in ``arrange``, before anything is changed.
+- The pages that streams have in common are read from verified bundles, and believed as far as pages go: each value is
+  checked (``read_page``), and what becomes HTML passes through ``html.escape`` or ``markup``.
 - Executed: the verifier alone, by its absolute path, without a shell and with next to no environment. It gets copies in a
   folder of its own among the system's temporary ones, which is removed (``Bench``); what it says counts by its exit status.
 - Not let in again: a bundle that is older than one that was received. What was received highest is kept outside the trees,
@@ -2146,7 +2157,8 @@ class _Builder:
             raise Refused(explain_clash(state, clash))
         self._left_out[state.stream] = sorted(left_out)
         for name in sorted(named - left_out):
-            self._projects.setdefault(name, []).append(state)
+            if f"simple/{name}/index.html" in state.files:  # without it no client finds the others of its files
+                self._projects.setdefault(name, []).append(state)
         return named - left_out
 
     def _put(self, state: Manifest, path: str, content: Content) -> None:
@@ -2166,9 +2178,12 @@ class _Builder:
 
     def _put_beside(self, state: Manifest, path: str, content: Content) -> None:
         """Put a lock or a report in its place, or in a folder of its stream's name where another one stands there."""
-        top, _, rest = path.partition("/")
-        if self._linked.setdefault(path, content) != content:
-            self._linked[f"{top}/{state.stream}/{rest}"] = content
+        there = self._folded.setdefault(fold(path), path)
+        if there != path or self._linked.setdefault(path, content) != content:
+            top, _, rest = path.partition("/")
+            path = f"{top}/{state.stream}/{rest}"
+            self._put(state, path, content)
+        self._by.setdefault(path, state)
 
     def finish(self) -> Arrangement:
         """Add the own files; return all of it."""
@@ -2177,6 +2192,7 @@ class _Builder:
             self._linked[path] = (file.sha256, file.size)
             if file.is_wheel:
                 self._linked[f"{path}.metadata"] = (file.metadata, file.metadata_size)
+        check_distinct(path for path in self._linked if path.startswith(("locks/", "report/")))
         several = {name: states for name, states in self._projects.items() if len(states) > 1}
         merged = [name for name, states in several.items() if _differ(states, f"simple/{name}/index.v1_json")]
         shown = [
@@ -2753,13 +2769,18 @@ def file_cells(file: Mapping[str, Any], environments: Sequence[str]) -> Markup:
     cells = (
         ("Size", size_of(file["size"])),
         ("Requires Python", markup("<code>{}</code>", one_line(python)) if python else "any"),
-        ("Environments", tags(environments) if environments else "any"),
+        ("Environments", tags(environments or [tags_of(file["filename"])])),
         ("Uploaded", day_of(file.get("upload-time", ""))),
     )
     # The label shows where the screen is too narrow for the head of the table.
     columns = joined(markup('<td data-label="{}">{}</td>', *cell) for cell in cells)
     link = markup('<a href="{}" download>{}</a>', file["url"], file["filename"])
     return markup('<th scope="row">{}{}</th>{}', link, yanked, columns)
+
+
+def tags_of(filename: str) -> str:
+    """Return what a wheel's name says of where it runs, for files of which no environment is known."""
+    return "-".join(filename[: -len(".whl")].split("-")[-3:]) if filename.endswith(".whl") else "source"
 
 
 def requires_list(releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: About) -> Markup:
@@ -3050,9 +3071,7 @@ class Composer:
             file["filename"]: headers_of(self._own.metadata_of(file["filename"])) for file in page.files
         }  # fmt: skip
         description = _first_description(page, headers)
-        about = About(
-            "the own packages here", {key: one for key, (one, _) in headers.items()}, description, {}, [], self._here
-        )
+        about = About("own packages", {key: one for key, (one, _) in headers.items()}, description, {}, [], self._here)
         releases = releases_of(page)
         summary = first_line(newest_headers(releases, about).get("summary", ()))
         self._rows[name] = Row(releases[0][0], summary, ("own",))
@@ -3924,12 +3943,13 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     :raises Refused: it can't be done.
     """
     manifest, before = bundle.manifest, current(root)
-    own = own_bound(read_own(root), options.own, options.no_own)
+    own = own_bound(read_own(root), options.own, ())
     streams = dict(before.streams) if before else {}
     streams.pop(manifest.stream, None)
     latest = sorted(streams.values(), key=lambda applied: applied.at)
     states = [*(read_manifest(root, applied.manifest) for applied in latest), manifest]
-    arrange(states, own)
+    if is_composed(states, own):
+        arrange(states, own)  # what doesn't go together is refused before anything is taken
     sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
     check_others(states[:-1], sources)
     incoming = Incoming(root, manifest, bundle.data)
@@ -3945,7 +3965,7 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     streams[manifest.stream] = Applied(manifest.sha256, manifest.sequence, by, now())
     number = read_state(root).next
     generation = Generation(number, streams, own.record(), now(), before.number if before else None)
-    if options.own or options.no_own:
+    if options.own:
         have_folder(own.folder)
         write_own(own)
     kept = put_in_place(root, generation, before, states, sources, own, options.generations)
@@ -4085,8 +4105,8 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     modes = [options.to, options.back, options.forward]
     if sum(map(bool, modes)) != 1 or bool(options.folders or changes) != bool(options.to):
         parser.error("say FOLDER and --to DIR, or --add FILE and --to DIR, or one of --back DIR, --forward DIR")
-    if options.folders and (options.add or options.remove):
-        parser.error("apply the bundle and change the own packages one after the other")
+    if options.folders and (options.add or options.remove or options.no_own):
+        parser.error("apply the bundle and change the own packages one after the other; --own alone goes with FOLDER")
     return options
 
 

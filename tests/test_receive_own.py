@@ -8,7 +8,6 @@ import io
 import json
 import shutil
 import stat
-import struct
 import subprocess
 import sys
 import tarfile
@@ -22,6 +21,7 @@ import uv
 
 from tests.crossing import Sent, everything, load_receiver, mirror_state, served, sha256, write, write_bundle
 from tests.crossing import receive as receive_apart
+from tests.interpreters import VERSIONS, interpreter
 from tests.making import core_metadata, sdist, wheel
 from tests.server_fixtures import SERVER, files_metadata, run_server, running
 from tests.test_server_clients import installed, make_environment, run
@@ -152,6 +152,18 @@ def test_own_packages_stay_through_all_bundles(root: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert served(root)[f"packages/ours-a/{OURS[0]}"] == OURS[1]
         assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == [OURS[0]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_adds_own_packages_and_writes_the_same_pages(root: Path, version: str) -> None:
+    done = receive_apart("--add", *given(root.parent / "dist", OURS), "--to", root, python=interpreter(version))
+    assert done.returncode == 0, done.stderr
+    now = served(root)
+    page = RECEIVER.read_page(now["simple/ours-a/index.v1_json"], "ours-a", "own")
+    assert {f"simple/ours-a/{form}": content for form, content in RECEIVER.page_forms(page).items()} == {
+        path: content for path, content in now.items() if path.startswith("simple/ours-a/")
+    }
+    assert receive("--add", *given(root.parent / "dist", OURS), "--to", root).stdout.count("nothing to do") == 1
 
 
 # Dependency confusion
@@ -357,7 +369,9 @@ GOOD_TAR = (info("ours_a-1.0/PKG-INFO"), PKG_INFO)
 GIANT_HEADER = info("ours_a-1.0/long", tarfile.GNUTYPE_LONGNAME)
 GIANT_HEADER.size = 3 << 30
 BACKWARDS = info("ours_a-1.0/back").tobuf(tarfile.GNU_FORMAT)
-BACKWARDS = BACKWARDS[:124] + b"\xff" + struct.pack(">3xq", -2048) + b"        " + BACKWARDS[156:]
+BACKWARDS = (
+    BACKWARDS[:124] + b"\xff" + (256**11 - 2048).to_bytes(11, "big") + BACKWARDS[136:148] + b" " * 8 + BACKWARDS[156:]
+)
 BACKWARDS = BACKWARDS[:148] + b"%06o\0 " % sum(BACKWARDS) + BACKWARDS[156:]
 
 BAD_FILES = {

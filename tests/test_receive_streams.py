@@ -399,6 +399,14 @@ def test_locks_of_one_name_stand_beside_each_other(tmp_path: Path) -> None:
     assert now["locks/beta/app/uv.lock"] == b"beta"
 
 
+def test_a_lock_that_would_stand_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    root = all_received(tmp_path, {"a": state({"alpha": ALPHA}, further={"locks/app": b"a"})})
+    bad = state({"beta": BETA}, further={"locks/app/uv.lock": b"b"})
+    done = receive(write_bundle(tmp_path / "stick", bad, stream="b"), root)
+    assert done.returncode == 1
+    assert "locks/app" in done.stderr
+
+
 @pytest.mark.parametrize("newer", ["a", "b"])
 def test_programs_and_what_pages_load_are_those_of_the_newest_version(tmp_path: Path, newer: str) -> None:
     root = tmp_path / "mirror"
