@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -47,8 +47,8 @@ class Ledger:
     def _load(self) -> None:
         content = read_or_none(self._path)
         lines = (content or b"").splitlines()
-        for line in lines:
-            if seal := _seal_in(line):
+        for entry in _entries(lines):
+            if seal := _seal_in(entry):
                 self._seals[seal[0]] = seal[1]
         is_torn = bool(content) and not (content or b"").endswith(b"\n")
         is_no_file = content is None and os.path.lexists(self._path)
@@ -105,7 +105,7 @@ class Ledger:
 
     def seal_of(self, name: str) -> Seal | None:
         """Return what a file was when its hash was last checked; ``name`` is its path below the root, with slashes."""
-        return self._seals.get(name.replace("/", os.sep))
+        return self._seals.get(name if os.sep == "/" else name.replace("/", os.sep))
 
     def known(self, path: Path) -> str | None:
         """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
@@ -146,12 +146,27 @@ class Ledger:
         return made is not None and not self.is_right(path, made)
 
 
-def _seal_in(line: bytes) -> tuple[str, Seal] | None:
-    """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
+def _entries(lines: Sequence[bytes]) -> Iterable[object]:
+    """Return what the lines of the journal say: read at once, or, which takes longer, line by line where one is torn."""
     try:
-        name, size, mtime_ns, sha256 = json.loads(line)
-    except (ValueError, TypeError, RecursionError):
+        found = json.loads(b"[%s]" % b",".join(lines))
+    except (ValueError, RecursionError):
+        found = []
+    return found if len(found) == len(lines) else map(_entry, lines)
+
+
+def _entry(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
         return None
+
+
+def _seal_in(entry: object) -> tuple[str, Seal] | None:
+    """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
+    if not isinstance(entry, list) or len(entry) != 4:
+        return None
+    name, size, mtime_ns, sha256 = entry
     if type(size) is not int or type(mtime_ns) is not int or not isinstance(name, str) or not isinstance(sha256, str):
         return None
     return (name, Seal(size, mtime_ns, sha256)) if _SHA256.fullmatch(sha256) else None

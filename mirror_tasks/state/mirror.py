@@ -62,8 +62,8 @@ class Mirror:
     def published_sums(self) -> Mapping[str, str]:
         """Return the SHA-256 of each published file by its relative path, as ``SHA256SUMS`` has it; where it is not, none."""
         content = read_or_none(manifest_paths(self.output)[1]) or b""
-        lines = content.decode("utf-8", "replace").splitlines()
-        return {line[66:]: line[:64] for line in lines if re.fullmatch("[0-9a-f]{64}  .+", line)}
+        lines = re.findall("^([0-9a-f]{64})  (.+)$", content.decode("utf-8", "replace"), re.MULTILINE)
+        return {path: sha256 for sha256, path in lines}
 
     def note_altered(self, paths: Iterable[Path]) -> None:
         """Tell of published files that were altered since they were made, or replaced by links; they are made anew."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +20,23 @@ class Assembly:
     :param content: the bytes of its manifest.
     :param folder: of the bundle, on the target.
     :param beside: what stands in every volume beside the manifest, by file name.
-    :param where: where each content stands in the mirror, by its SHA-256.
+    :param output: the mirror.
+    :param sums: what it has now: SHA-256 by path. A content may have moved there since the bundle was begun.
     """
 
     manifest: Manifest
     content: bytes
     folder: Path
     beside: Mapping[str, bytes]
-    where: Mapping[str, Path]
+    output: Path
+    sums: Mapping[str, str]
 
     def volumes(self) -> list[Volume]:
         """Return all volumes of the bundle."""
         pieces: dict[int, list[Piece]] = {}
+        where = self._where({one.sha256 for one in self.manifest.contents})
         for one in self.manifest.contents:
-            for part, piece in self._pieces(one):
+            for part, piece in _pieces(one, where[one.sha256]):
                 pieces.setdefault(part.volume, []).append(piece)
         count = self.manifest.volumes
         return [
@@ -49,7 +52,9 @@ class Assembly:
         :param room: bytes of a volume for them; None: there is one volume, of any size.
         :raises ResolutionError: one of them is not of this bundle, or does not fit into a volume.
         """
-        pieces = {piece.place: piece for sha256 in contents for piece in self._asked(sha256)}
+        where = self._where(set(contents))
+        carried = {one.sha256: one for one in self.manifest.contents}
+        pieces = {piece.place: piece for sha256 in contents for piece in self._asked(sha256, carried, where)}
         try:
             packed = pack([(place, piece.size) for place, piece in pieces.items()], room)
         except TooSmallError as error:
@@ -70,25 +75,28 @@ class Assembly:
             pieces=sorted(pieces, key=lambda piece: piece.place),
         )
 
-    def _pieces(self, content: Content) -> Iterator[tuple[Part, Piece]]:
-        offset = 0
-        for part in content.parts:
-            yield part, Piece(part.place, self.where[content.sha256], offset, part.size, part.sha256)
-            offset += part.size
-
-    def _asked(self, sha256: str) -> Iterator[Piece]:
-        if (content := self._contents.get(sha256)) is not None:
-            yield from (piece for _, piece in self._pieces(content))
+    def _asked(self, sha256: str, carried: Mapping[str, Content], where: Mapping[str, Path]) -> Iterator[Piece]:
+        if sha256 in carried:
+            yield from (piece for _, piece in _pieces(carried[sha256], where[sha256]))
             return
         file = next((file for file in self.manifest.files if file.sha256 == sha256), None)
         if file is None:
             problem = f"it names the content {sha256}, which bundle {self.manifest.sequence} does not have"
             raise ResolutionError("carrying again", "what is missing", problem, "Carry the file out again.")
-        yield Piece(file.path, self.where[sha256], 0, file.size, sha256)
+        yield Piece(file.path, where[sha256], 0, file.size, sha256)
 
-    @property
-    def _contents(self) -> Mapping[str, Content]:
-        return {one.sha256: one for one in self.manifest.contents}
+    def _where(self, contents: Set[str]) -> Mapping[str, Path]:
+        """Return where contents stand in the mirror; those that are gone, where they stood when the bundle was begun."""
+        begun = {file.sha256: file.path for file in self.manifest.files if file.sha256 in contents}
+        now = {sha256: path for path, sha256 in self.sums.items() if sha256 in contents}
+        return {sha256: self.output / path for sha256, path in {**begun, **now}.items()}
+
+
+def _pieces(content: Content, source: Path) -> Iterator[tuple[Part, Piece]]:
+    offset = 0
+    for part in content.parts:
+        yield part, Piece(part.place, source, offset, part.size, part.sha256)
+        offset += part.size
 
 
 def _too_small(needed: int) -> ResolutionError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from mirror_tasks.text import counted, readable
 from mirror_tasks.transfer import bases
 from mirror_tasks.transfer.assembly import Assembly
 from mirror_tasks.transfer.bases import Inside
-from mirror_tasks.transfer.contents import lacking, sources, state_of
+from mirror_tasks.transfer.contents import lacking, state_of
 from mirror_tasks.transfer.evidence import Evidence, evidence
 from mirror_tasks.transfer.manifest import Made, Manifest, StateFile, check_files, digest_of, from_bytes
 from mirror_tasks.transfer.missing import Missing
@@ -90,7 +90,6 @@ class Bundler:
         """
         check_signers(self._transfer.signers)
         state = state_of(self._mirror)
-        check_files(state)
         known_of_it = evidence(self._mirror, unproven=asked.unproven)
         self._take_in_receipt(asked)
         before = unsent(self._sendings)
@@ -102,6 +101,7 @@ class Bundler:
         if inside.base is not None and files == state:
             self._teller.say(f"Nothing is new since bundle {inside.base.sequence}: there is nothing to bundle.")
             return None
+        check_files(state, files)
         check_target(self._transfer.to)
         self._tell_what_is_left(before)
         return self._begin(proposal, lacking(state, {file.sha256 for file in files}), inside)
@@ -141,7 +141,7 @@ class Bundler:
             return None
         done = ", ".join(map(str, written.finished)) or "none"
         self._teller.say(f"Going on with bundle {name}: of {counted(written.volumes, 'volume')}, {done} written.")
-        return self._write(written)
+        return self._write(written, self._begun(written))
 
     def _tell_what_is_left(self, before: Written | None) -> None:
         """Say what becomes of a bundle that was not sent, now that there is another to make; nothing is built on it."""
@@ -165,8 +165,8 @@ class Bundler:
         numbers = [*self._sendings.sequences(), bases.highest_inside(self._transfer.receipt, self._transfer.stream)]
         proposal = replace(proposal, sequence=max(numbers) + 1, made=replace(proposal.made, at=now()))
         layout = self._layout(proposal, carried, self._transfer.volume)
-        expected = {str(number): bytes(SIGNATURE) for number in range(len(self._transfer.signers))}
-        volumes = self._assembly(layout.manifest, layout.content, expected).volumes()
+        assembly = self._assembly(layout.manifest, layout.content)
+        volumes = assembly.volumes()
         self._tell_size(layout.manifest, volumes, inside.why)
         self._check_room(volumes[0], layout.manifest, carried)
         written = Written(
@@ -177,7 +177,7 @@ class Bundler:
             asked=inside.asked,
         )
         self._sendings.begin(written, layout.content)
-        return self._write(written)
+        return self._write(written, assembly)
 
     def _layout(self, proposal: Manifest, carried: Sequence[StateFile], most: int | None) -> Layout:
         def digests(file: StateFile, sizes: Sequence[int]) -> Sequence[str]:
@@ -194,14 +194,16 @@ class Bundler:
     def _limits(self, most: int | None) -> Volumes:
         return Volumes(most=most, signatures=len(self._transfer.signers), program=len(self._program))
 
-    def _assembly(self, manifest: Manifest, content: bytes, signatures: Mapping[str, bytes]) -> Assembly:
-        current = (StateFile(path, sha256, 0) for path, sha256 in self._mirror.published_sums().items())
+    def _assembly(self, manifest: Manifest, content: bytes) -> Assembly:
+        """Return a bundle that is not signed yet; what stands for its signatures has the room that they may take."""
+        expected = {str(number): bytes(SIGNATURE) for number in range(len(self._transfer.signers))}
         return Assembly(
             manifest=manifest,
             content=content,
             folder=self._transfer.to / self._name(manifest.sequence),
-            beside={"receive.py": self._program, **signatures},
-            where=sources(self._mirror.output, current, manifest.files),
+            beside={"receive.py": self._program, **expected},
+            output=self._mirror.output,
+            sums=self._mirror.published_sums(),
         )
 
     def _tell_size(self, manifest: Manifest, volumes: Sequence[Volume], why: str) -> None:
@@ -238,9 +240,9 @@ class Bundler:
     def _lack(self, volume: Volume) -> Lack | None:
         return lack_of(volume, self._transfer.to) if self._checks_room else None
 
-    def _write(self, written: Written) -> Finished:
+    def _write(self, written: Written, assembly: Assembly) -> Finished:
         """Sign a bundle and write its volumes, as far as there is room for them."""
-        assembly = self._signed(written)
+        assembly = self._signed(written, assembly)
         volumes = assembly.volumes()
         for volume in volumes:
             if volume.number not in written.finished:
@@ -250,12 +252,15 @@ class Bundler:
         self._sendings.forget_old_ones()
         return Finished(assembly.manifest, volumes, assembly.folder)
 
-    def _signed(self, written: Written) -> Assembly:
-        """Return a bundle with its signatures; who signed it already is not asked again."""
+    def _begun(self, written: Written) -> Assembly:
         content = self._sendings.manifest_bytes(written.sequence, written.manifest)
+        return self._assembly(from_bytes(content), content)
+
+    def _signed(self, written: Written, assembly: Assembly) -> Assembly:
+        """Return a bundle with its signatures; who signed it already is not asked again."""
         made = sign_all(self._transfer.signers, self._sendings.place(written.sequence) / "manifest.json")
         signatures = {path.name: path.read_bytes() for path in made}
-        return self._assembly(from_bytes(content), content, signatures)
+        return replace(assembly, beside={"receive.py": self._program, **signatures})
 
     def _check_next(self, volume: Volume, written: Written) -> None:
         """Look if there is room for a volume.
@@ -289,7 +294,7 @@ class Bundler:
             raise ResolutionError(
                 "writing again", f"volume {number}", problem, "Say another, or run `doit bundle` first."
             )
-        assembly = self._signed(newest)
+        assembly = self._signed(newest, self._begun(newest))
         volume = assembly.volumes()[number - 1]
         self._check_next(volume, newest)
         self._write_one(volume, f"volume {number}")
@@ -307,7 +312,7 @@ class Bundler:
             problem = f"it is of bundle {missing.sequence} of {missing.stream[:80]!r}, which was not made here"
             advice = "Run it where that was made; or bring all by `doit bundle --full`."
             raise ResolutionError("carrying again", "what is missing", problem, advice)
-        assembly = self._signed(written)
+        assembly = self._signed(written, self._begun(written))
         volumes = assembly.again(missing.contents, self._limits(self._transfer.volume).room(len(assembly.content)))
         for number, volume in enumerate(volumes, 1):
             self._check_next(volume, written)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
-from pathlib import Path
+from collections.abc import Iterable, Set
 
 from mirror_tasks.layout import manifest_paths
 from mirror_tasks.publish.prune import read_manifest
@@ -20,9 +19,9 @@ def state_of(mirror: Mirror) -> list[StateFile]:
     _, own = manifest_paths(mirror.output)
     digest = mirror.ledger.known(own)
     assert digest is not None, "looked at above"
-    return sorted(
-        StateFile(path, sha256, _size(mirror, path, sha256)) for path, sha256 in {**sums, own.name: digest}.items()
-    )
+    found = [StateFile(path, sha256, _size(mirror, path, sha256)) for path, sha256 in sums.items()]
+    found.append(StateFile(own.name, digest, _size(mirror, own.name, digest)))
+    return sorted(found)
 
 
 def _size(mirror: Mirror, path: str, sha256: str) -> int:
@@ -41,13 +40,3 @@ def lacking(state: Iterable[StateFile], inside: Set[str]) -> list[StateFile]:
         if file.sha256 not in inside:
             found.setdefault(file.sha256, file)
     return list(found.values())
-
-
-def sources(output: Path, *states: Iterable[StateFile]) -> Mapping[str, Path]:
-    """Return where each content stands in a mirror, by its SHA-256; what an earlier state says counts."""
-    found: dict[str, Path] = {}
-    for state in states:
-        for file in state:
-            if file.sha256 not in found:
-                found[file.sha256] = output / file.path
-    return found

@@ -148,14 +148,16 @@ def _read(document: Mapping[str, Any]) -> Manifest:
     )
 
 
-def check_files(files: Iterable[StateFile]) -> None:
+def check_files(files: Iterable[StateFile], inside: Iterable[StateFile] = ()) -> None:
     """Look if inside takes all paths of a state: what is found there, at the end of the way, can't be mended there.
 
+    :param inside: what it took before.
     :raises IntegrityError: it would not; names the path.
     """
     known: dict[str, str] = {}
+    taken = {path for path, _, _ in inside}
     for path, _, _ in files:
-        if (fault := _fault_of(path)) is not None:
+        if path not in taken and (fault := _fault_of(path)) is not None:
             raise _refusal(repr(path[:500]), fault)
         if (other := known.setdefault(_folded(path), path)) is not path:
             raise _refusal(repr(path), f"expected paths that differ on every system, found {other!r} as well")

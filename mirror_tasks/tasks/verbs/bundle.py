@@ -15,7 +15,8 @@ from doit.task import Task
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.tasks.run import look_for_garbage_rarely
+from mirror_tasks.tasks.verbs.making import doit_command, verb
 from mirror_tasks.text import readable
 
 if TYPE_CHECKING:
@@ -36,8 +37,18 @@ def task(name: str, mirror: Mirror) -> Task:
         option("unproven", False, "also where `doit prove` did not prove all; the bundle says so"),
         option("volume", 0, "write this volume of the newest bundle once more"),
     ]
+    return verb(name, lambda **asked: attempt(_answer, mirror, asked), _doc(mirror), params)
+
+
+def _doc(mirror: Mirror) -> str:
+    """Return what `doit list` says; it is reckoned for that alone."""
     doc = "writes what is not inside yet onto a stick, signed"
-    return verb(name, lambda **asked: attempt(_answer, mirror, asked), doc, params)
+    transfer = mirror.config.transfer
+    if transfer is None or not doit_command().startswith("list"):
+        return doc
+    from mirror_tasks.transfer.outlook import outlook
+
+    return outlook(mirror, transfer) or doc
 
 
 def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
@@ -45,6 +56,7 @@ def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
 
     :raises MirrorError: it can't be done.
     """
+    look_for_garbage_rarely()
     # Only now: no other task needs any of it.
     from mirror_tasks.publish.server import receiver_template
     from mirror_tasks.transfer import bases

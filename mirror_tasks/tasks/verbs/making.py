@@ -27,3 +27,8 @@ def verb(name: str, action: Callable[..., object], doc: str, params: Any = (), *
 def words_with_a_sign() -> list[str]:
     """Return the words of the command line such as ``numpy==2.1.0``: doit takes them for variables, and hands them to no task."""
     return [word for word in sys.argv[1:] if re.match(r"[A-Za-z0-9][A-Za-z0-9._\[\],-]*\s*[=<>~!]=", word)]
+
+
+def doit_command() -> str:
+    """Return the command of doit that is under way, ``list`` or another; empty where nothing but tasks is named."""
+    return next(iter(sys.argv[1:]), "")
