@@ -91,10 +91,12 @@ def by_name(config: Config) -> dict[str, list[str]]:
     return {root.name: [str(one.requirement) for one in root.requirements] for root in config.roots}
 
 
+WORLD = {name: [wheel(name, "9.0")] for name in ("lib-core", "colour", "speed", "tool", "alone")}
+
+
 @pytest.fixture
 def index() -> Iterator[FakeIndex]:
-    names = ("lib-core", "colour", "speed", "tool", "alone")
-    with FakeIndex({name: [wheel(name, "9.0")] for name in names}) as index:
+    with FakeIndex(WORLD) as index:
         yield index
 
 
@@ -307,12 +309,18 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     assert prepared(tmp_path, backend) == ("a",)
 
 
-def test_a_project_is_mirrored_with_what_its_backend_says_and_stays_as_it_is(tmp_path: Path, index: FakeIndex) -> None:
+def test_a_project_is_mirrored_with_what_its_backend_says_and_stays_as_it_is(tmp_path: Path) -> None:
     app = write_project(tmp_path / "app")
-    (app / "asked.txt").write_text("tool\n")
+    (app / "asked.txt").write_text("tool\n")  # installed before it is asked on, with the login of all else
     before = tree(app)
-    project = project_of(tmp_path, index)
-    told = said(project.mirrored())
+    project = project_of(tmp_path, None)
+    with FakeIndex(WORLD, auth=("me", "s3cret")) as index:
+        url = index.url_with("me", "s3cret")
+        here = {"here": environment_block()}
+        project.configure(url, requirements=[ENTRY], environments=here, build_requirements="ask")
+        told = said(project.mirrored())
+    assert "s3cret" not in told
+    assert not [name for name, written in tree(project.state).items() if b"s3cret" in written]
     asking = "app/pyproject.toml: asking its build backend, which alone says dependencies and optional-dependencies; "
     assert f"{asking}it was not asked yet" in told
     assert "app/pyproject.toml: its build backend says 3 requirements and 1 extra" in told
@@ -394,6 +402,20 @@ def test_who_is_named_only_by_what_a_backend_says_is_asked_too(tmp_path: Path, i
     done = project.doit("mirror")
     assert done.returncode != 0
     assert "FAILED ask:deep/pyproject.toml" in said(done)
+
+
+def test_what_only_a_backend_names_comes_from_the_index_that_the_file_says(tmp_path: Path, index: FakeIndex) -> None:
+    with FakeIndex({"alone": [wheel("alone", "1.0+cu128")]}) as other:
+        table = (
+            f'[[tool.uv.index]]\nname = "cuda"\nurl = "{other.url}"\n[tool.uv.sources]\nalone = {{index = "cuda"}}\n'
+        )
+        write_project(tmp_path / "app", "Requires-Dist: alone\nRequires-Dist: speed\n", PYPROJECT + table)
+        project = project_of(tmp_path, None)
+        here = {"here": environment_block()}
+        project.configure([index.url, other.url], requirements=[ENTRY], environments=here, build_requirements="ask")
+        project.mirrored()
+    assert packages(project.output)["alone"] == ["alone-1.0+cu128-py3-none-any.whl"]
+    assert "/simple/alone/" not in index.requests
 
 
 def test_an_extra_that_the_backend_does_not_know_is_told_when_it_was_asked(tmp_path: Path, index: FakeIndex) -> None:
