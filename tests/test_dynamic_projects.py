@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from mirror_tasks.errors import ConfigError, MetadataError
 from mirror_tasks.publish.prune import leftovers
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work import project_sources
+from mirror_tasks.work.project_backends import is_current
 from mirror_tasks.work.project_sources import ProjectSources
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -148,6 +150,13 @@ def test_before_it_was_asked_it_is_not_known_and_nothing_that_looks_fails(tmp_pa
     project = project_of(tmp_path, index, ENTRY, "alone")
     assert "app/pyproject.toml: not known yet what it requires" in said(project.doit("explain", "alone"))
     assert "proving app/pyproject.toml: expected what it requires" in said(project.doit("prove"))
+
+
+def test_before_it_was_asked_nothing_is_taken_for_all_that_holds_together(tmp_path: Path, index: FakeIndex) -> None:
+    text = PYPROJECT.replace("requires = []", 'requires = ["tool"]') + '[dependency-groups]\nlint = ["alone"]\n'
+    write_project(tmp_path / "app", pyproject=text)
+    project_of(tmp_path, index)
+    assert by_name(load(tmp_path / "mirror.yaml")) == {"app/pyproject.toml [build-system]": ["tool"]}
 
 
 @pytest.mark.parametrize(
@@ -349,6 +358,13 @@ def test_a_backend_is_asked_again_only_when_a_file_changed_or_its_answer_is_gone
     told = said(project.mirrored())
     assert "it was not asked yet" in told
     assert "whole and checked" in told
+    (app / "said.txt").write_text(SAID)
+    shutil.rmtree(project.state)
+    mirrored = times(project.output)
+    done = project.doit("mirror")
+    assert done.returncode != 0
+    assert "found one that another configuration made" in said(done)
+    assert times(project.output) == mirrored
 
 
 def test_an_answer_on_a_project_that_is_wanted_no_more_is_pruned(tmp_path: Path, index: FakeIndex) -> None:
@@ -479,6 +495,29 @@ def test_outside_of_a_repository_all_files_are_shown_but_what_tools_leave(tmp_pa
     before = ProjectSources(app, "", [app / "mirror"]).digest()
     (tmp_path / "outside.py").write_text("other")
     assert ProjectSources(app, "", [app / "mirror"]).digest() != before
+
+
+def test_another_python_may_be_told_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = ProjectSources(write_project(tmp_path / "app"), "app/pyproject.toml")
+    before = sources.digest()
+    monkeypatch.setattr(project_sources, "sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99)))
+    assert sources.digest() != before
+
+
+def test_what_a_run_writes_beside_a_project_is_none_of_it(tmp_path: Path, index: FakeIndex) -> None:
+    write_project(tmp_path)
+    project_of(tmp_path, index, {"project": "pyproject.toml"}, transfer={"sign": "none"})
+    config = load(tmp_path / "mirror.yaml")
+    assert config.transfer is not None
+    made = (config.output, config.state, config.transfer.to)
+    [project] = config.dynamic
+    answer(tmp_path, tmp_path.name, sources=ProjectSources(tmp_path, "", made).digest())
+    for folder in made:
+        folder.mkdir(exist_ok=True)
+        (folder / "made.txt").touch()
+    assert is_current(project, config)
+    (tmp_path / "made.txt").touch()
+    assert not is_current(project, config)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git here")

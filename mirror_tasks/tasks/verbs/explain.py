@@ -58,7 +58,7 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names
         )
     for one in mirror.config.unknown:
         text = (
-            f"! {one.shown}: not known yet what it requires, since its build backend was not asked; `doit plan` asks it"
+            f"! {one.shown}: not known yet what it requires; `doit plan` asks its build backend"
         )
         console.print(text, markup=False, soft_wrap=True)
     for name in names:

@@ -55,8 +55,8 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
         raise ResolutionError(
             "proving",
             ", ".join(one.shown for one in config.unknown),
-            "expected what it requires, found that its build backend was not asked yet",
-            "Run `doit mirror` first.",
+            "expected what it requires, found that it is not known yet",
+            "Run `doit mirror` first, which asks its build backend.",
         )
     _tell_of_changed(mirror)
     sums = sums_digest(config.output)
