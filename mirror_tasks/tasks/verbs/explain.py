@@ -57,9 +57,7 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
         )
     for one in mirror.config.unknown:
-        text = (
-            f"! {one.shown}: not known yet what it requires; `doit plan` asks its build backend"
-        )
+        text = f"! {one.shown}: not known yet what it requires; `doit plan` asks its build backend"
         console.print(text, markup=False, soft_wrap=True)
     for name in names:
         for line in explainer.explain(name):
