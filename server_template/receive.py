@@ -561,6 +561,10 @@ class Trusted(NamedTuple):
     content: bytes
 
 
+class Unsigned(Refused):
+    """No signature of a bundle is one by a key that is trusted here, or that can't be found out here."""
+
+
 class Untrusted(Exception):  # noqa: N818 - it is an answer
     """A signature was found not to be one that is trusted; the text says why."""
 
@@ -571,7 +575,8 @@ def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> 
     :param volume: the folder that has the signatures.
     :param manifest: the bytes of its manifest, as they are used from here on.
     :param trusts: files of keys that are trusted.
-    :raises Refused: no signature is one by a trusted key, or that can't be found out here.
+    :raises Unsigned: no signature is one by a trusted key, or that can't be found out here.
+    :raises Refused: a file of keys can't be used.
     """
     trusted = [keys for path in trusts for keys in read_trust(path)]
     reasons: List[str] = []
@@ -586,30 +591,33 @@ def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> 
                         reasons.append(f"{name}, by the keys of {keys.name}: {reason}")
             if not any(keys.kind == kind for keys in trusted):
                 reasons.append(f"{name}: no file of --trust has keys for {VERIFIERS[kind][0]}")
-    raise Refused(
+    raise Unsigned(
         f"nobody who is trusted here has signed the bundle in {volume}. Nothing was changed. {'; '.join(reasons)}. "
-        f"{what_is_here(trusted)}. Ask who makes the bundle, by another way than it came, with which key that is: the public "
+        f"{what_is_here(trusted)}Ask who makes the bundle, by another way than it came, with which key that is: the public "
         "half of a new key goes to --trust; a bundle by a key that they do not know is not theirs; one that was altered on "
         "its way is to be carried again."
     )
 
 
 def what_is_here(trusted: Sequence[Trusted]) -> str:
-    """Say of which kinds the trusted keys are, and which programs this machine has to judge signatures with."""
+    """Say of which kinds the trusted keys are and which verifiers this machine has, where one of these is missing."""
     found = [names[0] for kind, names in VERIFIERS.items() if find_program(kind)]
+    looked = [names[0] for names in VERIFIERS.values()]
+    if found == looked:
+        return ""
     kinds = sorted({VERIFIERS[keys.kind][0] for keys in trusted})
-    looked = ", ".join(names[0] for names in VERIFIERS.values())
-    return f"Trusted are keys for {', '.join(kinds)}; of {looked} this machine has {', '.join(found) or 'none'}"
+    here = f"of {', '.join(looked)} this machine has {', '.join(found) or 'none'}"
+    return f"Trusted are keys for {', '.join(kinds)}; {here}. "
 
 
 def find_signatures(volume: Path) -> List[str]:
     """Return the names of the signatures in a volume's folder.
 
-    :raises Refused: it has none.
+    :raises Unsigned: it has none.
     """
     names = sorted(entry for entry in os.listdir(str(volume)) if _SIGNATURE_NAME.fullmatch(entry))
     if not names:
-        raise Refused(
+        raise Unsigned(
             f"the bundle in {volume} has no signature (manifest.json.ssh, .openssl, .minisig or .gpg). Have it signed where"
             " it is made (transfer.sign in mirror.yaml); or say --unsigned, this time, if you know by other means whose it is."
         )
@@ -992,7 +1000,11 @@ def _bundle(data: bytes, volumes: List[Volume], wrong: List[str]) -> Optional[Bu
     try:
         return Bundle(parse_manifest(data), data, volumes)
     except Refused as error:
-        wrong.append(f"{volumes[0].folder / 'manifest.json'} is no manifest of a bundle: {error}")
+        where = few(str(volume.folder / "manifest.json") for volume in volumes)
+        wrong.append(
+            f"{where} is no manifest of a bundle: {error}. It was altered on its way, or not copied whole; bring what is in "
+            "this folder once more. Nothing of it was used."
+        )
         return None
 
 
@@ -3838,12 +3850,16 @@ def apply_all(options: argparse.Namespace) -> int:
     for bundle in due(root, bundles):
         manifest = bundle.manifest
         if manifest.stream in stopped:
+            where = few(str(volume.folder) for volume in bundle.volumes)
+            say(f"{manifest.name}, in {where}, was not looked at: one before it is not in place")
             continue
         try:
             statuses.append(apply(root, bundle, options))
         except Refused as error:
             report(f"{manifest.name}: {error}")
             statuses.append(FAILED)
+            if isinstance(error, Unsigned):  # it only says that it is of this stream
+                continue
         if statuses[-1] != APPLIED:
             stopped.add(manifest.stream)
     return next(status for status in (FAILED, WAITING, APPLIED) if status in statuses)
@@ -4021,7 +4037,9 @@ def waited_for(
     here = {volume.number for volume in bundle.volumes}
     bad = {broke.place: broke.problem for broke in broken}
     faults = {
-        part.place: bad.get(part.place, "it is not there") for part in parts if part.place in bad or part.volume in here
+        part.place: bad.get(part.place, "there is no such file")
+        for part in parts
+        if part.place in bad or part.volume in here
     }
     if faults:
         contents = {

@@ -461,7 +461,6 @@ def test_a_signature_of_another_kind_than_the_keys_is_told(volume: Path, key: Pa
     (volume / "manifest.json.ssh").write_bytes(signed_by_ssh(key))
     told = refusal(volume, Path(f"{new_openssl_key(tmp_path / 'pem', 'EC')}.pub"))
     assert "manifest.json.ssh: no file of --trust has keys for ssh-keygen" in told
-    assert "Trusted are keys for openssl" in told
 
 
 def test_a_verifier_that_says_yes_and_ends_badly_is_not_believed(
@@ -472,6 +471,28 @@ def test_a_verifier_that_says_yes_and_ends_badly_is_not_believed(
     (volume / "manifest.json.minisig").write_bytes(b"any")
     (tmp_path / "trust").write_text("untrusted comment: minisign public key\nRWQ=\n")
     assert "it is not a signature of this manifest" in refusal(volume, tmp_path / "trust")
+
+
+def test_a_gpgv_that_says_yes_and_ends_badly_is_not_believed(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ("GOODSIG 0 alice@example.com", "VALIDSIG F 2026-11-26 1 0 4 0 22 8 00 F")
+    said = "".join(f"echo '[GNUPG:] {line}'\n" for line in lines)
+    (volume / "manifest.json.gpg").write_bytes(b"any")
+    (tmp_path / "trust").write_bytes(b"\x99any")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    old_program(tmp_path / "bin" / "gpgv", f"{said}exit 0")
+    assert verify(volume, tmp_path / "trust") == "alice@example.com, key F (gpg)"
+    old_program(tmp_path / "bin" / "gpgv", f"{said}exit 2")
+    assert "it is not a signature of this manifest by one of these keys" in refusal(volume, tmp_path / "trust")
+
+
+def test_a_verifier_gets_next_to_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("LD_PRELOAD", "OPENSSL_CONF", "GNUPGHOME", "HOME", "LC_ALL"):
+        monkeypatch.setenv(name, "/nowhere")
+    told = receiver.clean_environment(str(tmp_path))
+    assert told.keys() <= {"PATH", "LC_ALL", "HOME", "USERPROFILE", "GNUPGHOME", "TMPDIR", "TEMP"}
+    assert "/nowhere" not in told.values()
 
 
 def test_a_verifier_that_does_not_end_is_not_waited_for(
