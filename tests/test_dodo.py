@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import uv
 
+from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
 from tests.making import wheel
@@ -170,7 +171,8 @@ def test_installed_from_its_wheel_it_works_in_any_folder(tmp_path: Path, index: 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert_whole(project.output)
-    assert tree(project.output)["server.py"] == (REPOSITORY / "server_template" / "server.py").read_bytes()
+    for name in PROGRAMS:
+        assert tree(project.output)[name] == (REPOSITORY / "server_template" / name).read_bytes()
 
 
 FOREIGN = (

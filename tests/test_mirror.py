@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from pypi_simple import ProjectPage
 
+from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import HTML, HTML_V1, FakeIndex, Request
 from tests.making import wheel
 from tests.mirroring import (
@@ -93,7 +94,7 @@ def test_a_first_mirror_has_the_files_of_every_environment(first: Mirrored) -> N
 
 def test_a_mirror_has_the_promised_layout_and_nothing_else(first: Mirrored) -> None:
     pages = {f"{name}{ending}" for name in FORMS for ending in ("", ".gz")}
-    expected = {"server.py", "mirror.json", "SHA256SUMS"} | {f"simple/{page}" for page in pages}
+    expected = {"server.py", "receive.py", "mirror.json", "SHA256SUMS"} | {f"simple/{page}" for page in pages}
     for name, filenames in MIRRORED.items():
         expected |= {f"simple/{name}/{page}" for page in pages}
         expected |= {f"packages/{name}/{filename}" for filename in filenames}
@@ -187,7 +188,7 @@ def test_no_file_is_asked_for_twice_in_a_first_run(first: Mirrored) -> None:
 def test_the_output_says_nothing_of_this_machine_or_of_the_index(first: Mirrored) -> None:
     text = {path: content for path, content in tree(first.project.output).items() if not path.startswith("packages")}
     for path, content in text.items():
-        if path != "server.py" and not path.endswith(".gz"):
+        if path not in PROGRAMS and not path.endswith(".gz"):
             assert b"127.0.0.1" not in content, path
             assert str(first.project.folder).encode() not in content, path
 

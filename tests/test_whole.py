@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.publish import pages as publishing
+from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import (
@@ -113,6 +114,7 @@ KINDS = (
     "site/style.css",
     "site/search.js.gz",
     "server.py",
+    "receive.py",
     "mirror.json",
     "SHA256SUMS",
 )
@@ -381,5 +383,5 @@ def test_a_run_with_nothing_to_do_reads_no_page_and_no_package(project: MirrorFo
     dodo.write_text(AUDITING + dodo.read_text())
     project.mirrored()
     opened = set((project.folder / "opened.txt").read_text().split())
-    assert {Path(path).name for path in opened} <= {"mirror.json", "SHA256SUMS", "server.py", "mirror"}
+    assert {Path(path).name for path in opened} <= {"mirror.json", "SHA256SUMS", *PROGRAMS, "mirror"}
     assert opened, "what is opened is seen"
