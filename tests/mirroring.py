@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import yaml
 import mirror_tasks
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
+from tests.ports import reserved_port
 
 REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
 PATIENCE = 120.0  # seconds after which a run that does not end fails its test
@@ -149,6 +152,32 @@ def mirror_folder(folder: Path, index: FakeIndex | None, dodo: str = IMPATIENT +
     return made
 
 
+@dataclass(frozen=True)
+class Example:
+    """A mirror of the small world that was made once, for tests that each begin with a copy of it.
+
+    :ivar port: where an index of :func:`small_world` has to be for a copy to come from there.
+    """
+
+    project: MirrorFolder
+    port: int
+
+    def copy(self, folder: Path) -> MirrorFolder:
+        """Return a copy; to a run it is the mirror that it made last."""
+        shutil.copytree(self.project.folder, folder, copy_function=shutil.copy2)
+        return MirrorFolder(folder)
+
+
+@contextlib.contextmanager
+def example_mirror(folder: Path) -> Iterator[Example]:
+    """Make a mirror of the small world below ``folder``; its index is gone then, and its port is kept for others."""
+    with reserved_port() as port:
+        with FakeIndex(small_world(), port=port) as index:
+            project = mirror_folder(folder / "project", index)
+            project.mirrored()
+        yield Example(project, port)
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """Return every file below ``folder`` with its bytes."""
     return {
@@ -199,10 +228,24 @@ def assert_whole(output: Path) -> None:
     assert sums == {path: hashlib.sha256(content).hexdigest() for path, content in there.items()}
 
 
-# Starting Python and importing takes most of a small run: one process has done it, and forks for each run.
+# Starting Python and importing takes most of a small run: one process has done it, and forks for each run. It has also found
+# out what is the same for all of them: what is installed, what pages are made by, and what reading a mirror.yaml compiles.
+# What it holds is out of the garbage collector's sight, which would copy it into each run by touching it.
 LAUNCHER = """
-import json, os, sys
-import doit.doit_cmd, mirror_tasks.tasks.graph, requests.utils
+import functools, gc, json, multiprocessing.popen_fork, os, pathlib, sys
+import doit.doit_cmd, doit.plugin, mirror_tasks.tasks.graph, requests.utils
+import mirror_tasks.tasks.reporter, mirror_tasks.tasks.together, mirror_tasks.tasks.verbs.describe
+from mirror_tasks.config import mirror_yaml
+from mirror_tasks.publish import pages
+
+doit.plugin.entry_points = functools.cache(doit.plugin.entry_points)
+for category in ("BACKEND", "COMMAND", "LOADER", "REPORTER"):
+    doit.plugin.entry_points(group=f"doit.{category}")
+pages.made_by = functools.cache(pages.made_by)
+pages.made_by()
+mirror_yaml.load(pathlib.Path(sys.argv[1]))
+gc.collect()
+gc.freeze()
 
 for line in sys.stdin:
     order = json.loads(line)
@@ -232,10 +275,12 @@ class Launcher:
 
     def __init__(self) -> None:
         self._output = tempfile.TemporaryDirectory()
+        example = MirrorFolder(Path(self._output.name))
+        example.configure("https://index.example.com/simple/")
         self._arguments: list[str] = []
         self._pid = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER],
+            [sys.executable, "-c", LAUNCHER, str(example.folder / "mirror.yaml")],
             env=run_environment({}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -27,12 +27,14 @@ from tests.mirroring import (
     FORMS,
     MIRRORED,
     REPOSITORY,
+    Example,
     MirrorFolder,
     asked,
     assert_valid,
     assert_whole,
     command,
     doit,
+    example_mirror,
     mirror_folder,
     packages,
     run_environment,
@@ -62,19 +64,22 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
         yield Mirrored(project, done, dict(index.requests))
 
 
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    with example_mirror(tmp_path_factory.mktemp("example")) as example:
+        yield example
+
+
 @pytest.fixture
-def index() -> Iterator[FakeIndex]:
-    with FakeIndex(small_world()) as index:
+def index(example: Example) -> Iterator[FakeIndex]:
+    with FakeIndex(small_world(), port=example.port) as index:
         yield index
 
 
 @pytest.fixture
-def project(first: Mirrored, tmp_path: Path, index: FakeIndex) -> MirrorFolder:
-    """A mirror that has been made, in a folder of its own, and an index that has not been asked for anything yet."""
-    made = mirror_folder(tmp_path / "project", index)
-    made.mirrored()
-    index.requests.clear()
-    return made
+def project(tmp_path: Path, index: FakeIndex, example: Example) -> MirrorFolder:
+    """A mirror that has been made, and an index that has not been asked for anything yet."""
+    return example.copy(tmp_path / "project")
 
 
 def assert_no_traceback(done: subprocess.CompletedProcess[str]) -> None:

@@ -17,11 +17,13 @@ from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import (
     REPOSITORY,
+    Example,
     MirrorFolder,
     asked,
     assert_valid,
     assert_whole,
     command,
+    example_mirror,
     mirror_folder,
     packages,
     run_environment,
@@ -33,19 +35,22 @@ from tests.mirroring import (
 ALONE, APP = "alone-3.0-py3-none-any.whl", "app-1.0-py3-none-any.whl"
 
 
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    with example_mirror(tmp_path_factory.mktemp("example")) as example:
+        yield example
+
+
 @pytest.fixture
-def index() -> Iterator[FakeIndex]:
-    with FakeIndex(small_world()) as index:
+def index(example: Example) -> Iterator[FakeIndex]:
+    with FakeIndex(small_world(), port=example.port) as index:
         yield index
 
 
 @pytest.fixture
-def project(tmp_path: Path, index: FakeIndex) -> MirrorFolder:
+def project(tmp_path: Path, index: FakeIndex, example: Example) -> MirrorFolder:
     """A mirror that has been made, and an index that has not been asked for anything yet."""
-    made = mirror_folder(tmp_path / "project", index)
-    made.mirrored()
-    index.requests.clear()
-    return made
+    return example.copy(tmp_path / "project")
 
 
 def checked(output: Path) -> subprocess.CompletedProcess[str]:
