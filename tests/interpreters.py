@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 VERSIONS = tuple(f"3.{minor}" for minor in range(7, 16))
+# Each, for a parametrised test. What the oldest and the newest can do, those between can too; `nox -s clients` asks them all.
+BETWEEN = VERSIONS[1:6]
+EACH = [pytest.param(version, marks=pytest.mark.clients if version in BETWEEN else ()) for version in VERSIONS]
 
 
 @functools.cache

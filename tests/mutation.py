@@ -277,7 +277,8 @@ class Copy:
         import pytest
 
         quick = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-header")
-        return int(pytest.main([*quick, *self._target.tests]))
+        every = ("-m", "not real_index")
+        return int(pytest.main([*quick, *every, *self._target.tests]))
 
 
 def survivors(target: Target, scratch: Path, options: argparse.Namespace) -> Iterator[tuple[Mutant, bool]]:

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 from mirror_tasks import describe_environment
 from mirror_tasks.config.environments import PLATFORMS, Environment, environment
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import EACH, interpreter
 
 SCRIPT = Path(describe_environment.__file__)
 
@@ -44,7 +44,7 @@ def described(output: str) -> Environment:
     return environment(name, block, f"environments.{name}")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_the_block_of_an_interpreter_has_the_tags_and_markers_that_its_installer_sees(
     version: str, tmp_path: Path
 ) -> None:
@@ -67,7 +67,7 @@ def test_the_block_of_an_interpreter_has_the_tags_and_markers_that_its_installer
     assert set(tags) <= {str(tag) for tag in one.tags}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_it_needs_nothing_but_the_standard_library(version: str, tmp_path: Path) -> None:
     alone = tmp_path / "copied.py"
     shutil.copy(SCRIPT, alone)
@@ -249,7 +249,7 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 @pytest.mark.parametrize(
     ("pin", "expected"),
     [

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from mirror_tasks.config.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
 from mirror_tasks.config.installers import PIP, UV
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import EACH, interpreter
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -54,7 +54,7 @@ def without_native(tags: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("source", ["packaging.tags", "pip._vendor.packaging.tags"])
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the version of glibc")
 def test_tags_are_those_that_each_interpreter_of_this_machine_lists_in_its_order(
     version: str, source: str, tmp_path: Path

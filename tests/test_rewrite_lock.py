@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomli
 
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import EACH, interpreter
 from tests.server_fixtures import load_server, make_mirror, run_here, run_server, seal_mirror, sha256, write
 
 URL = "http://packages.inside.example"
@@ -505,7 +505,7 @@ def test_a_lock_goes_where_it_is_told_to(root: Path, tmp_path: Path) -> None:
     assert (done.returncode, "can't read the lock" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_every_python_leads_a_lock_to_the_mirror(root: Path, tmp_path: Path, version: str) -> None:
     python = interpreter(version)
     for name, template in (("uv.lock", UV), ("Pipfile.lock", PIPFILE)):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from tests.interpreters import VERSIONS, interpreter, python_of
+from tests.interpreters import EACH, interpreter, python_of
 from tests.server_fixtures import (
     PATIENCE,
     SERVER,
@@ -126,7 +126,7 @@ def test_pip_installs_over_tls_with_a_password(root: Path, tmp_path: Path) -> No
     assert installed(tmp_path, python)["alpha"] == "1.0"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) -> None:
     python = interpreter(version)
     content = (root / LARGE[1:]).read_bytes()
@@ -144,7 +144,7 @@ def test_every_python_runs_the_server(root: Path, tmp_path: Path, version: str) 
     assert run_server("--version", python=python).stdout.startswith("server.py of mirror-tasks ")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_every_python_serves_over_tls_with_passwords(root: Path, tmp_path: Path, version: str) -> None:
     python = interpreter(version)
     certificate, key = write_certificate(tmp_path)
