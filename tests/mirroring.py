@@ -232,7 +232,7 @@ def assert_whole(output: Path) -> None:
 # out what is the same for all of them: what is installed, what pages are made by, and what reading a mirror.yaml compiles.
 # What it holds is out of the garbage collector's sight, which would copy it into each run by touching it.
 LAUNCHER = """
-import functools, gc, json, multiprocessing.popen_fork, os, pathlib, sys
+import functools, gc, json, multiprocessing.popen_fork, os, pathlib, sys, traceback
 import doit.doit_cmd, doit.plugin, mirror_tasks.tasks.graph, requests.utils
 import mirror_tasks.tasks.reporter, mirror_tasks.tasks.together, mirror_tasks.tasks.verbs.describe
 from mirror_tasks.config import mirror_yaml
@@ -258,9 +258,15 @@ for line in sys.stdin:
         sys.argv = ["doit", *order["arguments"]]
         code = 1
         try:
-            code = doit.doit_cmd.DoitMain().run(order["arguments"]) or 0
+            if order["code"]:
+                exec(order["code"], {"__name__": "__main__"})
+                code = 0
+            else:
+                code = doit.doit_cmd.DoitMain().run(order["arguments"]) or 0
         except SystemExit as end:
             code = end.code
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -271,7 +277,7 @@ for line in sys.stdin:
 
 
 class Launcher:
-    """Starts doit runs, one at a time, each in a process of its own."""
+    """Starts doit runs, or other code of this project, one at a time, each in a process of its own."""
 
     def __init__(self) -> None:
         self._output = tempfile.TemporaryDirectory()
@@ -290,9 +296,16 @@ class Launcher:
 
     def start(self, folder: Path, *arguments: str, **settings: str) -> int:
         """Start a run; return its process id. ``settings`` are environment variables."""
+        return self._start(folder, "", arguments, settings)
+
+    def start_code(self, code: str, *arguments: str) -> int:
+        """Start a process that has imported this project, and executes ``code`` as ``python -c`` would; return its id."""
+        return self._start(REPOSITORY, code, arguments, {})
+
+    def _start(self, folder: Path, code: str, arguments: Sequence[str], settings: Mapping[str, str]) -> int:
         assert self._process.stdin is not None
         self._arguments = list(arguments)
-        order = {"folder": str(folder), "settings": settings, "arguments": self._arguments}
+        order = {"folder": str(folder), "code": code, "settings": settings, "arguments": self._arguments}
         order |= {name: str(Path(self._output.name, name)) for name in ("stdout", "stderr")}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._pid = self._read()

@@ -13,7 +13,7 @@ import pytest
 
 from mirror_tasks.work.processes import Processes
 from tests.called import add
-from tests.mirroring import PATIENCE, REPOSITORY, run_environment
+from tests.mirroring import PATIENCE, REPOSITORY, launcher, run_environment
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
@@ -21,16 +21,9 @@ needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 def run(body: str) -> str:
     """Run code in a process without threads, as a run of doit is when it starts its processes."""
     head = "from tests.called import *\nprocesses = Processes(2, 8)\nprocesses.start()\n"
-    done = subprocess.run(
-        [sys.executable, "-c", head + body],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=run_environment({}),
-        cwd=REPOSITORY,
-    )
-    assert done.stderr == ""
+    launcher().start_code(head + body)
+    done = launcher().wait()
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
 
 
@@ -203,13 +196,6 @@ except KeyboardInterrupt:
 
 @needs_fork
 def test_an_interruption_while_processes_are_forked_is_not_swallowed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_AT_A_FORK],
-        capture_output=True,
-        text=True,
-        env=run_environment({}),
-        cwd=REPOSITORY,
-        timeout=PATIENCE,
-        check=False,
-    )
+    launcher().start_code(INTERRUPTED_AT_A_FORK)
+    done = launcher().wait()
     assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import select
 import signal
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,25 +20,25 @@ from mirror_tasks.state.run_lock import BusyError, RunLock
 from tests.fake_index import FakeIndex
 from tests.mirroring import (
     PATIENCE,
-    REPOSITORY,
+    Launcher,
     MirrorFolder,
     assert_whole,
     launcher,
     mirror_folder,
-    run_environment,
     small_world,
     tree,
 )
 from tests.stepping import every_interruption
 
 HOLDING = """
-import sys
+import signal, sys
 from pathlib import Path
 from mirror_tasks.state.run_lock import RunLock
-lock = RunLock([(Path(name).parent, Path(name)) for name in sys.argv[2:]], Path(sys.argv[1]), print)
+lock = RunLock([(Path(name).parent, Path(name)) for name in sys.argv[3:]], Path(sys.argv[2]), print)
 lock.take()
-print("held", flush=True)
-sys.stdin.read()
+with open(sys.argv[1], "w") as told:
+    told.write("held")
+signal.pause()
 """
 
 
@@ -46,23 +48,30 @@ def index() -> Iterator[FakeIndex]:
         yield index
 
 
+@functools.cache
+def another_launcher() -> Launcher:
+    """Return one beside that of the runs, since each does one thing at a time."""
+    return Launcher()
+
+
 class Holder:
     """Another process that holds the locks of a folder, as a run does."""
 
     def __init__(self, of: Path, *paths: Path) -> None:
-        command = [sys.executable, "-c", HOLDING, str(of), *map(str, paths)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=run_environment({}), cwd=REPOSITORY
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"held\n"
+        with tempfile.TemporaryDirectory() as folder:
+            pipe = Path(folder, "told")
+            os.mkfifo(pipe)
+            told = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            self.pid = another_launcher().start_code(HOLDING, str(pipe), str(of), *map(str, paths))
+            assert select.select([told], [], [], PATIENCE)[0], "it holds nothing"
+            os.close(told)
 
     def __enter__(self) -> Holder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
+        os.kill(self.pid, signal.SIGKILL)
+        another_launcher().wait()
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +90,7 @@ def test_the_second_run_in_a_folder_ends_at_once_and_says_who_is_at_work(
     with Holder(tmp_path / "mirror.yaml", project.state / "run.lock") as holder:
         done = run(tmp_path, verb)
         assert done.returncode not in (0, None)
-        assert f"process {holder.process.pid} on " in done.stdout
+        assert f"process {holder.pid} on " in done.stdout
         assert "since 2" in done.stdout
         assert "nothing was changed" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
@@ -110,7 +119,7 @@ def test_two_configurations_with_one_output_wait_for_each_other_too(tmp_path: Pa
     with Holder(tmp_path / "mirror.yaml", project.state / "run.lock", tmp_path / ".mirror.lock") as holder:
         done = run(tmp_path, "mirror", MIRROR_CONFIG="other.yaml")
         assert done.returncode not in (0, None)
-        assert f"process {holder.process.pid} on " in done.stdout
+        assert f"process {holder.pid} on " in done.stdout
         assert "mirror.yaml" in done.stdout
 
 
