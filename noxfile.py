@@ -129,7 +129,9 @@ def thorough(session: nox.Session) -> None:
     with_tests(session)
     thorough = ["--hypothesis-profile", "thorough", "--dist", "worksteal", *session.posargs]
     session.run("python", "-m", "pytest", "-q", "-m", "hypothesis", *thorough)
-    session.run("python", "-m", "pytest", "-q", *thorough, "tests/test_killed.py")
+    session.run(
+        "python", "-m", "pytest", "-q", *thorough, "tests/test_killed.py", "tests/test_search.py", "tests/test_state.py"
+    )
 
 
 @nox.session

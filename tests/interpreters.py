@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+T = TypeVar("T")
 
 VERSIONS = tuple(f"3.{minor}" for minor in range(7, 16))
 # Each, for a parametrised test. What the oldest and the newest can do, those between can too; `nox -s clients` asks them all.
@@ -48,3 +53,11 @@ def interpreter(version: str) -> str:
     if version not in interpreters():
         pytest.skip(f"no Python {version} on this machine")
     return interpreters()[version]
+
+
+def share(examples: Sequence[T]) -> Sequence[T]:
+    """Return every other example of one promise, and on the next Python the others: `.ci/run` tries all, on several.
+
+    `nox -s thorough` has all of them, as has who asks for its profile.
+    """
+    return examples[sys.version_info.minor % 2 :: 2] if settings().derandomize else examples

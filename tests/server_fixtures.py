@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import gzip
 import hashlib
 import html
@@ -43,6 +44,12 @@ def load_server() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@functools.cache
+def unchanged_server() -> ModuleType:
+    """Return server.py, imported once for all tests that change nothing of it: that takes as long as most of them."""
+    return load_server()
 
 
 def sha256(content: bytes) -> str:
@@ -299,7 +306,7 @@ def run_here(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
     sys.stdin = io.StringIO(stdin)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            status = load_server().main(arguments)
+            status = unchanged_server().main(arguments)
     except SystemExit as error:  # as argparse ends
         status = error.code
     finally:

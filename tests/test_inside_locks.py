@@ -15,7 +15,7 @@ from mirror_tasks.publish.locks import inside_locks, led_lock
 from mirror_tasks.resolve.plan import Plan
 from tests.fake_index import FakeIndex
 from tests.mirroring import LINUX, WINDOWS, MirrorFolder, asked, mirror_folder
-from tests.server_fixtures import ask, load_server, run_server, running, write
+from tests.server_fixtures import ask, run_server, running, unchanged_server, write
 from tests.test_locks import LOCK, WORLD, locked, package, said, whole_lock
 
 URL = "https://packages.inside.example/"
@@ -181,10 +181,10 @@ def test_a_url_that_no_lock_could_hold_is_refused_there_and_by_the_server(tmp_pa
         load(tmp_path / "mirror.yaml")
     assert "secret" not in str(refused.value)
     with pytest.raises(Exception, match="a URL of the mirror such as"):
-        load_server().mirror_url(str(url))
+        unchanged_server().mirror_url(str(url))
 
 
 @pytest.mark.parametrize("url", [URL, "http://[::1]:8080/a%20b", "file:///C:/mirror/", "http://10.0.0.1"])
 def test_a_url_is_taken_without_the_slash_at_its_end(tmp_path: Path, url: str) -> None:
     mirror_folder(tmp_path, None).configure("https://index.example.com/", requirements=["checker"], url=url)
-    assert load(tmp_path / "mirror.yaml").url == load_server().mirror_url(url) == url.rstrip("/")
+    assert load(tmp_path / "mirror.yaml").url == unchanged_server().mirror_url(url) == url.rstrip("/")

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fake_index import FakeIndex, Request
+from tests.interpreters import share
 from tests.making import wheel
 from tests.mirroring import (
     LINUX,
@@ -67,9 +68,9 @@ def run_and_count(project: MirrorFolder, counted: Path, **settings: str) -> tupl
     return status, {path.name: path.stat().st_size for path in counted.iterdir()}
 
 
-def kill_before(project: MirrorFolder, counted: Path, counts: Counts, killer: str, share: float) -> None:
-    """Run, and kill it before the given process puts the file into place that comes after this share of its files."""
-    moment = 1 + int(share * counts[killer])
+def kill_before(project: MirrorFolder, counted: Path, counts: Counts, killer: str, progress: float) -> None:
+    """Run, and kill it before the given process puts the file into place that comes after this part of its files."""
+    moment = 1 + int(progress * counts[killer])
     status, _ = run_and_count(project, counted, KILL_AT=str(moment), KILLER=killer)
     assert status == -signal.SIGKILL
 
@@ -173,7 +174,7 @@ def port() -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize("number", share(range(KILLS)))
 def test_killed_at_a_random_moment_a_run_goes_on_where_it_was(
     tmp_path: Path, whole: tuple[dict[str, bytes], int], port: int, number: int
 ) -> None:
@@ -202,13 +203,13 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Counts:
 MOMENTS = [("first", number / 10) for number in range(10)] + [("beside", number / 5) for number in range(5)]
 
 
-@pytest.mark.parametrize(("killer", "share"), MOMENTS)
+@pytest.mark.parametrize(("killer", "progress"), share(MOMENTS))
 def test_killed_before_it_puts_a_file_into_place_a_run_goes_on_where_it_was(
-    tmp_path: Path, whole: tuple[dict[str, bytes], int], port: int, put: Counts, killer: str, share: float
+    tmp_path: Path, whole: tuple[dict[str, bytes], int], port: int, put: Counts, killer: str, progress: float
 ) -> None:
     with FakeIndex(world(), port=port) as index:
         project = mirror_folder(tmp_path / "project", index)
-        kill_before(project, tmp_path / "counted", put, killer, share)
+        kill_before(project, tmp_path / "counted", put, killer, progress)
     run_again(project, port, whole[0])
 
 
@@ -254,14 +255,14 @@ def assert_whole_but_for(project: MirrorFolder, old: str) -> None:
 UPDATING = [("first", number / 7) for number in range(7)] + [("beside", number / 4) for number in range(4)]
 
 
-@pytest.mark.parametrize(("killer", "share"), UPDATING)
+@pytest.mark.parametrize(("killer", "progress"), share(UPDATING))
 def test_killed_while_it_brings_a_mirror_up_to_date_nothing_says_that_it_is_whole_that_is_not(
-    tmp_path: Path, update: Update, killer: str, share: float
+    tmp_path: Path, update: Update, killer: str, progress: float
 ) -> None:
     shutil.copytree(update.before, tmp_path / "project")
     project = MirrorFolder(tmp_path / "project")
     with FakeIndex(newer_world(), port=update.port):
-        kill_before(project, tmp_path / "counted", update.put, killer, share)
+        kill_before(project, tmp_path / "counted", update.put, killer, progress)
         assert_not_whole_in_vain(project)
         project.mirrored()
     assert tree(project.output) == update.after

@@ -13,7 +13,7 @@ import pytest
 import tomli
 
 from tests.interpreters import EACH, interpreter
-from tests.server_fixtures import load_server, make_mirror, run_here, run_server, seal_mirror, sha256, write
+from tests.server_fixtures import make_mirror, run_here, run_server, seal_mirror, sha256, unchanged_server, write
 
 URL = "http://packages.inside.example"
 ALPHA, ALPHA_SDIST = "alpha-1.0-py3-none-any.whl", "alpha-1.0.tar.gz"
@@ -666,12 +666,12 @@ m = "#"
 
 
 def test_each_string_is_read_as_a_reader_of_toml_reads_it() -> None:
-    server = load_server()
+    server = unchanged_server()
     assert strings(server.LockReader(STRANGE, "=").toml()) == plain(tomli.loads(STRANGE))
 
 
 def test_each_string_is_read_as_a_reader_of_json_reads_it() -> None:
-    server = load_server()
+    server = unchanged_server()
     text = '{ "a\\u0041": ["\\ud83d\\ude00 \\ud800 \\" \\/", 1e6, {"" :null}],\r\n"b":{"c" : "\u00e9"} }\n'
     assert strings(server.LockReader(text, ":").json()) == plain(json.loads(text))
 
@@ -686,7 +686,7 @@ def quoted_in(value: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_each_string_knows_where_it_stands(root: Path, name: str) -> None:
-    server = load_server()
+    server = unchanged_server()
     text = lock_text(LOCKS[name], root)
     reader = server.LockReader(text, ":" if name == "Pipfile.lock" else "=")
     found = list(quoted_in(reader.json() if name == "Pipfile.lock" else reader.toml()))
@@ -698,7 +698,7 @@ def test_each_string_knows_where_it_stands(root: Path, name: str) -> None:
 
 
 def test_a_lock_that_was_cut_off_anywhere_is_read_rightly_or_refused(root: Path) -> None:
-    server = load_server()
+    server = unchanged_server()
     for text in (STRANGE, lock_text(PYLOCK, root)):
         for end in range(0, len(text), 3):
             try:
@@ -713,7 +713,7 @@ def test_a_lock_that_was_cut_off_anywhere_is_read_rightly_or_refused(root: Path)
 
 
 def test_the_url_of_a_mirror_loses_the_slash_at_its_end() -> None:
-    server = load_server()
+    server = unchanged_server()
     assert server.mirror_url("https://[::1]:8080/a/b//") == "https://[::1]:8080/a/b"
     with pytest.raises(argparse.ArgumentTypeError):
         server.mirror_url("file:///srv/mirror\n")

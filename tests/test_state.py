@@ -20,6 +20,7 @@ from mirror_tasks.state.ledger import Ledger
 from mirror_tasks.state.records import Records
 from mirror_tasks.tasks.database import Codec, have_database
 from tests.fake_index import FakeIndex
+from tests.interpreters import share
 from tests.mirroring import MirrorFolder, asked, assert_whole, launcher, mirror_folder, small_world, tree
 
 DEEP = b"[" * 200_000
@@ -162,7 +163,7 @@ def test_every_file_of_the_state_is_tried(mirrored: MirrorFolder) -> None:
     assert all(files_of(mirrored.state, kind) for kind in KINDS)
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("garbage", share(list(GARBAGE)))
 def test_a_state_of_nothing_but_garbage_is_as_good_as_none(
     tmp_path: Path, index: FakeIndex, mirrored: MirrorFolder, garbage: str
 ) -> None:
