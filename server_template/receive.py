@@ -643,6 +643,9 @@ _PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*
 _PGP_KEYS = re.compile(
     rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\n(?:[^\n]+\n)*\s*\n([A-Za-z0-9+/=\n]+?)(?:\n=[A-Za-z0-9+/]{4})?\n-----END PGP"
 )
+# RFC 9580, 4.2: the first byte of a packet with a public key, in the old form or the new one, and of one with a secret key.
+_PGP_PUBLIC = (b"\x98", b"\x99", b"\xc6")
+_PGP_SECRET = (b"\x94", b"\x95", b"\xc5")
 _TRUST_FORMS = (
     'lines of allowed_signers (NAME namespaces="mirror-tasks-bundle" ssh-ed25519 AAAA…), a public key in PEM'
     " (-----BEGIN PUBLIC KEY-----), a public key of minisign (untrusted comment: …), or an OpenPGP keyring (gpg --export)"
@@ -661,11 +664,16 @@ def read_trust(path: Path) -> List[Trusted]:
         raise Refused(f"can't read the trusted keys in {path}: {error.strerror}. Check the path of --trust.") from None
     if len(content) > TRUST_LIMIT:
         raise Refused(f"{path} is larger than {TRUST_LIMIT} bytes, which no file of trusted keys is. Check --trust.")
-    if b"PRIVATE KEY" in content[:100] or b"secret key" in content[:60]:
+    if b"PRIVATE KEY" in content[:100] or b"secret key" in content[:60] or content[:1] in _PGP_SECRET:
         raise Refused(
             f"{path} is a secret key. Only the public one belongs here: keep this one where bundles are signed."
         )
-    found = read_keys(path.name, content)
+    try:
+        found = read_keys(path.name, content)
+    except ValueError:
+        raise Refused(
+            f"{path} holds a key that was cut or altered: it is not base64. Have it brought once more."
+        ) from None
     if not found:
         what = "an empty file" if not content.strip() else what_else(content)
         raise Refused(f"{path} holds no key that can be trusted: expected {_TRUST_FORMS}; found {what}.")
@@ -673,19 +681,18 @@ def read_trust(path: Path) -> List[Trusted]:
 
 
 def read_keys(name: str, content: bytes) -> List[Trusted]:
-    """Return the keys in the content of a file: all kinds but PEM and OpenPGP's armour are for the verifier to read."""
-    if content[8:12] == b"KBXf" or content[:1] in (
-        b"\x98",
-        b"\x99",
-        b"\xc6",
-    ):  # a keybox, or the packet of a public key
+    """Return the keys in the content of a file: all kinds but PEM and OpenPGP's armour are for the verifier to read.
+
+    :raises ValueError: what should be base64 is not.
+    """
+    if content[8:12] == b"KBXf" or content[:1] in _PGP_PUBLIC:
         return [Trusted("gpg", name, content)]
     text = as_utf8(content)
     if text.startswith(b"untrusted comment:"):
         return [Trusted("minisign", name, text)]
-    pem = [Trusted("openssl", name, key.group(0) + b"\n") for key in _PUBLIC_KEY.finditer(text)]
+    pem = [(key.group(0) + b"\n", base64.b64decode(key.group(1))) for key in _PUBLIC_KEY.finditer(text)]
     if pem:
-        return pem
+        return [Trusted("openssl", name, key) for key, _ in pem]
     armoured = [base64.b64decode(keys.group(1)) for keys in _PGP_KEYS.finditer(text)]
     if armoured:
         return [Trusted("gpg", name, b"".join(armoured))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.crossing import everything, load_receiver, mirror_state, receive, served, write_bundle
 from tests.making import wheel
@@ -325,6 +328,8 @@ def test_a_name_that_steers_a_terminal_is_escaped(volume: Path, key: Path, tmp_p
         (b"-----BEGIN RSA PUBLIC KEY-----\nAAAA\n-----END RSA PUBLIC KEY-----\n", "found RSA PUBLIC KEY"),
         (b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "is a secret key. Only the public one belongs here"),
         (b"untrusted comment: minisign encrypted secret key\nAAAA\n", "is a secret key"),
+        (b"\x95\x01", "is a secret key"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAAA\n-----END PUBLIC KEY-----\n", "was cut or altered: it is not base64"),
     ],
 )
 def test_a_trust_file_without_trusted_keys_is_told_for_what_it_is(
@@ -333,6 +338,19 @@ def test_a_trust_file_without_trusted_keys_is_told_for_what_it_is(
     (volume / "manifest.json.ssh").write_bytes(b"any")
     (tmp_path / "trust").write_bytes(content)
     assert found in refusal(volume, tmp_path / "trust")
+
+
+@given(
+    st.binary(max_size=200)
+    | st.text("AB/+= \n-BEGINPULCKYD", max_size=80).map(
+        lambda text: f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n".encode()
+    )
+)
+def test_whatever_is_in_a_trust_file_is_a_key_or_is_told_to_be_none(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "trust").write_bytes(content)
+        with contextlib.suppress(receiver.Refused):
+            assert receiver.read_trust(Path(folder) / "trust")
 
 
 def test_a_trust_file_that_is_missing_is_told(volume: Path, tmp_path: Path) -> None:
