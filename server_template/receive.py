@@ -122,6 +122,7 @@ SEQUENCE_LIMIT = 10**9
 SIZE_LIMIT = 2**53
 PATH_LIMIT = 400  # characters
 SEGMENT_LIMIT = 255  # bytes
+BLOCK = 4096  # bytes that a small file takes on a disk
 RECORD_LIMIT = 64 * 1024 * 1024  # of a file that this program wrote itself
 
 FOLDERS = frozenset({"packages", "simple", "project", "site", "locks", "report"})
@@ -188,6 +189,11 @@ def size_of(count: float) -> str:
 def count_of(number: int, noun: str) -> str:
     """Write a number of things for people."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def are(number: int) -> str:
+    """Return the verb for so many things."""
+    return "is" if number == 1 else "are"
 
 
 def few(names: Iterable[str], most: int = 5) -> str:
@@ -284,8 +290,9 @@ Content = Tuple[str, int]  # its SHA-256 and its size
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STREAM = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-_DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?", re.I)
+_DEVICES = r"(?i:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\.[^/]*)?"
+_SEGMENT = rf'(?!{_DEVICES}(?:/|\Z))(?!\.)[^\x00-\x1f\x7f/\\:*?"<>|]{{1,{SEGMENT_LIMIT}}}(?<![. ])'
+_plain = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*").fullmatch
 _KEYS = {"base", "contents", "files", "format", "keep", "made", "sequence", "stream", "volumes"}
 _MADE = {"at", "by", "plan", "proof", "report", "approval"}
 
@@ -296,11 +303,19 @@ def is_plain(segment: str) -> bool:
     Refused are separators and drive letters, control characters, dot files (so "." and ".." too), endings that Windows
     drops, names of its devices, and names that are too long or are no text.
     """
-    if not segment or segment[0] == "." or segment[-1] in ". " or _FORBIDDEN.search(segment):
+    return "/" not in segment and is_plain_path(segment)
+
+
+def is_plain_path(path: str) -> bool:
+    """Say whether each segment of a path is plain."""
+    return _plain(path) is not None and (path.isascii() or _is_text(path))
+
+
+def _is_text(path: str) -> bool:
+    try:
+        return path.isprintable() and all(len(part.encode("utf-8")) <= SEGMENT_LIMIT for part in path.split("/"))
+    except UnicodeEncodeError:  # half of a character
         return False
-    if _DEVICE.fullmatch(segment) or not segment.isprintable():
-        return False
-    return len(segment) <= SEGMENT_LIMIT and len(segment.encode("utf-8")) <= SEGMENT_LIMIT
 
 
 def fold(path: str) -> str:
@@ -468,17 +483,9 @@ def check_path(path: Any) -> None:
     """
     if type(path) is not str or not 0 < len(path) <= PATH_LIMIT:
         raise Refused(f"it has a path that is no text of up to {PATH_LIMIT} characters")
-    segments = path.split("/")
-    allowed = path in ROOT_FILES if len(segments) == 1 else segments[0] in FOLDERS
-    if not allowed or not _all_plain(segments):
+    folder, slash, _ = path.partition("/")
+    if not (folder in FOLDERS if slash else path in ROOT_FILES) or not is_plain_path(path):
         raise Refused(f"it has a path that no mirror has: {path[:200]!r}")
-
-
-def _all_plain(segments: Sequence[str]) -> bool:
-    try:
-        return all(map(is_plain, segments))
-    except UnicodeEncodeError:  # half of a character
-        return False
 
 
 def check_distinct(paths: Iterable[str]) -> None:
@@ -526,7 +533,7 @@ def parse_part(entry: Any, volumes: int) -> Part:
     """Read a part of a content."""
     volume, place, size, sha256 = row(entry, 4, "parts")
     # A place has a little more than the path that it comes from: .part-1-of-2, .case-2.
-    if type(place) is not str or len(place) > PATH_LIMIT + 50 or not _all_plain(place.split("/")):
+    if type(place) is not str or len(place) > PATH_LIMIT + 50 or not is_plain_path(place):
         raise Refused("it has a place that no volume has")
     whole(volume, 1, volumes, "volume of a part")
     return Part(volume, place, whole(size, 0, SIZE_LIMIT, "size of a part"), digest(sha256))
@@ -1017,6 +1024,8 @@ def _bundle(data: bytes, volumes: List[Volume], wrong: List[str]) -> Optional[Bu
 
 def number_of(folder: Path, manifest: bytes) -> int:
     """Return which volume a folder says to be, 0 where it does not say it of this manifest."""
+    if folder.name.startswith("again-"):  # what was sent once more, of any volume
+        return 0
     try:
         about = json.loads(read_bounded(folder / "volume.json", 1000).decode("ascii"))
         if about["manifest"] == hashlib.sha256(manifest).hexdigest():
@@ -1066,17 +1075,44 @@ def have_folder(path: Path) -> None:
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o755)
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Look if a folder is one, unless nothing is there.
+
+    :raises Refused: something else is there.
+    """
     must(
-        stat.S_ISDIR(os.lstat(path).st_mode),
+        not os.path.lexists(path) or stat.S_ISDIR(os.lstat(path).st_mode),
         f"{path} should be a folder, and is a link or a file. Nothing was changed. Move it away, then run again.",
     )
+
+
+PLACES = (
+    "generations",
+    "received",
+    "received/generations",
+    "received/manifests",
+    "received/incoming",
+    "received/contents",
+)
 
 
 def have_places(root: Path) -> None:
     """Make the folders that this program writes in."""
     have_folder(root)
-    for name in ("generations", "received", "received/generations", "received/manifests", "received/incoming"):
+    for name in PLACES:
         have_folder(root / name)
+
+
+def check_places(root: Path) -> None:
+    """Look if no link is where these folders should be, before anything is read there.
+
+    :raises Refused: there is one.
+    """
+    for name in PLACES:
+        check_folder(root / name)
 
 
 def check_target(root: Path) -> None:
@@ -1108,9 +1144,10 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-_WRITING = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
-)
+_PLAINLY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAINLY
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _PLAINLY
+_LOCKING = os.O_RDWR | os.O_CREAT | _PLAINLY
 
 
 def sync_folder(path: Path) -> None:
@@ -1137,7 +1174,7 @@ class Lock:
 
     def __init__(self, root: Path) -> None:
         self._path = received(root) / "lock"
-        self._file = open(os.open(str(self._path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644), "r+b")
+        self._file = open(os.open(str(self._path), _LOCKING, 0o644), "r+b")
 
     def __enter__(self) -> "Lock":
         try:
@@ -1413,9 +1450,6 @@ def sums_in(path: Path) -> Dict[str, str]:
     return parse_sums(read_bounded(path, MANIFEST_LIMIT), str(path))
 
 
-_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
-
-
 def parse_sums(content: bytes, of: str) -> Dict[str, str]:
     """Read the bytes of SHA256SUMS.
 
@@ -1426,9 +1460,9 @@ def parse_sums(content: bytes, of: str) -> Dict[str, str]:
     except ValueError:
         raise Refused(f"{of} is no text") from None
     must(lines.pop() == "", f"the last line of {of} has no end")
-    matches = list(map(_SUM.fullmatch, lines))
-    must(None not in matches, f"{of} has a line that is none of SHA256SUMS")
-    return {match.group(2): match.group(1) for match in matches if match}
+    sums = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
+    must(len(sums) == len(lines), f"{of} has a line that is none of SHA256SUMS, or two of one path")
+    return sums
 
 
 def find_inside(root: Path, wanted: Mapping[str, int]) -> Dict[str, str]:
@@ -1510,11 +1544,23 @@ class Incoming:
             write_whole(self.folder / "manifest.json", data)
         self._lock = threading.Lock()
         self.verified = self._read_journal()
-        self._journal = open(self.folder / "journal.jsonl", "ab", buffering=0)
+        journal = os.open(f"{self.folder}/journal.jsonl", _APPENDING, 0o644)
+        self._journal = open(journal, "ab", buffering=0)
 
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
+
+    def has_links(self) -> bool:
+        """Say if the file system has hard links."""
+        probe = self.folder / "probe"
+        remove(probe)
+        try:
+            os.link(self.folder / "manifest.json", probe)
+        except (OSError, NotImplementedError):
+            return False
+        remove(probe)
+        return True
 
     def path(self, sha256: str) -> str:
         """Where a content stands, or will."""
@@ -1542,7 +1588,7 @@ class Incoming:
             return False
         if entry["boot"] == self._boot and entry["mtime_ns"] == status.st_mtime_ns:
             return True
-        with open(open_regular(self.path(sha256)), "rb", buffering=0) as file:
+        with io.FileIO(open_regular(self.path(sha256)), "rb") as file:
             return hash_stream(file) == sha256
 
     def take(self, source: str, sha256: str, size: int, counted: Callable[[int], None]) -> None:
@@ -1555,20 +1601,16 @@ class Incoming:
             descriptor = open_regular(source)
         except (OSError, Refused) as error:
             raise Broken(f"it can't be read: {error}") from None
-        with open(descriptor, "rb", buffering=0) as file:
+        with io.FileIO(descriptor, "rb") as file:
             self._put(pieces_of(file, size), sha256, counted)
 
     def _put(self, pieces: Iterable[memoryview], sha256: str, counted: Callable[[int], None]) -> None:
         path = self.path(sha256)
-        remove(Path(path))
-        hashed = hashlib.sha256()
-        target = os.open(path, _WRITING, 0o644)
+        target = create(path)
         try:
-            for piece in pieces:
-                hashed.update(piece)
-                write_all(target, piece)
-                counted(len(piece))
-            check_digest(hashed.hexdigest(), sha256)
+            found = copy_hashed(pieces, target, counted)
+            if found != sha256:
+                raise Broken("its bytes are not those that the manifest names")  # noqa: TRY301
             if not self._boot:
                 os.fsync(target)
             status = os.fstat(target)
@@ -1580,9 +1622,11 @@ class Incoming:
         self._note(sha256, status)
 
     def _note(self, sha256: str, status: os.stat_result) -> None:
-        entry = {"boot": self._boot, "mtime_ns": status.st_mtime_ns, "sha256": sha256, "size": status.st_size}
+        entry = (
+            f'{{"boot":"{self._boot}","mtime_ns":{status.st_mtime_ns},"sha256":"{sha256}","size":{status.st_size}}}\n'
+        )
         with self._lock:
-            self._journal.write(canonical(entry))
+            self._journal.write(entry.encode("ascii"))
             self.verified.add(sha256)
 
     def put_together(self, sha256: str, parts: Sequence[Part]) -> None:
@@ -1597,23 +1641,34 @@ class Incoming:
 
     def _pieces(self, parts: Sequence[Part]) -> Iterator[memoryview]:
         for part in parts:
-            with open(open_regular(self.path(part.sha256)), "rb", buffering=0) as file:
+            with io.FileIO(open_regular(self.path(part.sha256)), "rb") as file:
                 yield from pieces_of(file, part.size)
 
 
-def check_digest(found: str, expected: str) -> None:
-    """Look if bytes are those that a manifest names.
+def create(path: str) -> int:
+    """Open a new file to write; what a run that was killed has left there goes."""
+    try:
+        return os.open(path, _WRITING, 0o644)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, _WRITING, 0o644)
 
-    :raises Broken: they are others.
-    """
-    if found != expected:
-        raise Broken("its bytes are not those that the manifest names")
+
+def copy_hashed(pieces: Iterable[memoryview], target: int, counted: Callable[[int], None]) -> str:
+    """Write pieces of bytes, and return the SHA-256 of all of them."""
+    hashed = hashlib.sha256()
+    for piece in pieces:
+        hashed.update(piece)  # without the interpreter's lock, as the system reads and writes: another thread goes on
+        counted(len(piece))
+        while piece:
+            piece = piece[os.write(target, piece) :]
+    return hashed.hexdigest()
 
 
 _buffers = threading.local()  # one for each thread, used for all its files
 
 
-def pieces_of(file: io.RawIOBase, size: int) -> Iterator[memoryview]:
+def pieces_of(file: io.FileIO, size: int) -> Iterator[memoryview]:
     """Yield the bytes of a file, which are to be so many; a piece is valid until the next one.
 
     :raises Broken: there are more or fewer of them, or they can't be read.
@@ -1626,21 +1681,15 @@ def pieces_of(file: io.RawIOBase, size: int) -> Iterator[memoryview]:
             count = file.readinto(_buffers.own) or 0
         except OSError as error:
             raise Broken(f"it can't be read: {error}") from None
-        if count > left or (not count and left):
+        left -= count
+        if left < 0 or (left and not count):
             raise Broken(f"it is not {size} bytes long")
         if not count:
             return
-        left -= count
         yield _buffers.own[:count]
 
 
-def write_all(descriptor: int, piece: memoryview) -> None:
-    """Write all of some bytes."""
-    while piece:
-        piece = piece[os.write(descriptor, piece) :]
-
-
-def hash_stream(file: io.RawIOBase) -> str:
+def hash_stream(file: io.FileIO) -> str:
     """Return the SHA-256 of all that is left of a file."""
     hashed = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
@@ -1649,13 +1698,21 @@ def hash_stream(file: io.RawIOBase) -> str:
     return hashed.hexdigest()
 
 
+def parts_of(manifest: Manifest, sha256: str) -> Tuple[Part, ...]:
+    """Return where a content is looked for; one that the bundle did not carry may come later, at the path of a file."""
+    if sha256 in manifest.contents:
+        return manifest.contents[sha256][1]
+    path, size = next((path, size) for path, (found, size) in manifest.files.items() if found == sha256)
+    return (Part(0, path, size, sha256),)
+
+
 def parts_to_come(manifest: Manifest, contents: Iterable[str], verified: Set[str]) -> Dict[str, Tuple[str, Part]]:
     """Return what has still to be read of some contents, each by its folded place: the content, and the part."""
     return {
         fold(part.place): (sha256, part)
         for sha256 in contents
         if sha256 not in verified
-        for part in manifest.contents[sha256][1]
+        for part in parts_of(manifest, sha256)
         if part.sha256 not in verified
     }
 
@@ -1681,8 +1738,8 @@ def fill(incoming: Incoming, bundle: Bundle, contents: Set[str]) -> List[Broke]:
         for broke in Takers(incoming, sorted(jobs), progress).run():
             broken[broke.place] = broke
     for sha256 in contents - incoming.verified:
-        parts = bundle.manifest.contents[sha256][1]
-        if all(part.sha256 in incoming.verified for part in parts):
+        parts = parts_of(bundle.manifest, sha256)
+        if len(parts) > 1 and all(part.sha256 in incoming.verified for part in parts):
             incoming.put_together(sha256, parts)
     return [broke for broke in broken.values() if broke.sha256 not in incoming.verified]
 
@@ -1712,7 +1769,8 @@ class Takers:
             for thread in self._threads:
                 thread.start()
             for thread in self._threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(0.2)  # without a time, Windows would let nobody interrupt it
         except BaseException:  # Ctrl-C comes to the thread that waits
             self._stop.set()
             raise
@@ -1793,11 +1851,10 @@ class Builder:
         :raises FileExistsError: something is there already.
         """
         self.folder(path)
-        with open(open_regular(source), "rb", buffering=0) as file:
+        with io.FileIO(open_regular(source), "rb") as file:
             target = os.open(f"{self.tree}/{path}", _WRITING, 0o644)
             try:
-                for piece in pieces_of(file, os.fstat(file.fileno()).st_size):
-                    write_all(target, piece)
+                copy_hashed(pieces_of(file, os.fstat(file.fileno()).st_size), target, lambda _: None)
                 if not syncs_all():
                     os.fsync(target)
             finally:
@@ -1828,7 +1885,7 @@ def syncs_all() -> bool:
     return sys.platform.startswith("linux")
 
 
-def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[str, str], own: Own) -> Builder:
+def build(root: Path, builder: Builder, states: Sequence[Manifest], sources: Mapping[str, str], own: Own) -> None:
     """Build the tree of a generation, beside where it will stand.
 
     :param states: of each stream.
@@ -1841,7 +1898,6 @@ def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[
         arranged = arrange(states, own)
         linked, written = arranged.linked, Composer(states, own, arranged, sources).compose()
         sources = {**own.sources(), **sources}
-    builder = Builder(root / "generations" / f"{number}.part")
     sums = linked.pop(SUMS, None)
     for path, (sha256, _) in linked.items():
         builder.add(sources[sha256], path)
@@ -1851,7 +1907,6 @@ def build(root: Path, number: int, states: Sequence[Manifest], sources: Mapping[
         builder.copy(sources[sums[0]], SUMS)  # last, so that no file is newer than what names it
     else:
         keep_originals(root, builder, states, sources)
-    return builder
 
 
 def is_composed(states: Sequence[Manifest], own: Own) -> bool:
@@ -1873,9 +1928,15 @@ def put_in_place(
     :param keep: how many generations stay in all.
     :raises Refused: the streams and the own packages don't go together.
     """
-    builder = build(root, generation.number, states, sources, own)
-    kept = add_kept(root, builder, before, own)
-    commit(root, builder, generation)
+    builder = Builder(root / "generations" / f"{generation.number}.part")
+    try:
+        build(root, builder, states, sources, own)
+        kept = add_kept(root, builder, before, own)
+        commit(root, builder, generation)
+    except BaseException:  # what it took is free again
+        if builder.tree.is_dir():
+            remove_folder(builder.tree)
+        raise
     retire(root, keep)
     return kept
 
@@ -3823,7 +3884,197 @@ def _from_tar(file: BinaryIO) -> bytes:
     return found[0]
 
 
+def own_names(root: Path) -> List[str]:
+    """Return the names of the projects that the inside has added itself."""
+    return read_own(root).names()
+
+
 # Status.
+
+
+class Waiting(NamedTuple):
+    """A bundle of which something has come."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def waiting(root: Path) -> List[Waiting]:
+    """Return the bundles that wait in incoming; what can't be read is told."""
+    found = []
+    for name in folders_in(received(root) / "incoming"):
+        folder = received(root) / "incoming" / name
+        try:
+            found.append(Waiting(folder, parse_manifest(read_bounded(folder / "manifest.json", MANIFEST_LIMIT))))
+        except (OSError, Refused) as error:
+            report(f"can't use {folder}: {error}. 'receive.py --discard {root}' drops all that waits.")
+    return found
+
+
+def show_status(root: Path, options: argparse.Namespace) -> int:
+    """Tell what is inside, and write the receipt if that is asked for."""
+    if options.receipt:
+        return write_receipt(root, options)
+    served, state = current(root), read_state(root)
+    for name, known in sorted(state.streams.items()):
+        tell_stream(name, known, served)
+    tell_generations(root, served)
+    for bundle in waiting(root):
+        total = len(bundle.manifest.contents)
+        come = len([name for name in os.listdir(bundle.folder) if _SHA256.fullmatch(name)])
+        say(f"waits for more: {bundle.manifest.name}, of which {come} of {count_of(total, 'file')} have come")
+    names = own_names(root)
+    say(f"own packages: {', '.join(names) or 'none'}")
+    say(f"free: {size_of(shutil.disk_usage(root).free)}")
+    return APPLIED
+
+
+def tell_stream(name: str, known: Seen, served: Optional[Generation]) -> None:
+    """Tell which bundle of a stream is served."""
+    applied = served.streams.get(name) if served else None
+    if applied:
+        say(f"stream {name}: bundle {applied.sequence} ({applied.manifest}), {applied.at}, signed by {applied.by}")
+    if not applied or applied.manifest != known.manifest:
+        say(
+            f"stream {name}: bundle {known.sequence} ({known.manifest}) was received, and is not served (see --forward)"
+        )
+
+
+def tell_generations(root: Path, served: Optional[Generation]) -> None:
+    """Tell which generations stand, and what the one that is served has of the one before."""
+    if served is None:
+        say(f"nothing is served from {root} yet")
+        return
+    others = numbers_of(generation.number for generation in standing(root) if generation.number != served.number)
+    say(f"generation {served.number} is served, made {served.made}; others that stand: {others or 'none'}")
+    kept = sums_of(root, served, (KEPT_SUMS,))
+    say(f"kept of the generation before: {count_of(len(kept), 'file')}" + (f" ({few(sorted(kept))})" if kept else ""))
+
+
+def write_receipt(root: Path, options: argparse.Namespace) -> int:
+    """Write what is inside for the outside: a file, or eight lines that can be typed where nothing may leave."""
+    streams: Dict[str, Applied] = {}
+    for generation in standing(root):
+        for name, applied in generation.streams.items():
+            if name not in streams or streams[name].sequence < applied.sequence:
+                streams[name] = applied
+    wanted = read_wanted(options.wanted) if options.wanted else []
+    if options.receipt == "-":
+        say(typed_receipt(streams, own_names(root), wanted, options.stream))
+        return APPLIED
+    document = {
+        "format": FORMAT,
+        "made": now(),
+        "own": own_names(root),
+        "streams": {name: {"manifest": a.manifest, "sequence": a.sequence} for name, a in streams.items()},
+        "wanted": wanted,
+    }
+    write_whole(Path(options.receipt), canonical(document))
+    say(f"wrote {options.receipt}; outside, 'transfer: {{receipt: FILE}}' in mirror.yaml reads it")
+    return APPLIED
+
+
+def typed_receipt(streams: Mapping[str, Applied], own: List[str], wanted: List[str], asked: Optional[str]) -> str:
+    """Return the receipt of one stream as lines, with a check sum that finds what was mistyped.
+
+    :raises Refused: there is no such stream, or several.
+    """
+    names = sorted(streams) if asked is None else [asked]
+    must(
+        len(names) == 1 and names[0] in streams,
+        f"say with --stream which one: {', '.join(sorted(streams)) or 'none is there'}",
+    )
+    applied = streams[names[0]]
+    grouped = "-".join(re.findall("....", applied.manifest))
+    lines = [
+        f"mirror-receipt {FORMAT}",
+        f"stream {names[0]}",
+        f"sequence {applied.sequence}",
+        f"manifest {grouped}",
+        f"own {' '.join(own) or '-'}",
+        f"wanted {' '.join(wanted[:20]) or '-'}",
+        f"made {now()}",
+    ]
+    plain = "".join(" ".join(line.lower().split()) + "\n" for line in lines)
+    return "\n".join([*lines, f"check {hashlib.sha256(plain.encode('utf-8')).hexdigest()[:8]}"])
+
+
+def read_wanted(path: Path) -> List[str]:
+    """Read what clients asked for in vain, from the list that ``server.py --wanted`` writes."""
+    try:
+        lines = read_bounded(path, RECORD_LIMIT).decode("utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        raise Refused(f"can't read {path}: {error}. Give the file that 'server.py --wanted' writes.") from None
+    wanted = (line.partition("#")[0].strip() for line in lines)
+    return ["".join(requirement.split()) for requirement in wanted if requirement]
+
+
+def discard(root: Path) -> int:
+    """Drop what waits in incoming."""
+    with Lock(root):
+        settle(root)
+        for name in folders_in(received(root) / "incoming"):
+            remove_folder(received(root) / "incoming" / name)
+            say(f"dropped what had come of the bundle with manifest {name}")
+    return APPLIED
+
+
+def check_volumes(options: argparse.Namespace) -> int:
+    """Look at volumes by themselves: what of them is broken or absent. Nothing is written but what is missing."""
+    bundles, wrong = gather(options.check)
+    for problem in wrong:
+        report(problem)
+    faults = len(wrong)
+    for bundle in bundles:
+        tell_signature(bundle, options)
+        broken: Set[str] = set()
+        for volume in bundle.volumes:
+            broken |= check_volume(bundle.manifest, volume)
+        if broken:
+            report(write_missing(options.missing, bundle.manifest, broken))
+        faults += len(broken)
+    return FAILED if faults else APPLIED
+
+
+def tell_signature(bundle: Bundle, options: argparse.Namespace) -> None:
+    """Tell by whom a bundle is, where it is said who is trusted.
+
+    :raises Refused: by nobody who is.
+    """
+    by = f"signed by {signer_of(bundle, options.trust)}" if options.trust else "signature not looked at: no --trust"
+    say(f"{bundle.manifest.name}, {count_of(bundle.manifest.volumes, 'volume')}, {by}")
+
+
+def check_volume(manifest: Manifest, volume: Volume) -> Set[str]:
+    """Tell what of a volume is altered, missing or strange; return which contents are not all there as they should be."""
+    there = files_on(volume.folder)
+    named = {fold(part.place): (sha256, part) for sha256, (_, parts) in manifest.contents.items() for part in parts}
+    expected = {place: named[place] for place in named if named[place][1].volume == volume.number or place in there}
+    progress = Progress(sum(part.size for place, (_, part) in expected.items() if place in there), sys.stderr)
+    faults: Dict[str, str] = {}
+    for place, (_, part) in sorted(expected.items()):
+        fault = fault_of(f"{volume.folder}/files/{there[place]}", part, progress) if place in there else "missing"
+        if fault:
+            faults[place] = fault
+            say(f"{fault}: {volume.folder}/files/{part.place}")
+    for place in sorted(there.keys() - expected.keys()):
+        say(f"extra: {volume.folder}/files/{there[place]}")
+    number = f"volume {volume.number} of {manifest.volumes}" if volume.number else "it does not say which volume it is"
+    say(f"{volume.folder}: {number}; {count_of(len(expected), 'file')}, {len(faults)} altered or missing")
+    return {expected[place][0] for place in faults}
+
+
+def fault_of(path: str, part: Part, progress: Progress) -> str:
+    """Say what is wrong with a file of a volume, nothing if it is as it should be."""
+    hashed = hashlib.sha256()
+    try:
+        with io.FileIO(open_regular(path), "rb") as file:
+            for piece in pieces_of(file, part.size):
+                hashed.update(piece)
+                progress.add(len(piece))
+    except (OSError, Refused):
+        return "altered"
+    return "" if hashed.hexdigest() == part.sha256 else "altered"
 
 
 def write_missing(path: Optional[Path], manifest: Manifest, contents: Iterable[str]) -> str:
@@ -3849,6 +4100,7 @@ def apply_all(options: argparse.Namespace) -> int:
     root = Path(os.path.abspath(options.to))
     root = root.resolve() if root.exists() else root
     check_target(root)
+    check_places(root)
     bundles, wrong = gather(options.folders)
     for problem in wrong:
         report(problem)
@@ -3899,7 +4151,12 @@ def apply(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
         if is_inside(root, bundle.manifest):
             return APPLIED
         check_sequence(read_state(root), bundle.manifest)
-        return receive(root, bundle, by, options)
+        try:
+            return receive(root, bundle, by, options)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+                raise
+            raise Refused(f"no room is left in {root}. {no_room(root, still_needed(root, bundle))}") from None
 
 
 def signer_of(bundle: Bundle, trusts: Sequence[Path]) -> str:
@@ -3938,12 +4195,23 @@ def check_sequence(state: State, manifest: Manifest) -> None:
     )
     base = manifest.base
     if base and (base.sequence, base.manifest) not in known.seen:
-        between = numbers_of(range(known.sequence + 1, base.sequence + 1)) or str(base.sequence)
         raise Refused(
-            f"it builds on bundle {base.sequence}, which is not inside; the highest inside is {known.sequence or 'none'}. "
-            f"Missing: {between}. Nothing was changed. Bring what is missing, or ask for 'doit bundle --since "
-            f"{known.sequence}'" + " or 'doit bundle --full' outside."
+            f"it builds on bundle {base.sequence}, which is not inside; {highest_of(known)}. Missing: "
+            f"{missing_between(known.sequence, base.sequence)}. Nothing was changed. Bring what is missing, or ask outside for "
+            f"{f'{chr(39)}doit bundle --since {known.sequence}{chr(39)} or ' if known.sequence else ''}'doit bundle --full'."
         )
+
+
+def highest_of(known: Seen) -> str:
+    """Write which bundle of a stream is the highest inside."""
+    return f"the highest inside is bundle {known.sequence}" if known.sequence else "no bundle of this stream is inside"
+
+
+def missing_between(inside: int, wanted: int) -> str:
+    """Write which bundles are missing up to one that is wanted."""
+    if inside >= wanted:
+        return f"this bundle {wanted} (another one of that number was received)"
+    return f"bundle {wanted}" if wanted == inside + 1 else f"bundles {inside + 1}-{wanted}"
 
 
 def is_inside(root: Path, manifest: Manifest) -> bool:
@@ -3969,15 +4237,15 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     own = own_bound(read_own(root), options.own, ())
     streams = dict(before.streams) if before else {}
     streams.pop(manifest.stream, None)
-    latest = sorted(streams.values(), key=lambda applied: applied.at)
-    states = [*(read_manifest(root, applied.manifest) for applied in latest), manifest]
+    others = sorted(streams.values(), key=lambda applied: (applied.at, applied.manifest))
+    states = [*(read_manifest(root, applied.manifest) for applied in others), manifest]
     if is_composed(states, own):
         arrange(states, own)  # what doesn't go together is refused before anything is taken
     sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
     check_others(states[:-1], sources)
     incoming = Incoming(root, manifest, bundle.data)
     try:
-        missing = take(root, bundle, incoming, sources, options.missing)
+        missing = take(root, bundle, states, incoming, sources, options.missing)
     finally:
         incoming.close()
     if missing:
@@ -3992,12 +4260,19 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
         have_folder(own.folder)
         write_own(own)
     kept = put_in_place(root, generation, before, states, sources, own, options.generations)
-    remove_folder(incoming.folder)
+    drop_incoming(root, manifest)
     say(
         f"{manifest.name} is in place: generation {generation.number}, {count_of(len(manifest.files), 'file')}, "
         f"{kept} kept of the one before; signed by {by}"
     )
     return APPLIED
+
+
+def drop_incoming(root: Path, manifest: Manifest) -> None:
+    """Remove what has come of a bundle that is in place, and of older ones of its stream."""
+    for bundle in waiting(root):
+        if bundle.manifest.stream == manifest.stream and bundle.manifest.sequence <= manifest.sequence:
+            remove_folder(bundle.folder)
 
 
 def check_others(states: Sequence[Manifest], sources: Mapping[str, str]) -> None:
@@ -4011,70 +4286,112 @@ def check_others(states: Sequence[Manifest], sources: Mapping[str, str]) -> None
         )
 
 
-def take(root: Path, bundle: Bundle, incoming: Incoming, sources: Dict[str, str], missing: Optional[Path]) -> str:
+def take(
+    root: Path,
+    bundle: Bundle,
+    states: Sequence[Manifest],
+    incoming: Incoming,
+    sources: Dict[str, str],
+    missing: Optional[Path],
+) -> str:
     """Take what is not inside yet from the volumes; return what is waited for, in words.
 
+    :param states: of all streams; the last is the bundle's.
     :param sources: where contents are; what has come is added.
     :raises Refused: something is neither inside nor carried, or broken, or there is no room.
     """
     manifest = bundle.manifest
     to_come = {sha256 for sha256, _ in manifest.files.values()} - sources.keys()
-    strange = to_come - manifest.contents.keys()
-    if strange:
-        names = few(path for path, (sha256, _) in manifest.files.items() if sha256 in strange)
-        raise Refused(
-            f"{count_of(len(strange), 'file')} that it does not carry should be inside and are not there: {names}. "
-            f"The old mirror stands as it was. {write_missing(missing, manifest, strange)}"
-        )
-    check_room(root, manifest, to_come, incoming)
+    check_room(root, states, to_come, incoming)
     broken = fill(incoming, bundle, to_come)
     lacking = to_come - incoming.verified
     sources.update((sha256, incoming.path(sha256)) for sha256 in to_come - lacking)
-    return waited_for(bundle, incoming, lacking, broken, missing)
+    check_carried(manifest, lacking, missing)
+    check_whole(bundle, incoming, lacking, broken, missing)
+    volumes = {part.volume for _, part in parts_to_come(manifest, lacking, incoming.verified).values()}
+    return f"volume {numbers_of(volumes)} of {manifest.volumes}" if volumes else ""
 
 
-def waited_for(
-    bundle: Bundle, incoming: Incoming, lacking: Set[str], broken: Sequence[Broke], missing: Optional[Path]
-) -> str:
-    """Return which volumes are still to come, in words.
+def check_carried(manifest: Manifest, lacking: Set[str], missing: Optional[Path]) -> None:
+    """Look if all that a bundle does not carry is inside.
 
-    :raises Refused: a volume that is there has not what it should have.
+    :raises Refused: it is not.
     """
-    parts = [part for _, part in parts_to_come(bundle.manifest, lacking, incoming.verified).values()]
-    here = {volume.number for volume in bundle.volumes}
-    bad = {broke.place: broke.problem for broke in broken}
-    faults = {
-        part.place: bad.get(part.place, "there is no such file")
-        for part in parts
-        if part.place in bad or part.volume in here
-    }
-    if faults:
-        contents = {
-            sha256 for sha256 in lacking if any(part.place in faults for part in bundle.manifest.contents[sha256][1])
-        }
-        told = few(f"files/{place} ({problem})" for place, problem in sorted(faults.items()))
+    strange = lacking - manifest.contents.keys()
+    if strange:
+        names = few(path for path, (sha256, _) in manifest.files.items() if sha256 in strange)
         raise Refused(
-            f"{count_of(len(faults), 'file')} of its volumes {'is' if len(faults) == 1 else 'are'} not as sent: {told}. "
-            f"The old mirror stands as it was; what was right is kept. {write_missing(missing, bundle.manifest, contents)}"
+            f"{count_of(len(strange), 'file')} that it does not carry should be inside and {are(len(strange))} not there: "
+            f"{names}. The old mirror stands as it was. {write_missing(missing, manifest, strange)}"
         )
-    volumes = numbers_of({part.volume for part in parts})
-    return f"volume {volumes} of {bundle.manifest.volumes}" if volumes else ""
 
 
-def check_room(root: Path, manifest: Manifest, contents: Iterable[str], incoming: Incoming) -> None:
-    """Look if there is room for what is to come.
+def check_whole(
+    bundle: Bundle, incoming: Incoming, lacking: Set[str], broken: Sequence[Broke], missing: Optional[Path]
+) -> None:
+    """Look if the volumes that are there have what they should have.
 
+    :raises Refused: they have not.
+    """
+    manifest = bundle.manifest
+    bad = {broke.place: broke.problem for broke in broken}
+    here = {volume.number for volume in bundle.volumes}
+    for _, part in parts_to_come(manifest, lacking, incoming.verified).values():
+        if part.volume in here:
+            bad.setdefault(part.place, "there is no such file")
+    if bad:
+        contents = {sha256 for sha256 in lacking if any(part.place in bad for part in manifest.contents[sha256][1])}
+        told = few(f"files/{place} ({problem})" for place, problem in sorted(bad.items()))
+        raise Refused(
+            f"{count_of(len(bad), 'file')} of its volumes {are(len(bad))} not as sent: {told}. The old mirror stands as it "
+            f"was; what was right is kept. {write_missing(missing, manifest, contents)}"
+        )
+
+
+def check_room(root: Path, states: Sequence[Manifest], contents: Set[str], incoming: Incoming) -> None:
+    """Look if there is room for what is to come, and for copies of all that stands where there are no hard links.
+
+    :param states: of all streams; the last is the one whose contents are to come.
     :raises Refused: there is not.
     """
-    block = 4096
+    manifest = states[-1]
     parts = [part for _, part in parts_to_come(manifest, contents, incoming.verified).values()]
-    cut = max((manifest.contents[sha256][0] for sha256 in contents if len(manifest.contents[sha256][1]) > 1), default=0)
-    needed = sum(part.size + block for part in parts) + cut
+    cut = [size for sha256, (size, pieces) in manifest.contents.items() if len(pieces) > 1 and sha256 in contents]
+    needed = sum(part.size + BLOCK for part in parts) + max(cut, default=0)
+    if not incoming.has_links():
+        needed += sum(size + BLOCK for state in states for _, size in state.files.values())
     free = shutil.disk_usage(root).free
-    must(
-        needed <= free,
-        f"it needs {size_of(needed)} in {root}, and {size_of(free)} are free. Make {size_of(needed - free)} more free, and "
-        "run again. The old mirror stands as it was; what was verified is kept.",
+    must(needed <= free, f"it needs {size_of(needed)} in {root}. {no_room(root, needed - free)}")
+    folders = {path.rpartition("/")[0] for state in states for path in state.files}
+    check_inodes(root, len(parts) + len(folders) + 20)
+
+
+def check_inodes(root: Path, needed: int) -> None:
+    """Look if the file system takes so many more files.
+
+    :raises Refused: it does not.
+    """
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(root)
+        must(
+            not status.f_files or needed <= status.f_favail,
+            f"it needs {needed} more files and folders than there are in {root}, and its file system takes "
+            f"{status.f_favail} more. Remove some elsewhere on it, and run again. The old mirror stands as it was.",
+        )
+
+
+def still_needed(root: Path, bundle: Bundle) -> int:
+    """Return how many bytes of what a bundle carries have not come yet; those of a tree's folders are few beside."""
+    folder = received(root) / "incoming" / bundle.manifest.sha256
+    left = (size for sha256, (size, _) in bundle.manifest.contents.items() if not is_whole(f"{folder}/{sha256}", size))
+    return sum(size + BLOCK for size in left)
+
+
+def no_room(root: Path, lacking: int) -> str:
+    """Write what to do where there is too little room."""
+    return (
+        f"{size_of(shutil.disk_usage(root).free)} are free there: make {size_of(max(lacking, BLOCK))} more free, and run again. "
+        "The old mirror stands as it was; what was verified is kept."
     )
 
 
@@ -4100,7 +4417,8 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         usage="%(prog)s FOLDER... --to DIR --trust FILE [--own PATTERN]\n"
         "       %(prog)s --add FILE... --to DIR\n"
         "       %(prog)s --remove FILENAME... | --own PATTERN | --no-own PATTERN --to DIR\n"
-        "       %(prog)s --back DIR | --forward DIR",
+        "       %(prog)s --check VOLUME [--trust FILE]\n"
+        "       %(prog)s --status DIR [--receipt FILE] | --back DIR | --forward DIR | --discard DIR",
         epilog="Exit statuses: 0 applied, or inside already; 1 refused or failed; 2 usage; 3 waiting for further volumes.",
     )
     add = parser.add_argument
@@ -4116,6 +4434,14 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--missing", type=Path, metavar="FILE", help="write down what arrived broken, or not at all")
     number = "how many generations stay (default: %(default)s, the one that is served and the one before)"
     add("--generations", type=generations, default=2, metavar="N", help=number)
+    add("--check", type=Path, action="append", metavar="VOLUME", help="look at a volume by itself, and end")
+    add("--status", type=Path, metavar="DIR", help="tell what is inside, and end")
+    receipt = "with --status: write what is inside for the outside, to a file, or as lines to type (-)"
+    add("--receipt", metavar="FILE", help=receipt)
+    wanted = "with --receipt: the list of 'server.py --wanted FILE' goes into it"
+    add("--wanted", type=Path, metavar="FILE", help=wanted)
+    add("--stream", metavar="NAME", help="with --receipt -: of which stream, where there are several")
+    add("--discard", type=Path, metavar="DIR", help="drop what waits there for further volumes, and end")
     add("--add", nargs="+", default=[], metavar="FILE", help="put wheels and sdists of your own onto the pages")
     add("--remove", nargs="+", default=[], metavar="FILENAME", help="take own files away again")
     bound = (
@@ -4126,13 +4452,22 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--back", type=Path, metavar="DIR", help="serve the generation before, at once")
     add("--forward", type=Path, metavar="DIR", help="serve the generation again that --back took out of use")
     options = parser.parse_args(arguments)
+    check_modes(parser, options)
+    return options
+
+
+def check_modes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a word on usage where options don't go together."""
     changes = options.add or options.remove or options.own or options.no_own
-    modes = [options.to, options.back, options.forward]
+    verbs = ("check", "status", "discard", "back", "forward")
+    modes = [options.to, *(getattr(options, verb) for verb in verbs)]
     if sum(map(bool, modes)) != 1 or bool(options.folders or changes) != bool(options.to):
-        parser.error("say FOLDER and --to DIR, or --add FILE and --to DIR, or one of --back DIR, --forward DIR")
+        one_of = ", ".join(f"--{verb}" for verb in verbs)
+        parser.error(f"say FOLDER and --to DIR, or --add FILE and --to DIR, or one of {one_of}")
     if options.folders and (options.add or options.remove or options.no_own):
         parser.error("apply the bundle and change the own packages one after the other; --own alone goes with FOLDER")
-    return options
+    if options.receipt and not options.status:
+        parser.error("--receipt goes with --status DIR")
 
 
 def generations(text: str) -> int:
@@ -4144,6 +4479,12 @@ def generations(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the options say; return the exit status."""
+    if options.check:
+        return check_volumes(options)
+    if options.status:
+        return show_status(mirror_at(options.status), options)
+    if options.discard:
+        return discard(mirror_at(options.discard))
     if options.back:
         return go_back(mirror_at(options.back))
     if options.forward:
@@ -4158,7 +4499,8 @@ def mirror_at(path: Path) -> Path:
 
     :raises Refused: there is none.
     """
-    must(received(path).is_dir(), f"no bundle was received in {path} yet (there is no folder 'received')")
+    must(os.path.lexists(received(path)), f"no bundle was received in {path} yet (there is no folder 'received')")
+    check_places(path)
     return path.resolve()
 
 
