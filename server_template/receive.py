@@ -4211,7 +4211,7 @@ def missing_between(inside: int, wanted: int) -> str:
     """Write which bundles are missing up to one that is wanted."""
     if inside >= wanted:
         return f"this bundle {wanted} (another one of that number was received)"
-    return f"bundle {wanted}" if wanted == inside + 1 else f"bundles {inside + 1}-{wanted}"
+    return str(wanted) if wanted == inside + 1 else f"{inside + 1}-{wanted}"
 
 
 def is_inside(root: Path, manifest: Manifest) -> bool:
