@@ -45,20 +45,22 @@ HELD_CLOCK = (
     "kept.today = lambda: datetime.date.fromisoformat(os.environ['TODAY'])\n"
 )
 FIRST, SECOND, END, AFTER = "2026-10-26", "2026-11-26", "2027-02-24", "2027-02-25"
-OLD = [wheel("app", "1.0", requires=["lib"]), wheel("lib", "1.0"), sdist("gone", "1.0")]
+# Of "both" the sdist leaves alone, since sdists are wanted no more.
+OLD = [wheel("app", "1.0", requires=["lib"]), wheel("lib", "1.0"), sdist("gone", "1.0"), sdist("both", "1.0")]
 OLD_NAMES = [name for name, _ in OLD]
 REASON = f"left the plan on {SECOND}; kept for locks until {END}"
 KEEP = {"keep": "90d"}
 
 
 def old_world() -> dict[str, list[tuple[str, bytes]]]:
-    return {"app": [OLD[0]], "lib": [OLD[1]], "gone": [OLD[2]]}
+    return {"app": [OLD[0]], "lib": [OLD[1]], "gone": [OLD[2]], "both": [OLD[3], wheel("both", "1.0")]}
 
 
 def folder_of(
-    path: Path, index: FakeIndex, transfer: Any = KEEP, roots: Sequence[str] = ("app", "gone")
+    path: Path, index: FakeIndex, transfer: Any = KEEP, roots: Sequence[str] = ("app", "gone", "both"), **settings: Any
 ) -> MirrorFolder:
-    settings = {"transfer": transfer} if transfer is not None else {}
+    if transfer is not None:
+        settings["transfer"] = transfer
     here = {"here": environment_block()}
     dodo = IMPATIENT + HELD_CLOCK + DODO
     return mirror_folder(path, index, dodo, environments=here, requirements=list(roots), **settings)
@@ -71,10 +73,10 @@ def run(project: MirrorFolder, today: str, *arguments: str) -> str:
 
 
 def a_month_later(project: MirrorFolder, index: FakeIndex, transfer: Any = KEEP) -> None:
-    """Let upstream have newer releases, and the user want one requirement less."""
+    """Let upstream have newer releases, and the user want one requirement less, and no sdists."""
     index.add("app", *wheel("app", "2.0", requires=["lib>=2"]))
     index.add("lib", *wheel("lib", "2.0"))
-    folder_of(project.folder, index, transfer, ["app"])
+    folder_of(project.folder, index, transfer, ["app", "both"], sdists="never")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def pinned(files: Sequence[tuple[str, bytes]]) -> str:
 def test_last_months_hashed_requirements_install(tool: str, mirror: MirrorFolder, tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text(pinned(OLD))
     found = by(tool, mirror, tmp_path, "--require-hashes", "-r", "requirements.txt")
-    assert found == {"app==1.0", "lib==1.0", "gone==1.0"}
+    assert found == {"app==1.0", "lib==1.0", "gone==1.0", "both==1.0"}
 
 
 @TOOLS
@@ -175,12 +177,14 @@ def test_last_months_pylock_toml_installs(tool: str, mirror: MirrorFolder, tmp_p
         ("gone", None),
         ("lib==1.0", "lib==1.0"),
         ("gone===1.0", "gone==1.0"),
+        ("both==1.0 --no-binary=both", "both==1.0"),
+        ("both --no-binary=both", None),
     ],
 )
 def test_a_new_resolution_takes_what_was_proven_and_only_a_pin_takes_what_is_kept(
     tool: str, mirror: MirrorFolder, tmp_path: Path, wanted: str, expected: str | None
 ) -> None:
-    assert by(tool, mirror, tmp_path, wanted) == (set(expected.split()) if expected else None)
+    assert by(tool, mirror, tmp_path, *wanted.split()) == (set(expected.split()) if expected else None)
 
 
 def test_a_lock_of_uv_syncs_that_was_made_before_the_releases_left(tmp_path: Path, index: FakeIndex) -> None:
@@ -210,12 +214,13 @@ def test_a_lock_of_uv_syncs_that_was_made_before_the_releases_left(tmp_path: Pat
 def test_pages_list_what_is_kept_as_yanked_with_when_it_left_and_until_when(mirror: MirrorFolder) -> None:
     assert listed(mirror.output, "app") == {OLD_NAMES[0]: REASON, "app-2.0-py3-none-any.whl": None}
     assert listed(mirror.output, "gone") == {OLD_NAMES[2]: REASON}
+    assert listed(mirror.output, "both") == {OLD_NAMES[3]: REASON, "both-1.0-py3-none-any.whl": None}
     assert ">gone<" in (mirror.output / "simple" / "index.html").read_text()
     assert_valid(mirror.output)
     assert_whole(mirror.output)
     about = json.loads((mirror.output / "mirror.json").read_bytes())
     counts = {key: about[key] for key in ("projects", "files", "kept_files", "kept_bytes")}
-    assert counts == {"projects": 2, "files": 2, "kept_files": 3, "kept_bytes": sum(len(content) for _, content in OLD)}
+    assert counts == {"projects": 3, "files": 3, "kept_files": 4, "kept_bytes": sum(len(content) for _, content in OLD)}
 
 
 def page_of(mirror: MirrorFolder, name: str) -> str:
@@ -231,7 +236,7 @@ def test_people_read_until_when_it_is_kept(mirror: MirrorFolder) -> None:
     assert REASON in page_of(mirror, "gone")
     front = (mirror.output / "index.html").read_text()
     assert "project/gone/index.html" in front
-    assert "3 files" in front
+    assert "<dt>Kept for locks</dt><dd>4 files</dd>" in front
     heading = heading_of(mirror, "lib")
     assert ("kept" in heading, "2.0" in heading, "1.0" in heading) == (False, True, False)
     assert "kept for locks" in heading_of(mirror, "gone")
@@ -260,7 +265,7 @@ def test_a_run_once_more_changes_no_byte_and_the_day_after_the_end_lets_it_go(tm
     before, when = tree(project.output), times(project.output)
     index.requests.clear()
     said = run(project, END)
-    assert "kept for locks: 3 files that left the plan" in said
+    assert "kept for locks: 4 files that left the plan" in said
     assert (tree(project.output), times(project.output)) == (before, when)
     assert not asked(index)
     said = run(project, AFTER)
@@ -271,7 +276,11 @@ def test_a_run_once_more_changes_no_byte_and_the_day_after_the_end_lets_it_go(tm
     assert packages(project.output)["app"] == ["app-1.0-py3-none-any.whl", "app-2.0-py3-none-any.whl"]
     assert not asked(index)
     run(project, AFTER, "prune")
-    assert packages(project.output) == {"app": ["app-2.0-py3-none-any.whl"], "lib": ["lib-2.0-py3-none-any.whl"]}
+    assert packages(project.output) == {
+        "app": ["app-2.0-py3-none-any.whl"],
+        "both": ["both-1.0-py3-none-any.whl"],
+        "lib": ["lib-2.0-py3-none-any.whl"],
+    }
     assert not (project.output / "simple" / "gone").exists()
     assert_whole(project.output)
 
@@ -315,7 +324,7 @@ def test_a_plan_that_was_not_published_takes_nothing_and_keeps_nothing(tmp_path:
     run(project, FIRST, "plan")
     assert tree(project.output) == before
     said = run(project, SECOND, "plan")
-    assert "kept for locks: 3 files that left the plan" in said
+    assert "kept for locks: 4 files that left the plan" in said
     run(project, SECOND)
     assert listed(project.output, "gone") == {OLD_NAMES[2]: REASON}
 

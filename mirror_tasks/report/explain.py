@@ -70,6 +70,10 @@ class Explainer:
         yield from self._passed_over(name)
         yield from self._kept(name)
 
+    def _place(self, name: str) -> str:
+        """Return what a project that is not planned is not in: what is kept of it may be in the mirror still."""
+        return "the plan" if name in self.plan.kept_by_project else "the mirror"
+
     def _kept(self, name: str, version: Version | None = None) -> Iterator[str]:
         """Tell what is kept of a project, or of one of its releases; of equal times once."""
         kept = self.plan.kept_by_project.get(name, ())
@@ -109,9 +113,9 @@ class Explainer:
         for gap in gaps:
             yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(map(str, gap.by))}, but {gap.reason}."
         if gaps:
-            yield f"{name} is not in the mirror."
+            yield f"{name} is not in {self._place(name)}."
         else:
-            yield f"{name} is not in the mirror: nothing that mirror.yaml requires needs it on any environment."
+            yield f"{name} is not in {self._place(name)}: nothing that mirror.yaml requires needs it on any environment."
         if known is not None:
             yield from self._on_the_index(known)
         if not gaps:
@@ -136,7 +140,7 @@ class Explainer:
             yield from self._absent_project(name)
             yield from self._kept(name, version)
             return
-        yield f"{name}-{version} is not in the mirror; {', '.join(one.version for one in chosen)} is."
+        yield f"{name}-{version} is not in {self._place(name)}; {', '.join(one.version for one in chosen)} is."
         yield from self._kept(name, version)
         if version not in versions_of(project):
             yield f"  {_whose(project)} has no file of it; nearest: {self._nearest(project, version)}."
