@@ -38,7 +38,7 @@ def leftovers(mirror: Mirror, manifest: Iterable[str], plans: Sequence[Plan]) ->
     :param plans: the one that was published and the newest: what these name is kept, for it may be published next.
     """
     wanted = {*manifest, *(path.name for path in manifest_paths(mirror.output))}
-    planned = (path for plan in plans for file in plan.published for path in mirror.package_paths(file))
+    planned = (path for plan in plans for file in plan.files for path in mirror.package_paths(file))
     wanted |= set(map(mirror.relative, planned))
     unpublished = (path for path in _files_in(mirror.output) if mirror.relative(path) not in wanted)
     return sorted([*unpublished, *_old_records(mirror, plans)])
