@@ -94,6 +94,28 @@ class Recorded:
         return reply
 
 
+class Past:
+    """Recorded answers as they would have been at an earlier time: pages without the files that were uploaded since.
+
+    :param until: a time as pages write it, such as ``2026-10-26``.
+    """
+
+    def __init__(self, recorded: Recorded, until: str) -> None:
+        self._recorded = recorded
+        self._until = until
+
+    def __call__(self, path: str, span: str) -> Reply:
+        """Return the answer."""
+        reply = self._recorded(path, span)
+        if not path.startswith("/simple/") or reply.status != 200:
+            return reply
+        page = json.loads(gzip.decompress(reply.body))
+        page["files"] = [file for file in page.get("files", ()) if file.get("upload-time", "") < self._until]
+        page.pop("versions", None)
+        headers = {name: value for name, value in reply.headers.items() if name != "ETag"}
+        return Reply(200, headers, gzip.compress(json.dumps(page).encode(), 5, mtime=0))
+
+
 def _rewritten(body: bytes, url: str, origin: str) -> bytes:
     """Return a page whose files are served from here."""
     with contextlib.suppress(ValueError):
@@ -252,6 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replay", type=Path, metavar="CACHE")
     parser.add_argument("--record", action="store_true", help="ask the real index for what is missing")
+    parser.add_argument("--until", metavar="DATE", help="answer as if nothing had been uploaded since")
     parser.add_argument("--made", type=int, metavar="FILES")
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds")
     given = parser.parse_args()
@@ -261,6 +284,7 @@ def main() -> None:
         source = Made(given.made, origin_of(taken))
     else:
         source = Recorded(given.replay, origin_of(taken), Upstream(None, connections=32) if given.record else None)
+        source = Past(source, given.until) if given.until else source
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(taken, source, given.latency / 1000, threaded=given.record))
 
