@@ -82,10 +82,16 @@ class KeptFile:
             end = f"until the mirror has changed {times} since"
         return f"left the plan on {self.left}; kept for locks {end}"
 
-    @property
-    def listed(self) -> PlannedFile:
-        """The file as pages list it: yanked, so that only a lock or a pin takes it; the index's own reason goes first."""
-        if self.planned.file.yanked is not None:
+    def listed(self, newest: Version | None) -> PlannedFile:
+        """Return the file as pages list it: as it was, for a client that began before the mirror changed has to end well.
+
+        One that is newer than what the plan has of its project would be taken by every client: it is listed as yanked, so
+        that only a lock or a pin takes it. The index's own reason goes first.
+
+        :param newest: the newest version that the plan has of the project; None where it has none.
+        """
+        is_newer = newest is not None and Version(self.planned.version) > newest
+        if not is_newer or self.planned.file.yanked is not None:
             return self.planned
         return replace(self.planned, file=replace(self.planned.file, yanked=self.how_long))
 
@@ -173,8 +179,11 @@ class Plan:
         """All files that stand in the mirror: its own, and those that are kept, as pages list them."""
         if not self.kept:
             return self.files
-        files = (*self.files, *(one.listed for one in self.kept))
+        files = (*self.files, *(one.listed(self._newest_of(one.planned.project)) for one in self.kept))
         return tuple(sorted(files, key=attrgetter("project", "filename")))
+
+    def _newest_of(self, project: str) -> Version | None:
+        return max((Version(file.version) for file in self.by_project.get(project, ())), default=None)
 
     @cached_property
     def published_by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
