@@ -2148,14 +2148,12 @@ class Arrangement(NamedTuple):
     :param projects: by name, the states that bring a project.
     :param merged: those projects whose pages for clients are written anew.
     :param shown: those whose pages for people are written anew.
-    :param left_out: by stream, its projects that are bound to own packages.
     """
 
     linked: Dict[str, Content]
     projects: Dict[str, List[Manifest]]
     merged: List[str]
     shown: List[str]
-    left_out: Dict[str, List[str]]
 
 
 def arrange(states: Sequence[Manifest], own: Own) -> Arrangement:
@@ -2187,6 +2185,13 @@ def leading(states: Sequence[Manifest]) -> Manifest:
     return min((state for state in states if version(state) == newest), key=lambda state: state.stream)
 
 
+def projects_in(state: Manifest) -> Set[str]:
+    """Return the names of the projects of which a state has anything."""
+    named = {path.split("/", 2)[1] for path in state.files if path.startswith("packages/")}
+    pages = (path.split("/", 2) for path in state.files if path.startswith(("simple/", "project/")))
+    return named | {parts[1] for parts in pages if len(parts) > 2}
+
+
 class _Builder:
     """Puts the files of one state after another into an arrangement."""
 
@@ -2197,7 +2202,6 @@ class _Builder:
         self._by: Dict[str, Manifest] = {}
         self._folded: Dict[str, str] = {}
         self._projects: Dict[str, List[Manifest]] = {}
-        self._left_out: Dict[str, List[str]] = {}
 
     def add_site(self, state: Manifest) -> None:
         """Add what is the mirror's own, and not a project's."""
@@ -2222,12 +2226,7 @@ class _Builder:
                 self._linked.setdefault(path, content)
 
     def _projects_taken(self, state: Manifest) -> Set[str]:
-        named = {path.split("/", 2)[1] for path in state.files if path.startswith("packages/")}
-        named |= {
-            path.split("/", 2)[1]
-            for path in state.files
-            if path.startswith(("simple/", "project/")) and path.count("/") > 1
-        }
+        named = projects_in(state)
         for name in named:
             if not _NAME.fullmatch(name):
                 raise Refused(f"{state.name} has a folder {name!r}, which is no normalised name of a project")
@@ -2235,7 +2234,6 @@ class _Builder:
         clash = sorted((named - left_out) & self._projects_of_own)
         if clash:
             raise Refused(explain_clash(state, clash))
-        self._left_out[state.stream] = sorted(left_out)
         for name in sorted(named - left_out):
             if f"simple/{name}/index.html" in state.files:  # without it no client finds the others of its files
                 self._projects.setdefault(name, []).append(state)
@@ -2282,7 +2280,7 @@ class _Builder:
             self._forget(f"simple/{name}/", several[name])
         for name in shown:
             self._forget(f"project/{name}/", several[name])
-        return Arrangement(self._linked, self._projects, sorted(merged), sorted(shown), self._left_out)
+        return Arrangement(self._linked, self._projects, sorted(merged), sorted(shown))
 
     def _forget(self, folder: str, states: Sequence[Manifest]) -> None:
         for page in PAGE_NAMES:
@@ -3651,21 +3649,18 @@ def newly_bound(name: str, own: Own, before: Generation) -> bool:
     return own.binds(name) and not own._replace(bound=tuple(map(str, bound))).binds(name)
 
 
-def describe_own(own: Own, left_out: Mapping[str, Sequence[str]]) -> List[str]:
-    """Return what --status says of the own packages.
-
-    :param left_out: by stream, the projects that are bound to the own ones (``Arrangement.left_out``).
-    """
+def describe_own(own: Own, states: Sequence[Manifest]) -> List[str]:
+    """Return what people are told of the own packages, and of what the states have and is left out for them."""
     lines = []
     for name in own.names():
         files = [filename for filename, file in own.files.items() if file.project == name]
         lines.append(f"own package {name}: {', '.join(sorted(files))}")
     if own.bound:
         lines.append(f"served from own packages alone: {', '.join(own.bound)}")
-    for stream, names in left_out.items():
-        if names:
-            lines.append(f"  left out of stream {stream}: {', '.join(names)}")
-    return lines
+        for state in states:
+            left_out = sorted(filter(own.binds, projects_in(state)))
+            lines += [f"left out of {state.name} for that: {few(left_out)}"] if left_out else []
+    return lines or ["own packages: none"]
 
 
 def change_own(root: Path, options: argparse.Namespace) -> int:
@@ -3702,12 +3697,12 @@ def put_own(root: Path, own: Own, changed: Own, keep: int) -> int:
     states = [read_manifest(root, applied.manifest) for applied in before.streams.values()]
     sources = find_inside(root, {sha256: size for state in states for sha256, size in state.files.values()})
     check_others(states, sources)
-    arranged = arrange(states, changed)
+    arrange(states, changed)
     write_own(changed)
     generation = Generation(read_state(root).next, before.streams, changed.record(), now(), before.number)
     put_in_place(root, generation, before, states, sources, changed, keep)
     sweep_own(changed)
-    for line in describe_own(changed, arranged.left_out):
+    for line in describe_own(changed, states):
         say(line)
     say(f"generation {generation.number} is served")
     return APPLIED
@@ -3923,8 +3918,7 @@ def show_status(root: Path, options: argparse.Namespace) -> int:
         total = len(bundle.manifest.contents)
         come = len([name for name in os.listdir(bundle.folder) if _SHA256.fullmatch(name)])
         say(f"waits for more: {bundle.manifest.name}, of which {come} of {count_of(total, 'file')} have come")
-    names = own_names(root)
-    say(f"own packages: {', '.join(names) or 'none'}")
+    tell_own(root, served)
     say(f"free: {size_of(shutil.disk_usage(root).free)}")
     return APPLIED
 
@@ -3951,6 +3945,19 @@ def tell_generations(root: Path, served: Optional[Generation]) -> None:
     say(f"kept of the generation before: {count_of(len(kept), 'file')}" + (f" ({few(sorted(kept))})" if kept else ""))
 
 
+def tell_own(root: Path, served: Optional[Generation]) -> None:
+    """Tell which own packages there are, what is bound to them, and what of the streams that leaves out."""
+    own = read_own(root)
+    streams = served.streams.values() if served and own.bound else ()
+    states = [read_manifest(root, applied.manifest) for applied in streams]
+    for line in describe_own(own, states):
+        say(line)
+    if served and served.own != own.record():
+        say(
+            f"the own packages are not as generation {served.number} has them; the next bundle or --add puts them in place"
+        )
+
+
 def write_receipt(root: Path, options: argparse.Namespace) -> int:
     """Write what is inside for the outside: a file, or eight lines that can be typed where nothing may leave."""
     streams: Dict[str, Applied] = {}
@@ -3960,7 +3967,8 @@ def write_receipt(root: Path, options: argparse.Namespace) -> int:
                 streams[name] = applied
     wanted = read_wanted(options.wanted) if options.wanted else []
     if options.receipt == "-":
-        say(typed_receipt(streams, own_names(root), wanted, options.stream))
+        for line in typed_receipt(streams, own_names(root), wanted, options.stream).split("\n"):
+            say(line)
         return APPLIED
     document = {
         "format": FORMAT,

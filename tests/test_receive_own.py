@@ -211,6 +211,21 @@ def test_a_bound_name_is_served_from_own_files_alone_in_both_orders(root: Path, 
     assert b"ours_b" not in now["SHA256SUMS"] + now.get("SHA256SUMS.kept", b"")
 
 
+def test_what_is_bound_and_what_that_leaves_out_is_told(root: Path) -> None:
+    assert receive("--status", root).stdout.count("own packages: none") == 1
+    assert add(root, OURS, options=("--own", "Ours_*")).returncode == 0
+    assert apply(bring(root, 2, "ours-b"), root).returncode == 0
+    told = receive("--status", root).stdout
+    assert f"own package ours-a: {OURS[0]}" in told
+    assert "served from own packages alone: ours-*" in told
+    assert "left out of bundle 2 of main for that: ours-b" in told
+    assert receive("--back", root).returncode == 0
+    assert "are not as generation" not in receive("--status", root).stdout
+    assert receive("--remove", OURS[0], "--to", root).returncode == 0
+    assert receive("--back", root).returncode == 0
+    assert "the own packages are not as generation 2 has them" in receive("--status", root).stdout
+
+
 def test_a_name_is_bound_while_the_bundle_is_applied_that_brings_it(root: Path) -> None:
     assert add(root, OURS).returncode == 0
     done = apply(bring(root, 2, "ours-a"), root, "--own", "ours-a")
@@ -262,6 +277,13 @@ def test_another_content_under_the_same_name_is_refused(root: Path) -> None:
     assert done.returncode == 1
     assert sha256(OURS[1]) in done.stderr
     assert everything(root) == before
+
+
+def test_a_name_that_differs_in_case_alone_is_refused(root: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    done = add(root, (OURS[0].replace("ours", "Ours"), OURS[1]))
+    assert done.returncode == 1
+    assert OURS[0] in done.stderr
 
 
 def test_a_removed_file_leaves_the_pages_and_the_others_stay(root: Path) -> None:
@@ -470,6 +492,23 @@ BAD_FILES = {
 }  # fmt: skip
 
 
+# What would fill the memory is refused for what it says, before it is read.
+LARGE = {
+    "a directory": (OURS[0], OURS[1][:-10] + (17 << 20).to_bytes(4, "little") + OURS[1][-6:], "list of members"),
+    "a header": (
+        SDIST,
+        gzip.compress(GIANT_HEADER.tobuf(tarfile.GNU_FORMAT) + bytes(9000)),
+        "3221225472 bytes, more than",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_would_fill_the_memory_is_refused_for_what_it_says(root: Path, name: str) -> None:
+    filename, content, problem = LARGE[name]
+    assert problem in add(root, (filename, content)).stderr
+
+
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_file_that_is_not_what_it_seems_is_refused_and_nothing_stays_of_it(root: Path, name: str) -> None:
     filename, content = BAD_FILES[name]
@@ -525,8 +564,10 @@ def test_what_metadata_says_becomes_text_on_the_page_and_never_markup(root: Path
         assert "<b>" not in page
 
 
-def test_own_names_are_told_for_the_receipt(root: Path) -> None:
+def test_own_names_are_told_in_the_receipt(root: Path) -> None:
     assert add(root, OURS, wheel("ours-b", "1.0")).returncode == 0
-    assert RECEIVER.read_own(root).names() == ["ours-a", "ours-b"]
+    lines = receive("--status", root, "--receipt", "-").stdout.splitlines()
+    assert len(lines) == 8
+    assert lines[4] == "own ours-a ours-b"
     record = json.loads((root / "received" / "generations" / "2.json").read_bytes())
     assert record["own"]["names"] == ["ours-a", "ours-b"]

@@ -239,6 +239,20 @@ def test_pip_and_uv_install_what_two_streams_have_together(tmp_path: Path) -> No
             assert installed(folder, python) == {"alpha": "1.10", "beta": "1.0"}
 
 
+def test_what_several_streams_have_counts_once(tmp_path: Path) -> None:
+    states = {"a": state({"alpha": ALPHA}), "b": state({"alpha": {**ALPHA, **NEWER}, "beta": BETA})}
+    about = json.loads(served(all_received(tmp_path, states))["mirror.json"])
+    assert (about["projects"], about["releases"], about["files"]) == (2, 3, 3)
+
+
+def test_text_of_the_pages_of_streams_is_escaped_once(tmp_path: Path) -> None:
+    states = {"a": state({"alpha": ALPHA}), "b": state({"alpha": NEWER})}
+    for name, files in states.items():
+        front = files["index.html"].replace(b"What alpha is for", b"Fish &amp; &lt;chips&gt;")
+        states[name] = with_sums({**files, "index.html": front})
+    assert b'<td class="summary">Fish &amp; &lt;chips&gt;</td>' in served(all_received(tmp_path, states))["index.html"]
+
+
 def test_one_file_with_two_contents_is_refused_and_both_bundles_are_named(tmp_path: Path) -> None:
     root = all_received(tmp_path, {"a": state({"alpha": ALPHA})})
     before = served(root)
