@@ -4203,6 +4203,13 @@ def check_sequence(state: State, manifest: Manifest) -> None:
     )
     base = manifest.base
     if base and (base.sequence, base.manifest) not in known.seen:
+        inside = dict(known.seen).get(base.sequence)
+        must(
+            inside is None,
+            f"it builds on another bundle {base.sequence} than the one that was received ({base.manifest[:16]}…, and here is "
+            f"{str(inside)[:16]}…). Nothing was changed. Ask for 'doit bundle --full' outside, and find out who else makes "
+            "bundles of this stream.",
+        )
         raise Refused(
             f"it builds on bundle {base.sequence}, which is not inside; {highest_of(known)}. Missing: "
             f"{missing_between(known.sequence, base.sequence)}. Nothing was changed. Bring what is missing, or ask outside for "

@@ -220,7 +220,7 @@ REFUSED = {
         another_of_the_same_number,
         ["another bundle 1 was received already", "stream of its own"],
     ),
-    "another base": (on_another_base, ["it builds on bundle 1, which is not inside", "--full"]),
+    "another base": (on_another_base, ["it builds on another bundle 1 than the one that was received", "--full"]),
     "nothing": (no_bundle, ["there is no bundle in", "Give the folder of a volume, that of a bundle, or the stick"]),
 }
 
