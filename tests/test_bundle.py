@@ -456,7 +456,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written_with_the_number
     sticks = Sticks(tmp_path / "stick", SOME, monkeypatch)
     outside.configure(to=str(sticks.folder), volume=None)
     with pytest.raises(
-        StorageError, match=r"Nothing was begun.*set `volume: 0M` under transfer, and it takes \d volumes of that size"
+        StorageError,
+        match=r"Nothing was begun.*set `volume: \d+k` under transfer, and it takes \d volumes of that size",
     ):
         outside.bundle()
     assert tree(sticks.folder) == {}
@@ -733,7 +734,7 @@ def test_the_verb_prints_a_table_and_what_to_do_next(outside: Outside) -> None:
     done = doit("bundle", "--unproven")
     assert done.returncode == 0
     assert "volume-2-of-" in done.stdout
-    assert "python receive.py FOLDER --to DIRECTORY --trust FILE" in done.stdout
+    assert "python receive.py FOLDER --to DIRECTORY --unsigned" in done.stdout
     assert doit("bundle", "--sent", "1").stdout == "Bundle 1 is marked as sent; the next one builds on it.\n"
     assert "bundle         nothing is new since bundle 1\n" in doit("list").stdout
     both = doit("bundle", "--full", "--since", "1")
@@ -747,3 +748,22 @@ def test_the_verb_prints_a_table_and_what_to_do_next(outside: Outside) -> None:
         (outside.folder / "mirror.yaml").read_text().partition("transfer:")[0], "utf-8"
     )
     assert "expected `transfer:`, found none. Add it, such as transfer:" in doit("bundle").stdout
+
+
+def test_mirror_prove_bundle_is_one_after_the_other(outside: Outside, months: Months) -> None:
+    with FakeIndex(small_world()) as index:
+        index.add("alone", *wheel("alone", "3.1"))
+        path = outside.folder / "mirror.yaml"
+        config = yaml.safe_load(path.read_text("utf-8"))
+        path.write_text(yaml.safe_dump({**config, "index": index.url, "accept-changed": ["alone"]}), "utf-8")
+        launcher().start(outside.folder, "mirror", "prove", "--own", "bundle")
+        done = launcher().wait()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.index("pairs proven") < done.stdout.index("Bundle main-1")
+        assert "packages/alone/alone-3.1-py3-none-any.whl" in sums_of(outside.output)
+        assert set(contents_of(outside.bundled(1)).values()) == set(published(outside.output).values())
+        assert manifest_of(outside.bundled(1))["made"]["proof"]
+    launcher().start(outside.folder, "mirror", "bundle")
+    done = launcher().wait()
+    assert done.returncode != 0, "there is no index any more"
+    assert "Bundle main" not in done.stdout

@@ -42,6 +42,7 @@ from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, cr
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.tasks.verbs import bill, bundle, explain, prove, prune, serve, wanted
+from mirror_tasks.tasks.verbs.making import named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
@@ -126,8 +127,8 @@ class MirrorTasks:
         alone = {
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
-            "prove": lambda name: prove.task(name, self.mirror),
-            "bundle": lambda name: bundle.task(name, self.mirror),
+            "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
+            "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
@@ -152,6 +153,9 @@ class MirrorTasks:
             waits_for = self.name(executed) if executed else None
             found[self.name(kind)] = creator(make, make.__doc__ or "", waits_for, delayed=True)
         return found
+
+    def _named_before(self, name: str, *kinds: str) -> list[str]:
+        return named_before(name, map(self.name, kinds))
 
     @property
     def plan(self) -> Plan | None:

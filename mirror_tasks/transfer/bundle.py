@@ -59,11 +59,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A bundle of which all volumes are written."""
+    """A bundle of which all volumes are written.
+
+    :param before: the numbers of those that an earlier run wrote, maybe onto other sticks.
+    """
 
     manifest: Manifest
     volumes: Sequence[Volume]
     folder: Path
+    before: tuple[int, ...] = ()
 
 
 class Bundler:
@@ -220,10 +224,10 @@ class Bundler:
         """
         if (lack := self._lack(volume)) is None:
             return
-        advice = "Nothing was begun. Make room, or put a larger one there, then run again."
+        advice = "Nothing was begun. Make room, put a larger one there, or set a smaller `volume`, then run again."
         if self._transfer.volume is None and (count := self._count_of(lack.free, manifest, carried)):
             advice = (
-                f"Nothing was begun. Give it a target with more room; or set `volume: {lack.free // 10**6}M` under "
+                f"Nothing was begun. Give it a target with more room; or set `volume: {_said(lack.free)}` under "
                 f"transfer, and it takes {counted(count, 'volume')} of that size, one after the other."
             )
         problem = f"the first volume takes {readable(lack.needed)}, {readable(lack.free)} are free"
@@ -242,7 +246,7 @@ class Bundler:
 
     def _write(self, written: Written, assembly: Assembly) -> Finished:
         """Sign a bundle and write its volumes, as far as there is room for them."""
-        assembly = self._signed(written, assembly)
+        assembly, before = self._signed(written, assembly), written.finished
         volumes = assembly.volumes()
         for volume in volumes:
             if volume.number not in written.finished:
@@ -250,7 +254,7 @@ class Bundler:
                 self._write_one(volume, f"volume {volume.number} of {len(volumes)}")
                 written = self._sendings.finish(written, volume.number)
         self._sendings.forget_old_ones()
-        return Finished(assembly.manifest, volumes, assembly.folder)
+        return Finished(assembly.manifest, volumes, assembly.folder, before)
 
     def _begun(self, written: Written) -> Assembly:
         content = self._sendings.manifest_bytes(written.sequence, written.manifest)
@@ -347,6 +351,11 @@ def proposed(transfer: Transfer, state: Sequence[StateFile], known_of_it: Eviden
         files=state,
         contents=(),
     )
+
+
+def _said(size: int) -> str:
+    """Return a size as mirror.yaml takes it, no larger than it is."""
+    return f"{size // 10**6}M" if size >= 10**8 else f"{size // 1000}k"
 
 
 def _compared(one: Manifest) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 _EXAMPLE = "transfer: {to: /media/stick, sign: {ssh: ~/.ssh/id_ed25519}}"
 
 
-def task(name: str, mirror: Mirror) -> Task:
-    """Write what is not inside yet."""
+def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
+    """Write what is not inside yet.
+
+    :param after: tasks that it waits for.
+    """
     params = [
         option("sent", 0, "mark bundle N as sent: later ones build on it"),
         option("since", 0, "build on bundle N, not on what is known to be inside"),
@@ -37,7 +40,7 @@ def task(name: str, mirror: Mirror) -> Task:
         option("unproven", False, "also where `doit prove` did not prove all; the bundle says so"),
         option("volume", 0, "write this volume of the newest bundle once more"),
     ]
-    return verb(name, lambda **asked: attempt(_answer, mirror, asked), _doc(mirror), params)
+    return verb(name, lambda **asked: attempt(_answer, mirror, asked), _doc(mirror), params, task_dep=list(after))
 
 
 def _doc(mirror: Mirror) -> str:
@@ -83,7 +86,7 @@ def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
     done = bundler.bundle(Asked(since, bool(asked["full"]), bool(asked["unproven"])))
     if done is not None:
         _print(done)
-        _print_next(done)
+        _print_next(done, transfer)
 
 
 def _missing(path: Path) -> Missing:
@@ -159,14 +162,16 @@ def _print(done: Finished) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("volume", "files", "size", title=f"Bundle {done.folder.name}", title_justify="left")
+    table = Table("volume", "files", "size", "", title=f"Bundle {done.folder.name}", title_justify="left")
     for volume in done.volumes:
-        table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()))
+        when = "written before" if volume.number in done.before else ""
+        table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()), when)
     Console(highlight=False).print(table)
     print(f"in {done.folder}")
 
 
-def _print_next(done: Finished) -> None:
+def _print_next(done: Finished, transfer: Transfer) -> None:
+    trust = "--trust FILE" if transfer.signers else "--unsigned"
     print(f"Next: carry {done.folder.name} inside, and apply it there, with the receive.py that is in each volume:")
-    print("  python receive.py FOLDER --to DIRECTORY --trust FILE")
+    print(f"  python receive.py FOLDER --to DIRECTORY {trust}")
     print(f"When it was carried, here: doit bundle --sent {done.manifest.sequence}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from doit.task import Task
@@ -27,6 +27,15 @@ def verb(name: str, action: Callable[..., object], doc: str, params: Any = (), *
 def words_with_a_sign() -> list[str]:
     """Return the words of the command line such as ``numpy==2.1.0``: doit takes them for variables, and hands them to no task."""
     return [word for word in sys.argv[1:] if re.match(r"[A-Za-z0-9][A-Za-z0-9._\[\],-]*\s*[=<>~!]=", word)]
+
+
+def named_before(name: str, others: Iterable[str]) -> list[str]:
+    """Return those of some tasks that the command line names before a verb, which has to wait for them then.
+
+    A verb looks at what is there, and depends on nothing; but `doit mirror prove bundle` means one after the other.
+    """
+    words = sys.argv[1:]
+    return [other for other in others if name in words and other in words[: words.index(name)]]
 
 
 def doit_command() -> str:

@@ -26,8 +26,11 @@ from mirror_tasks.tasks.verbs.making import verb
 from mirror_tasks.work.project_backends import changed_projects
 
 
-def task(name: str, mirror: Mirror) -> Task:
-    """Prove every root installable on every environment."""
+def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
+    """Prove every root installable on every environment.
+
+    :param after: tasks that it waits for.
+    """
     params = [
         option("install", False, "also install each root for real, where this interpreter is of the environment"),
         option("build", False, "also build the roots' sdists where a wheel fits (the others are built anyway)"),
@@ -35,7 +38,12 @@ def task(name: str, mirror: Mirror) -> Task:
     ]
     doc = "proves every requirement installable on every environment, from the mirror alone"
     proven = verb(
-        name, lambda install, build, own: attempt(prove, mirror, install, build, own), doc, params, clean=True
+        name,
+        lambda install, build, own: attempt(prove, mirror, install, build, own),
+        doc,
+        params,
+        clean=True,
+        task_dep=list(after),
     )
     proven.targets += [str(path(mirror.config.state)) for path in (proof_path, proven_path)]
     return proven
