@@ -1073,7 +1073,7 @@ def have_folder(path: Path) -> None:
 
     :raises Refused: something else is there: a link could lead what is written out of the mirror.
     """
-    with contextlib.suppress(FileExistsError):
+    if not os.path.lexists(path):
         os.mkdir(path, 0o755)
     check_folder(path)
 
@@ -2004,11 +2004,19 @@ def settle(root: Path) -> None:
         point(root, generations[0].number)
     if state != known:
         write_state(root, state)
+    sweep(root)
+    if generations:
+        put_programs(root, tree_of(root, generations[0].number))
+
+
+def sweep(root: Path) -> None:
+    """Remove what a run that was killed was building, or removing."""
     for name in folders_in(root / "generations"):
         if name.endswith((".part", ".old")):
             remove_folder(root / "generations" / name)
-    if generations:
-        put_programs(root, tree_of(root, generations[0].number))
+    for name in folders_in(received(root) / "incoming"):
+        if not os.path.lexists(received(root) / "incoming" / name / "manifest.json"):
+            remove_folder(received(root) / "incoming" / name)
 
 
 def put_programs(root: Path, tree: Path) -> None:
@@ -4153,18 +4161,28 @@ def apply(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
     """
     by = UNSIGNED if options.unsigned else signer_of(bundle, options.trust)
     check_sequence(read_state(root), bundle.manifest)  # before anything is written
-    have_places(root)
-    with Lock(root):
-        settle(root)
-        if is_inside(root, bundle.manifest):
-            return APPLIED
-        check_sequence(read_state(root), bundle.manifest)
-        try:
-            return receive(root, bundle, by, options)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-                raise
-            raise Refused(f"no room is left in {root}. {no_room(root, still_needed(root, bundle))}") from None
+    try:
+        have_places(root)
+        with Lock(root):
+            return apply_alone(root, bundle, by, options)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise
+        raise Refused(f"no room is left in {root}. {no_room(root, still_needed(root, bundle))}") from None
+
+
+def apply_alone(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) -> int:
+    """Apply a bundle while no other run is at work; return the exit status.
+
+    :raises Refused: it may not be applied, or it can't be.
+    """
+    settle(root)
+    generation = with_bundle(root, bundle.manifest)
+    if generation:
+        tell_inside(root, bundle.manifest, generation, options.generations)
+        return APPLIED
+    check_sequence(read_state(root), bundle.manifest)
+    return receive(root, bundle, by, options)
 
 
 def signer_of(bundle: Bundle, trusts: Sequence[Path]) -> str:
@@ -4229,18 +4247,26 @@ def missing_between(inside: int, wanted: int) -> str:
     return str(wanted) if wanted == inside + 1 else f"{inside + 1}-{wanted}"
 
 
-def is_inside(root: Path, manifest: Manifest) -> bool:
-    """Say, and tell, whether a bundle is in a generation that stands."""
+def with_bundle(root: Path, manifest: Manifest) -> Optional[Generation]:
+    """Return a generation that stands and has a bundle: the one that is served, if it has it; None where none has."""
     served = current(root)
-    if served and served.streams.get(manifest.stream, Applied("", 0, "", "")).manifest == manifest.sha256:
-        say(f"{manifest.name} is inside already, in generation {served.number}, which is served")
-        return True
-    for generation in standing(root):
-        if generation.streams.get(manifest.stream, Applied("", 0, "", "")).manifest == manifest.sha256:
-            say(f"{manifest.name} is inside already, in generation {generation.number}, which --back took out of use")
-            say(f"To serve that one again: python receive.py --forward {root}")
-            return True
-    return False
+    for generation in [*([served] if served else []), *standing(root)]:
+        applied = generation.streams.get(manifest.stream)
+        if applied and applied.manifest == manifest.sha256:
+            return generation
+    return None
+
+
+def tell_inside(root: Path, manifest: Manifest, generation: Generation, keep: int) -> None:
+    """Tell that a bundle is inside; where it is served, do what a run that was killed after the switch has not come to."""
+    told = f"{manifest.name} is inside already, in generation {generation.number}"
+    if generation.number == pointed(root):
+        say(f"{told}, which is served")
+        retire(root, keep)
+        drop_incoming(root, manifest)
+    else:
+        say(f"{told}, which --back took out of use")
+        say(f"To serve that one again: python receive.py --forward {root}")
 
 
 def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) -> int:
