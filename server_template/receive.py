@@ -74,6 +74,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -4584,4 +4585,5 @@ def exit_with(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is temporary is removed then, as by Ctrl-C
     exit_with(main())

@@ -565,3 +565,19 @@ def test_without_trust_nothing_is_taken(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "say with --trust FILE whose signature is trusted" in done.stderr
     assert not everything(root)
+
+
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_nothing_is_left_when_it_is_stopped_while_a_verifier_works(tmp_path: Path, number: str) -> None:
+    sent = write_bundle(tmp_path / "stick", mirror_state({"foo": dict([wheel("foo", "1.0")])}))
+    (sent.volumes[0] / "manifest.json.minisig").write_bytes(b"any")
+    (tmp_path / "trust").write_text("untrusted comment: minisign public key\nRWQ=\n")
+    (root := tmp_path / "mirror").mkdir()
+    (temporary := tmp_path / "temporary").mkdir()
+    old_program(tmp_path / "bin" / "minisign", f"kill -{number} $PPID; exec {shutil.which('sleep')} 1000")
+    setting = f"import os; os.environ.update(PATH={str(tmp_path / 'bin')!r}, TMPDIR={str(temporary)!r})"
+    done = receive(sent.folder, "--to", root, "--trust", tmp_path / "trust", prelude=setting)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "stopped" in done.stderr
+    assert not os.listdir(temporary)
+    assert not everything(root)
