@@ -1112,7 +1112,7 @@ def check_places(root: Path) -> None:
 
     :raises Refused: there is one.
     """
-    for name in PLACES:
+    for name in (*PLACES, "own"):
         check_folder(root / name)
 
 
