@@ -17,11 +17,14 @@ import pytest
 import uv
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from mirror_tasks.config.transfer import Keep
 from mirror_tasks.describe_environment import environment_block
-from mirror_tasks.index.project import File
-from mirror_tasks.resolve.kept import kept_files
+from mirror_tasks.index.own_page import OWN
+from mirror_tasks.index.project import File, Project, Row
+from mirror_tasks.resolve.closure import Failed
+from mirror_tasks.resolve.kept import Withdrawn, as_offered, kept_files
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
@@ -455,6 +458,61 @@ def test_core_metadata_beside_a_kept_wheel_is_repaired(tmp_path: Path, index: Fa
     assert "repaired" in run(project, SECOND)
     assert tree(project.output) == before
     assert not asked(index)["/files/lib/" + OLD_NAMES[1]] > 1
+
+
+def test_what_could_not_be_asked_for_leaves_nothing_and_what_is_kept_stays(tmp_path: Path, index: FakeIndex) -> None:
+    project = folder_of(tmp_path, index)
+    run(project, FIRST)
+    a_month_later(project, index)
+    run(project, SECOND)
+    index.add("app", *wheel("app", "3.0"))
+    index.fault("/simple/app/", "status", status=500)
+    done = project.doit("mirror", TODAY=SECOND)
+    assert done.returncode != 0
+    assert listed(project.output, "app") == {OLD_NAMES[0]: REASON, "app-2.0-py3-none-any.whl": None}
+    assert listed(project.output, "gone") == {OLD_NAMES[2]: REASON}
+    assert_whole(project.output)
+
+
+def page_with(*files: tuple[str, str], skipped: Sequence[tuple[str, str]] = (), index: str = "") -> Project:
+    rows: list[Row] = [(name, f"../{name}", sha256, 1, None, None, False, None) for name, sha256 in files]
+    return Project("a", "https://index.example.com/a/", {Version("1"): rows} if rows else {}, skipped, index=index)
+
+
+OLD_ONE, OTHER_ONE = ("a-1.tar.gz", "1" * 64), ("a-1.tar.gz", "2" * 64)
+WITHOUT, WITH_FURTHER = page_with(), page_with().with_further({}, (), ["https://more.example.com/a/"])
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        ({}, None),
+        ({"a": Failed("a fault of the network")}, None),
+        ({"a": page_with(OLD_ONE)}, None),
+        ({"a": WITH_FURTHER}, None),
+        ({"a": page_with(index=OWN)}, None),
+        ({"a": None}, "the index has no such project any more"),
+        ({"a": WITHOUT}, "https://index.example.com/a/ lists it no more"),
+        ({"a": page_with(OTHER_ONE)}, "https://index.example.com/a/ lists other bytes under its name"),
+        ({"a": page_with(skipped=[("a-1.tar.gz", "no hash")])}, "no hash"),
+    ],
+    ids=[
+        "not asked",
+        "no answer",
+        "listed",
+        "of a further index",
+        "own",
+        "no project",
+        "not listed",
+        "changed",
+        "skipped",
+    ],
+)
+def test_only_what_a_page_of_this_run_says_takes_a_kept_file_away(
+    pages: Mapping[str, object], reason: str | None
+) -> None:
+    one = KeptFile(plan_of(dict([OLD_ONE])).files[0], SECOND)
+    assert list(as_offered([one], pages)) == [Withdrawn("a-1.tar.gz", reason) if reason else one]
 
 
 # The rule

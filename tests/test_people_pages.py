@@ -26,7 +26,7 @@ from mirror_tasks.publish.people.pages import (
 )
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.closure import Asker
-from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile, PlannedRelease, Required
+from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedFile, PlannedRelease, Required
 from tests.server_fixtures import SERVER, seal_mirror, write
 
 ROOTS = ("app[fast]>=1", "lib-core")
@@ -102,7 +102,7 @@ class World:
             lambda file: self.descriptions.get(file.filename),
             ROOTS,
         )
-        projects = {project_path(name): pages.project_page(name) for name in sorted(self.plan.by_project)}
+        projects = {project_path(name): pages.project_page(name) for name in sorted(self.plan.published_by_project)}
         return {"index.html": pages.front_page(), **assets(), **projects}
 
     def project(self, name: str) -> str:
@@ -348,6 +348,30 @@ def test_the_list_of_projects_is_whole_without_javascript(html_pages: Mapping[st
     assert {"#at-a", "#at-h", "#at-l", "#at-o", "#at-s"} <= set(page.values("href"))
     search = next(found for _, found in page.elements if found.get("role") == "search")
     assert "hidden" in search  # until there is a script that makes it work
+
+
+def test_what_is_kept_stands_apart_from_what_is_in_the_plan() -> None:
+    held = world()
+    kept = (
+        KeptFile(file_of("app", "0.9", "app-0.9.tar.gz"), "2026-11-26", until="2027-02-24"),
+        KeptFile(file_of("left", "1", "left-1.zip", yanked=HOSTILE), "2026-11-26", plans=1),
+    )
+    held.plan = replace(held.plan, kept=kept)
+    pages = {path: Seen(content) for path, content in held.pages().items() if path.endswith(".html")}
+    app, left, front = (
+        " ".join(pages[path].text.split())
+        for path in ("project/app/index.html", "project/left/index.html", "index.html")
+    )
+    plan, _, below = app.partition("These files are not in the plan any more.")
+    assert "Newest release here1.0" in plan
+    assert "0.9" not in plan
+    assert "app-0.9.tar.gz left the plan on 2026-11-26; kept for locks until 2027-02-24" in below
+    assert left.index("kept for locks") < left.index("Install")
+    assert "left the plan on 2026-11-26; kept for locks until the mirror has changed once since" in left
+    assert NASTY in pages["project/left/index.html"].text
+    assert {tag for tag, _ in pages["project/left/index.html"].elements} <= KNOWN
+    assert "Kept for locks2 files" in front
+    assert "left1kept for locks" in front.replace(" ", "").replace("keptforlocks", "kept for locks")
 
 
 def test_a_small_mirror_needs_no_letters() -> None:

@@ -75,7 +75,10 @@ class KeptFile:
 
     @property
     def how_long(self) -> str:
-        """When it left and how long it is kept, in words that stay the same as long as it is kept."""
+        """When it left and how long it is kept, in words that stay the same as long as it is kept.
+
+        ``receive.py`` knows such a reason by its words, where it merges the pages of two streams.
+        """
         end = f"until {self.until}"
         if self.plans is not None:
             times = "once" if self.plans == 1 else "twice" if self.plans == 2 else f"{self.plans} times"
