@@ -362,7 +362,7 @@ def test_what_is_kept_stands_apart_from_what_is_in_the_plan() -> None:
         " ".join(pages[path].text.split())
         for path in ("project/app/index.html", "project/left/index.html", "index.html")
     )
-    plan, _, below = app.partition("These files are not in the plan any more.")
+    plan, _, below = app.partition("These files are not in the plan any more")
     assert "Newest release here1.0" in plan
     assert "0.9" not in plan
     assert "app-0.9.tar.gz left the plan on 2026-11-26; kept for locks until 2027-02-24" in below

@@ -198,7 +198,9 @@ class Explainer:
 
     def _kept_file(self, one: KeptFile) -> Iterator[str]:
         yield f"{one.planned.filename} {one.how_long}."
-        yield "  Its page lists it as yanked: installers take it where a lock names it or == does, and nowhere else."
+        listed = next(file for file in self.plan.published if file.filename == one.planned.filename)
+        if listed.file.yanked is not None:
+            yield "  Its page lists it as yanked: installers take it where a lock names it or == does, and nowhere else."
         yield f"  To have it in the plan again, add under requirements:  - {one.planned.project}=={one.planned.version}"
 
     def _hints(self, reason: str) -> Iterator[str]:

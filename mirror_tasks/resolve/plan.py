@@ -85,18 +85,27 @@ class KeptFile:
             end = f"until the mirror has changed {times} since"
         return f"left the plan on {self.left}; kept for locks {end}"
 
-    def listed(self, newest: Version | None) -> PlannedFile:
+    def listed(self, planned: Mapping[str, Collection[Version]]) -> PlannedFile:
         """Return the file as pages list it: as it was, for a client that began before the mirror changed has to end well.
 
-        One that is newer than what the plan has of its project would be taken by every client: it is listed as yanked, so
+        One that installers would prefer to what the plan has, on an environment that it was for, is listed as yanked, so
         that only a lock or a pin takes it. The index's own reason goes first.
 
-        :param newest: the newest version that the plan has of the project; None where it has none.
+        :param planned: the versions that the plan has of the project, by environment.
         """
-        is_newer = newest is not None and Version(self.planned.version) > newest
-        if not is_newer or self.planned.file.yanked is not None:
+        version = Version(self.planned.version)
+        rivals = (planned.get(environment, ()) for environment in self.planned.environments)
+        if self.planned.file.yanked is not None or not any(_is_preferred(version, versions) for versions in rivals):
             return self.planned
         return replace(self.planned, file=replace(self.planned.file, yanked=self.how_long))
+
+
+def _is_preferred(version: Version, others: Collection[Version]) -> bool:
+    """Say if an installer prefers a version to all others: a newer one, and a final release to pre-releases."""
+    if not others:
+        return False
+    is_final = not version.is_prerelease and all(other.is_prerelease for other in others)
+    return is_final or version > max(others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +191,15 @@ class Plan:
         """All files that stand in the mirror: its own, and those that are kept, as pages list them."""
         if not self.kept:
             return self.files
-        files = (*self.files, *(one.listed(self._newest_of(one.planned.project)) for one in self.kept))
-        return tuple(sorted(files, key=attrgetter("project", "filename")))
+        kept = (one.listed(self._versions_of(name)) for name, files in self.kept_by_project.items() for one in files)
+        return tuple(sorted((*self.files, *kept), key=attrgetter("project", "filename")))
 
-    def _newest_of(self, project: str) -> Version | None:
-        return max((Version(file.version) for file in self.by_project.get(project, ())), default=None)
+    def _versions_of(self, project: str) -> Mapping[str, set[Version]]:
+        found: dict[str, set[Version]] = defaultdict(set)
+        for file in self.by_project.get(project, ()):
+            for environment in file.environments:
+                found[environment].add(Version(file.version))
+        return found
 
     @cached_property
     def published_by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:

@@ -277,17 +277,18 @@ class PeoplePages:
 
     def _kept(self, name: str) -> Markup:
         """Return what left the plan and until when it is kept, so that locks that name it install."""
-        by_version: dict[str, list[KeptFile]] = defaultdict(list)
-        for one in self._plan.kept_by_project.get(name, ()):
-            by_version[one.planned.version].append(one)
+        by_version: dict[str, list[Markup]] = defaultdict(list)
+        for file in self._plan.published_by_project[name]:
+            if kept := self._plan.kept_by_filename.get(file.filename):
+                by_version[file.version].append(_kept_cells(file, kept))
         if not by_version:
             return NOTHING
         note = (
-            "These files are not in the plan any more. Installers take them only where a lock names them, or == does: "
-            "they are listed as yanked."
+            "These files are not in the plan any more, and stay for locks that name them. What is marked as yanked is newer "
+            "than what is in the plan: installers take it only where a lock names it, or == does."
         )
         bodies = joined(
-            _kept_rows(version, by_version[version]) for version in sorted(by_version, key=Version, reverse=True)
+            _rows(version, by_version[version]) for version in sorted(by_version, key=Version, reverse=True)
         )
         table = _files_table(markup("Files of {} that are kept for locks, by release", name), bodies)
         return _section("kept", "Kept for locks", joined([markup('<p class="note">{}</p>\n', note), table]))
@@ -432,8 +433,9 @@ def _release_rows(version: str, files: Sequence[PlannedFile]) -> Markup:
     return _rows(version, [_file_cells(file) for file in files])
 
 
-def _kept_rows(version: str, kept: Sequence[KeptFile]) -> Markup:
-    return _rows(version, [_file_cells(one.planned, markup(" {}", one.how_long)) for one in kept])
+def _kept_cells(file: PlannedFile, kept: KeptFile) -> Markup:
+    """Return the cells of a file that is kept, as it is listed; its reason to be yanked may be how long it is kept."""
+    return _file_cells(file, NOTHING if file.file.yanked == kept.how_long else markup(" {}", kept.how_long))
 
 
 def _rows(version: str, cells: Sequence[Markup]) -> Markup:
