@@ -525,6 +525,16 @@ def test_a_verifier_that_does_not_end_is_not_waited_for(
     assert "did not end within" in refusal(volume, tmp_path / "trust")
 
 
+def test_on_windows_the_verifier_is_an_exe_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old_program(tmp_path / "bin" / "minisign.exe", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert receiver.find_program("minisign") is None
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        found = receiver.find_program("minisign")
+    assert found == str(tmp_path / "bin" / "minisign.exe")
+
+
 def test_a_program_in_the_current_folder_is_not_run(
     volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
