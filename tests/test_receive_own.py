@@ -467,7 +467,7 @@ BAD_FILES = {
     "a path that leads out": (OURS[0], altered_zip(member("../../evil.py"))),
     "an absolute path": (OURS[0], altered_zip(member("/etc/evil"))),
     "a path of Windows that leads out": (OURS[0], altered_zip(member("..\\evil.py"))),
-    "METADATA is a link": (OURS[0], altered_zip(member(WHEEL_METADATA, b"/etc/passwd", stat.S_IFLNK), keep=False)),
+    "METADATA is a link": (OURS[0], altered_zip(member(WHEEL_METADATA, PKG_INFO, stat.S_IFLNK), keep=False)),
     "METADATA is a bomb": (OURS[0], altered_zip(member(WHEEL_METADATA, PKG_INFO + bytes(30 << 20)), keep=False)),
     "METADATA of another project": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("alpha", "1.0"))[1]),
     "METADATA of another version": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("ours-a", "2.0"))[1]),

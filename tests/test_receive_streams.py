@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from mirror_tasks.publish.people.pages import with_packed
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
-from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile
 from tests.crossing import Sent, load_receiver, served, sha256, with_sums, write_bundle
 from tests.making import wheel
 from tests.server_fixtures import SERVER, files_metadata, run_server, running
@@ -371,6 +371,27 @@ def test_a_bundle_whose_page_can_not_be_merged_leaves_the_old_mirror(tmp_path: P
     assert "bundle 1 of b" in done.stderr
     assert served(root) == before
     assert [path.name for path in (root / "generations").iterdir()] == ["1"]
+
+
+def test_what_the_pages_of_the_pipeline_say_is_found_in_them() -> None:
+    held = world()
+    gone = KeptFile(file_of("gone", "1.0", "gone-1.0-py3-none-any.whl"), "2026-11-01", until="2027-01-30")
+    pages = replace(held, plan=replace(held.plan, kept=(gone,))).pages()
+    front, page = pages["index.html"].decode(), pages["project/lib-core/index.html"].decode()
+    rows = {texts[0]: (texts[1:], tags) for texts, tags in RECEIVER.tags_in(RECEIVER._PROJECT_ROW, front)}
+    assert rows.keys() == {*held.plan.by_project, "gone"}
+    assert rows["app"] == (["1.0", "", "The application"], ["laptop", "server"])
+    assert rows["gone"][0][:2] == ["1.0", RECEIVER._LEFT]
+    [(gap, where)] = RECEIVER.tags_in(RECEIVER._GAP_ROW, front.partition('id="gaps"')[2])
+    assert (gap, where) == (["absent>=1", "app-1.0", held.plan.gaps[0].reason], ["server"])
+    files = RECEIVER.tags_in(RECEIVER._FILE_ROW, page)
+    assert sorted(name for (name,), _ in files) == [one.filename for one in held.plan.by_project["lib-core"]]
+    assert {tuple(tags) for _, tags in files} == {("laptop",), ("server",), ("laptop", "server")}
+    askers = [texts for texts, _ in RECEIVER.tags_in(RECEIVER._ASKER_ROW, page)]
+    assert [" ".join("".join(texts).split()) for texts in askers] == [
+        "completing app lib-core>12.0", "lib-core in mirror.yaml2.0", "appapp-1.0 lib-core>=12.0",
+        "building appapp-1.0 lib-core<21.1",
+    ]  # fmt: skip
 
 
 def test_pages_for_people_of_a_stream_give_text_and_never_markup(tmp_path: Path) -> None:
