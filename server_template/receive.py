@@ -3413,6 +3413,10 @@ def read_own(root: Path) -> Own:
     :raises Refused: it is not what this program writes.
     """
     folder = root / "own"
+    must(
+        not os.path.islink(folder),
+        f"{folder} is a link, and should be a folder. Nothing was changed. Put the folder there.",
+    )
     record = read_record(folder / "own.json")
     if record is None:
         return Own(folder, {}, ())

@@ -543,6 +543,17 @@ def test_an_own_json_that_is_none_is_told_and_nothing_is_changed(root: Path, con
     assert served(root) == before
 
 
+def test_a_link_in_the_place_of_own_packages_is_not_followed(root: Path, tmp_path: Path) -> None:
+    assert add(root, OURS).returncode == 0
+    (root / "own").rename(tmp_path / "elsewhere")
+    (root / "own").symlink_to(tmp_path / "elsewhere")
+    before = everything(tmp_path / "elsewhere")
+    for done in (add(root, wheel("ours-b", "1.0")), apply(bring(root, 2), root)):
+        assert done.returncode == 1
+        assert "own" in done.stderr
+    assert everything(tmp_path / "elsewhere") == before
+
+
 def test_an_own_file_that_was_changed_or_is_gone_is_named(root: Path) -> None:
     assert add(root, OURS).returncode == 0
     path = root / "own" / OURS[0]
