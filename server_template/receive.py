@@ -1141,8 +1141,30 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    rename(temporary, path)
     sync_folder(path.parent)
+
+
+HELD_SECONDS = 5.0 if os.name == "nt" else 0.0
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file or a folder its name, in place of a file that has it.
+
+    Windows refuses that while another program has one of them open, as a scanner of viruses has for a moment.
+
+    :raises OSError: it can't be done, there for some seconds.
+    """
+    until = time.monotonic() + HELD_SECONDS
+    while True:
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 _PLAINLY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
@@ -1421,7 +1443,7 @@ def point(root: Path, number: int) -> None:
     link, text, new = root / "current", root / "current.txt", root / "current.new"
     remove(new)
     if make_link(new, f"generations/{number}"):
-        os.replace(new, link)
+        rename(new, link)
         remove(text)
     else:
         write_whole(text, f"{number}\n".encode("ascii"))
@@ -1992,7 +2014,7 @@ def commit(root: Path, builder: Builder, generation: Generation) -> None:
         "before": generation.before,
     }
     write_whole(received(root) / "generations" / f"{generation.number}.json", canonical(record))
-    os.rename(builder.tree, tree_of(root, generation.number))
+    rename(builder.tree, tree_of(root, generation.number))
     sync_folder(root / "generations")
     settle(root)
 
@@ -3642,7 +3664,7 @@ def write_own(own: Own) -> None:
     for filename in own.files:
         for name in (f"{filename}.metadata", filename):
             if not os.path.lexists(own.folder / name):
-                os.replace(own.folder / f"{name}.new", own.folder / name)
+                rename(own.folder / f"{name}.new", own.folder / name)
     write_whole(own.folder / "own.json", own.to_bytes())
 
 

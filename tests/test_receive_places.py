@@ -465,3 +465,31 @@ def test_without_its_state_file_what_stands_says_what_was_received(
     (root / "received/state.json").unlink()
     assert apply(receiver, one.folder, root) == 1
     assert served(root)["mirror.json"] == TWO["mirror.json"]
+
+
+def test_a_file_that_a_scanner_has_open_for_a_moment_is_replaced_when_it_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = load_receiver()
+    target = tmp_path / "state.json"
+    target.write_bytes(b"old")
+    waited: list[float] = []
+
+    def held(source: object, to: object, *, replace: Any = os.replace) -> None:
+        if len(waited) < 3:
+            raise PermissionError(13, "The process cannot access the file")
+        replace(source, to)
+
+    monkeypatch.setattr(receiver, "HELD_SECONDS", 5.0)
+    monkeypatch.setattr(receiver.time, "sleep", waited.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.os, "replace", held)
+        receiver.write_whole(target, b"new")
+    assert (target.read_bytes(), len(waited)) == (b"new", 3)
+    monkeypatch.setattr(receiver, "HELD_SECONDS", 0.0)
+    waited.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.os, "replace", held)
+        with pytest.raises(PermissionError):
+            receiver.write_whole(target, b"newer")
+    assert (target.read_bytes(), waited) == (b"new", [])
