@@ -66,7 +66,8 @@ class Outside:
         self.stick = folder.parent / "stick"
         self._log = folder.parent / "log"
         self._timeout = timeout
-        folder.mkdir(parents=True, exist_ok=True)
+        for one in (folder, self.stick):
+            one.mkdir(parents=True, exist_ok=True)
         (folder / "dodo.py").write_text(DODO, "utf-8")
 
     def configure(self, **settings: object) -> None:

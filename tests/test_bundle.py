@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -267,15 +267,15 @@ def test_a_bundle_that_was_lost_on_the_way_is_taken_back(outside: Outside, month
 # Receipts
 
 
-def receipt(folder: Path, sequence: int, manifest: str, stream: str = "main", name: str = "receipt.json") -> None:
+def receipt(folder: Path, sequence: int, manifest: str, own: Sequence[str] = ()) -> None:
     document = {
         "format": 1,
         "made": "2026-11-26T12:00:00Z",
-        "own": [],
+        "own": list(own),
         "wanted": [],
-        "streams": {stream: {"sequence": sequence, "manifest": manifest}},
+        "streams": {"main": {"sequence": sequence, "manifest": manifest}},
     }
-    (folder / name).write_text(json.dumps(document), "utf-8")
+    (folder / "receipt.json").write_text(json.dumps(document), "utf-8")
 
 
 def digest_of(bundled: Path) -> str:
@@ -290,7 +290,6 @@ def test_a_receipt_says_what_is_inside(outside: Outside, months: Months) -> None
     assert "builds on bundle 1, which a receipt says is inside" in outside.bundle()
     bases.mark_sent(outside.sendings, 2)
     assert "Nothing is new since bundle 2" in outside.bundle(), "what was said after the receipt counts"
-    receipt(outside.folder, 1, digest_of(outside.bundled(1)), name="receipt.json")
     (outside.folder / "receipt.json").write_text((outside.folder / "receipt.json").read_text() + "\n")
     assert "receipt.json: bundle 1 is inside" in outside.bundle(), "a newer receipt counts again: bundle 2 was lost"
 
@@ -311,6 +310,13 @@ def test_a_receipt_that_cant_be_read_stops_before_anything_is_written(outside: O
     with pytest.raises(ResolutionError, match=r"receipt\.json: expected the receipt that receive\.py wrote"):
         outside.bundle()
     assert not (outside.folder / "bundles").exists()
+
+
+def test_what_the_inside_has_of_its_own_and_this_mirror_too_is_told(outside: Outside) -> None:
+    outside.configure(receipt="receipt.json")
+    outside.bundle()
+    receipt(outside.folder, 1, digest_of(outside.bundled(1)), own=["alone", "ours"])
+    assert "Inside has packages of its own of alone, which are here as well" in outside.bundle()
 
 
 # What is refused
@@ -484,6 +490,14 @@ def test_a_target_that_is_not_there_as_a_folder_is_said(tmp_path: Path, outside:
     outside.configure(to=str(tmp_path / "stick"))
     with pytest.raises(ResolutionError, match=r"found a link to nowhere.*Put the stick there"):
         outside.bundle()
+
+
+def test_nothing_is_written_to_where_a_stick_is_not(tmp_path: Path, outside: Outside) -> None:
+    outside.configure(to=str(tmp_path / "media" / "stick"))
+    with pytest.raises(ResolutionError, match=r"media/stick: expected a folder, found none. Put the stick there"):
+        outside.bundle()
+    assert not (tmp_path / "media").exists()
+    assert not outside.sendings.folder.exists()
 
 
 # Runs that end early, and mirrors that change

@@ -58,6 +58,10 @@ def test_how_it_is_typed_does_not_matter(retyped: object) -> None:
     assert read_receipt(retyped(typed()).encode()).streams == {"main": Base(7, MANIFEST)}  # type: ignore[operator]
 
 
+def test_what_a_shell_of_windows_writes_into_a_file_is_read() -> None:
+    assert read_receipt(typed().replace("\n", "\r\n").encode("utf-16")).streams == {"main": Base(7, MANIFEST)}
+
+
 def test_nothing_of_ones_own_is_a_dash() -> None:
     found = read_receipt(typed(own="-", wanted="-").encode())
     assert (found.own, found.wanted) == ((), ())

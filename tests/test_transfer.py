@@ -55,6 +55,7 @@ class Crossing:
         return (self.tree / "simple").as_uri()
 
     def doit(self, *arguments: str) -> str:
+        (self.folder / "stick").mkdir(exist_ok=True)
         day = f"2026-{self.month:02}-26"
         done = self.project.doit(*arguments, TODAY=day, SOURCE_DATE_EPOCH=str(1764158400 + self.month))
         assert done.returncode == 0, done.stdout + done.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import re
 import stat
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -47,9 +49,8 @@ class Ledger:
     def _load(self) -> None:
         content = read_or_none(self._path)
         lines = (content or b"").splitlines()
-        for entry in _entries(lines):
-            if seal := _seal_in(entry):
-                self._seals[seal[0]] = seal[1]
+        with _no_garbage():
+            self._seals = dict(filter(None, map(_seal_in, _entries(lines))))
         is_torn = bool(content) and not (content or b"").endswith(b"\n")
         is_no_file = content is None and os.path.lexists(self._path)
         self._is_worn = is_torn or is_no_file or len(lines) > 2 * len(self._seals) + 100
@@ -144,6 +145,18 @@ class Ledger:
         """Say if ``path`` was made, and is not any more what it was made as."""
         made = self.made(path)
         return made is not None and not self.is_right(path, made)
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Look for no garbage meanwhile: there is none, and among so many new objects looking takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _entries(lines: Sequence[bytes]) -> Iterable[object]:

@@ -17,15 +17,16 @@ from mirror_tasks.transfer.writing import Piece, Volume
 class Assembly:
     """A bundle of which volumes can be written.
 
-    :param content: the bytes of its manifest.
+    :param content: the bytes of its manifest, and ``digest`` their SHA-256.
     :param folder: of the bundle, on the target.
     :param beside: what stands in every volume beside the manifest, by file name.
     :param output: the mirror.
-    :param sums: what it has now: SHA-256 by path. A content may have moved there since the bundle was begun.
+    :param sums: what it has now, SHA-256 by path, where it is not what it had: a content may have moved there since.
     """
 
     manifest: Manifest
     content: bytes
+    digest: str
     folder: Path
     beside: Mapping[str, bytes]
     output: Path
@@ -71,6 +72,7 @@ class Assembly:
             folder=self.folder / name,
             number=number,
             manifest=self.content,
+            digest=self.digest,
             beside=self.beside,
             pieces=sorted(pieces, key=lambda piece: piece.place),
         )

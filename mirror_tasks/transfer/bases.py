@@ -8,8 +8,8 @@ from typing import Literal
 
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import sha256_of_bytes
-from mirror_tasks.transfer.manifest import Base, StateFile
-from mirror_tasks.transfer.receipt import MOST_BYTES, read_receipt
+from mirror_tasks.transfer.manifest import Base, StateFile, files_in
+from mirror_tasks.transfer.receipt import MOST_BYTES, Receipt, read_receipt
 from mirror_tasks.transfer.sendings import Sendings, Sent, Written
 
 
@@ -31,7 +31,7 @@ class Inside:
 
         :raises StorageError: the manifest of the base is not there any more.
         """
-        return [] if self.base is None else list(sendings.manifest(self.base.sequence, self.base.manifest).files)
+        return [] if self.base is None else files_in(sendings.manifest_bytes(self.base.sequence, self.base.manifest))
 
 
 def known(sendings: Sendings) -> Inside:
@@ -89,45 +89,60 @@ def take_in_receipt(sendings: Sendings, path: Path, stream: str) -> Sent | None:
     :returns: what it says; None where it was taken in before, or there is none.
     :raises ResolutionError: it can't be read, or does not fit to what was bundled here.
     """
+    content = _content(path)
+    before, digest = sendings.sent(), sha256_of_bytes(content or b"")
+    if content is None or (before is not None and before.receipt == digest):
+        return None
     try:
-        with path.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    before, digest = sendings.sent(), sha256_of_bytes(content)
-    if before is not None and before.receipt == digest:
-        return None
-    base = _base_in(content, path, stream)
+        base = read_receipt(content).streams.get(stream)
+    except ValueError as error:
+        advice = "Carry it out again, or type it anew; or take it away, and what was marked as sent counts."
+        raise ResolutionError("reading the receipt", str(path), str(error), advice) from None
     if base is None:
         return None
-    written = sendings.written(base.sequence)
-    if written is None or written.manifest != base.manifest:
-        found = "is not known here" if written is None else "is not the one that was made here"
-        raise ResolutionError(
-            "reading the receipt",
-            str(path),
-            f"it says that bundle {base.sequence} of {stream} is inside, which {found}",
-            f"If this state is a new one, or not the one that sent it: `doit bundle --full` makes number {base.sequence + 1}, "
-            "which carries everything. Else put the right receipt there, or take it away.",
-        )
+    _check_known(sendings, path, stream, base)
     sent = Sent(sequence=base.sequence, manifest=base.manifest, how="receipt", receipt=digest)
     sendings.keep_sent(sent)
     return sent
 
 
-def _base_in(content: bytes, path: Path, stream: str) -> Base | None:
-    """Return what a receipt says of a stream; None where it is not inside yet."""
+def _content(path: Path) -> bytes | None:
     try:
-        return read_receipt(content).streams.get(stream)
-    except ValueError as error:
-        advice = "Carry it out again, or type it anew; or take it away, and what was marked as sent counts."
-        raise ResolutionError("reading the receipt", str(path), str(error), advice) from None
+        with path.open("rb") as opened:
+            return opened.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _check_known(sendings: Sendings, path: Path, stream: str, base: Base) -> None:
+    """Look if a bundle that is inside was made here.
+
+    :raises ResolutionError: it was not.
+    """
+    written = sendings.written(base.sequence)
+    if written is not None and written.manifest == base.manifest:
+        return
+    found = "is not known here" if written is None else "is not the one that was made here"
+    raise ResolutionError(
+        "reading the receipt",
+        str(path),
+        f"it says that bundle {base.sequence} of {stream} is inside, which {found}",
+        f"If this state is a new one, or not the one that sent it: `doit bundle --full` makes number {base.sequence + 1}, "
+        "which carries everything. Else put the right receipt there, or take it away.",
+    )
+
+
+def read(path: Path | None) -> Receipt | None:
+    """Return a receipt; None where there is none that can be read."""
+    try:
+        content = _content(path) if path else None
+        return None if content is None else read_receipt(content)
+    except (OSError, ValueError):
+        return None
 
 
 def highest_inside(path: Path | None, stream: str) -> int:
     """Return the highest number of a bundle that a receipt knows of a stream; 0 where there is none that can be read."""
-    try:
-        base = read_receipt(path.read_bytes()).streams.get(stream) if path else None
-    except (OSError, ValueError):
-        return 0
+    receipt = read(path)
+    base = receipt.streams.get(stream) if receipt else None
     return 0 if base is None else base.sequence

@@ -85,6 +85,7 @@ class Bundler:
         self._sendings = Sendings(mirror.config.state, transfer.stream)
         self._program = program
         self._teller = teller
+        self._state: Sequence[StateFile] = ()
         self._checks_room = checks_room
 
     def bundle(self, asked: Asked) -> Finished | None:
@@ -93,9 +94,10 @@ class Bundler:
         :raises MirrorError: it can't be done, or not all of it.
         """
         check_signers(self._transfer.signers)
-        state = state_of(self._mirror)
+        self._state = state = state_of(self._mirror)
         known_of_it = evidence(self._mirror, unproven=asked.unproven)
         self._take_in_receipt(asked)
+        self._tell_own(state)
         before = unsent(self._sendings)
         inside = self._inside(asked, before)
         proposal = proposed(self._transfer, state, known_of_it, inside)
@@ -106,7 +108,7 @@ class Bundler:
             self._teller.say(f"Nothing is new since bundle {inside.base.sequence}: there is nothing to bundle.")
             return None
         check_files(state, files)
-        check_target(self._transfer.to)
+        check_target(self._transfer.to, self._mirror.config.path.parent)
         self._tell_what_is_left(before)
         return self._begin(proposal, lacking(state, {file.sha256 for file in files}), inside)
 
@@ -115,6 +117,15 @@ class Bundler:
             return
         if taken := bases.take_in_receipt(self._sendings, self._transfer.receipt, self._transfer.stream):
             self._teller.say(f"{self._transfer.receipt.name}: bundle {taken.sequence} is inside.")
+
+    def _tell_own(self, state: Sequence[StateFile]) -> None:
+        """Say which projects the inside has of its own that this mirror brings as well."""
+        receipt = bases.read(self._transfer.receipt)
+        own = {f"simple/{name}/index.html": name for name in (receipt.own if receipt else ())}
+        names = [own[file.path] for file in state if file.path in own] if own else []
+        if names:
+            told = "for which receive.py was told whose the name is (--own), or refuses the bundle"
+            self._teller.say(f"Inside has packages of its own of {', '.join(names)}, which are here as well; {told}.")
 
     def _inside(self, asked: Asked, before: Written | None) -> Inside:
         if asked.full:
@@ -175,7 +186,7 @@ class Bundler:
         self._check_room(volumes[0], layout.manifest, carried)
         written = Written(
             sequence=layout.manifest.sequence,
-            manifest=digest_of(layout.content),
+            manifest=assembly.digest,
             volume=self._transfer.volume,
             volumes=layout.manifest.volumes,
             asked=inside.asked,
@@ -204,10 +215,11 @@ class Bundler:
         return Assembly(
             manifest=manifest,
             content=content,
+            digest=digest_of(content),
             folder=self._transfer.to / self._name(manifest.sequence),
             beside={"receive.py": self._program, **expected},
             output=self._mirror.output,
-            sums=self._mirror.published_sums(),
+            sums={} if manifest.files == self._state else self._mirror.published_sums(),
         )
 
     def _tell_size(self, manifest: Manifest, volumes: Sequence[Volume], why: str) -> None:
@@ -271,7 +283,7 @@ class Bundler:
 
         :raises StorageError: there is not; says which are written, and to put the next stick there.
         """
-        check_target(self._transfer.to)
+        check_target(self._transfer.to, self._mirror.config.path.parent)
         if (lack := self._lack(volume)) is None:
             return
         done = f"Written so far: {', '.join(map(str, written.finished))}. " if written.finished else ""

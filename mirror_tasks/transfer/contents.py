@@ -19,15 +19,14 @@ def state_of(mirror: Mirror) -> list[StateFile]:
     _, own = manifest_paths(mirror.output)
     digest = mirror.ledger.known(own)
     assert digest is not None, "looked at above"
-    found = [StateFile(path, sha256, _size(mirror, path, sha256)) for path, sha256 in sums.items()]
-    found.append(StateFile(own.name, digest, _size(mirror, own.name, digest)))
-    return sorted(found)
-
-
-def _size(mirror: Mirror, path: str, sha256: str) -> int:
-    """Return the size of a file as it was when it was found to have this hash."""
-    seal = mirror.ledger.seal_of(path)
-    return seal.size if seal and seal.sha256 == sha256 else (mirror.output / path).lstat().st_size
+    seal_of = mirror.ledger.seal_of
+    return sorted(
+        # Its size is what it was when it was found to have this hash.
+        StateFile(path, sha256, seal.size if seal and seal.sha256 == sha256 else (mirror.output / path).lstat().st_size)
+        for path, sha256, seal in (
+            (path, sha256, seal_of(path)) for path, sha256 in [*sums.items(), (own.name, digest)]
+        )
+    )
 
 
 def lacking(state: Iterable[StateFile], inside: Set[str]) -> list[StateFile]:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import is_device, sha256_of_bytes
@@ -122,6 +122,16 @@ def to_bytes(one: Manifest, files: bytes | None = None) -> bytes:
     return b"{" + b",".join(b'"%s":%s' % field for field in sorted(fields.items())) + b"}\n"
 
 
+def files_in(content: bytes) -> list[StateFile]:
+    """Return the files of the manifest that :func:`to_bytes` was called on, which of most is all that is asked.
+
+    :raises ValueError: it is of another format.
+    """
+    document = json.loads(content)
+    _check_format(document)
+    return list(map(StateFile._make, document["files"]))
+
+
 def from_bytes(content: bytes) -> Manifest:
     """Return the manifest that :func:`to_bytes` was called on; who calls this knows by a digest that it was.
 
@@ -132,8 +142,7 @@ def from_bytes(content: bytes) -> Manifest:
 
 def _read(document: Mapping[str, Any]) -> Manifest:
     base, made = document["base"], document["made"]
-    if document["format"] != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, found {document['format']!r}")
+    _check_format(document)
     return Manifest(
         stream=document["stream"],
         sequence=document["sequence"],
@@ -141,11 +150,16 @@ def _read(document: Mapping[str, Any]) -> Manifest:
         made=Made(**made),
         keep=document["keep"],
         volumes=document["volumes"],
-        files=[StateFile(*one) for one in document["files"]],
+        files=list(map(StateFile._make, document["files"])),
         contents=[
             Content(sha256, size, tuple(Part(*part) for part in parts)) for sha256, size, parts in document["contents"]
         ],
     )
+
+
+def _check_format(document: Mapping[str, Any]) -> None:
+    if document["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, found {document['format']!r}")
 
 
 def check_files(files: Iterable[StateFile], inside: Iterable[StateFile] = ()) -> None:
@@ -154,15 +168,23 @@ def check_files(files: Iterable[StateFile], inside: Iterable[StateFile] = ()) ->
     :param inside: what it took before.
     :raises IntegrityError: it would not; names the path.
     """
-    known: dict[str, str] = {}
-    taken = {path for path, _, _ in inside}
-    for path, _, _ in files:
-        if path not in taken and (fault := _fault_of(path)) is not None:
+    paths = [path for path, _, _ in files]
+    for path in sorted(set(paths) - {path for path, _, _ in inside}):
+        if (fault := _fault_of(path)) is not None:
             raise _refusal(repr(path[:500]), fault)
-        if (other := known.setdefault(_folded(path), path)) is not path:
+    folded = list(map(_folded, paths)) if not "".join(paths).isascii() else list(map(str.lower, paths))
+    if len(set(folded)) < len(paths):
+        _refuse_one_of(paths, folded)
+    if len(paths) > MOST_FILES:
+        raise _refusal("the mirror", f"expected at most {MOST_FILES} files, found {len(paths)}")
+
+
+def _refuse_one_of(paths: Sequence[str], folded: Sequence[str]) -> NoReturn:
+    known: dict[str, str] = {}
+    for path, one in zip(paths, folded, strict=True):
+        if (other := known.setdefault(one, path)) is not path:
             raise _refusal(repr(path), f"expected paths that differ on every system, found {other!r} as well")
-    if len(known) > MOST_FILES:
-        raise _refusal("the mirror", f"expected at most {MOST_FILES} files, found {len(known)}")
+    raise AssertionError("two of them are the same")
 
 
 def _fault_of(path: str) -> str | None:
@@ -180,8 +202,6 @@ def _fault_of(path: str) -> str | None:
 
 def _folded(path: str) -> str:
     """Return what two paths have in common that are one where case does not count, or where names are normalised."""
-    if path.isascii():
-        return path.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 

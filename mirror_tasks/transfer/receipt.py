@@ -38,7 +38,9 @@ def read_receipt(content: bytes) -> Receipt:
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"expected at most {MOST_BYTES} bytes, found {len(content)}")
-    text = content.decode("utf-8-sig", "replace").strip()
+    # What a shell of Windows redirects into a file is UTF-16.
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16" if is_wide else "utf-8-sig", "replace").strip()
     return _from_json(text) if text.startswith("{") else _from_lines(text)
 
 

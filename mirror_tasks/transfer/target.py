@@ -21,12 +21,17 @@ class Lack:
     needed: int
 
 
-def check_target(folder: Path) -> None:
+def check_target(folder: Path, home: Path) -> None:
     """Look if a folder can be written to.
 
-    :raises ResolutionError: a stick that is not there leaves a link, or a folder that nobody may write into.
+    :param home: below it folders are made. Elsewhere that would be where a stick belongs which is not there, and
+        what is to be carried would stand on this machine's disk.
+    :raises ResolutionError: it can't, or is not there.
     """
     there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if there != folder and not folder.is_relative_to(home):
+        advice = "Put the stick there, or make the folder, then run again."
+        raise ResolutionError("writing a bundle to", str(folder), "expected a folder, found none", advice)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return
     found = "a file" if is_file(there) else "a link to nowhere" if not there.exists() else "one that does not permit it"

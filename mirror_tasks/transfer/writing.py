@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from mirror_tasks.errors import IntegrityError, StorageError
-from mirror_tasks.files import holds, is_file, replacing, sha256_of_bytes, write_if_changed
+from mirror_tasks.files import holds, is_file, replacing, write_if_changed
 from mirror_tasks.transfer.volumes import BLOCK, taken
 
 _CHUNK = 1 << 20
@@ -44,19 +44,21 @@ class Volume:
     """A volume that is to be written.
 
     :param number: 0 for one that has just what some other ones should have.
+    :param digest: the SHA-256 of the manifest.
     :param beside: what stands in every volume beside the manifest, by file name: its signatures, ``receive.py``.
     """
 
     folder: Path
     number: int
     manifest: bytes
+    digest: str
     beside: Mapping[str, bytes]
     pieces: Sequence[Piece]
 
     @property
     def about(self) -> bytes:
         """What ``volume.json`` says."""
-        return json.dumps({"manifest": sha256_of_bytes(self.manifest), "volume": self.number}).encode() + b"\n"
+        return json.dumps({"manifest": self.digest, "volume": self.number}).encode() + b"\n"
 
     @property
     def files(self) -> Mapping[str, int]:

@@ -162,10 +162,11 @@ def _print(done: Finished) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("volume", "files", "size", "", title=f"Bundle {done.folder.name}", title_justify="left")
+    heads = ["volume", "files", "size", *(["written"] if done.before else [])]
+    table = Table(*heads, title=f"Bundle {done.folder.name}", title_justify="left")
     for volume in done.volumes:
-        when = "written before" if volume.number in done.before else ""
-        table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()), when)
+        when = ["before" if volume.number in done.before else "now"] if done.before else []
+        table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()), *when)
     Console(highlight=False).print(table)
     print(f"in {done.folder}")
 
