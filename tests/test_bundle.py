@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from mirror_tasks.config.mirror_yaml import load
-from mirror_tasks.errors import IntegrityError, ResolutionError, StorageError
+from mirror_tasks.errors import IntegrityError, MirrorError, ResolutionError, StorageError
 from mirror_tasks.publish.server import receiver_template
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.transfer import bases, writing
@@ -370,19 +370,15 @@ def test_a_mirror_that_is_not_proven_is_not_sent_unless_it_is_said(outside: Outs
     outside.bundle(Asked())
     proof = hashlib.sha256((outside.folder / ".mirror" / "prove.json").read_bytes()).hexdigest()
     assert manifest_of(outside.bundled(1))["made"]["proof"] == proof
+    with (outside.folder / ".mirror" / "prove.json").open("a") as stream:
+        stream.write("\n")
+    with pytest.raises(ResolutionError, match="found no proof"):
+        outside.bundle(Asked())
     outside.becomes(months.second)
     with pytest.raises(ResolutionError, match="found no proof of this state of it"):
         outside.bundle(Asked())
     outside.bundle()
     assert manifest_of(outside.bundled(2))["made"]["proof"] is None
-
-
-def test_a_proof_that_was_written_over_does_not_count(outside: Outside) -> None:
-    prove(outside)
-    with (outside.folder / ".mirror" / "prove.json").open("a") as stream:
-        stream.write("\n")
-    with pytest.raises(ResolutionError, match="found no proof"):
-        outside.bundle(Asked())
 
 
 # Volumes, sticks, room
@@ -667,6 +663,50 @@ def assert_nothing_half_done_is_a_volume(bundles: Path) -> None:
                 if volume == about["volume"]:
                     content = (path.parent / "files" / place).read_bytes()
                     assert (len(content), hashlib.sha256(content).hexdigest()) == (size, sha256)
+
+
+def signing_key(folder: Path, name: str) -> str:
+    program = shutil.which("ssh-keygen")
+    if program is None:
+        pytest.skip("ssh-keygen was not found")
+    subprocess.run([program, "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True)
+    return str(folder / name)
+
+
+def test_each_volume_has_the_signatures_and_nobody_is_asked_twice(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [signing_key(outside.folder, name) for name in ("old", "new")]
+    outside.configure(sign=[{"ssh": key} for key in keys])
+    interrupted(outside, monkeypatch)
+    monkeypatch.setenv("PATH", str(outside.folder / "no-programs"))
+    monkeypatch.setattr("mirror_tasks.transfer.bundle.check_signers", lambda signers: None)
+    monkeypatch.setattr("mirror_tasks.transfer.signing.check_signers", lambda signers: None)
+    assert "Going on with bundle main-1" in outside.bundle()
+    for name in ("manifest.json.ssh", "manifest.json.ssh-2"):
+        found = [(volume / name).read_bytes() for volume in outside.bundled(1).iterdir()]
+        assert len(found) == count_of(outside.bundled(1)) > 2
+        assert len(set(found)) == 1
+        assert found[0].startswith(b"-----BEGIN SSH SIGNATURE-----")
+
+
+def test_where_nobody_can_sign_nothing_is_written(outside: Outside) -> None:
+    outside.configure(sign={"ssh": "no-key"})
+    with pytest.raises(MirrorError, match="no-key"):
+        outside.bundle()
+    assert not (outside.folder / "bundles").exists()
+    assert not outside.sendings.folder.exists()
+
+
+def test_where_the_system_has_no_sync_each_file_is_waited_for(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    monkeypatch.delattr(os, "sync")
+    monkeypatch.setattr(os, "fsync", lambda number: waited.append(os.fstat(number).st_ino))
+    outside.bundle()
+    there = {path.stat().st_ino for path in outside.bundled(1).rglob("*") if path.is_file()}
+    assert there <= set(waited)
 
 
 # What arrived broken
