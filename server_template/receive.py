@@ -466,7 +466,8 @@ def parse_files(rows: Any) -> Dict[str, Tuple[str, int]]:
     for entry in rows:
         path, sha256, size = row(entry, 3, "files")
         check_path(path)
-        must(path > last, "its files are not in order")
+        if path <= last:
+            raise Refused("its files are not in order")
         last = path
         files[path] = (digest(sha256), whole(size, 0, SIZE_LIMIT, "size of a file"))
         if sizes.setdefault(sha256, size) != size:
@@ -512,10 +513,11 @@ def parse_contents(rows: Any, volumes: int, sizes: Mapping[str, int]) -> Dict[st
     last = ""
     for entry in rows:
         sha256, size, parts = row(entry, 3, "contents")
-        must(digest(sha256) > last, "its contents are not in order")
+        if digest(sha256) <= last:
+            raise Refused("its contents are not in order")
         last = sha256
-        whole(size, 0, SIZE_LIMIT, "size of a content")
-        must(sizes.get(sha256) == size, f"it carries what no file has: {sha256}")
+        if whole(size, 0, SIZE_LIMIT, "size of a content") != sizes.get(sha256):
+            raise Refused(f"it carries what no file has: {sha256}")
         contents[sha256] = (size, parse_parts(parts, sha256, size, volumes))
     check_distinct(part.place for _, parts in contents.values() for part in parts)
     return contents
@@ -523,10 +525,13 @@ def parse_contents(rows: Any, volumes: int, sizes: Mapping[str, int]) -> Dict[st
 
 def parse_parts(rows: Any, sha256: str, size: int, volumes: int) -> Tuple[Part, ...]:
     """Read the parts of a content."""
-    must(type(rows) is list and 0 < len(rows) <= PARTS_LIMIT, f"it has a content in more than {PARTS_LIMIT} parts")
-    parts = tuple(parse_part(entry, volumes) for entry in rows)
-    must(sum(part.size for part in parts) == size, f"its parts are not as long as the whole: {sha256}")
-    must(len(parts) > 1 or parts[0].sha256 == sha256, f"its part is not the whole: {sha256}")
+    if type(rows) is not list or not 0 < len(rows) <= PARTS_LIMIT:
+        raise Refused(f"it has a content in more than {PARTS_LIMIT} parts")
+    parts = tuple([parse_part(entry, volumes) for entry in rows])
+    if len(parts) == 1 and parts[0].sha256 != sha256:
+        raise Refused(f"its part is not the whole: {sha256}")
+    if sum([part.size for part in parts]) != size:
+        raise Refused(f"its parts are not as long as the whole: {sha256}")
     return parts
 
 
@@ -1478,14 +1483,26 @@ def parse_sums(content: bytes, of: str) -> Dict[str, str]:
 
     :raises Refused: a line is something else.
     """
+    sums: Dict[str, str] = {}
+    for path, sha256 in lines_of(content, of):
+        must(path not in sums, f"{of} has two lines of one path")
+        sums[path] = sha256
+    return sums
+
+
+def lines_of(content: bytes, of: str) -> Iterator[Tuple[str, str]]:
+    """Yield the paths and hashes in the bytes of SHA256SUMS, one after the other: all at once take much memory.
+
+    :raises Refused: a line is something else.
+    """
     try:
-        lines = content.decode("utf-8").split("\n")
+        for line in io.BytesIO(content):
+            text = line.decode("utf-8")
+            if text[64:66] != "  " or text[-1] != "\n" or not _SHA256.fullmatch(text, 0, 64):
+                raise Refused(f"{of} has a line that is none of SHA256SUMS")
+            yield text[66:-1], text[:64]
     except ValueError:
         raise Refused(f"{of} is no text") from None
-    must(lines.pop() == "", f"the last line of {of} has no end")
-    sums = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
-    must(len(sums) == len(lines), f"{of} has a line that is none of SHA256SUMS, or two of one path")
-    return sums
 
 
 def find_inside(root: Path, wanted: Mapping[str, int]) -> Dict[str, str]:
@@ -1497,34 +1514,34 @@ def find_inside(root: Path, wanted: Mapping[str, int]) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for generation in standing(root):
         tree = str(tree_of(root, generation.number))
-        for path, sha256 in sums_of(root, generation).items():
+        for path, sha256 in sums_listed(root, generation, (SUMS, KEPT_SUMS)):
             if sha256 in wanted and sha256 not in found and is_whole(f"{tree}/{path}", wanted[sha256]):
                 found[sha256] = f"{tree}/{path}"
-    for sha256 in wanted.keys() - found.keys():
-        path = f"{received(root)}/contents/{sha256}"
-        if is_whole(path, wanted[sha256]):
-            found[sha256] = path
+    store = f"{received(root)}/contents"
+    for sha256 in os.listdir(store) if os.path.isdir(store) else ():
+        if sha256 in wanted and sha256 not in found and is_whole(f"{store}/{sha256}", wanted[sha256]):
+            found[sha256] = f"{store}/{sha256}"
     return found
 
 
-def sums_of(root: Path, generation: Generation, names: Sequence[str] = (KEPT_SUMS, SUMS)) -> Dict[str, str]:
-    """Return the hashes of what stands in a tree, by path; what can't be read counts as not there."""
-    sums: Dict[str, str] = {}
+def sums_listed(root: Path, generation: Generation, names: Sequence[str]) -> Iterator[Tuple[str, str]]:
+    """Yield the paths and hashes of what stands in a tree; what can't be read counts as not there.
+
+    :param names: which lists are read; the one of the whole tree gives its own hash, too.
+    """
     for name in names:
         path = tree_of(root, generation.number) / name
         try:
             content = read_bounded(path, MANIFEST_LIMIT)
-            read = parse_sums(content, str(path))
-            for listed in read:
-                check_path(listed)
+            for place, sha256 in lines_of(content, str(path)):
+                check_path(place)
+                yield place, sha256
         except (OSError, Refused) as error:
             if name == SUMS or not isinstance(error, FileNotFoundError):
                 report(f"can't use {path}: {error}. What it names counts as not there.")
             continue
-        sums.update(read)
         if name == SUMS:
-            sums[SUMS] = hashlib.sha256(content).hexdigest()
-    return sums
+            yield SUMS, hashlib.sha256(content).hexdigest()
 
 
 def is_whole(path: str, size: int) -> bool:
@@ -1560,6 +1577,7 @@ class Incoming:
 
     def __init__(self, root: Path, manifest: Manifest, data: bytes, boot: Optional[str] = None) -> None:
         self.folder = received(root) / "incoming" / manifest.sha256
+        self._prefix = f"{self.folder}/"
         self._boot = boot_id() if boot is None else boot
         self._manifest = manifest
         have_folder(self.folder)
@@ -1587,7 +1605,7 @@ class Incoming:
 
     def path(self, sha256: str) -> str:
         """Where a content stands, or will."""
-        return f"{self.folder}/{sha256}"
+        return self._prefix + sha256
 
     def _read_journal(self) -> Set[str]:
         verified: Set[str] = set()
@@ -1639,7 +1657,7 @@ class Incoming:
             status = os.fstat(target)
         except BaseException:
             os.close(target)
-            remove(Path(path))
+            os.unlink(path)
             raise
         os.close(target)
         self._note(sha256, status)
@@ -1752,12 +1770,8 @@ def fill(incoming: Incoming, bundle: Bundle, contents: Set[str]) -> List[Broke]:
         wanted = parts_to_come(bundle.manifest, contents, incoming.verified)
         if not wanted:
             break
-        there = files_on(volume.folder)
-        jobs = [
-            (f"{volume.folder}/files/{there[place]}", sha256, part)
-            for place, (sha256, part) in wanted.items()
-            if place in there
-        ]
+        there, below = files_on(volume.folder), f"{volume.folder}/files/"
+        jobs = [(below + there[place], sha256, part) for place, (sha256, part) in wanted.items() if place in there]
         for broke in Takers(incoming, sorted(jobs), progress).run():
             broken[broke.place] = broke
     for sha256 in contents - incoming.verified:
@@ -1829,6 +1843,7 @@ class Builder:
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
+        self._prefix = f"{tree}/"
         self._folders: Set[str] = {""}
         self._links = True
         have_folder(tree)
@@ -1839,7 +1854,7 @@ class Builder:
         if folder not in self._folders:
             self.folder(folder)
             with contextlib.suppress(FileExistsError):  # under a name of other case
-                os.mkdir(f"{self.tree}/{folder}", 0o755)
+                os.mkdir(self._prefix + folder, 0o755)
             self._folders.add(folder)
 
     def add(self, source: str, path: str) -> None:
@@ -1848,7 +1863,7 @@ class Builder:
         :raises FileExistsError: something is there already.
         """
         self.folder(path)
-        if self._links and self._linked(source, f"{self.tree}/{path}"):
+        if self._links and self._linked(source, self._prefix + path):
             return
         self.copy(source, path)
 
@@ -1875,7 +1890,7 @@ class Builder:
         """
         self.folder(path)
         with io.FileIO(open_regular(source), "rb") as file:
-            target = os.open(f"{self.tree}/{path}", _WRITING, 0o644)
+            target = os.open(self._prefix + path, _WRITING, 0o644)
             try:
                 copy_hashed(pieces_of(file, os.fstat(file.fileno()).st_size), target, lambda _: None)
                 if not syncs_all():
@@ -1886,7 +1901,7 @@ class Builder:
     def write(self, path: str, content: bytes) -> None:
         """Have new bytes in the tree, in place of a file that may be there; that one's other links keep theirs."""
         self.folder(path)
-        target = f"{self.tree}/{path}"
+        target = self._prefix + path
         remove(Path(target))
         with open(os.open(target, _WRITING, 0o644), "wb") as file:
             file.write(content)
@@ -1986,9 +2001,9 @@ def add_kept(root: Path, builder: Builder, before: Optional[Generation], own: Ow
     if before is None:
         return 0
     sums = sums_in(builder.tree / SUMS)
-    old = sums_of(root, before, (SUMS,))
+    old = {path: sha256 for path, sha256 in sums_listed(root, before, (SUMS,)) if path not in sums and path != SUMS}
     kept: Dict[str, str] = {}
-    for path in sorted(old.keys() - sums.keys()):
+    for path in sorted(old):
         if path.startswith(KEPT_FOLDERS) and not newly_bound(path.split("/")[1], own, before):
             # What can't stand beside the new files (a name of other case, a folder where a file is) is not kept.
             with contextlib.suppress(FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -2104,7 +2119,7 @@ def sweep_records(root: Path) -> None:
     folder = received(root)
     _sweep(folder / "generations", numbers)
     _sweep(folder / "manifests", {f"{sha256}.json" for sha256 in manifests})
-    if (folder / "contents").is_dir():
+    if os.listdir(folder / "contents"):
         states = [read_manifest(root, sha256) for sha256 in manifests]
         _sweep(folder / "contents", {sha256 for state in states for sha256, _ in state.files.values()})
 
@@ -3976,7 +3991,7 @@ def tell_generations(root: Path, served: Optional[Generation]) -> None:
         return
     others = numbers_of(generation.number for generation in standing(root) if generation.number != served.number)
     say(f"generation {served.number} is served, made {served.made}; others that stand: {others or 'none'}")
-    kept = sums_of(root, served, (KEPT_SUMS,))
+    kept = dict(sums_listed(root, served, (KEPT_SUMS,)))
     say(f"kept of the generation before: {count_of(len(kept), 'file')}" + (f" ({few(sorted(kept))})" if kept else ""))
 
 
@@ -4338,6 +4353,9 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
 
 def drop_incoming(root: Path, manifest: Manifest) -> None:
     """Remove what has come of a bundle that is in place, and of older ones of its stream."""
+    folder = received(root) / "incoming"
+    if (folder / manifest.sha256).is_dir():
+        remove_folder(folder / manifest.sha256)
     for bundle in waiting(root):
         if bundle.manifest.stream == manifest.stream and bundle.manifest.sequence <= manifest.sequence:
             remove_folder(bundle.folder)
@@ -4468,8 +4486,13 @@ def check_sums(manifest: Manifest, sources: Mapping[str, str]) -> None:
 
     :raises Refused: it does not.
     """
-    sums = sums_in(Path(sources[manifest.files[SUMS][0]]))
     expected = {path: sha256 for path, (sha256, _) in manifest.files.items() if path != SUMS}
+    hashed = hashlib.sha256()
+    for path, sha256 in expected.items():
+        hashed.update(f"{sha256}  {path}\n".encode("utf-8"))
+    if hashed.hexdigest() == manifest.files[SUMS][0]:
+        return
+    sums = sums_in(Path(sources[manifest.files[SUMS][0]]))
     differing = sorted(path for path in sums.keys() | expected.keys() if sums.get(path) != expected.get(path))
     must(
         not differing,
