@@ -378,7 +378,7 @@ def test_killed_at_any_moment_the_old_mirror_or_the_new_one_is_served_and_the_ne
     assert int(done.stdout) > 40
 
 
-@pytest.mark.parametrize("call", ["fsync", "link", "rename"])
+@pytest.mark.parametrize("call", ["fsync", "link", "replace"])
 def test_a_disk_that_is_full_is_told_and_the_old_mirror_stands(
     root: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
