@@ -976,7 +976,8 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 def find_volumes(folder: Path, depth: int = 2) -> Iterator[Path]:
     """Yield the folders that have a manifest: this one, or what is in it, or in those. Links are not entered."""
-    if os.path.lexists(folder / "manifest.json"):
+    names = [name for name in ("manifest.json", "volume.json", "files") if os.path.lexists(folder / name)]
+    if "manifest.json" in names and len(names) > 1:  # alone, it is some other program's
         yield folder
     elif depth:
         for name in folders_in(folder):
@@ -2087,8 +2088,8 @@ def current(root: Path) -> Optional[Generation]:
     generation = read_generation(root, number)
     must(
         generation is not None and tree_of(root, number).is_dir(),
-        f"generation {number}, which {root / 'current'} leads to, is not there whole. Point it to one that is: "
-        f"{numbers_of(generation.number for generation in standing(root)) or 'none is'}.",
+        f"generation {number}, which {root / 'current'} leads to, is not there whole. Point it to one that is "
+        f"({numbers_of(generation.number for generation in standing(root)) or 'there is none'}), or remove it.",
     )
     return generation
 
@@ -3962,7 +3963,7 @@ def show_status(root: Path, options: argparse.Namespace) -> int:
         return write_receipt(root, options)
     served, state = current(root), read_state(root)
     for name, known in sorted(state.streams.items()):
-        tell_stream(name, known, served)
+        tell_stream(root, name, known, served)
     tell_generations(root, served)
     for bundle in waiting(root):
         total = len(bundle.manifest.contents)
@@ -3973,15 +3974,23 @@ def show_status(root: Path, options: argparse.Namespace) -> int:
     return APPLIED
 
 
-def tell_stream(name: str, known: Seen, served: Optional[Generation]) -> None:
+def tell_stream(root: Path, name: str, known: Seen, served: Optional[Generation]) -> None:
     """Tell which bundle of a stream is served."""
     applied = served.streams.get(name) if served else None
     if applied:
         say(f"stream {name}: bundle {applied.sequence} ({applied.manifest}), {applied.at}, signed by {applied.by}")
+        say(f"stream {name}: {age_of(read_manifest(root, applied.manifest))}")
     if not applied or applied.manifest != known.manifest:
         say(
             f"stream {name}: bundle {known.sequence} ({known.manifest}) was received, and is not served (see --forward)"
         )
+
+
+def age_of(manifest: Manifest) -> str:
+    """Write when and by what a bundle was made, and how long what leaves its stream's plan stays."""
+    stays = ", ".join(f"{number} {unit}" for unit, number in (manifest.keep or {}).items())
+    kept = f"; what leaves its plan stays for {stays}" if stays else ""
+    return f"made {manifest.made['at']} by {manifest.made['by']}{kept}"
 
 
 def tell_generations(root: Path, served: Optional[Generation]) -> None:
@@ -4117,7 +4126,7 @@ def check_volume(manifest: Manifest, volume: Volume) -> Set[str]:
             say(f"{fault}: {volume.folder}/files/{part.place}")
     for place in sorted(there.keys() - expected.keys()):
         say(f"extra: {volume.folder}/files/{there[place]}")
-    number = f"volume {volume.number} of {manifest.volumes}" if volume.number else "it does not say which volume it is"
+    number = f"volume {volume.number} of {manifest.volumes}" if volume.number else "no volume by its number"
     say(f"{volume.folder}: {number}; {count_of(len(expected), 'file')}, {len(faults)} altered or missing")
     return {expected[place][0] for place in faults}
 
@@ -4146,7 +4155,12 @@ def write_missing(path: Optional[Path], manifest: Manifest, contents: Iterable[s
         "sequence": manifest.sequence,
         "stream": manifest.stream,
     }
-    write_whole(path, canonical(document))
+    try:
+        write_whole(path, canonical(document))
+    except OSError as error:
+        return (
+            f"Can't write down to {path} what is to be sent again: {error.strerror}. Say another place with --missing."
+        )
     return f"Carry {path} out, for 'doit bundle --again {path.name}' there."
 
 
@@ -4523,7 +4537,7 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--trust", type=Path, action="append", default=[], metavar="FILE", help=trust + "; may be given several times")
     add("--unsigned", action="store_true", help="verify no signature")
     add("--missing", type=Path, metavar="FILE", help="write down what arrived broken, or not at all")
-    number = "how many generations stay (default: %(default)s, the one that is served and the one before)"
+    number = "how many generations stay (default: %(default)s, the one that is served and the one before; 1: none to go back to)"
     add("--generations", type=generations, default=2, metavar="N", help=number)
     add("--check", type=Path, action="append", metavar="VOLUME", help="look at a volume by itself, and end")
     add("--status", type=Path, metavar="DIR", help="tell what is inside, and end")
@@ -4557,14 +4571,16 @@ def check_modes(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
         parser.error(f"say FOLDER and --to DIR, or --add FILE and --to DIR, or one of {one_of}")
     if options.folders and (options.add or options.remove or options.no_own):
         parser.error("apply the bundle and change the own packages one after the other; --own alone goes with FOLDER")
+    if options.trust and options.unsigned:
+        parser.error("say --trust FILE or --unsigned, not both")
     if options.receipt and not options.status:
         parser.error("--receipt goes with --status DIR")
 
 
 def generations(text: str) -> int:
     """Read how many generations are to stay."""
-    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"expected a number from 2, found {text!r}")
+    if not re.fullmatch("[0-9]{1,6}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, found {text!r}")
     return int(text)
 
 

@@ -117,6 +117,8 @@ def test_every_python_applies_bundles(tmp_path: Path, root: Path, version: str) 
     done = receive(tmp_path / "stick", "--to", root, "--unsigned", python=python)
     assert (done.returncode, done.stderr) == (0, "")
     assert {path: served(root)[path] for path in SECOND} == SECOND
+    assert "bundle 2" in receive("--status", root, python=python).stdout
+    assert receive("--check", first.volumes[0], python=python).returncode == 0
 
 
 def test_what_applies_bundles_needs_nothing_newer_than_python_3_7() -> None:

@@ -201,6 +201,7 @@ def test_ten_million_entries_are_refused_before_they_are_read(monkeypatch: pytes
 
 def test_what_is_refused_writes_nothing(sent: Sent, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stick, root = tmp_path / "stick", tmp_path / "srv"
+    (stick / "volume-1-of-1/files").mkdir(parents=True)
     document = copy.deepcopy(sent.document)
     HOSTILE["the path '../evil'"](document)
     for data in (canonical(document), sent.manifest[:-1], b"[" * 100_000):

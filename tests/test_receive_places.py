@@ -167,6 +167,23 @@ def test_where_no_bundle_is_it_is_said_what_was_expected(
     assert not root.exists()
 
 
+def test_other_programs_files_on_a_stick_are_passed_over(receiver: ModuleType, root: Path, one: Sent) -> None:
+    write(one.folder.parent / "browser" / "manifest.json", b'{"manifest_version": 3}')
+    assert apply(receiver, one.folder.parent, root) == 0
+    assert served(root) == ONE
+
+
+def test_a_broken_manifest_beside_a_right_one_is_told_and_holds_up_nothing(
+    receiver: ModuleType, root: Path, one: Sent, capsys: Said
+) -> None:
+    shutil.copytree(one.folder, one.folder.parent / "broken")
+    (broken,) = (one.folder.parent / "broken").iterdir()
+    (broken / "manifest.json").write_bytes(one.manifest[:-1])
+    assert apply(receiver, one.folder.parent, root) == 1
+    assert f"{broken / 'manifest.json'} is no manifest of a bundle" in capsys.readouterr().err
+    assert served(root) == ONE
+
+
 def test_without_links_a_file_points_to_the_generation_and_files_are_copied(
     receiver: ModuleType, root: Path, one: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +390,7 @@ def test_the_status_tells_what_is_inside_and_what_waits(
     said = capsys.readouterr().out
     assert f"stream main: bundle 2 ({two.sha256})" in said
     assert "signed by nobody (--unsigned)" in said
+    assert "made 2026-11-26T12:00:00Z by mirror-tasks 0.2.0" in said
     assert "generation 2 is served" in said
     assert "others that stand: 1" in said
     assert "kept of the generation before: 3 files" in said
@@ -417,13 +435,15 @@ def test_what_a_stick_says_cannot_steer_a_terminal(
 ) -> None:
     folder = tmp_path / "stick" / "a\x1b[2Jb"
     write(folder / "manifest.json", b"{}")
+    write(folder / "volume.json", b"{}")
     assert apply(receiver, folder.parent, root) == 1
     assert "\x1b" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["stick"], ["--to", "srv"], ["--status", "a", "--back", "a"], ["x", "--to", "y", "--generations", "1"],
+    [[], ["stick"], ["--to", "srv"], ["--status", "a", "--back", "a"], ["x", "--to", "y", "--generations", "0"],
+     ["x", "--to", "y", "--trust", "z", "--unsigned"],
      ["--receipt", "-", "--back", "x"]],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_a_word_on_usage(receiver: ModuleType, arguments: list[str]) -> None:
