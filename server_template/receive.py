@@ -4080,9 +4080,10 @@ def discard(root: Path) -> int:
     """Drop what waits in incoming."""
     with Lock(root):
         settle(root)
-        for name in folders_in(received(root) / "incoming"):
+        names = folders_in(received(root) / "incoming")
+        for name in names:
             remove_folder(received(root) / "incoming" / name)
-            say(f"dropped what had come of the bundle with manifest {name}")
+    say(f"dropped what had come of {count_of(len(names), 'bundle')}")
     return APPLIED
 
 
@@ -4346,7 +4347,8 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     finally:
         incoming.close()
     if missing:
-        say(f"{manifest.name} waits for {missing}; what was verified is kept. Bring it, and run again.")
+        them = "them" if missing.startswith("volumes") else "it"
+        say(f"{manifest.name} waits for {missing}; what was verified is kept. Bring {them}, and run again.")
         return WAITING
     check_sums(manifest, sources)
     write_whole(received(root) / "manifests" / f"{manifest.sha256}.json", bundle.data)
@@ -4409,7 +4411,8 @@ def take(
     check_carried(manifest, lacking, missing)
     check_whole(bundle, incoming, lacking, broken, missing)
     volumes = {part.volume for _, part in parts_to_come(manifest, lacking, incoming.verified).values()}
-    return f"volume {numbers_of(volumes)} of {manifest.volumes}" if volumes else ""
+    noun = "volume" if len(volumes) == 1 else "volumes"
+    return f"{noun} {numbers_of(volumes)} of {manifest.volumes}" if volumes else ""
 
 
 def check_carried(manifest: Manifest, lacking: Set[str], missing: Optional[Path]) -> None:

@@ -303,10 +303,14 @@ def test_what_nothing_depends_on_may_be_altered(world: World, name: str) -> None
 
 def test_volumes_come_in_any_order_and_what_is_missing_is_named_each_time(world: World) -> None:
     one, two, three, four = world.second.volumes
-    for volume, missing in ((three, "1-2, 4"), (one, "2, 4"), (four, "2")):
+    for volume, missing, it in (
+        (three, "volumes 1-2, 4", "them"),
+        (one, "volumes 2, 4", "them"),
+        (four, "volume 2", "it"),
+    ):
         status, said = world.receive(volume)
         assert status == 3
-        assert f"waits for volume {missing} of 4; what was verified is kept. Bring it, and run again." in said
+        assert f"waits for {missing} of 4; what was verified is kept. Bring {it}, and run again." in said
         assert served(world.root) == world.first.state
     assert world.receive(two)[0] == 0
     assert served(world.root) == world.second.state
