@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -203,6 +204,10 @@ def test_what_is_written_is_what_receive_py_reads(outside: Outside) -> None:
         content = (volume / "manifest.json").read_bytes()
         assert receiver.parse_manifest(content).sequence == 1
         assert receiver.number_of(volume, content) == int(volume.name.split("-")[1])
+
+
+def test_receive_py_says_of_which_version_it_is() -> None:
+    assert version("mirror-tasks") == load_receiver().VERSION
 
 
 def test_where_nothing_is_new_nothing_is_written(outside: Outside) -> None:
@@ -575,6 +580,18 @@ def test_where_the_mirror_changed_meanwhile_the_next_number_is_made_on_the_same_
     assert set(contents_of(outside.bundled(2)).values()) == set(published(outside.output).values())
     with pytest.raises(ResolutionError, match="found one of which not all volumes were written; there are 2"):
         bases.mark_sent(outside.sendings, 1)
+
+
+def test_volumes_that_were_deleted_for_another_bundle_are_written_again_where_that_came_to_nothing(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(outside, monkeypatch)
+    outside.configure(volume="50k")
+    with pytest.raises(ResolutionError, match="expected volumes of at least"):
+        outside.bundle()
+    outside.configure()
+    assert "none written" in outside.bundle()
+    assert set(contents_of(outside.bundled(1)).values()) == set(published(outside.output).values())
 
 
 def test_where_a_bundle_was_not_marked_as_sent_the_next_one_has_what_it_has(outside: Outside, months: Months) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.transfer import volumes
+from mirror_tasks.transfer.assembly import Assembly
 from mirror_tasks.transfer.manifest import (
     MOST_VOLUMES,
     Base,
@@ -154,6 +156,25 @@ def test_a_manifest_is_canonical_json_and_reads_back_as_it_was(files: dict[str, 
     assert again == one.content
     assert to_bytes(from_bytes(one.content)) == one.content
     assert from_bytes(one.content).base == base
+
+
+def test_what_moved_in_the_mirror_since_is_taken_from_where_it_is_now() -> None:
+    manifest = lay(state({"packages/a/a.whl": 10, "packages/b/b.whl": 20}), None)
+    gone, moved = (hashlib.sha256(path.encode()).hexdigest() for path in ("packages/a/a.whl", "packages/b/b.whl"))
+    assembly = Assembly(
+        manifest=manifest,
+        content=b"",
+        digest="",
+        folder=Path("main-1"),
+        beside={},
+        output=Path("mirror"),
+        sums={"packages/c/b.whl": moved},
+    )
+    (volume,) = assembly.volumes()
+    assert {piece.sha256: piece.source for piece in volume.pieces} == {
+        gone: Path("mirror/packages/a/a.whl"),
+        moved: Path("mirror/packages/c/b.whl"),
+    }
 
 
 @pytest.mark.parametrize(
