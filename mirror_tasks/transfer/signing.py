@@ -262,7 +262,7 @@ def _last_lines(words: str) -> str:
 
 def _version(tool: _Tool) -> str:
     try:
-        done = subprocess.run(tool.version, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+        done = subprocess.run(tool.version, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return "of unknown version"
     lines = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
