@@ -315,6 +315,26 @@ def test_what_should_be_inside_and_is_lost_is_named_and_may_be_sent_again(
     assert {path: served(root)[path] for path in TWO} == TWO
 
 
+def test_what_was_altered_inside_is_not_passed_on(receiver: ModuleType, root: Path, one: Sent, tmp_path: Path) -> None:
+    """A full bundle mends it, though something of the same size stands there."""
+    assert apply(receiver, one.folder, root) == 0
+    altered = root / "generations/1" / FILE
+    altered.write_bytes(b"ALPHA 1.0")
+    os.utime(altered, (2**32, 2**32))
+    assert apply(receiver, write_bundle(tmp_path / "two", TWO, 2, base=one).folder, root) == 1
+    assert apply(receiver, write_bundle(tmp_path / "three", ONE, 3).folder, root) == 0
+    assert served(root) == ONE
+
+
+def test_what_was_brought_back_from_a_backup_is_hashed_and_used(
+    receiver: ModuleType, root: Path, one: Sent, tmp_path: Path
+) -> None:
+    assert apply(receiver, one.folder, root) == 0
+    os.utime(root / "generations/1" / FILE, (2**32, 2**32))
+    assert apply(receiver, write_bundle(tmp_path / "two", TWO, 2, base=one).folder, root) == 0
+    assert {path: served(root)[path] for path in TWO} == TWO
+
+
 def test_what_arrived_broken_is_written_down_and_only_that_is_sent_again(
     receiver: ModuleType, root: Path, one: Sent, tmp_path: Path
 ) -> None:
