@@ -150,7 +150,7 @@ class Bundler:
         name = self._name(written.sequence)
         if written.is_finished:
             self._teller.say(
-                f"Bundle {name} has it all, and its {counted(written.volumes, 'volume')} were written. `doit bundle --sent "
+                f"Bundle {name} has it all, and is written: {counted(written.volumes, 'volume')}. `doit bundle --sent "
                 f"{written.sequence}` says that it was carried; `doit bundle --volume K` writes a volume again."
             )
             return None

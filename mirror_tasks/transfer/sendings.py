@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -71,9 +72,12 @@ class Sendings:
         return self.folder / str(sequence)
 
     def sequences(self) -> list[int]:
-        """Return the numbers of the bundles that were begun, the newest last."""
+        """Return the numbers of the bundles that were begun, the newest last.
+
+        Where a run ended before it wrote how far one is, nothing left this machine, and the number is free.
+        """
         try:
-            names = [path.name for path in self.folder.iterdir()]
+            names = [path.name for path in self.folder.iterdir() if os.path.lexists(path / "written.json")]
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 10)
