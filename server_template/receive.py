@@ -1048,7 +1048,7 @@ def files_on(volume: Path) -> Dict[str, str]:
     Links, pipes and devices are left out, and what is below a link.
     """
     found: Dict[str, str] = {}
-    folders = [""]
+    folders = [""] if is_folder(volume / "files") else []
     while folders and len(found) <= 2 * FILES_LIMIT:
         folder = folders.pop()
         with contextlib.suppress(OSError), os.scandir(volume / "files" / folder) as entries:
@@ -1085,13 +1085,21 @@ def have_folder(path: Path) -> None:
     check_folder(path)
 
 
+def is_folder(path: Path) -> bool:
+    """Say whether a folder is there, and not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def check_folder(path: Path) -> None:
     """Look if a folder is one, unless nothing is there.
 
     :raises Refused: something else is there.
     """
     must(
-        not os.path.lexists(path) or stat.S_ISDIR(os.lstat(path).st_mode),
+        not os.path.lexists(path) or is_folder(path),
         f"{path} should be a folder, and is a link or a file. Nothing was changed. Move it away, then run again.",
     )
 
@@ -1509,21 +1517,37 @@ def lines_of(content: bytes, of: str) -> Iterator[Tuple[str, str]]:
 def find_inside(root: Path, wanted: Mapping[str, int]) -> Dict[str, str]:
     """Return where in the generations that stand the wanted contents are.
 
+    What was written to since it came is hashed, where there is no other file with that content.
+
     :param wanted: sizes by SHA-256.
     :return: paths of files by SHA-256.
     """
     found: Dict[str, str] = {}
+    touched: List[Tuple[str, str]] = []
     for generation in standing(root):
-        tree = str(tree_of(root, generation.number))
-        since = changed_at(f"{tree}/{SUMS}")
+        tree = f"{tree_of(root, generation.number)}/"
+        finished = changed_at(tree + SUMS)
         for path, sha256 in sums_listed(root, generation, (SUMS, KEPT_SUMS)):
-            if sha256 in wanted and sha256 not in found and is_right(f"{tree}/{path}", sha256, wanted[sha256], since):
-                found[sha256] = f"{tree}/{path}"
-    store = f"{received(root)}/contents"
+            if sha256 in wanted and sha256 not in found and is_whole(tree + path, wanted[sha256]):
+                if changed_at(tree + path) <= finished:
+                    found[sha256] = tree + path
+                else:
+                    touched.append((tree + path, sha256))
+    store = f"{received(root)}/contents/"
     for sha256 in os.listdir(store) if os.path.isdir(store) else ():
-        if sha256 in wanted and sha256 not in found and is_whole(f"{store}/{sha256}", wanted[sha256]):
-            found[sha256] = f"{store}/{sha256}"
+        if sha256 in wanted and sha256 not in found and is_whole(store + sha256, wanted[sha256]):
+            found[sha256] = store + sha256
+    hash_touched(touched, wanted, found)
     return found
+
+
+def hash_touched(touched: Sequence[Tuple[str, str]], wanted: Mapping[str, int], found: Dict[str, str]) -> None:
+    """Add to what was found the files that still have the content which they came with."""
+    progress = Progress(sum(wanted[sha256] for _, sha256 in touched if sha256 not in found), sys.stderr)
+    for path, sha256 in touched:
+        with contextlib.suppress(OSError, Refused):
+            if sha256 not in found and hash_file(path, progress) == sha256:
+                found[sha256] = path
 
 
 def sums_listed(root: Path, generation: Generation, names: Sequence[str]) -> Iterator[Tuple[str, str]]:
@@ -1552,23 +1576,6 @@ def changed_at(path: str) -> int:
         return os.lstat(path).st_mtime_ns
     except OSError:
         return 0
-
-
-def is_right(path: str, sha256: str, size: int, since: int) -> bool:
-    """Say whether a file of a tree is what it was when it came. One that was written to later is hashed again.
-
-    :param since: when the tree was finished, in nanoseconds.
-    """
-    try:
-        status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            return False
-        if status.st_mtime_ns <= since:
-            return True
-        with io.FileIO(open_regular(path), "rb") as file:
-            return hash_stream(file) == sha256
-    except (OSError, Refused):
-        return False
 
 
 def is_whole(path: str, size: int) -> bool:
@@ -1611,9 +1618,10 @@ class Incoming:
         if not is_whole(str(self.folder / "manifest.json"), len(data)):
             write_whole(self.folder / "manifest.json", data)
         self._lock = threading.Lock()
-        self.verified = self._read_journal()
+        self.verified: Set[str] = set()
         journal = os.open(f"{self.folder}/journal.jsonl", _APPENDING, 0o644)
         self._journal = open(journal, "ab", buffering=0)
+        self._hash_again(self._believe_journal())
 
     def close(self) -> None:
         """Close the journal."""
@@ -1634,30 +1642,29 @@ class Incoming:
         """Where a content stands, or will."""
         return self._prefix + sha256
 
-    def _read_journal(self) -> Set[str]:
-        verified: Set[str] = set()
-        try:
-            lines = read_bounded(self.folder / "journal.jsonl", MANIFEST_LIMIT).split(b"\n")
-        except FileNotFoundError:
-            return verified
-        for line in lines:
+    def _believe_journal(self) -> Dict[str, int]:
+        """Take as verified what the journal says, as far as it can; return the sizes of what is to be hashed again."""
+        doubtful: Dict[str, int] = {}
+        for line in read_bounded(self.folder / "journal.jsonl", MANIFEST_LIMIT).split(b"\n"):
             try:
                 entry = json.loads(line.decode("ascii"))
                 sha256 = digest(entry["sha256"])
-                if self._is_as_noted(sha256, entry):
-                    verified.add(sha256)
+                status = os.lstat(self.path(sha256))
+                same = stat.S_ISREG(status.st_mode) and status.st_size == entry["size"]
+                if same and (entry["boot"], entry["mtime_ns"]) == (self._boot, status.st_mtime_ns):
+                    self.verified.add(sha256)
+                elif same:
+                    doubtful[sha256] = status.st_size
             except (ValueError, KeyError, TypeError, OSError, RecursionError, Refused):
                 continue  # the last line of a run that was killed, or a file that is gone: it is taken again
-        return verified
+        return {sha256: size for sha256, size in doubtful.items() if sha256 not in self.verified}
 
-    def _is_as_noted(self, sha256: str, entry: Mapping[str, Any]) -> bool:
-        status = os.lstat(self.path(sha256))
-        if not stat.S_ISREG(status.st_mode) or status.st_size != entry["size"]:
-            return False
-        if entry["boot"] == self._boot and entry["mtime_ns"] == status.st_mtime_ns:
-            return True
-        with io.FileIO(open_regular(self.path(sha256)), "rb") as file:
-            return hash_stream(file) == sha256
+    def _hash_again(self, doubtful: Mapping[str, int]) -> None:
+        progress = Progress(sum(doubtful.values()), sys.stderr)
+        for sha256 in doubtful:
+            with contextlib.suppress(OSError, Refused):
+                if hash_file(self.path(sha256), progress) == sha256:
+                    self._note(sha256, os.lstat(self.path(sha256)))
 
     def take(self, source: str, sha256: str, size: int, counted: Callable[[int], None]) -> None:
         """Copy a file of a volume, and hash what is copied.
@@ -1757,12 +1764,17 @@ def pieces_of(file: io.FileIO, size: int) -> Iterator[memoryview]:
         yield _buffers.own[:count]
 
 
-def hash_stream(file: io.FileIO) -> str:
-    """Return the SHA-256 of all that is left of a file."""
+def hash_file(path: str, progress: Progress) -> str:
+    """Return the SHA-256 of a file.
+
+    :raises OSError: it can't be read; Refused: it is none.
+    """
     hashed = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
-    for count in iter(lambda: file.readinto(buffer) or 0, 0):
-        hashed.update(buffer[:count])
+    with io.FileIO(open_regular(path), "rb") as file:
+        for count in iter(lambda: file.readinto(buffer) or 0, 0):
+            hashed.update(buffer[:count])
+            progress.add(count)
     return hashed.hexdigest()
 
 
@@ -1866,10 +1878,14 @@ class Takers:
 
 
 class Builder:
-    """Makes a tree, of hard links where the file system has them, of copies elsewhere."""
+    """Makes a tree, of hard links where the file system has them, of copies elsewhere.
 
-    def __init__(self, tree: Path) -> None:
+    :param total_bytes: what all of it has, to show how far the copying has come.
+    """
+
+    def __init__(self, tree: Path, total_bytes: int = 0) -> None:
         self.tree = tree
+        self._progress = Progress(total_bytes, sys.stderr)  # of copies; links take no time
         self._prefix = f"{tree}/"
         self._folders: Set[str] = {""}
         self._links = True
@@ -1919,7 +1935,7 @@ class Builder:
         with io.FileIO(open_regular(source), "rb") as file:
             target = os.open(self._prefix + path, _WRITING, 0o644)
             try:
-                copy_hashed(pieces_of(file, os.fstat(file.fileno()).st_size), target, lambda _: None)
+                copy_hashed(pieces_of(file, os.fstat(file.fileno()).st_size), target, self._progress.add)
                 if not syncs_all():
                     os.fsync(target)
             finally:
@@ -1993,7 +2009,8 @@ def put_in_place(
     :param keep: how many generations stay in all.
     :raises Refused: the streams and the own packages don't go together.
     """
-    builder = Builder(root / "generations" / f"{generation.number}.part")
+    total = sum(size for state in states for _, size in state.files.values())
+    builder = Builder(root / "generations" / f"{generation.number}.part", total)
     try:
         build(root, builder, states, sources, own)
         kept = add_kept(root, builder, before, own)

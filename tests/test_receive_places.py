@@ -58,7 +58,7 @@ Said = pytest.CaptureFixture[str]
 
 
 @posix
-@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "link above"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "link above", "link at the top"])
 def test_what_is_no_plain_file_on_a_stick_is_not_opened(
     receiver: ModuleType, root: Path, one: Sent, tmp_path: Path, kind: str, capsys: Said
 ) -> None:
@@ -66,7 +66,11 @@ def test_what_is_no_plain_file_on_a_stick_is_not_opened(
     place = one.volumes[0] / "files" / FILE
     aside = tmp_path / "aside"
     shutil.copytree(place.parent, aside)
-    if kind == "link above":
+    if kind == "link at the top":
+        files = one.volumes[0] / "files"
+        files.rename(tmp_path / "files")
+        files.symlink_to(tmp_path / "files")
+    elif kind == "link above":
         shutil.rmtree(place.parent)
         place.parent.symlink_to(aside)
     else:
@@ -79,7 +83,7 @@ def test_what_is_no_plain_file_on_a_stick_is_not_opened(
         place.mkdir()
     assert apply(receiver, one.folder, root) == 1
     said = capsys.readouterr().err
-    assert f"files/{FILE}" in said
+    assert "there is no such file" in said
     assert not (root / "current").exists()
 
 
@@ -233,6 +237,26 @@ def test_a_link_and_a_file_never_contradict_each_other(
     receiver.point(root, 3)
     assert (receiver.pointed(root), (root / "current.txt").exists()) == (3, False)
     assert seen == sorted(seen)
+
+
+def test_a_file_that_has_all_the_links_it_can_have_is_copied_and_others_are_shared(
+    receiver: ModuleType, root: Path, one: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def full(source: str, target: str) -> None:
+        if str(target).endswith(FILE):
+            raise OSError(errno.EMLINK, "Too many links")
+        link(source, target)
+
+    assert apply(receiver, one.folder, root) == 0
+    monkeypatch.setattr(receiver.os, "link", full)
+    assert apply(receiver, write_bundle(one.folder.parent / "two", TWO, 2, base=one).folder, root) == 0
+    shared = {
+        path: (root / "generations/1" / path).samefile(root / "generations/2" / path) for path in (FILE, "server.py")
+    }
+    assert shared == {FILE: False, "server.py": True}
+    assert {path: served(root)[path] for path in TWO} == TWO
 
 
 def test_files_are_shared_between_generations(receiver: ModuleType, root: Path, one: Sent) -> None:
