@@ -16,7 +16,7 @@ Words and limits       the names of all that is read and written, and how much o
 Errors                 ``Refused``, and what is told to people
 The manifest           canonical JSON; bytes become a ``Manifest``, or are refused
 Signatures             ``verify_signatures``: by whom the manifest is
-Volumes                what stands on the stick; ``--check``
+Volumes                what stands on the stick
 Places inside          folders, locks, files that are written whole or not at all
 What is inside         the state, the generations that stand, and where in them a content is
 Incoming               contents are hashed while they are copied, and noted, so that none is read twice
@@ -29,7 +29,7 @@ The whole              ``Composer``: all that is written anew for such a tree
 Core metadata          what stands in METADATA and PKG-INFO
 Own packages           what the inside adds itself: ``--add``, ``--remove``, ``--own``, ``--no-own``
 Archives               METADATA out of a wheel, PKG-INFO out of an sdist, within bounds; nothing is unpacked
-Status                 ``--status``, the receipt, what is missing
+Status                 ``--status``, the receipt, what is missing, ``--check`` of a volume
 The command line       options, and the order in which all this happens
 =====================  ==============================================================================================
 
@@ -4280,9 +4280,16 @@ def apply_alone(root: Path, bundle: Bundle, by: str, options: argparse.Namespace
     generation = with_bundle(root, bundle.manifest)
     if generation:
         tell_inside(root, bundle.manifest, generation, options.generations)
-        return APPLIED
+        return bind(root, options) if options.own else APPLIED
     check_sequence(read_state(root), bundle.manifest)
     return receive(root, bundle, by, options)
+
+
+def bind(root: Path, options: argparse.Namespace) -> int:
+    """Bind names to the own packages without a bundle to apply; return the exit status."""
+    own = read_own(root)
+    have_folder(own.folder)
+    return put_own(root, own, own_bound(own, options.own, ()), options.generations)
 
 
 def signer_of(bundle: Bundle, trusts: Sequence[Path]) -> str:

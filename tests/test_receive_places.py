@@ -293,6 +293,13 @@ def test_a_bundle_that_was_taken_back_does_not_come_again_by_itself_but_a_later_
     assert served(root) == ONE
 
 
+def test_names_are_bound_also_with_a_bundle_that_is_inside_already(receiver: ModuleType, root: Path, one: Sent) -> None:
+    assert apply(receiver, one.folder, root) == 0
+    assert apply(receiver, one.folder, root, "--own", "gone") == 0
+    assert "simple/gone/index.html" not in served(root)
+    assert served(root)[FILE] == ONE[FILE]
+
+
 def test_a_base_that_is_not_inside_is_named(
     receiver: ModuleType, root: Path, one: Sent, tmp_path: Path, capsys: Said
 ) -> None:
