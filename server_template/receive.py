@@ -2350,6 +2350,10 @@ class _Builder:
         if there != path or self._linked.setdefault(path, content) != content:
             top, _, rest = path.partition("/")
             path = f"{top}/{state.stream}/{rest}"
+            must(
+                len(path) <= PATH_LIMIT,
+                f"{state.name} has {top}/{rest}, which another bundle has, too; {path} is too long",
+            )
             self._put(state, path, content)
         self._by.setdefault(path, state)
 
@@ -2687,7 +2691,8 @@ def escaped(text: str) -> str:
     return html.escape(_UNSHOWABLE.sub("\ufffd", text))
 
 
-# What is cut out of the pages of streams. Each alternative begins with another character, so that matching takes linear time.
+# What is cut out of the pages of streams. Each alternative begins with another character, no two texts stand side by side, and
+# no match goes beyond where the next one may begin: so matching takes linear time.
 _T = r"(?:[^<>&\"']|&(?:amp|lt|gt|quot|\#x27);)*"
 _TAG = rf'<span class="tag">({_T})</span>'
 _TAGS = rf'(?:<span class="tag">{_T}</span> ?)*'
@@ -2700,11 +2705,11 @@ _GAP_ROW = re.compile(
     rf'<tr><th scope="row"><code>({_T})</code></th><td>({_T})</td><td>({_T})</td><td>({_TAGS})</td></tr>'
 )
 _FILE_ROW = re.compile(
-    rf'<th scope="row"><a href="[^"<>]*" download>({_T})</a>(?:(?!</tr>).)*?'
+    rf'<th scope="row"><a href="[^"<>]*" download>({_T})</a>(?:(?!</tr>|<th ).)*?'
     rf'<td data-label="Environments">({_TAGS})</td>'
 )
 _ASKER_ROW = re.compile(
-    rf'<tr><th scope="row">({_T})(?:<a href="\.\./([a-z0-9-]+)/index\.html">({_T})</a>)?({_T})<code>({_T})</code>({_T})</th>'
+    rf'<tr><th scope="row">({_T})(?:<a href="\.\./([a-z0-9-]+)/index\.html">({_T})</a>({_T}))?<code>({_T})</code>({_T})</th>'
     rf"<td>({_T})</td><td>({_TAGS})</td></tr>"
 )
 
@@ -3165,7 +3170,7 @@ class Composer:
         """Return what a stream's mirror.json says; it is for people and for the check of locks, so that less will do."""
         try:
             about = json.loads(self._text(state, "mirror.json"))
-            json.dumps(about).encode("utf-8")
+            json.dumps(about, indent=1, ensure_ascii=False).encode("utf-8")  # as it is written again
         except (ValueError, RecursionError):
             return {}
         return about if isinstance(about, dict) else {}
@@ -3315,7 +3320,7 @@ def _together(one: Optional[Row], other: Row) -> Row:
 
 def _number_in(about: Mapping[str, Any], key: str) -> int:
     value = about.get(key)
-    return value if type(value) is int else 0
+    return value if type(value) is int and 0 <= value <= SIZE_LIMIT else 0
 
 
 def _mapping_in(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -3363,7 +3368,8 @@ LARGEST_METADATA = 4 * 1024 * 1024  # bytes of METADATA or PKG-INFO
 
 def headers_of(content: bytes) -> Tuple[Dict[str, List[str]], str]:
     """Return the headers of core metadata by name in lower case, and the description; what is odd is left as it is."""
-    message = email.parser.Parser(policy=email.policy.compat32).parsestr(content.decode("utf-8", "replace"))
+    # The headers alone: a body that says to be of many parts would be taken apart, one within the other.
+    message = email.parser.HeaderParser(policy=email.policy.compat32).parsestr(content.decode("utf-8", "replace"))
     headers: Dict[str, List[str]] = {}
     for name, value in message.raw_items():
         headers.setdefault(name.lower(), []).append(str(value).strip())
@@ -3637,6 +3643,7 @@ def _described_file(path: Path, filename: str, sha256: str, size: int, added: st
         metadata = wheel_metadata(path, filename) if is_wheel else sdist_metadata(path, filename)
         headers = check_headers(metadata)
         project, version = check_release(headers, filename)
+        check_own_place(project, filename)
         python = single(headers, "requires-python")
     except (Refused, OSError) as error:
         raise Refused(f"{filename} can't be added: {error}. Nothing was changed.") from None
@@ -3676,6 +3683,20 @@ def check_release(headers: Mapping[str, List[str]], filename: str) -> Tuple[str,
         f"by its metadata it is {name} {version}, which its name does not say",
     )
     return project, version
+
+
+def check_own_place(project: str, filename: str) -> None:
+    """Look if a file and what stands beside it can stand in a mirror's tree.
+
+    :raises Refused: they can't.
+    """
+    try:
+        check_path(f"packages/{project}/{filename}.metadata")
+    except Refused:
+        raise Refused(
+            f"packages/{project}/{filename}.metadata can't be on every system: it is longer than {PATH_LIMIT} characters, "
+            "or Windows keeps a name in it for a device"
+        ) from None
 
 
 def single(headers: Mapping[str, List[str]], field: str) -> str:

@@ -456,7 +456,11 @@ def test_a_project_of_which_no_metadata_is_known_has_a_page() -> None:
         (b"", None),
         ("Name: ä\n\nGrüße".encode(), "Grüße"),
         (b"Name: a\n\n\xff\xfe broken", "\ufffd\ufffd broken"),
-        (b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nhidden\n--x--\n", None),
+        (b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\ntext\n--x--\n", "--x\n\ntext\n--x--"),
+        (
+            b"Name: a\n" + b"Content-Type: multipart/mixed; boundary=x\n\n--x\n" * 2000 + b"end",
+            "--x\n" + "Content-Type: multipart/mixed; boundary=x\n\n--x\n" * 1999 + "end",
+        ),
     ],
 )
 def test_descriptions_are_read_from_body_and_header(metadata: bytes, description: str | None) -> None:

@@ -488,6 +488,9 @@ BAD_FILES = {
     "PKG-INFO of another project": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO"), core_metadata("alpha", "1.0")))),
     "not a name of wheels": ("ours_a-1.0.whl", OURS[1]),
     "not a name of sdists": ("ours_a-1.0.tar.bz2", b""),
+    "a name of a device": wheel("con", "1.0"),
+    "a name that is too long": wheel("a" * 200, "1.0"),
+    "a name that is too long with what stands beside it": wheel("a" * 8, "1." + "0" * 220),
     "a name that leads elsewhere": ("ours_a-1.0-py3-none-any.whl.metadata", b""),
 }  # fmt: skip
 
@@ -573,6 +576,15 @@ def test_what_metadata_says_becomes_text_on_the_page_and_never_markup(root: Path
         assert "alert(1)" in page
         assert "<script>" not in page
         assert "<b>" not in page
+
+
+def test_metadata_that_says_to_be_of_many_parts_is_text_like_any_other(root: Path) -> None:
+    """Mail is taken apart, part within part, until the program's stack ends; metadata has a text below its headers."""
+    parts = [f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(2000)]
+    metadata = core_metadata("ours-a", "1.0") + "".join(parts).encode()
+    done = add(root, wheel("ours-a", "1.0", metadata=metadata))
+    assert done.returncode == 0, done.stderr
+    assert b"boundary=b1\n" in served(root)["project/ours-a/index.html"]
 
 
 def test_own_names_are_told_in_the_receipt(root: Path) -> None:

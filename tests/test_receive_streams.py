@@ -409,6 +409,8 @@ def test_pages_for_people_of_a_stream_give_text_and_never_markup(tmp_path: Path)
 
 ODD_SUMMARIES = [
     b"", b"[]", b"[" * 100_000, b'{"requirements": 3, "configuration": [], "releases": "x"}',
+    b'{"requirements": ["\\ud800"]}', b'{"requirements": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b'{"releases": ' + b"9" * 4300 + b"}",
     b'{"environments_in_full": [3, {"markers": {}}, {"name": ["<b>"]}], "lacking": "x"}',
 ]  # fmt: skip
 
@@ -418,6 +420,18 @@ def test_a_mirror_json_that_is_odd_costs_only_what_it_would_have_said(tmp_path: 
     states = {"a": state({"alpha": ALPHA}, further={"mirror.json": content}), "b": state({"beta": BETA})}
     about = json.loads(served(all_received(tmp_path, states))["mirror.json"])
     assert about["projects"] == 2
+
+
+@pytest.mark.parametrize("name", ["_FILE_ROW", "_ASKER_ROW", "_PROJECT_ROW", "_GAP_ROW"])
+def test_no_page_of_a_stream_keeps_the_merging_busy(name: str) -> None:
+    """What is cut out of pages takes time by their length, not by its square: here that would be minutes."""
+    for beginning in (
+        '<th scope="row"><a href="x" download></a>',
+        '<tr><th scope="row">',
+        '<tr><th scope="row"><code>',
+    ):
+        for page in (beginning * 100_000, beginning + "a" * 1_000_000):
+            assert RECEIVER.tags_in(getattr(RECEIVER, name), page) == []
 
 
 # Locks, and what the mirror itself is
@@ -440,6 +454,15 @@ def test_a_lock_that_would_stand_in_the_place_of_a_folder_is_refused(tmp_path: P
     done = receive(write_bundle(tmp_path / "stick", bad, stream="b"), root)
     assert done.returncode == 1
     assert "locks/app" in done.stderr
+
+
+def test_a_lock_whose_place_beside_the_other_one_is_too_long_is_refused(tmp_path: Path) -> None:
+    path = f"locks/{'a' * 190}/{'b' * 200}"
+    root = all_received(tmp_path, {"first": state({"alpha": ALPHA}, further={path: b"a"})})
+    bad = state({"beta": BETA}, further={path: b"b"})
+    done = receive(write_bundle(tmp_path / "stick", bad, stream="second"), root)
+    assert done.returncode == 1
+    assert path in done.stderr
 
 
 @pytest.mark.parametrize("newer", ["a", "b"])

@@ -68,7 +68,8 @@ def description_of(metadata: bytes) -> str | None:
     Core metadata 2.1: the description "may be specified in the message body instead"; in the older header, each line
     but the first is indented, by eight spaces or by seven and a bar.
     """
-    message = email.parser.Parser().parsestr(metadata[:_LONGEST_METADATA].decode("utf-8", "replace"))
+    # The headers alone: a body that says to be of many parts would be taken apart, one within the other.
+    message = email.parser.HeaderParser().parsestr(metadata[:_LONGEST_METADATA].decode("utf-8", "replace"))
     body = message.get_payload()
     header = re.sub(r"\n(?: {7}\||[ \t]{1,8})", "\n", str(message.get("Description", "")))
     text = body if isinstance(body, str) and body.strip() else header
