@@ -116,6 +116,7 @@ VERSION = "0.2.0"  # that of mirror-tasks, which put this file here
 
 FORMAT = 1
 MANIFEST_LIMIT = 256 * 1024 * 1024  # bytes
+TOGETHER_LIMIT = MANIFEST_LIMIT  # of all manifests that are looked at in one run
 FILES_LIMIT = 1_000_000
 PARTS_LIMIT = 9_999
 VOLUMES_LIMIT = 9_999
@@ -1000,11 +1001,14 @@ def gather(folders: Sequence[Path]) -> Tuple[List[Bundle], List[str]]:
     """
     found: Dict[bytes, List[Volume]] = {}
     wrong: List[str] = []
+    held = 0  # bytes of manifests in memory, which nobody's signature vouches for yet
     for folder in folders:
         must(folder.is_dir(), f"there is no folder {folder}; give a volume's, a bundle's, or the stick's")
         for place in find_volumes(folder):
             try:
                 data = read_bounded(place / "manifest.json", MANIFEST_LIMIT)
+                held += 0 if data in found else len(data)
+                must(data in found or held <= TOGETHER_LIMIT, _too_many_manifests())
                 found.setdefault(data, []).append(Volume(place, number_of(place, data)))
             except (Refused, OSError) as error:
                 wrong.append(f"{place}: {error}")
@@ -1015,6 +1019,13 @@ def gather(folders: Sequence[Path]) -> Tuple[List[Bundle], List[str]]:
         "Give the folder of a volume, that of a bundle, or the stick.",
     )
     return sorted(bundles, key=lambda bundle: (bundle.manifest.sequence, bundle.manifest.stream)), wrong
+
+
+def _too_many_manifests() -> str:
+    return (
+        f"with those found before it there is more than {size_of(TOGETHER_LIMIT)} of manifests, which is not held in memory; "
+        "give the folder of this bundle alone"
+    )
 
 
 def _bundle(data: bytes, volumes: List[Volume], wrong: List[str]) -> Optional[Bundle]:

@@ -505,8 +505,9 @@ class Tree:
 
         :raises FileNotFoundError: the path leads nowhere, or out of the root.
         """
-        path = Path(self._root_text, relative).resolve(strict=True)  # os.path.realpath follows no links on Windows' 3.7
-        if self.root not in path.parents:
+        root = self.root  # of one moment: another request may enter another one meanwhile
+        path = Path(root, relative).resolve(strict=True)  # os.path.realpath follows no links on Windows' 3.7
+        if root not in path.parents:
             raise FileNotFoundError(relative)
         return path
 

@@ -177,6 +177,20 @@ def test_other_programs_files_on_a_stick_are_passed_over(receiver: ModuleType, r
     assert served(root) == ONE
 
 
+def test_a_stick_full_of_manifests_fills_no_memory(
+    receiver: ModuleType, root: Path, one: Sent, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest is looked at before it is known whose it is; what can be brought by anybody has a bound altogether."""
+    monkeypatch.setattr(receiver, "TOGETHER_LIMIT", len(one.manifest) + 100)
+    for number in range(3):
+        write(one.folder.parent / f"zeros-{number}" / "manifest.json", bytes(60 + number))
+        write(one.folder.parent / f"zeros-{number}" / "volume.json", b"")
+    assert apply(receiver, one.folder.parent, root) == 1
+    said = capsys.readouterr().err
+    assert said.count("give the folder of this bundle alone") == 2
+    assert served(root) == ONE
+
+
 def test_a_broken_manifest_beside_a_right_one_is_told_and_holds_up_nothing(
     receiver: ModuleType, root: Path, one: Sent, capsys: Said
 ) -> None:

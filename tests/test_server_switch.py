@@ -75,6 +75,25 @@ def test_a_switch_is_seen_at_the_next_request_and_downloads_under_way_end_on_wha
         assert served.errors == []
 
 
+def test_a_switch_in_the_middle_of_a_request_hides_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are answered side by side; one that sees the switch must not let another one find nothing."""
+    home = generations(tmp_path, with_link)
+    server = load_server()
+    tree = server.Tree(home)
+    resolve = server.Path.resolve
+
+    def switching(path: Path, strict: bool = False) -> Path:
+        found: Path = resolve(path, strict=strict)
+        if path.name == "index.html" and "1" in path.parts:
+            with_link(home, 2)
+            tree.follow()
+        return found
+
+    monkeypatch.setattr(server.Path, "resolve", switching)
+    assert b"generation 1" in tree.get(["index.html"]).data
+    assert b"generation 2" in tree.get(["index.html"]).data
+
+
 def test_what_was_served_is_served_on_where_the_switch_names_nothing(tmp_path: Path) -> None:
     home = generations(tmp_path, with_file)
     with running(home, server=tmp_path / "server.py") as served, Client(served.port) as client:
