@@ -311,6 +311,15 @@ def test_a_receipt_of_a_bundle_that_is_not_known_is_refused_and_full_goes_on_fro
     assert manifest_of(outside.bundled(42))["sequence"] == 42
 
 
+def test_a_receipt_does_not_use_up_the_numbers_of_a_stream(outside: Outside) -> None:
+    """Nobody signs it; and inside takes no number that is lower than one that it has seen."""
+    outside.configure(receipt="receipt.json")
+    receipt(outside.folder, 999_999_999, "a" * 64)
+    with pytest.raises(ResolutionError, match="expected a number of a bundle up to 1000000, found 999999999"):
+        outside.bundle(Asked(full=True, unproven=True))
+    assert not (outside.folder / "bundles").exists()
+
+
 def test_a_receipt_that_cant_be_read_stops_before_anything_is_written(outside: Outside) -> None:
     outside.configure(receipt="receipt.json")
     (outside.folder / "receipt.json").write_text("{}")

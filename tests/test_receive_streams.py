@@ -456,6 +456,29 @@ def test_a_lock_that_would_stand_in_the_place_of_a_folder_is_refused(tmp_path: P
     assert "locks/app" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("packages/alpha/data", "packages/alpha/data/more"),
+        ("project/alpha/index.html/more", "project/beta/index.html"),
+        ("simple/alpha/Notes", "simple/alpha/notes"),
+        ("site/notes", "site/notes/more"),
+    ],
+)
+def test_files_of_two_bundles_that_can_not_stand_beside_each_other_are_named(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    first = state({"gamma": ALPHA}, further={one: b"a"})
+    root = all_received(tmp_path, {"a": first})
+    before = served(root)
+    bad = state({"beta": BETA}, further={other.replace("beta/index.html", "alpha/index.html"): b"b"})
+    done = receive(write_bundle(tmp_path / "stick", bad, stream="b"), root)
+    assert done.returncode == 1
+    assert one.rpartition("/")[0] in done.stderr
+    assert "Errno" not in done.stderr
+    assert served(root) == before
+
+
 def test_a_lock_whose_place_beside_the_other_one_is_too_long_is_refused(tmp_path: Path) -> None:
     path = f"locks/{'a' * 190}/{'b' * 200}"
     root = all_received(tmp_path, {"first": state({"alpha": ALPHA}, further={path: b"a"})})

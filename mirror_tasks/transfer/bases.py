@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -83,6 +84,9 @@ def _finished(sendings: Sendings, sequence: int, doing: str) -> Written:
 _NONE = Written(sequence=0, manifest="", volume=None, volumes=1)
 
 
+_HIGHEST_BELIEVED = 1_000_000
+
+
 def take_in_receipt(sendings: Sendings, path: Path, stream: str) -> Sent | None:
     """Take in a receipt that is new; what it says is inside counts until something else is said.
 
@@ -141,8 +145,20 @@ def read(path: Path | None) -> Receipt | None:
         return None
 
 
-def highest_inside(path: Path | None, stream: str) -> int:
-    """Return the highest number of a bundle that a receipt knows of a stream; 0 where there is none that can be read."""
+def highest_inside(path: Path | None, stream: str, known: Sequence[int]) -> int:
+    """Return the highest number of a bundle that a receipt knows of a stream; 0 where there is none that can be read.
+
+    :param known: the numbers of the bundles that are known here.
+    :raises ResolutionError: no stream ever came to such a number. Nobody signs a receipt, and after a bundle of the last
+        number there is could come no other one.
+    """
     receipt = read(path)
     base = receipt.streams.get(stream) if receipt else None
+    if base is not None and base.sequence > max([_HIGHEST_BELIEVED, *known]):
+        raise ResolutionError(
+            "reading the receipt",
+            str(path),
+            f"expected a number of a bundle up to {_HIGHEST_BELIEVED}, found {base.sequence}",
+            "Look inside by `receive.py --status` which one it is. If it is this one, give the stream another name.",
+        )
     return 0 if base is None else base.sequence

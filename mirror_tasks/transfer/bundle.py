@@ -177,8 +177,9 @@ class Bundler:
         return f"{self._transfer.stream}-{sequence}"
 
     def _begin(self, proposal: Manifest, carried: Sequence[StateFile], inside: Inside) -> Finished:
-        numbers = [*self._sendings.sequences(), bases.highest_inside(self._transfer.receipt, self._transfer.stream)]
-        proposal = replace(proposal, sequence=max(numbers) + 1, made=replace(proposal.made, at=now()))
+        known = self._sendings.sequences()
+        inside_already = bases.highest_inside(self._transfer.receipt, self._transfer.stream, known)
+        proposal = replace(proposal, sequence=max([inside_already, *known]) + 1, made=replace(proposal.made, at=now()))
         layout = self._layout(proposal, carried, self._transfer.volume)
         assembly = self._assembly(layout.manifest, layout.content)
         volumes = assembly.volumes()
