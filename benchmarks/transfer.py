@@ -139,8 +139,6 @@ def forget(state: Path) -> None:
     """Forget the second bundle, so that it is made anew."""
     for path in state.glob("transfer/**/2"):
         shutil.rmtree(path)
-    for path in state.glob("transfer/**/written.json"):
-        path.unlink()
 
 
 class standing_still:  # noqa: N801 - it is used like a function

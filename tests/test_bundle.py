@@ -254,6 +254,15 @@ def test_full_and_since_say_what_to_build_on(outside: Outside, months: Months) -
         outside.bundle(Asked(since=9, unproven=True))
 
 
+def test_a_number_that_was_sent_is_never_given_again(outside: Outside, months: Months) -> None:
+    outside.bundle()
+    bases.mark_sent(outside.sendings, 1)
+    (outside.sendings.place(1) / "written.json").unlink()
+    outside.becomes(months.second)
+    outside.bundle()
+    assert manifest_of(outside.bundled(2))["base"]["sequence"] == 1
+
+
 def test_a_bundle_that_was_lost_on_the_way_is_taken_back(outside: Outside, months: Months) -> None:
     outside.bundle()
     bases.mark_sent(outside.sendings, 1)

@@ -177,9 +177,7 @@ class Bundler:
         return f"{self._transfer.stream}-{sequence}"
 
     def _begin(self, proposal: Manifest, carried: Sequence[StateFile], inside: Inside) -> Finished:
-        known = self._sendings.sequences()
-        inside_already = bases.highest_inside(self._transfer.receipt, self._transfer.stream, known)
-        proposal = replace(proposal, sequence=max([inside_already, *known]) + 1, made=replace(proposal.made, at=now()))
+        proposal = replace(proposal, sequence=self._next_number(), made=replace(proposal.made, at=now()))
         layout = self._layout(proposal, carried, self._transfer.volume)
         assembly = self._assembly(layout.manifest, layout.content)
         volumes = assembly.volumes()
@@ -194,6 +192,13 @@ class Bundler:
         )
         self._sendings.begin(written, layout.content)
         return self._write(written, assembly)
+
+    def _next_number(self) -> int:
+        """Return a number that is higher than any that is known to have left this machine."""
+        sent, known = self._sendings.sent(), self._sendings.sequences()
+        known = [*known, sent.sequence] if sent else known
+        inside = bases.highest_inside(self._transfer.receipt, self._transfer.stream, known)
+        return max([inside, *known]) + 1
 
     def _layout(self, proposal: Manifest, carried: Sequence[StateFile], most: int | None) -> Layout:
         def digests(file: StateFile, sizes: Sequence[int]) -> Sequence[str]:
