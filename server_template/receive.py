@@ -2980,8 +2980,9 @@ def requires_list(releases: Sequence[Tuple[str, List[Dict[str, Any]]]], about: A
 
 def requirements_of(requirements: Sequence[str], here: Set[str]) -> List[Markup]:
     """Return the requirements of a release, those that only extras have apart."""
-    optional = [one for one in requirements if re.search(r"\bextra\b", one.partition(";")[2])]
-    plain = [one for one in requirements if one not in optional]
+    optional, plain = [], []  # type: List[str], List[str]
+    for one in requirements:
+        (optional if re.search(r"\bextra\b", one.partition(";")[2]) else plain).append(one)
     parts = [markup("<p>Nothing.</p>\n")]
     if plain:
         parts = [markup('<ul class="requirements">{}</ul>\n', joined(requirement_item(one, here) for one in plain))]
@@ -3219,21 +3220,20 @@ class Composer:
 
     def _about_several(self, page: Page, states: Sequence[Manifest]) -> About:
         environments: Dict[str, Dict[str, None]] = {}
-        askers: Dict[str, Tuple[List[str], List[str]]] = {}
+        askers: Dict[str, Tuple[List[str], Dict[str, None]]] = {}
         for state in states:
             text = self._text(state, f"project/{page.name}/index.html")
             for (filename,), where in tags_in(_FILE_ROW, text):
                 environments.setdefault(filename, {}).update(dict.fromkeys(where))
             for texts, where in tags_in(_ASKER_ROW, text):
-                there = askers.setdefault("\0".join(texts), (texts, []))[1]
-                there += [tag for tag in where if tag not in there]
+                askers.setdefault("\0".join(texts), (texts, {}))[1].update(dict.fromkeys(where))
         headers = self._headers(page, states)
         return About(
             "; ".join(state.name for state in states),
             {filename: one for filename, (one, _) in headers.items()},
             _first_description(page, headers),
             {filename: list(where) for filename, where in environments.items()},
-            list(askers.values()),
+            [(texts, list(where)) for texts, where in askers.values()],
             self._here,
         )
 

@@ -587,6 +587,13 @@ def test_metadata_that_says_to_be_of_many_parts_is_text_like_any_other(root: Pat
     assert b"boundary=b1\n" in served(root)["project/ours-a/index.html"]
 
 
+def test_many_requirements_take_time_by_their_number() -> None:
+    """Not by its square: the requirements that METADATA has room for would take minutes."""
+    requirements = [f'optional-{n}; extra == "x"' for n in range(90_000)] + [f"plain-{n}" for n in range(90_000)]
+    items = RECEIVER.joined(RECEIVER.requirements_of(requirements, set())).html
+    assert items.index("plain-89999") < items.index("Only with extras: 90000") < items.index("optional-0;")
+
+
 def test_own_names_are_told_in_the_receipt(root: Path) -> None:
     assert add(root, OURS, wheel("ours-b", "1.0")).returncode == 0
     lines = receive("--status", root, "--receipt", "-").stdout.splitlines()
