@@ -3399,6 +3399,8 @@ def headers_of(content: bytes) -> Tuple[Dict[str, List[str]], str]:
 MOST_MEMBERS = 200_000
 LARGEST_DIRECTORY = 16 * 1024 * 1024  # bytes of a zip's list of members, which is held in memory
 LARGEST_TAR = 4 * 1024 * 1024 * 1024  # bytes that an sdist may unpack to
+LARGEST_TAR_HEADER = 4 * 1024  # bytes of a path, or of some numbers: tarfile takes time and memory by their square
+MOST_LARGE_HEADERS = 512 * 1024  # bytes
 BOMB_RATIO = 50
 _HARMLESS_TAR = 64 * 1024 * 1024  # below this it doesn't matter how well something was compressed
 _WHEEL = re.compile(
@@ -3957,14 +3959,23 @@ class Unpacked(io.RawIOBase):
         self._most = min(LARGEST_TAR, max(_HARMLESS_TAR, BOMB_RATIO * size))
         self._stream = gzip.GzipFile(fileobj=file)
         self._at = 0
+        self.is_header = True
+        self._large_headers = 0
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes.
 
         :raises Refused: too many are asked for, at once or altogether.
         """
-        if not 0 <= size <= LARGEST_METADATA + 1:
+        if not 0 <= size <= (LARGEST_TAR_HEADER if self.is_header else LARGEST_METADATA + 1):
             raise Refused(f"a header or a file in it has {size} bytes, more than are read")
+        if self.is_header and size > 1024:
+            self._large_headers += size
+            if self._large_headers > MOST_LARGE_HEADERS:
+                raise Refused(f"its headers of more than 1024 bytes have more than {MOST_LARGE_HEADERS} together")
+        return self._next(size)
+
+    def _next(self, size: int) -> bytes:
         content = self._stream.read(size)
         self._at += len(content)
         if self._at > self._most:
@@ -3978,7 +3989,7 @@ class Unpacked(io.RawIOBase):
         """
         if whence or offset < self._at:
             raise Refused("a size in it leads backwards")
-        while self._at < offset and self.read(min(offset - self._at, 1 << 20)):
+        while self._at < offset and self._next(min(offset - self._at, 1 << 20)):
             pass
         return self._at
 
@@ -3989,7 +4000,8 @@ class Unpacked(io.RawIOBase):
 
 def _from_tar(file: BinaryIO) -> bytes:
     found: List[bytes] = []
-    with tarfile.open(fileobj=Unpacked(file), mode="r:") as archive:
+    unpacked = Unpacked(file)
+    with tarfile.open(fileobj=unpacked, mode="r:") as archive:
         for count, member in enumerate(iter(archive.next, None)):
             archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
             check_member(member.name)
@@ -3999,7 +4011,9 @@ def _from_tar(file: BinaryIO) -> bytes:
                 stream = archive.extractfile(member) if member.isreg() else None
                 if stream is None or member.size > LARGEST_METADATA:
                     raise Refused(f"{member.name} in it is not a regular file, or too large a one")
+                unpacked.is_header = False
                 found.append(stream.read())
+                unpacked.is_header = True
     if len(found) != 1:
         raise Refused(f"expected one FOLDER/PKG-INFO in it, found {len(found)}")
     return found[0]

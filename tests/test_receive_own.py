@@ -496,7 +496,21 @@ BAD_FILES = {
 
 
 # What would fill the memory is refused for what it says, before it is read.
+DIGITS = info("ours_a-1.0/digits", tarfile.XHDTYPE)
+DIGITS.size = 4 << 20
+SPLIT = info("ours_a-1.0/split", tarfile.XGLTYPE)
+SPLIT.size = 4096
 LARGE = {
+    "many headers": (
+        SDIST,
+        gzip.compress((SPLIT.tobuf(tarfile.GNU_FORMAT) + b"5 aaa" * 819 + b"=") * 200 + bytes(1024)),
+        "have more than 524288 together",
+    ),
+    "a header of digits": (
+        SDIST,
+        gzip.compress(DIGITS.tobuf(tarfile.GNU_FORMAT) + b"1" * DIGITS.size + bytes(1024)),
+        "4194304 bytes, more than",
+    ),
     "a directory": (OURS[0], OURS[1][:-10] + (17 << 20).to_bytes(4, "little") + OURS[1][-6:], "list of members"),
     "a header": (
         SDIST,
