@@ -320,6 +320,18 @@ def test_a_receipt_of_a_bundle_that_is_not_known_is_refused_and_full_goes_on_fro
     assert manifest_of(outside.bundled(42))["sequence"] == 42
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes among the files of Windows")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo] if os.name != "nt" else [])
+def test_what_stands_in_the_place_of_a_receipt_is_not_waited_for(
+    outside: Outside, make: Callable[[Path], None]
+) -> None:
+    outside.configure(receipt="receipt.json")
+    make(outside.folder / "receipt.json")
+    with pytest.raises(ResolutionError, match=r"receipt\.json: expected a file, found something else"):
+        outside.bundle()
+    assert not (outside.folder / "bundles").exists()
+
+
 def test_a_receipt_does_not_use_up_the_numbers_of_a_stream(outside: Outside) -> None:
     """Nobody signs it; and inside takes no number that is lower than one that it has seen."""
     outside.configure(receipt="receipt.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,14 @@ def take_in_receipt(sendings: Sendings, path: Path, stream: str) -> Sent | None:
 
 
 def _content(path: Path) -> bytes | None:
+    """Return the bytes of a receipt; None where there is none.
+
+    :raises ResolutionError: something else is there, such as a pipe, which would be waited for.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            advice = "Put the receipt there; or take away what is there, and what was marked as sent counts."
+            raise ResolutionError("reading the receipt", str(path), "expected a file, found something else", advice)
         with path.open("rb") as opened:
             return opened.read(MOST_BYTES + 1)
     except FileNotFoundError:
