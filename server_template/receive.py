@@ -36,9 +36,9 @@ The command line       options, and the order in which all this happens
 For a security reviewer:
 
 - Trusted are whoever starts the program, its options and the files that ``--trust`` names, the Python that runs it, and the
-  verifier. Not trusted is any byte on the stick. Of it, the manifest is read first, whole, up to ``MANIFEST_LIMIT``; it is
-  believed when a key of ``--trust`` has signed it. A file is opened only if the manifest names it and it is a regular one
-  that no link leads to, and taken only if it has the SHA-256 that the manifest says.
+  verifier. Not trusted is any byte on the stick. Of it, the manifest's bytes are taken first, up to ``MANIFEST_LIMIT``, and
+  the verifier is asked; what they say is looked at when a key of ``--trust`` has signed them. A file is opened only if the
+  manifest names it and it is a regular one that no link leads to, and taken only if it has the SHA-256 that the manifest says.
 - No name is made up from what the stick says but the paths in the manifest, each of which has passed ``check_path``.
 - Written: below the directory of ``--to`` only, and the files that ``--missing`` and ``--receipt`` name. Where a folder
   should be and a link is found, the program ends.
@@ -575,10 +575,6 @@ class Trusted(NamedTuple):
     content: bytes
 
 
-class Unsigned(Refused):
-    """No signature of a bundle is one by a key that is trusted here, or that can't be found out here."""
-
-
 class Untrusted(Exception):  # noqa: N818 - it is an answer
     """A signature was found not to be one that is trusted; the text says why."""
 
@@ -589,8 +585,7 @@ def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> 
     :param volume: the folder that has the signatures.
     :param manifest: the bytes of its manifest, as they are used from here on.
     :param trusts: files of keys that are trusted.
-    :raises Unsigned: no signature is one by a trusted key, or that can't be found out here.
-    :raises Refused: a file of keys can't be used.
+    :raises Refused: no signature is one by a trusted key, or that can't be found out here, or a file of keys can't be used.
     """
     trusted = [keys for path in trusts for keys in read_trust(path)]
     reasons: List[str] = []
@@ -605,7 +600,7 @@ def verify_signatures(volume: Path, manifest: bytes, trusts: Sequence[Path]) -> 
                         reasons.append(f"{name}, by the keys of {keys.name}: {reason}")
             if not any(keys.kind == kind for keys in trusted):
                 reasons.append(f"{name}: no file of --trust has keys for {VERIFIERS[kind][0]}")
-    raise Unsigned(
+    raise Refused(
         f"nobody who is trusted here has signed the bundle in {volume}. Nothing was changed. {'; '.join(reasons)}. "
         f"{what_is_here(trusted)}Ask who makes the bundle, by another way than it came, with which key that is: the public "
         "half of a new key goes to --trust; a bundle by a key that they do not know is not theirs; one that was altered on "
@@ -627,11 +622,11 @@ def what_is_here(trusted: Sequence[Trusted]) -> str:
 def find_signatures(volume: Path) -> List[str]:
     """Return the names of the signatures in a volume's folder.
 
-    :raises Unsigned: it has none.
+    :raises Refused: it has none.
     """
     names = sorted(entry for entry in os.listdir(str(volume)) if _SIGNATURE_NAME.fullmatch(entry))
     if not names:
-        raise Unsigned(
+        raise Refused(
             f"the bundle in {volume} has no signature (manifest.json.ssh, .openssl, .minisig or .gpg). Have it signed where"
             " it is made (transfer.sign in mirror.yaml); or say --unsigned, this time, if you know by other means whose it is."
         )
@@ -938,11 +933,12 @@ class Volume(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """A manifest, its bytes, and the folders in which it was found."""
+    """A manifest, its bytes, the folders in which it was found, and by whom it is signed."""
 
     manifest: Manifest
     data: bytes
     volumes: List[Volume]
+    by: str
 
 
 _READING = os.O_RDONLY | sum(
@@ -994,7 +990,11 @@ def folders_in(folder: Path) -> List[str]:
         return []
 
 
-def gather(folders: Sequence[Path]) -> Tuple[List[Bundle], List[str]]:
+Signer = Callable[[Sequence[Volume], bytes], str]
+"""Returns by whom a manifest is, whose bytes and folders it is given; raises ``Refused`` where it is by nobody who is trusted."""
+
+
+def gather(folders: Sequence[Path], signer: Signer) -> Tuple[List[Bundle], List[str]]:
     """Return the bundles that are in some folders, oldest first, and what is wrong with manifests that are none.
 
     :raises Refused: there is not even one that is none.
@@ -1012,7 +1012,7 @@ def gather(folders: Sequence[Path]) -> Tuple[List[Bundle], List[str]]:
                 found.setdefault(data, []).append(Volume(place, number_of(place, data)))
             except (Refused, OSError) as error:
                 wrong.append(f"{place}: {error}")
-    bundles = list(filter(None, (_bundle(data, volumes, wrong) for data, volumes in found.items())))
+    bundles = list(filter(None, (_bundle(data, volumes, signer, wrong) for data, volumes in found.items())))
     must(
         bool(bundles or wrong),
         f"there is no bundle in {few(map(str, folders))}: expected manifest.json there, or up to two folders below. "
@@ -1028,9 +1028,14 @@ def _too_many_manifests() -> str:
     )
 
 
-def _bundle(data: bytes, volumes: List[Volume], wrong: List[str]) -> Optional[Bundle]:
+def _bundle(data: bytes, volumes: List[Volume], signer: Signer, wrong: List[str]) -> Optional[Bundle]:
     try:
-        return Bundle(parse_manifest(data), data, volumes)
+        by = signer(volumes, data)  # before it is read: a stranger's bytes reach no more of this program than that
+    except Refused as error:
+        wrong.append(str(error))
+        return None
+    try:
+        return Bundle(parse_manifest(data), data, volumes, by)
     except Refused as error:
         where = few(str(volume.folder / "manifest.json") for volume in volumes)
         wrong.append(
@@ -4178,12 +4183,13 @@ def discard(root: Path) -> int:
 
 def check_volumes(options: argparse.Namespace) -> int:
     """Look at volumes by themselves: what of them is broken or absent. Nothing is written but what is missing."""
-    bundles, wrong = gather(options.check)
+    bundles, wrong = gather(options.check, signer_among(options))
     for problem in wrong:
         report(problem)
     faults = len(wrong)
     for bundle in bundles:
-        tell_signature(bundle, options)
+        by = f"signed by {bundle.by}" if bundle.by else "signature not looked at: no --trust"
+        say(f"{bundle.manifest.name}, {count_of(bundle.manifest.volumes, 'volume')}, {by}")
         broken: Set[str] = set()
         for volume in bundle.volumes:
             broken |= check_volume(bundle.manifest, volume)
@@ -4191,15 +4197,6 @@ def check_volumes(options: argparse.Namespace) -> int:
             report(write_missing(options.missing, bundle.manifest, broken))
         faults += len(broken)
     return FAILED if faults else APPLIED
-
-
-def tell_signature(bundle: Bundle, options: argparse.Namespace) -> None:
-    """Tell by whom a bundle is, where it is said who is trusted.
-
-    :raises Refused: by nobody who is.
-    """
-    by = f"signed by {signer_of(bundle, options.trust)}" if options.trust else "signature not looked at: no --trust"
-    say(f"{bundle.manifest.name}, {count_of(bundle.manifest.volumes, 'volume')}, {by}")
 
 
 def check_volume(manifest: Manifest, volume: Volume) -> Set[str]:
@@ -4263,7 +4260,11 @@ def apply_all(options: argparse.Namespace) -> int:
     root = root.resolve() if root.exists() else root
     check_target(root)
     check_places(root)
-    bundles, wrong = gather(options.folders)
+    must(
+        bool(options.trust) or options.unsigned,
+        "say with --trust FILE whose signature is trusted, or --unsigned to do without. Nothing was changed.",
+    )
+    bundles, wrong = gather(options.folders, signer_among(options))
     for problem in wrong:
         report(problem)
     statuses = [FAILED] * bool(wrong)
@@ -4279,8 +4280,6 @@ def apply_all(options: argparse.Namespace) -> int:
         except Refused as error:
             report(f"{manifest.name}: {error}")
             statuses.append(FAILED)
-            if isinstance(error, Unsigned):  # it only says that it is of this stream
-                continue
         if statuses[-1] != APPLIED:
             stopped.add(manifest.stream)
     return next(status for status in (FAILED, WAITING, APPLIED) if status in statuses)
@@ -4305,12 +4304,11 @@ def apply(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
 
     :raises Refused: it may not be, or it can't be.
     """
-    by = UNSIGNED if options.unsigned else signer_of(bundle, options.trust)
     check_sequence(read_state(root), bundle.manifest)  # before anything is written
     try:
         have_places(root)
         with Lock(root):
-            return apply_alone(root, bundle, by, options)
+            return apply_alone(root, bundle, bundle.by, options)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise
@@ -4338,19 +4336,24 @@ def bind(root: Path, options: argparse.Namespace) -> int:
     return put_own(root, own, own_bound(own, options.own, ()), options.generations)
 
 
-def signer_of(bundle: Bundle, trusts: Sequence[Path]) -> str:
-    """Return by whom a bundle is signed; one volume with a right signature is enough.
+def signer_among(options: argparse.Namespace) -> Signer:
+    """Return what tells by whom a manifest is, as the options have it."""
+    if options.unsigned:
+        return lambda _volumes, _data: UNSIGNED
+    if not options.trust:  # --check alone
+        return lambda _volumes, _data: ""
+    return lambda volumes, data: signer_of(volumes, data, options.trust)
+
+
+def signer_of(volumes: Sequence[Volume], manifest: bytes, trusts: Sequence[Path]) -> str:
+    """Return by whom a manifest is signed; one volume with a right signature is enough.
 
     :raises Refused: by nobody who is trusted, as is told of the first volume.
     """
-    must(
-        bool(trusts),
-        "say with --trust FILE whose signature is trusted, or --unsigned to do without. Nothing was changed.",
-    )
     problems: List[Refused] = []
-    for volume in bundle.volumes:
+    for volume in volumes:
         try:
-            return verify_signatures(volume.folder, bundle.data, trusts)
+            return verify_signatures(volume.folder, manifest, trusts)
         except Refused as error:
             problems.append(error)
     raise problems[0]

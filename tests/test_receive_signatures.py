@@ -591,3 +591,21 @@ def test_nothing_is_left_when_it_is_stopped_while_a_verifier_works(tmp_path: Pat
     assert "stopped" in done.stderr
     assert not os.listdir(temporary)
     assert not everything(root)
+
+
+def test_what_no_trusted_key_has_signed_is_not_even_read(
+    volume: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = new_ssh_key(tmp_path / "stranger")
+    (volume / "manifest.json").write_bytes(MANIFEST)
+    (volume / "volume.json").write_text("{}")
+    (volume / "manifest.json.ssh").write_bytes(signed_by_ssh(stranger))
+    read: list[bytes] = []
+    monkeypatch.setattr(receiver, "parse_manifest", read.append)
+    options = receiver.parse_arguments(
+        [str(volume), "--to", str(tmp_path / "srv"), "--trust", str(allowed_signers(tmp_path / "trusted", key))]
+    )
+    assert options.folders == [volume]
+    bundles, wrong = receiver.gather([volume], receiver.signer_among(options))
+    assert (bundles, read) == ([], [])
+    assert "nobody who is trusted here has signed" in wrong[0]

@@ -207,9 +207,9 @@ REFUSED = {
     "a file that is a pipe": (turned_into_a_pipe, [NOT_AS_SENT + NEW, "there is no such file", AGAIN]),
     "the manifest": (
         altered_beside("manifest.json"),
-        ["is no manifest of a bundle", "bring what is in this folder once more", "Nothing of it was used"],
+        [NOBODY, "it is not a signature of this manifest", "one that was altered on its way is to be carried again"],
     ),
-    "the number": (renumbered, ["bundle 9 of main", NOBODY, "it is not a signature of this manifest"]),
+    "the number": (renumbered, [NOBODY, "it is not a signature of this manifest"]),
     "the signature": (altered_beside("manifest.json.ssh"), [NOBODY, "it is not a signature of this manifest"]),
     "a stranger's signature": (signed_by_a_stranger, [NOBODY, "ED25519 key SHA256:", "which is not trusted there"]),
     "a signature for something else": (signed_for_files, [NOBODY, "namespace does not match"]),
