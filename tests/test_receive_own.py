@@ -503,7 +503,9 @@ SPLIT.size = 4096
 LARGE = {
     "many headers": (
         SDIST,
-        gzip.compress((SPLIT.tobuf(tarfile.GNU_FORMAT) + b"5 aaa" * 819 + b"=") * 200 + bytes(1024)),
+        gzip.compress(
+            (SPLIT.tobuf(tarfile.GNU_FORMAT) + b"4096 comment=".ljust(4095, b"a") + b"\n") * 200 + bytes(1024)
+        ),
         "have more than 524288 together",
     ),
     "a header of digits": (
