@@ -6,6 +6,7 @@ What stands in such a URL reaches the command line of git. So each part is read 
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -87,7 +88,7 @@ def read_git(requirement: Requirement) -> GitRequirement:
         raise ValueError("expected a commit, branch or tag behind the @, found nothing")
     if ref and (not _is_ref(ref) or ".." in ref or "//" in ref or ref.endswith(".lock")):
         raise ValueError(f"expected a commit, branch or tag behind the @, found {ref!a:.80}")
-    exact = Requirement(str(requirement))
+    exact = copy(requirement)
     exact.url = None
     source = GitSource(f"{scheme}://{_expanded(authority)}/{path}", ref, _subdirectory(fragment))
     return GitRequirement(exact, source)

@@ -7,6 +7,7 @@ it, with the extras and the marker of the requirement.
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
@@ -47,7 +48,7 @@ def read_url(requirement: Requirement) -> UrlRequirement:
     sha256 = _sha256_in(fragment)
     _check_place(url)
     found = _distribution(url, requirement.name)
-    exact = Requirement(str(requirement))
+    exact = copy(requirement)
     exact.url, exact.specifier = None, SpecifierSet(f"=={found.version}")
     return UrlRequirement(exact, OwnFile(found.filename, _with_values(url), sha256))
 

@@ -9,6 +9,8 @@ solution may contain a release that requires a URL.
 
 from __future__ import annotations
 
+from copy import copy
+
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -34,7 +36,7 @@ def as_release(requirement: Requirement) -> Requirement | None:
         return None
     if found.project != canonicalize_name(requirement.name):
         return None
-    exact = Requirement(str(requirement))
+    exact = copy(requirement)
     exact.url, exact.specifier = None, SpecifierSet(f"=={found.version}")
     return exact
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
@@ -38,7 +39,7 @@ def with_extra(line: Requirement, extra: str) -> Requirement | None:
     rest = _any_of(list(reversed(tokens(str(line.marker)))), extra) if line.marker else True
     if rest is False:
         return None
-    result = Requirement(str(line))
+    result = copy(line)
     result.marker = None if rest is True else Marker(rest)
     return result
 
