@@ -4311,14 +4311,14 @@ def apply(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
     try:
         have_places(root)
         with Lock(root):
-            return apply_alone(root, bundle, bundle.by, options)
+            return apply_alone(root, bundle, options)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise
         raise Refused(f"no room is left in {root}. {no_room(root, still_needed(root, bundle))}") from None
 
 
-def apply_alone(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) -> int:
+def apply_alone(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
     """Apply a bundle while no other run is at work; return the exit status.
 
     :raises Refused: it may not be applied, or it can't be.
@@ -4329,7 +4329,7 @@ def apply_alone(root: Path, bundle: Bundle, by: str, options: argparse.Namespace
         tell_inside(root, bundle.manifest, generation, options.generations)
         return bind(root, options) if options.own else APPLIED
     check_sequence(read_state(root), bundle.manifest)
-    return receive(root, bundle, by, options)
+    return receive(root, bundle, options)
 
 
 def bind(root: Path, options: argparse.Namespace) -> int:
@@ -4428,7 +4428,7 @@ def tell_inside(root: Path, manifest: Manifest, generation: Generation, keep: in
         say(f"To serve that one again: python receive.py --forward {root}")
 
 
-def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) -> int:
+def receive(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:
     """Take what a bundle carries, and put a generation with it in place; return the exit status.
 
     :raises Refused: it can't be done.
@@ -4454,7 +4454,7 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
         return WAITING
     check_sums(manifest, sources)
     write_whole(received(root) / "manifests" / f"{manifest.sha256}.json", bundle.data)
-    streams[manifest.stream] = Applied(manifest.sha256, manifest.sequence, by, now())
+    streams[manifest.stream] = Applied(manifest.sha256, manifest.sequence, bundle.by, now())
     number = read_state(root).next
     generation = Generation(number, streams, own.record(), now(), before.number if before else None)
     if options.own:
@@ -4464,7 +4464,7 @@ def receive(root: Path, bundle: Bundle, by: str, options: argparse.Namespace) ->
     drop_incoming(root, manifest)
     say(
         f"{manifest.name} is in place: generation {generation.number}, {count_of(len(manifest.files), 'file')}, "
-        f"{kept} kept of the one before; signed by {by}"
+        f"{kept} kept of the one before; signed by {bundle.by}"
     )
     return APPLIED
 

@@ -202,6 +202,18 @@ def test_a_path_that_inside_would_refuse_is_refused_before_it_is_carried(path: s
         check_files([StateFile(path, "a" * 64, 1)])
 
 
+def test_a_manifest_that_is_longer_than_inside_reads_is_refused_before_it_is_carried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = state({"packages/a/a.whl": 1})
+    length = len(to_bytes(proposal(there)))
+    monkeypatch.setattr("mirror_tasks.transfer.manifest.LARGEST", length)
+    to_bytes(proposal(there))
+    monkeypatch.setattr("mirror_tasks.transfer.manifest.LARGEST", length - 1)
+    with pytest.raises(IntegrityError, match=f"at most {length - 1} bytes, found {length}"):
+        to_bytes(proposal(there))
+
+
 def test_two_paths_that_are_one_on_windows_are_refused_with_both_names() -> None:
     with pytest.raises(IntegrityError, match=r"'packages/a/A-1.whl'.*'packages/a/a-1.whl'"):
         check_files([StateFile("packages/a/a-1.whl", "a" * 64, 1), StateFile("packages/a/A-1.whl", "b" * 64, 1)])

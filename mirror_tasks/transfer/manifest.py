@@ -105,6 +105,7 @@ def to_bytes(one: Manifest, files: bytes | None = None) -> bytes:
     """Return a manifest as it is signed and carried.
 
     :param files: what :func:`canonical` gives for its files, where that is known: it is most of the work.
+    :raises IntegrityError: it is longer than what is read inside.
     """
     made = {name: getattr(one.made, name) for name in ("at", "by", "plan", "proof", "report", "approval")}
     base = None if one.base is None else {"manifest": one.base.manifest, "sequence": one.base.sequence}
@@ -119,7 +120,10 @@ def to_bytes(one: Manifest, files: bytes | None = None) -> bytes:
         b"stream": canonical(one.stream),
         b"volumes": canonical(one.volumes),
     }
-    return b"{" + b",".join(b'"%s":%s' % field for field in sorted(fields.items())) + b"}\n"
+    content = b"{" + b",".join(b'"%s":%s' % field for field in sorted(fields.items())) + b"}\n"
+    if len(content) > LARGEST:
+        raise _refusal("the mirror", f"expected a manifest of at most {LARGEST} bytes, found {len(content)}")
+    return content
 
 
 def files_in(content: bytes) -> list[StateFile]:
