@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import Lock
 from mirror_tasks.config.own_sources import OwnProject
+from mirror_tasks.config.policy import Policy
 from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.text import without_credentials
 
@@ -147,6 +148,7 @@ class Config:
         requires it, there are no roots.
     :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
     :param transfer: how bundles are made; None: it is not said, and none are.
+    :param policy: what may come in; None: everything.
     """
 
     path: Path
@@ -171,6 +173,7 @@ class Config:
     dynamic: tuple[DynamicProject, ...] = ()
     url: str | None = None
     transfer: Transfer | None = None
+    policy: Policy | None = None
 
     @property
     def builds(self) -> Path:

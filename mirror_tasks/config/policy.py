@@ -1,0 +1,160 @@
+"""The key ``policy:`` of ``mirror.yaml``: what may come in, and what was waived, why and until when."""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+RuleName = Literal["cooldown", "exclude", "only", "constraints", "licences", "advisories"]
+RULES = ("cooldown", "exclude", "only", "constraints", "licences", "advisories")
+"""The rules of a policy that an exception can name; each is the key of that name."""
+
+SeverityName = Literal["low", "moderate", "high", "critical"]
+SEVERITIES = ("low", "moderate", "high", "critical")
+"""The severities of an advisory, the least one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPattern:
+    """Projects, and of these some versions: ``left-pad``, ``somelib<2``, ``ours-*``.
+
+    :param name: a normalised name, in which ``*`` stands for any characters.
+    :param specifier: which versions, as written; empty for all. Pre-releases are meant like any others.
+    :param text: as the user wrote it.
+    """
+
+    name: str
+    specifier: str
+    text: str
+
+    def meets(self, name: str, version: Version) -> bool:
+        """Say if a release is meant; ``name`` is normalised."""
+        return self.meets_name(name) and (
+            not self.specifier or SpecifierSet(self.specifier).contains(version, prereleases=True)
+        )
+
+    def meets_name(self, name: str) -> bool:
+        """Say if releases of a project may be meant."""
+        return name == self.name or fnmatch.fnmatchcase(name, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How old a file has to be: so many seconds before the instant of judging, or uploaded on a day (UTC) or before; one is None.
+
+    :param text: as the user wrote it: ``14d`` or ``2026-11-01``.
+    """
+
+    seconds: float | None
+    day: datetime.date | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """The key ``cooldown``.
+
+    :param default: None: no cooldown for projects that no pattern meets.
+    :param by_project: the first whose pattern meets counts.
+    """
+
+    default: Age | None
+    by_project: tuple[tuple[ProjectPattern, Age | None], ...] = ()
+
+    def of(self, name: str) -> Age | None:
+        """Return how old the files of a project have to be; None: of any age."""
+        return next((age for pattern, age in self.by_project if pattern.meets_name(name)), self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceRule:
+    """The key ``licences``.
+
+    :param allow: SPDX licence identifiers, and ``WITH`` expressions, as SPDX spells them; None: all are.
+    """
+
+    allow: frozenset[str] | None
+    unknown: Literal["refuse", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryRule:
+    """The key ``advisories``.
+
+    :param source: the absolute path of a dump, a zip or a folder; None: the index's own JSON API.
+    :param shown: the dump as the user wrote it; ``index`` for the API.
+    :param refuse: the least severity that is refused; ``any``; None: none is refused, all are reported.
+    """
+
+    source: Path | None
+    shown: str
+    refuse: Literal["low", "moderate", "high", "critical", "any"] | None
+    malware: Literal["refuse", "report"]
+    not_checked: Literal["refuse", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An entry under ``except``: what comes in although a rule refuses it.
+
+    :param projects: whose releases it is for; None: those that the advisory is about.
+    :param rule: which rule it waives; ``advisories`` where it names one.
+    :param advisory: the identifier (or an alias) of the advisory that it waives; empty: all that the rule says.
+    :param until: the last day (UTC) before it ends: on this day it is a fault.
+    :param where: its place, such as ``mirror.yaml: policy.except[0]``.
+    """
+
+    projects: ProjectPattern | None
+    rule: RuleName
+    advisory: str
+    reason: str
+    until: datetime.date
+    where: str
+
+    def is_for(self, rule: RuleName, name: str, version: Version) -> bool:
+        """Say if it waives a rule for a release; which advisory it names is not looked at."""
+        return rule == self.rule and (self.projects is None or self.projects.meets(name, version))
+
+    def has_ended(self, day: datetime.date) -> bool:
+        """Say if it has ended on a day."""
+        return day >= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A line of ``constraints``.
+
+    :param where: its place, such as ``company.txt:3``.
+    """
+
+    requirement: Requirement = field(hash=False)
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What stands under ``policy:``, that of ``policy.file`` among it.
+
+    :param only: where given, nothing else may come.
+    :param exceptions: those that have ended are not among them: they are faults.
+    :param approval_required: a transfer refuses what nobody approved.
+    :param said: all that was read, keys, constraints and the shared file, in a form that is equal where nothing changed.
+    """
+
+    cooldown: Cooldown | None = None
+    exclude: tuple[ProjectPattern, ...] = ()
+    only: tuple[ProjectPattern, ...] | None = None
+    constraints: tuple[Constraint, ...] = ()
+    licences: LicenceRule | None = None
+    advisories: AdvisoryRule | None = None
+    exceptions: tuple[Waiver, ...] = ()
+    approval_required: bool = False
+    said: Mapping[str, object] = field(default_factory=dict, hash=False)
