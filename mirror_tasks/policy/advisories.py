@@ -1,0 +1,77 @@
+"""What is known against a release: the advisories that meet it, and which of them the policy refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, SeverityName
+
+NOT_CHECKED = "advisories: nobody was found who knows of this release: not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A hole that a release has, or malware that it is; what several databases say of one hole is one match.
+
+    :param id: that by which it is shown: of malware the ``MAL-`` identifier, else the one that most people know.
+    :param aliases: its other identifiers, sorted.
+    :param severity_from: whence the severity is, such as ``CVSS 3.1: 7.5``.
+    :param summary: a line of foreign text: to be escaped where it is shown.
+    :param fixed: the versions in which it is fixed, the lowest first.
+    """
+
+    id: str
+    aliases: tuple[str, ...]
+    severity: SeverityName
+    severity_from: str
+    is_malware: bool
+    summary: str
+    fixed: tuple[str, ...]
+
+    def is_named(self, identifier: str) -> bool:
+        """Say if an identifier is this one's or an alias of it, in whichever case."""
+        return identifier.casefold() in (one.casefold() for one in (self.id, *self.aliases))
+
+    def __str__(self) -> str:
+        cves = [one for one in self.aliases if one.startswith("CVE-")]
+        if self.is_malware:
+            return f"malware {self.id}"
+        return f"advisory {self.id} ({', '.join([self.severity, *cves[:2]])})"
+
+
+def is_refused(match: Match, rule: AdvisoryRule) -> bool:
+    """Say if a rule refuses what a match is about, waivers apart. Of malware the key ``malware`` alone decides."""
+    if match.is_malware:
+        return rule.malware == "refuse"
+    if rule.refuse is None:
+        return False
+    return rule.refuse == "any" or SEVERITIES.index(match.severity) >= SEVERITIES.index(rule.refuse)
+
+
+def check_advisories(
+    matches: Iterable[Match] | None, rule: AdvisoryRule, waived: Callable[[Match], bool] = lambda _: False
+) -> str | None:
+    """Refuse a release that has an advisory of a severity that is refused, or that is malware.
+
+    :param matches: None where nobody knows of the release; waivers of that are the caller's.
+    :param waived: says if an exception lets one in; asked only of what is refused.
+    """
+    if matches is None:
+        return NOT_CHECKED if rule.not_checked == "refuse" else None
+    refused = sorted((one for one in matches if is_refused(one, rule) and not waived(one)), key=_worst_first)
+    if not refused:
+        return None
+    more = f"; and {len(refused) - 1} more" if len(refused) > 1 else ""
+    return f"{refused[0]}: {fix_of(refused[0])}{more}"
+
+
+def fix_of(match: Match) -> str:
+    """Say what fixes a hole, as a phrase."""
+    if match.is_malware:
+        return "remove it" if not match.fixed else f"removed in {', '.join(match.fixed)}"
+    return f"fixed in {', '.join(match.fixed)}" if match.fixed else "no fixed release is known"
+
+
+def _worst_first(match: Match) -> tuple[bool, int, str]:
+    return not match.is_malware, -SEVERITIES.index(match.severity), match.id
