@@ -86,7 +86,6 @@ class Known:
             source="METADATA",
             problems=(),
             summary=None,
-            license=None,
         )
 
 

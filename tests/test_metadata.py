@@ -15,6 +15,7 @@ import pytest
 from mirror_tasks.archives import core_metadata as metadata_module
 from mirror_tasks.archives import sdist as sdist_module
 from mirror_tasks.archives.core_metadata import CoreMetadata, parse_metadata
+from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError
@@ -81,7 +82,7 @@ def test_what_a_wheel_says_is_read_as_it_is_written() -> None:
         source="METADATA",
         problems=(),
         summary="A thing",
-        license="MIT OR Apache-2.0",
+        licensing=LicenceFields(expression="MIT OR Apache-2.0", name="see LICENSE"),
     )
 
 
@@ -604,6 +605,6 @@ def test_whatever_a_parser_raises_is_a_reason(error: type[Exception], monkeypatc
         raise error("first\nsecond")
 
     for module in (metadata_module, sdist_module):
-        monkeypatch.setattr(module, "license_of", fail)
+        monkeypatch.setattr(module, "summary_of", fail)
     assert why_refused(lines()) == "its metadata can't be read: first second"
     assert why_sdist() == "its metadata can't be read: first second"

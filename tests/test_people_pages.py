@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.index.project import File
 from mirror_tasks.publish.people.pages import (
@@ -69,7 +70,7 @@ def metadata_of(name: str, version: str, **given: object) -> CoreMetadata:
         "source": "METADATA",
         "problems": (),
         "summary": f"What {name} is for",
-        "license": "MIT",
+        "licensing": LicenceFields(expression="MIT"),
         **given,
     }
     return CoreMetadata(**values)  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ def world() -> World:
             "1.0",
             requires_dist=("Lib.Core>=1", "elsewhere<3; os_name == 'nt'", "other-01; extra == 'fast'"),
             summary="The application",
-            license="Apache-2.0",
+            licensing=LicenceFields(expression="Apache-2.0"),
         ),
         source: metadata_of("app", "1.0", build_requires=("lib-core<2",), requires_dist=("Lib.Core>=1",)),
         linux: metadata_of("lib-core", "2.0", requires_dist=("other-02",)),
@@ -170,7 +171,7 @@ def world() -> World:
             HOSTILE,
             HOSTILE,
             summary=HOSTILE,
-            license=HOSTILE * 50,
+            licensing=LicenceFields(name=HOSTILE * 50),
             requires_python=HOSTILE,
             requires_dist=("app @ javascript:alert(1)", HOSTILE),
             build_requires=(HOSTILE,),

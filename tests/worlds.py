@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import is_wheel
@@ -100,7 +101,7 @@ class World:
             source="METADATA",
             problems=(),
             summary=None,
-            license=None,
+            licensing=LicenceFields(expression=release.get("licence")),
         )
 
 

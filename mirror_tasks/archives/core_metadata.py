@@ -16,6 +16,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from mirror_tasks.archives import licence_fields
+from mirror_tasks.archives.licence_fields import NOTHING_SAID, LicenceFields
 from mirror_tasks.archives.members import MEBIBYTE
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
@@ -40,7 +42,7 @@ class CoreMetadata:
         ``egg-info/requires.txt``, ``egg-info`` (which names no requirement) or ``none``.
     :param problems: what was odd, and how it was taken.
     :param summary: one line on what it is, or None.
-    :param license: the licence expression, or the first line of the older field, or None.
+    :param licensing: what it says of its licence.
     """
 
     name: str
@@ -53,7 +55,12 @@ class CoreMetadata:
     source: str
     problems: tuple[str, ...]
     summary: str | None
-    license: str | None
+    licensing: LicenceFields = NOTHING_SAID
+
+    @property
+    def license(self) -> str | None:
+        """One line to show: the licence expression, or what the older field begins with, or None."""
+        return self.licensing.expression or self.licensing.name
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can hold; :meth:`from_json` reads it back."""
@@ -66,10 +73,13 @@ class CoreMetadata:
         :raises KeyError: a field is missing.
         :raises TypeError: ``content`` is no mapping.
         """
-        return cls(**{field.name: _frozen(content[field.name]) for field in fields(cls)})
+        values = {field.name: _frozen(content[field.name]) for field in fields(cls)}
+        return cls(**{**values, "licensing": LicenceFields.from_json(content["licensing"])})
 
 
 def _thawed(value: Any) -> Any:
+    if isinstance(value, LicenceFields):
+        return value.to_json()
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -143,7 +153,7 @@ def parse_metadata(content: bytes, filename: str, *, repair: bool = False) -> Co
         source="METADATA",
         problems=(),
         summary=summary_of(headers),
-        license=license_of(headers),
+        licensing=licence_fields.of_headers(headers),
     )
 
 
@@ -251,11 +261,6 @@ def _repaired(lines: Iterable[str]) -> list[str]:
 def summary_of(headers: Headers) -> str | None:
     """Return the one line on what it is, or None."""
     return first_line(headers.get("summary", ()))
-
-
-def license_of(headers: Headers) -> str | None:
-    """Return the licence expression, or the first line of the older field, or None."""
-    return first_line([*headers.get("license-expression", ()), *headers.get("license", ())])
 
 
 def first_line(values: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import tomli
@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.archives import licence_fields
 from mirror_tasks.archives.core_metadata import (
     MOST_REQUIREMENTS,
     CoreMetadata,
@@ -27,7 +28,6 @@ from mirror_tasks.archives.core_metadata import (
     first_line,
     headers_of,
     is_release,
-    license_of,
     single,
     small,
     stem_of,
@@ -35,6 +35,7 @@ from mirror_tasks.archives.core_metadata import (
     utf8,
     valid_requirements,
 )
+from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.archives.members import LARGEST_MEMBER, Member, folded
 from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.archives.tar import tar_members
@@ -94,7 +95,7 @@ def sdist_metadata(archive: BinaryIO, filename: str) -> CoreMetadata:
         source=known.source,
         problems=tuple(problems),
         summary=summary_of(headers) or _text(project, "description"),
-        license=license_of(headers) or _text(project, "license"),
+        licensing=_licensing(headers, project),
     )
 
 
@@ -335,6 +336,12 @@ def _strings(container: Mapping[str, Any], key: str) -> list[str]:
 def _text(project: Mapping[str, Any] | None, key: str) -> str | None:
     value = (project or {}).get(key)
     return first_line([value]) if isinstance(value, str) else None
+
+
+def _licensing(headers: Headers, project: Mapping[str, Any] | None) -> LicenceFields:
+    """Return what PKG-INFO says of the licence, or where it says nothing, pyproject.toml."""
+    found = licence_fields.of_headers(headers)
+    return replace(licence_fields.of_project(project), files=found.files) if found.is_empty else found
 
 
 def _requires_python(project: Mapping[str, Any] | None) -> str | None:
