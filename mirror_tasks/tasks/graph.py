@@ -41,14 +41,14 @@ from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
-from mirror_tasks.tasks.verbs import bill, bundle, explain, prove, prune, serve, wanted
+from mirror_tasks.tasks.verbs import bill, bundle, changes, explain, prove, prune, serve, wanted
 from mirror_tasks.tasks.verbs.making import named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
 _MOST_LINES = 10  # of what could not be decided
-_LOOK_ONLY = {"serve", "prove", "explain"}
+_LOOK_ONLY = {"serve", "prove", "explain", "changes"}
 _CHANGE_ALONE = {"bundle", "prune", "wanted"}
 
 
@@ -130,6 +130,7 @@ class MirrorTasks:
             "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
             "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "changes": lambda name: changes.task(name, self.mirror),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
         }
         asks = bool(self.config.dynamic)

@@ -111,6 +111,25 @@ def take_in_receipt(sendings: Sendings, path: Path, stream: str) -> Sent | None:
     return sent
 
 
+def newest_inside(sendings: Sendings, path: Path | None, stream: str) -> Sent | None:
+    """Return what is known to be inside, a receipt that was not taken in yet counted; nothing is kept or refused for it.
+
+    :param path: of the receipt; None where the user has none.
+    """
+    before, content = sendings.sent(), _content(path) if path else None
+    digest = sha256_of_bytes(content or b"")
+    if content is None or (before is not None and before.receipt == digest):
+        return before
+    try:
+        base = read_receipt(content).streams.get(stream)
+    except ValueError:
+        return before
+    written = sendings.written(base.sequence) if base else None
+    if base is None or written is None or written.manifest != base.manifest:
+        return before
+    return Sent(sequence=base.sequence, manifest=base.manifest, how="receipt", receipt=digest)
+
+
 def _content(path: Path) -> bytes | None:
     """Return the bytes of a receipt; None where there is none.
 

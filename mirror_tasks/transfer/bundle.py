@@ -21,6 +21,7 @@ from mirror_tasks.transfer.assembly import Assembly
 from mirror_tasks.transfer.bases import Inside
 from mirror_tasks.transfer.contents import lacking, state_of
 from mirror_tasks.transfer.evidence import Evidence, evidence
+from mirror_tasks.transfer.insides import keep_what_goes
 from mirror_tasks.transfer.manifest import Made, Manifest, StateFile, check_files, digest_of, from_bytes
 from mirror_tasks.transfer.missing import Missing
 from mirror_tasks.transfer.packing import SIGNATURE, Layout, Volumes, lay_out
@@ -191,6 +192,7 @@ class Bundler:
             asked=inside.asked,
         )
         self._sendings.begin(written, layout.content)
+        keep_what_goes(self._mirror, self._sendings, written.sequence)
         return self._write(written, assembly)
 
     def _next_number(self) -> int:
