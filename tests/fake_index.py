@@ -80,6 +80,8 @@ class Served:
     sidecar: bytes | None = b""  # b"": the METADATA of the wheel, if it is one
     url: str | None = None
     md5: str | None = None  # announced where sha256 is not; "": the content's own
+    provenance: bytes | None = None  # the provenance object (PEP 740), which the page announces
+    provenance_url: str | None = None  # announced instead of its own
 
     def __post_init__(self) -> None:
         if self.size == -1:
@@ -241,6 +243,10 @@ class FakeIndex:
         """Where a file is served."""
         return f"{self.origin}/files/{canonicalize_name(project)}/{quote(filename)}"
 
+    def provenance_url(self, project: str, filename: str) -> str:
+        """Where the provenance object of a file is served."""
+        return f"{self.origin}/provenance/{canonicalize_name(project)}/{quote(filename)}"
+
     def __enter__(self) -> FakeIndex:
         self._thread.start()
         return self
@@ -313,9 +319,15 @@ class FakeIndex:
             entry["size"] = file.size
         if file.upload_time is not None:
             entry["upload-time"] = file.upload_time
+        if (provenance := self._provenance_of(project, file)) is not None:
+            entry["provenance"] = provenance
         if self.sidecars == "announced" and file.sidecar is not None:
             entry["core-metadata"] = {"sha256": hashlib.sha256(file.sidecar).hexdigest()}
         return entry
+
+    def _provenance_of(self, project: str, file: Served) -> str | None:
+        own = self.provenance_url(project, file.filename) if file.provenance is not None else None
+        return file.provenance_url or own
 
     def _html(self, project: str, files: Sequence[Served]) -> bytes:
         anchors = "".join(self._anchor(project, file) for file in files)
@@ -335,6 +347,8 @@ class FakeIndex:
             attributes["data-requires-python"] = file.requires_python
         if file.yanked is not False:
             attributes["data-yanked"] = "" if file.yanked is True else file.yanked
+        if (provenance := self._provenance_of(project, file)) is not None:
+            attributes["data-provenance"] = provenance
         if self.sidecars == "announced" and file.sidecar is not None:
             attributes["data-core-metadata"] = "sha256=" + hashlib.sha256(file.sidecar).hexdigest()
         shown = " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items())
@@ -351,7 +365,15 @@ class FakeIndex:
             return self._page_reply(path, parts[1], headers)
         if len(parts) == 3 and parts[0] == "files":
             return self._file_reply(path, parts[1], parts[2], headers)
+        if len(parts) == 3 and parts[0] == "provenance":
+            return self._provenance_reply(parts[1], parts[2])
         return _Reply(status=404)
+
+    def _provenance_reply(self, project: str, filename: str) -> _Reply:
+        file = self.projects.get(project, {}).get(filename)
+        if file is None or file.provenance is None:
+            return _Reply(status=404)
+        return _Reply(file.provenance, headers={"Content-Type": "application/vnd.pypi.integrity.v1+json"})
 
     def _page_reply(self, path: str, project: str, headers: Mapping[str, str]) -> _Reply:
         if project not in self.projects:

@@ -19,7 +19,7 @@ WHEEL, OTHER = "torch-1-py3-none-any.whl", "torch-1-py2-none-any.whl"
 
 
 def row(filename: str, hashes: Any) -> Row:
-    return filename, filename, hashes, 7, None, None, False, None
+    return filename, filename, hashes, 7, None, None, False, None, None
 
 
 def project(url: str, *rows: Row, **settings: Any) -> Project:

@@ -476,7 +476,7 @@ def test_what_could_not_be_asked_for_leaves_nothing_and_what_is_kept_stays(tmp_p
 
 
 def page_with(*files: tuple[str, str], skipped: Sequence[tuple[str, str]] = (), index: str = "") -> Project:
-    rows: list[Row] = [(name, f"../{name}", sha256, 1, None, None, False, None) for name, sha256 in files]
+    rows: list[Row] = [(name, f"../{name}", sha256, 1, None, None, False, None, None) for name, sha256 in files]
     return Project("a", "https://index.example.com/a/", {Version("1"): rows} if rows else {}, skipped, index=index)
 
 

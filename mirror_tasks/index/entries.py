@@ -135,6 +135,7 @@ def _row(filename: str, entry: Entry, base: str) -> Row:
     get = entry.get
     hashes, link, size = _checked_hashes(get("hashes")), get("url"), get("size")
     requires_python, yanked, upload_time = get("requires-python"), get("yanked"), get("upload-time")
+    provenance = get("provenance")
     if not isinstance(link, str) or not absolute(base, link):
         raise _EntryError("its URL is not one of http or https")
     if type(size) not in _INT or not 0 <= (size or 0) < _TOO_LARGE:
@@ -146,7 +147,9 @@ def _row(filename: str, entry: Entry, base: str) -> Row:
     if type(yanked) not in _TEXT_OR_BOOL:
         raise _EntryError("its yanked is neither a boolean nor a reason")
     metadata = _compact_metadata(get("core-metadata"), get("dist-info-metadata"))
-    return (filename, link, hashes, size, requires_python, yanked, metadata, upload_time)
+    if provenance is not None:
+        provenance = _provenance(provenance)
+    return (filename, link, hashes, size, requires_python, yanked, metadata, upload_time, provenance)
 
 
 def _checked_hashes(hashes: object) -> str | dict[str, str]:
@@ -191,6 +194,11 @@ def _compact_metadata(announced: object, by_old_name: object) -> bool | str | di
     """PEP 714: the old name counts only where the new one is not there."""
     found = by_old_name if announced is None else announced
     return _compact(found) if type(found) is dict else found is True
+
+
+def _provenance(announced: object) -> str | None:
+    """PEP 740: a URL. What is none is no reason to do without the file: nothing of what installs depends on it."""
+    return announced if type(announced) is str and 0 < len(announced) <= LONGEST_VALUE else None
 
 
 def _keep_apart(by_text: dict[str, list[Row]], skipped: list[tuple[str, str]]) -> None:

@@ -103,6 +103,7 @@ class _Page:
             return
         entry: Entry = {"filename": filename, "url": link, "hashes": _announced(fragment)}
         entry["requires-python"] = attrs.get("data-requires-python")
+        entry["provenance"] = attrs.get("data-provenance")
         if "data-yanked" in attrs:
             entry["yanked"] = attrs["data-yanked"] or True
         for key in ("core-metadata", "dist-info-metadata"):

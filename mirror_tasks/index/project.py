@@ -29,7 +29,7 @@ else:  # The same bytes, in a fifth of the time. Its reader is faster too, but t
 
 # What a page says of a file, checked, in the order of File's fields and half the size of an entry: a link, and where
 # hashes are a sha256 alone, that. A page of JSON is written as the same.
-Row = tuple[str, str, Any, "int | None", "str | None", Any, Any, "str | None"]
+Row = tuple[str, str, Any, "int | None", "str | None", Any, Any, "str | None", "str | None"]
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?/[!-\"$-?A-~]*").fullmatch  # no "#" and no "@"
 _SCHEMES = ("https", "http", "file")
@@ -50,6 +50,7 @@ class File:
     :param yanked: None if it is not yanked, else the reason, which may be empty.
     :param core_metadata: None if no sidecar is announced, else its hashes by algorithm, which may be none.
     :param upload_time: ISO 8601, as announced, or None.
+    :param provenance: the URL of its provenance object (PEP 740), absolute, or None where the index offers none.
     """
 
     filename: str
@@ -60,6 +61,7 @@ class File:
     yanked: str | None
     core_metadata: Mapping[str, str] | None = field(hash=False)
     upload_time: str | None
+    provenance: str | None = None  # plans of versions that did not read it have no such key
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ class Project:
 
 def file_of(row: Row, base: str) -> File:
     """Return the file that a row is of; ``base`` is the URL on which its link is based."""
-    filename, url, hashes, size, requires_python, yanked, metadata, upload_time = row
+    filename, url, hashes, size, requires_python, yanked, metadata, upload_time, provenance = row
     return File(
         filename,
         absolute(base, url),
@@ -256,6 +258,7 @@ def file_of(row: Row, base: str) -> File:
         None if yanked is None or yanked is False else "" if yanked is True else yanked,
         {} if metadata is True else None if metadata is False else digests(metadata),
         upload_time or None,
+        (absolute(base, provenance) or None) if provenance else None,
     )
 
 

@@ -3,7 +3,10 @@
 https://packaging.python.org/en/latest/specifications/simple-repository-api/
 
 Only the keys that every client reads rightly are written: no ``dist-info-metadata`` (its JSON object crashes pip
-23.0.1), no ``null`` for what is unknown (uv refuses the page), sha256 alone among the hashes (uv refuses others).
+23.0.1), no ``null`` for what is unknown (uv refuses the page), sha256 alone among the hashes (uv refuses others). No
+``provenance`` either: PEP 740 wants a fully qualified URL of a secure origin, which nobody knows of a directory that is
+copied, and those that upstream named lead out of the closed network. What they say stands in the dossier
+(:mod:`mirror_tasks.report.provenance`).
 """
 
 from __future__ import annotations

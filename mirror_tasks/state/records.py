@@ -31,7 +31,7 @@ from mirror_tasks.index.project import Fingerprint, Project
 _SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
 FORMAT = 5  # of records: those of another format are asked for anew
 PAGE_FORMAT = (
-    5  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
+    6  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
 )
 
 
