@@ -70,6 +70,10 @@ class StorageError(MirrorError):
     """A file or folder of this machine can't be read or written, or there is no room for it."""
 
 
+class AdvisoryError(MirrorError):
+    """What is known against releases can't be had: a dump is broken, or an index has nothing of the kind."""
+
+
 class ResolutionError(MirrorError):
     """A requirement has no solution."""
 
