@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.resolve.closure import Asker
-from mirror_tasks.resolve.plan import Plan, make_plan
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.resolve.selection import Rules
 from tests import worlds
 

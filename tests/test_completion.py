@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.completion import Completion, FromChosen
-from mirror_tasks.resolve.plan import Plan, make_plan
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Solution, Solver
 from tests import worlds

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks.report.explain import Explainer
-from mirror_tasks.resolve.plan import make_plan
+from mirror_tasks.resolve.planning import make_plan
 from tests import worlds
 from tests.test_completion import complete
 

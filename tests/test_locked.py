@@ -17,7 +17,8 @@ from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage
 from mirror_tasks.config.model import Root
 from mirror_tasks.resolve.closure import Asker, Closure
 from mirror_tasks.resolve.completion import Completion
-from mirror_tasks.resolve.plan import Plan, make_plan
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.resolve.selection import Rules
 from tests import worlds
 from tests.worlds import filename_of

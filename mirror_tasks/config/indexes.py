@@ -14,7 +14,7 @@ from mirror_tasks.config.model import Index
 from mirror_tasks.config.variables import expand
 from mirror_tasks.errors import Fault
 
-INDEX_KEYS = ("url", "projects", "name", "hashes", "missing", "client-cert")
+INDEX_KEYS = ("url", "projects", "name", "hashes", "upload-times", "missing", "client-cert")
 """The keys of an entry under ``index:`` that is not just a URL."""
 
 # Statuses that say what has to change before the same request is answered: none of them can mean "not here".
@@ -67,6 +67,7 @@ class IndexReader:
         index = Index(
             "",
             hashes_required=block.choice("hashes", None, ("required",)) == "required",
+            upload_times=block.choice("upload-times", None, ("none",)) != "none",
             missing=self._missing(block),
             projects=self._projects(block),
             name=self._name(block),

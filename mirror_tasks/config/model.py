@@ -23,6 +23,7 @@ class Index:
 
     :param url: as the user wrote it. Never shown: it may carry credentials.
     :param hashes_required: files for which its pages give no sha256 are left out.
+    :param upload_times: its pages say when files were uploaded; where not, a cooldown does not ask that of its files.
     :param missing: statuses, besides 404 and 410, with which it says that it does not have a project.
     :param projects: patterns of the projects that it serves, and nobody else does; it then serves nothing else. None: it
         serves what no other index has patterns for. See :mod:`mirror_tasks.config.bindings`.
@@ -34,6 +35,7 @@ class Index:
 
     url: str = field(repr=False)
     hashes_required: bool = False
+    upload_times: bool = True
     missing: frozenset[int] = frozenset()
     projects: tuple[str, ...] | None = None
     name: str = ""

@@ -146,6 +146,7 @@ class Policy:
     :param only: where given, nothing else may come.
     :param exceptions: those that have ended are not among them: they are faults.
     :param approval_required: a transfer refuses what nobody approved.
+    :param warnings: what the user is told each time, a sentence each: exceptions that end within a week.
     :param said: all that was read, keys, constraints and the shared file, in a form that is equal where nothing changed.
     """
 
@@ -157,4 +158,5 @@ class Policy:
     advisories: AdvisoryRule | None = None
     exceptions: tuple[Waiver, ...] = ()
     approval_required: bool = False
+    warnings: tuple[str, ...] = ()
     said: Mapping[str, object] = field(default_factory=dict, hash=False)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from mirror_tasks.publish.permitted import kept_and_permitted
 from mirror_tasks.resolve.kept import Withdrawn, as_offered, kept_files
 from mirror_tasks.resolve.plan import KeptFile, Plan
 from mirror_tasks.state.mirror import Mirror
-
-
-def today() -> datetime.date:
-    """Return the day in UTC: it is the same wherever a run is made."""
-    return datetime.datetime.now(datetime.timezone.utc).date()
 
 
 def with_kept(mirror: Mirror, plan: Plan, published: Plan | None, projects: Mapping[str, object]) -> Plan:
@@ -24,8 +19,9 @@ def with_kept(mirror: Mirror, plan: Plan, published: Plan | None, projects: Mapp
     """
     if mirror.config.transfer is None or published is None:
         return plan
-    kept = kept_files(plan, published, mirror.config.transfer.keep, today())
-    return replace(plan, kept=tuple(_that_stand(mirror, as_offered(kept, projects))))
+    kept = kept_files(plan, published, mirror.config.transfer.keep, mirror.judging.today)
+    stands = _that_stand(mirror, as_offered(kept, projects))
+    return replace(plan, kept=tuple(kept_and_permitted(mirror, stands)))
 
 
 def _that_stand(mirror: Mirror, kept: Iterator[KeptFile | Withdrawn]) -> Iterator[KeptFile]:

@@ -175,7 +175,7 @@ class Explainer:
         usable = (
             str(one.version)
             for one in candidates
-            if any(self.refusals.of_file(file, environment) is None for file in one.files)
+            if any(self.refusals.of_file(project, one.version, file, environment) is None for file in one.files)
         )
         return next(usable, "none")
 

@@ -26,7 +26,7 @@ from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_spe
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.locked_indexes import why_not_asked
 from mirror_tasks.config.model import Index, Root
-from mirror_tasks.index.file_names import is_wheel
+from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
 from mirror_tasks.resolve.by_url import as_release, shown_with_reason
@@ -209,6 +209,7 @@ class Closure:
         self.refusals = Refusals(rules, self._against)
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
+        self.refused: dict[str, CoreMetadata] = {}  # what the policy refuses by what it says, which is unusable then
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
         self.asked: dict[Demand, dict[Asker, Asked]] = {}
         self.releases: dict[Demand, tuple[Version, ...]] = {}
@@ -277,8 +278,19 @@ class Closure:
 
     def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
         """Take in the core metadata of a file. Return what is wanted next."""
-        self.metadata[filename] = metadata
+        self.metadata[filename] = self._judged(filename, metadata)
         return self._arrived(f"metadata:{filename}")
+
+    def _judged(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> CoreMetadata | Unusable | Failed:
+        """Return core metadata as it arrived; what the policy refuses by what it says is as good as unusable."""
+        if self.rules.permission is None or not isinstance(metadata, CoreMetadata):
+            return metadata
+        name = canonicalize_name(metadata.name)
+        reason = self.rules.permission.of_metadata(name, version_of(filename, name), metadata)
+        if reason is None:
+            return metadata
+        self.refused[filename] = metadata
+        return Unusable(reason)
 
     def want(self, project: NormalizedName, files: Iterable[File]) -> Wants:
         """Want a page, or the core metadata of files of a project, for the solver; nothing that was wanted before."""
@@ -418,18 +430,36 @@ class Closure:
             self._lock_fault(demand, reason_of_absence(demand.project, self._indexes))
             return {}
         found = locked_files(package, project, self.environments[demand.environment], self.rules)
-        unknown = [file for file in found.files if "sha256" not in file.hashes]
-        if missing := {f"metadata:{one.filename}": one for one in unknown if one.filename not in self.metadata}:
+        read = [file for file in found.files if self._has_to_be_read(file)]
+        if missing := {f"metadata:{one.filename}": one for one in read if one.filename not in self.metadata}:
             return {**missing}
-        if unknown:  # it could not be fetched, so nobody knows what it is
-            failed = self.metadata[unknown[0].filename]
-            return self._not_satisfied(demand, getattr(failed, "reason", "its hash is not known"), undecided=True)
+        arrived = (self.metadata[one.filename] for one in read)
+        if failed := next((one for one in arrived if isinstance(one, Failed)), None):
+            return self._not_satisfied(demand, failed.reason, undecided=True)
+        if any("sha256" not in file.hashes for file in read):
+            return self._not_satisfied(demand, "its hash is not known", undecided=True)
         unasked = why_not_asked(package, self._indexes)
         for fault in found.faults:
             self._lock_fault(demand, f"{fault}; {unasked}" if unasked else fault)
-        if found.files:
-            self._take_locked(demand, package.version, found.files)
+        if files := [file for file in found.files if self._is_permitted(demand, file)]:
+            self._take_locked(demand, package.version, files)
         return {}
+
+    def _has_to_be_read(self, file: File) -> bool:
+        """Say if nothing is known of a file that a lock names unless it is read: it has no hash, or the policy judges by that."""
+        return "sha256" not in file.hashes or self._judges_metadata
+
+    @property
+    def _judges_metadata(self) -> bool:
+        return self.rules.permission is not None and self.rules.permission.reads_metadata
+
+    def _is_permitted(self, demand: Demand, file: File) -> bool:
+        """Say if the policy lets a file in that a lock names; what it refuses is a fault of the lock."""
+        found = self.metadata.get(file.filename)
+        if file.filename in self.refused and isinstance(found, Unusable):
+            self._lock_fault(demand, f"{file.filename}: {found.reason}")
+            return False
+        return True
 
     def _lock_fault(self, demand: Demand, problem: str) -> None:
         self.lock_faults[demand.lock, demand.environment][f"{self._locked[demand]}: {problem}"] = None
@@ -475,17 +505,35 @@ class Closure:
 
         That is metadata, with it the hash of what has none yet, and the pages that tell if it contradicts a bound.
         """
-        unhashed = (file for file in files_to_mirror(one, self.rules) if "sha256" not in file.hashes)
+        files = files_to_mirror(one, self.rules)
+        unhashed = (file for file in files if "sha256" not in file.hashes)
+        # The others of a release are read when that which is installed was: mostly its metadata is theirs.
+        unjudged = self._without_twin(files) if installs.filename in self.metadata else []
         bound = self._bound_requirements(demand, installs)
         pages = (one.name for one in bound if one.name not in self.projects)
         return {
             **{f"project:{name}": None for name in pages},
             **{
                 f"metadata:{file.filename}": file
-                for file in (installs, *unhashed)
+                for file in (installs, *unhashed, *unjudged)
                 if file.filename not in self.metadata
             },
         }
+
+    def _without_twin(self, files: Sequence[File]) -> list[File]:
+        """Return those whose metadata the policy has to judge, and of which none is known that the page says is the same."""
+        if not self._judges_metadata:
+            return []
+        unread = (file for file in files if file.filename not in self.metadata)
+        return [file for file in unread if self._twin(file, files) is None]
+
+    def _twin(self, file: File, others: Iterable[File]) -> File | None:
+        """Return a file whose metadata arrived and, by the hashes of the page, is that of another: nearly every wheel has one."""
+        sha256 = (file.core_metadata or {}).get("sha256")
+        if sha256 is None:
+            return None
+        known = (one for one in others if one.filename in self.metadata)
+        return next((one for one in known if (one.core_metadata or {}).get("sha256") == sha256), None)
 
     def _contradicts(self, demand: Demand, one: Candidate, installs: File) -> bool:
         """Say if no installation of the root can contain a file; it is kept why, for the plan."""
@@ -550,7 +598,8 @@ class Closure:
         chosen = self.chosen.setdefault(key, Chosen(installs))
         if chosen.by_locks_alone:
             chosen.installs, chosen.by_locks_alone = installs, False
-        usable = [file for file in files_to_mirror(one, self.rules) if self._is_usable(demand, file)]
+        files = files_to_mirror(one, self.rules)
+        usable = [file for file in files if self._is_usable(demand, file, files)]
         self._put_in(chosen, demand, one.version, (installs, *usable))
         arrived = self.metadata[installs.filename]
         assert not isinstance(arrived, Failed), "what failed is not taken"
@@ -571,9 +620,12 @@ class Closure:
                 self._builds.add(build)
                 self._todo.append(build)
 
-    def _is_usable(self, demand: Demand, file: File) -> bool:
+    def _is_usable(self, demand: Demand, file: File, of_release: Sequence[File]) -> bool:
         metadata = self.metadata.get(file.filename)
-        if isinstance(metadata, Failed) and "sha256" not in file.hashes:
+        if metadata is None and self._judges_metadata:
+            twin = self._twin(file, of_release)
+            return twin is not None and twin.filename not in self.refused
+        if isinstance(metadata, Failed) and self._has_to_be_read(file):
             # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
             self._not_satisfied(demand, metadata.reason, undecided=True)
             return False

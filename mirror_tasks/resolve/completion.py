@@ -22,6 +22,7 @@ from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.needs import NotKnownYet, Undecided
 from mirror_tasks.resolve.points import Met
+from mirror_tasks.resolve.policy_conflicts import WaysIn
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
@@ -164,6 +165,7 @@ class Completion:
         self._todo = self._new_cases()
         self._failing: dict[_Case, Conflict] = {}
         self._upstream: dict[str, Solver] = {}
+        self._policy_lines: dict[_Case, tuple[str, ...]] = {}
         self._asked: set[_Case] = set()
         self._hashed = closure.hashed
 
@@ -176,7 +178,7 @@ class Completion:
         if wants:
             return wants
         self._todo += self._new_cases()
-        return self.step() if self._todo else Wants()
+        return self.step() if self._todo else self._from_what_the_policy_refuses()
 
     def _new_cases(self) -> list[_Case]:
         """Return the cases that what was chosen makes, and that were not there before."""
@@ -268,7 +270,7 @@ class Completion:
 
     def _conflicts(self, root: Root, environment: Environment, installer: Installer) -> Mapping[int, Conflict]:
         cases = ((patch, _Case(root, environment, patch, installer)) for patch in self._patches[environment.name])
-        return {patch: self._given_up[case] for patch, case in cases if case in self._given_up}
+        return {patch: self._told(case) for patch, case in cases if case in self._given_up}
 
     def _nobody_can(self, root: Root, environment: Environment) -> Mapping[int, Conflict]:
         """Return the conflicts of the first installer on those patch releases on which no other has a solution either."""
@@ -310,6 +312,28 @@ class Completion:
                 wants = wants.and_also(self._complete(case, conflict, found))
                 self._todo.append(case)
         return wants.and_also(self._wants(missing))
+
+    def _from_what_the_policy_refuses(self) -> Wants:
+        """Find out what of the policy stands in the way of each root that has no solution."""
+        missing: list[NotKnownYet] = []
+        if self._rules.permission is None:
+            return Wants()
+        for case in self._given_up:
+            if case in self._policy_lines:
+                continue
+            ways = WaysIn(FromUpstream(self.closure), self.closure.refused, self._rules, self._rules.permission)
+            try:
+                self._policy_lines[case] = ways.lines(case.root, case.point)
+            except NotKnownYet as unknown:
+                missing.append(unknown)
+            except Undecided:
+                self._policy_lines[case] = ()
+        return self._wants(missing)
+
+    def _told(self, case: _Case) -> Conflict:
+        """Return the conflict of a case, and what of the policy stands in the way."""
+        conflict = self._given_up[case]
+        return replace(conflict, lines=(*conflict.lines, *self._policy_lines.get(case, ())))
 
     def _complete(self, case: _Case, conflict: Conflict, found: Solution) -> Wants:
         reason = conflict.lines[0] if conflict.lines else "no solution among the releases chosen"

@@ -14,7 +14,7 @@ from mirror_tasks.config.lock_files.model import LockedFile, LockedPackage
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.reasons import decisive_reasons
-from mirror_tasks.resolve.selection import Rules, check_status, in_order, refusal
+from mirror_tasks.resolve.selection import Rules, check_policy, check_status, in_order, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,18 @@ def _usable(
     if rules.sdists == "fallback" and wheels:
         sdists = []
     files = (*wheels, *sorted(sdists, key=lambda file: file.filename))
-    return LockedFiles(files, () if files else tuple(_nothing_usable(package, refused, project)))
+    if not files:
+        return LockedFiles((), tuple(_nothing_usable(package, refused, project)))
+    return _permitted(package, files, project, environment, rules)
+
+
+def _permitted(
+    package: LockedPackage, files: Iterable[File], project: Project, environment: Environment, rules: Rules
+) -> LockedFiles:
+    """Leave out what the policy refuses: a lock is carried to the letter, so each such file is a fault of it."""
+    judged = [(file, check_policy(project, package.version, file, environment, rules)) for file in files]
+    faults = tuple(f"{file.filename}: {reason}" for file, reason in judged if reason)
+    return LockedFiles(tuple(file for file, reason in judged if reason is None), faults)
 
 
 def _nothing_usable(package: LockedPackage, refused: Mapping[str, str], project: Project) -> Iterator[str]:

@@ -6,23 +6,18 @@ It is made of a whole closure, and it is the only thing that the steps after it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.files import sealed, unsealed
-from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.closure import Asker, Chosen, Closure, specifier_of
-from mirror_tasks.resolve.completion import Completed, Completion, OneSided, Unsolved
-from mirror_tasks.resolve.reasons import skipped_of
-from mirror_tasks.resolve.selection import python_warning
+from mirror_tasks.index.project import File
+from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.completion import Completed, OneSided, Unsolved
 
 FORMAT = 4
 
@@ -164,9 +159,49 @@ class PassedOver:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """By what a plan was judged: the same of all makes the same plan.
+
+    :param as_of: the day of judging (UTC, ISO 8601).
+    :param policy: the SHA-256 of what the policy says.
+    :param advisories: what they are called, ``sha256``, ``newest`` (when a record last changed) and ``records``; None: there
+        are none.
+    """
+
+    as_of: str
+    policy: str
+    advisories: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """A file that is in the plan though a rule refuses it, since an exception lets it in.
+
+    :param refusal: what the rule says.
+    :param advisory: the identifier of the advisory that is waived; empty for other rules.
+    :param reason: why it is let in, as the exception says.
+    :param until: the day (UTC, ISO 8601) on which the exception ends.
+    :param where: the place of the exception.
+    """
+
+    project: str
+    version: str
+    filename: str
+    rule: str
+    refusal: str
+    advisory: str
+    reason: str
+    until: str
+    where: str
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All of it, sorted; the same input gives the same plan."""
+    """All of it, sorted; the same input gives the same plan.
+
+    :param judged: None where there is no policy.
+    """
 
     environments: tuple[Mapping[str, Any], ...]
     releases: tuple[PlannedRelease, ...]
@@ -180,6 +215,8 @@ class Plan:
     unmet_wishes: tuple[Unsolved, ...] = ()
     one_sided: tuple[OneSided, ...] = ()
     kept: tuple[KeptFile, ...] = ()
+    judged: Judged | None = None
+    waived: tuple[Waived, ...] = ()
 
     @cached_property
     def by_project(self) -> Mapping[str, tuple[PlannedFile, ...]]:
@@ -294,6 +331,8 @@ class Plan:
             "unmet_wishes": list(self.unmet_wishes),
             "one_sided": list(self.one_sided),
             "kept": list(self.kept),
+            "judged": self.judged,
+            "waived": list(self.waived),
         }
         return sealed(content)
 
@@ -322,6 +361,8 @@ class Plan:
             ),
             # Plans of versions that kept nothing have no such key.
             kept=tuple(KeptFile(**{**one, "planned": _file(one["planned"])}) for one in data.get("kept", ())),
+            judged=Judged(**data["judged"]) if data.get("judged") else None,
+            waived=tuple(Waived(**one) for one in data.get("waived", ())),
         )
 
 
@@ -346,156 +387,3 @@ def _required_of(data: Mapping[str, Any]) -> Required:
 
 def _release(data: Mapping[str, Any]) -> PlannedRelease:
     return PlannedRelease(**{**data, "required": tuple(_required_of(one) for one in data["required"])})
-
-
-def make_plan(
-    closure: Closure, completion: Completion | None = None, excused: Collection[tuple[str, str]] = ()
-) -> Plan:
-    """Turn a whole closure, and what completed it, into the plan.
-
-    :param excused: roots, each with an environment on which it may have no solution: that leaves the plan complete.
-    """
-    unsolved = [*(completion.unsolved if completion else ()), *_faulty_locks(closure)]
-    unsolved.sort(key=attrgetter("root", "environment", "lines"))
-    required = _required(closure)
-    by_release: dict[tuple[NormalizedName, Version], dict[str, Chosen]] = defaultdict(dict)
-    for (name, version, environment), chosen in closure.chosen.items():
-        by_release[(name, version)][environment] = chosen
-    files: list[PlannedFile] = []
-    releases: list[PlannedRelease] = []
-    for (name, version), chosen_by in sorted(by_release.items()):
-        files += _planned_files(name, version, chosen_by)
-        releases.append(_planned_release(closure, name, version, chosen_by, required[(name, version)]))
-    return Plan(
-        environments=tuple(one.to_json() for one in closure.environments.values()),
-        releases=tuple(releases),
-        files=tuple(sorted(files, key=attrgetter("project", "filename"))),
-        gaps=_gaps(closure),
-        unknown_extras=tuple(sorted(f"{name}[{extra}]" for name, extra in closure.unknown_extras)),
-        completed=tuple(sorted(completion.completed, key=attrgetter("root", "environment", "reason")))
-        if completion
-        else (),
-        unsolved=tuple(one for one in unsolved if (one.root, one.environment) not in excused),
-        unmet_wishes=tuple(one for one in unsolved if (one.root, one.environment) in excused),
-        one_sided=tuple(sorted(completion.one_sided, key=attrgetter("root", "environment", "installer", "lines")))
-        if completion
-        else (),
-        statuses=_statuses(closure, {name for name, _ in by_release}),
-        passed_over=_passed_over(closure),
-    )
-
-
-def _faulty_locks(closure: Closure) -> Iterable[Unsolved]:
-    """Return the locks that are not there to the letter, and what is not, by environment."""
-    return (
-        Unsolved(environment, lock, tuple(sorted(faults)))
-        for (lock, environment), faults in closure.lock_faults.items()
-    )
-
-
-def _required(closure: Closure) -> Mapping[tuple[str, Version], Sequence[Required]]:
-    found: dict[tuple[str, Version], set[Required]] = defaultdict(set)
-    for demand, versions in closure.releases.items():
-        reasons = {
-            Required(demand.environment, demand.with_specifier(asked.specifier), asker, asked.bound)
-            for asker, asked in closure.asked[demand].items()
-        }
-        for version in versions:
-            found[(demand.project, version)] |= reasons
-    return defaultdict(list, {key: sorted(values, key=_in_order) for key, values in found.items()})
-
-
-def _in_order(one: Required) -> tuple[str, ...]:
-    return (one.environment, one.requirement, str(one.by), one.by.kind, one.bound)
-
-
-def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen]) -> Iterable[PlannedFile]:
-    environments: dict[str, set[str]] = defaultdict(set)
-    files: dict[str, File] = {}
-    for environment, chosen in chosen_by.items():
-        for filename, file in chosen.files.items():
-            environments[filename].add(environment)
-            files[filename] = file
-    for filename, file in files.items():
-        yield PlannedFile(file, name, str(version), tuple(sorted(environments[filename])))
-
-
-def _planned_release(
-    closure: Closure, name: str, version: Version, chosen_by: Mapping[str, Chosen], required: Sequence[Required]
-) -> PlannedRelease:
-    project = closure.projects[name]
-    assert isinstance(project, Project), "a release was chosen from its project's page"
-    included = {filename: file for chosen in chosen_by.values() for filename, file in chosen.files.items()}
-    left_out = {
-        file.filename: _why_left_out(closure, file, chosen_by)
-        for file in project.files(version)
-        if file.filename not in included
-    }
-    left_out.update(skipped_of(project).get(version, {}))
-    installs = {environment: chosen.installs.filename for environment, chosen in sorted(chosen_by.items())}
-    warnings = {filename: text for filename, file in sorted(included.items()) if (text := _warning(closure, file))}
-    return PlannedRelease(name, str(version), installs, tuple(required), dict(sorted(left_out.items())), warnings)
-
-
-def _warning(closure: Closure, file: File) -> str | None:
-    metadata = closure.metadata.get(file.filename)
-    return python_warning(
-        file.requires_python, metadata.requires_python if isinstance(metadata, CoreMetadata) else None
-    )
-
-
-def _why_left_out(closure: Closure, file: File, chosen_by: Mapping[str, Chosen]) -> str:
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for environment, chosen in sorted(chosen_by.items()):
-        reasons[_why_left_out_of(closure, file, environment, chosen)].append(environment)
-    if len(reasons) == 1:
-        return next(iter(reasons))
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-
-
-def _why_left_out_of(closure: Closure, file: File, environment: str, chosen: Chosen) -> str:
-    if reason := closure.refusals.of_file(file, closure.environments[environment]):
-        return reason
-    if chosen.by_locks_alone:
-        return "the lock does not name it"
-    if is_wheel(file.filename):
-        return f"wheels: best takes {chosen.installs.filename}"
-    if closure.rules.sdists == "fallback" and is_wheel(chosen.installs.filename):
-        return "sdists: fallback, and a wheel fits"
-    return "another sdist of this release is taken"
-
-
-def _gaps(closure: Closure) -> tuple[Gap, ...]:
-    gaps = [
-        Gap(one.environment, one.requirement, tuple(sorted(askers, key=str)), one.reason, one.undecided)
-        for one, askers in closure.unsatisfied.items()
-    ]
-    return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))
-
-
-def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
-    found: dict[tuple[str, Version, str], set[str]] = defaultdict(set)
-    for demand, taken in closure.releases.items():
-        project = closure.projects[demand.project]
-        environment = closure.environments[demand.environment]
-        if not taken or not isinstance(project, Project):
-            continue
-        specifier = specifier_of(demand)
-        refused = closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes)
-        contradicting = closure.contradicting.get(demand, {}).items()
-        for version, reason in (*refused, *(pair for pair in contradicting if pair[0] > min(taken))):
-            if (demand.project, version, environment.name) not in closure.chosen:
-                found[(demand.project, version, reason)].add(environment.name)
-    return tuple(
-        PassedOver(name, str(version), tuple(sorted(names)), reason)
-        for (name, version, reason), names in sorted(found.items())
-    )
-
-
-def _statuses(closure: Closure, names: Iterable[str]) -> Mapping[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    for name in sorted(names):
-        project = closure.projects[name]
-        if isinstance(project, Project) and project.status not in (None, "active"):
-            found[name] = (str(project.status), project.status_reason or "")
-    return found

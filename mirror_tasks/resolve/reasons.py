@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.selection import NO_TAG, Rules, check_status, is_allowed, is_pin, refusal
+from mirror_tasks.resolve.selection import NO_TAG, Rules, check_policy, check_status, is_allowed, is_pin, refusal
 
 Against = Callable[[File, Environment], "str | None"]
 """Returns what the core metadata of a file, if it is known, says against using it in an environment."""
@@ -88,19 +88,27 @@ class Refusals:
         :param hashes: the sha256 sums that the requirement allows; empty allows all.
         """
         reasons = {
-            file.filename: self.of_file(file, environment, pinned=pinned, hashes=hashes)
+            file.filename: self.of_file(project, version, file, environment, pinned=pinned, hashes=hashes)
             for file in project.files(version)
         }
         told = {filename: reason for filename, reason in reasons.items() if reason is not None}
         return dict(sorted({**skipped_of(project).get(version, {}), **told}.items()))
 
     def of_file(
-        self, file: File, environment: Environment, *, pinned: bool = False, hashes: frozenset[str] = frozenset()
+        self,
+        project: Project,
+        version: Version,
+        file: File,
+        environment: Environment,
+        *,
+        pinned: bool = False,
+        hashes: frozenset[str] = frozenset(),
     ) -> str | None:
         """Return the first rule that keeps the environment from using a file, as for :meth:`of_release`."""
         return (
             refusal(file, environment, self.rules, pinned=pinned)
             or _wrong_hash(file, hashes)
+            or check_policy(project, version, file, environment, self.rules)
             or self.against(file, environment)
         )
 

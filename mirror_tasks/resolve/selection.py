@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import BuildTag
+from packaging.utils import BuildTag, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.environments import Environment
@@ -20,22 +20,27 @@ from mirror_tasks.config.installers import parse_specifier
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, is_wheel, sdist_ending
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.policy.permission import Permission, Subject
 
 NO_TAG = "no tag in common"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The choices of ``mirror.yaml`` that decide which files belong in the mirror; each field is the key of that name."""
+    """The choices of ``mirror.yaml`` that decide which files belong in the mirror; each field is the key of that name.
+
+    :param permission: what the policy permits; None: there is none.
+    """
 
     wheels: str = "compatible"
     sdists: str = "always"
     prereleases: bool = False
     prefer_binary: bool = False
     build_requirements: bool = True
+    permission: Permission | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Rules:
+    def of(cls, config: Config, permission: Permission | None = None) -> Rules:
         """Return those that a ``mirror.yaml`` sets."""
         return cls(
             wheels=config.wheels,
@@ -43,6 +48,7 @@ class Rules:
             prereleases=config.prereleases,
             prefer_binary=config.prefer_binary,
             build_requirements=config.build_requirements,
+            permission=permission,
         )
 
 
@@ -122,8 +128,19 @@ def check_status(project: Project) -> str | None:
     )
 
 
+def check_policy(project: Project, version: Version, file: File, environment: Environment, rules: Rules) -> str | None:
+    """Refuse what a rule of the policy refuses by the page; what only core metadata says is refused when that arrives."""
+    if rules.permission is None:
+        return None
+    subject = Subject(canonicalize_name(project.name), version, file, project.index)
+    return rules.permission.of_file(subject, environment)
+
+
 def refusal(file: File, environment: Environment, rules: Rules, *, pinned: bool = False) -> str | None:
-    """Return the first rule that keeps the environment from using the file, as a phrase; None if it is usable."""
+    """Return the first rule that keeps the environment from using the file, as a phrase; None if it is usable.
+
+    The policy is looked at by :func:`check_policy`, for it goes by the release as well.
+    """
     reason = check_kind(file, rules) or check_yanked(file, pinned) or check_python(file.requires_python, environment)
     if reason or not is_wheel(file.filename):
         return reason
@@ -167,7 +184,9 @@ def candidate(
     usable = [
         file
         for file in project.files(version)
-        if refusal(file, environment, rules, pinned=pinned) is None and is_allowed(file, hashes)
+        if refusal(file, environment, rules, pinned=pinned) is None
+        and is_allowed(file, hashes)
+        and check_policy(project, version, file, environment, rules) is None
     ]
     wheels = in_order([file for file in usable if is_wheel(file.filename)], environment)
     # .tar.gz is what PEP 625 wants an sdist to be; others serve where they are all there is.

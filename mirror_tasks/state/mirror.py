@@ -16,7 +16,9 @@ from mirror_tasks.files import read_or_none
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import manifest_paths, metadata_path, package_path
 from mirror_tasks.resolve.plan import PlannedFile
+from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.ledger import Ledger
+from mirror_tasks.state.permission import Judging
 from mirror_tasks.state.plans import Plans
 from mirror_tasks.state.records import Records
 
@@ -36,6 +38,12 @@ class Mirror:
         self.records = Records(config.state)
         self.plans = Plans(self.records)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
+        self.judging = Judging(lambda: self.config, lambda: None)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules by which files are chosen, the policy among them."""
+        return Rules.of(self.config, self.judging.permission)
 
     def learn(self, config: Config) -> None:
         """Take what projects require from another reading of the same file, now that their build backends were asked."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.layout import manifest_paths, withdraw
-from mirror_tasks.publish import kept
+from mirror_tasks.publish import kept, permitted
 from mirror_tasks.publish import pages as publishing
 from mirror_tasks.publish.locks import InsideLock, inside_locks
 from mirror_tasks.publish.manifest import check_may_publish, write_manifest
@@ -30,11 +31,12 @@ from mirror_tasks.publish.server import program_targets, server_template
 from mirror_tasks.report.built_wheels import misfits
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.excused import excused
-from mirror_tasks.resolve.plan import Plan, PlannedFile, make_plan
-from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
+from mirror_tasks.tasks.as_of import AsOf
 from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
@@ -76,6 +78,7 @@ class MirrorTasks:
         self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
+        self._as_of = AsOf(self.mirror.judging)
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
         self._said = False
@@ -100,6 +103,7 @@ class MirrorTasks:
     def _begin(self) -> None:
         """Begin what the run began already, but where the reporter is somebody else's."""
         self.take_folders()
+        self._as_of.take()
         start_processes()
         look_for_garbage_rarely()
 
@@ -129,9 +133,9 @@ class MirrorTasks:
             "prune": lambda name: prune.task(name, self.mirror),
             "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
             "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
-            "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
             "changes": lambda name: changes.task(name, self.mirror),
-            "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages, Rules.of(self.config)),
+            "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }
         asks = bool(self.config.dynamic)
         delayed = {
@@ -197,11 +201,16 @@ class MirrorTasks:
         before = published or self._last_plan
         if any(gap.undecided for gap in plan.gaps) and before:
             # Something could not be asked. What is published stays, for what is published may need it.
-            plan = plan.with_what_was(before)
+            plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
         plan = kept.with_kept(self.mirror, plan, published, closure.projects)
+        plan = replace(plan, judged=permitted.judged(self.mirror))
         self.mirror.plans.keep(plan)
         self._plan = plan
-        for line in (*_warnings_of_locks(self.config), *misfits(self.config, plan, self.acquire.pages.known)):
+        for line in (
+            *self._said_of_policy(),
+            *_warnings_of_locks(self.config),
+            *misfits(self.config, plan, self.acquire.pages.known),
+        ):
             self._note(line)
         self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
         for one in plan.unsolved:
@@ -223,17 +232,24 @@ class MirrorTasks:
             f"{counted(len(plan.files), 'file')}, {size}"
         )
 
+    def _said_of_policy(self) -> Iterator[str]:
+        """Yield what the user is to know of the policy, whatever it permits."""
+        if self.config.policy is not None:
+            yield from self.config.policy.warnings
+
     def _plan_verb(self) -> Iterator[Task]:
-        yield self.make.task(
+        task = self.make.task(
             self.name("plan"),
             self._show_plan,
             task_dep=[self.name("_plan")],
+            params=self._as_of.params,
             targets=[self.mirror.records.plan],
             verbosity=2,
             kind="verb",
             clean=True,
             doc="resolve, and print what would be mirrored",
         )
+        yield self._as_of.on(task)
 
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
@@ -448,17 +464,17 @@ class MirrorTasks:
         return self.publisher.programs_are_published()
 
     def _mirror(self) -> Iterator[Task]:
-        yield self.make.task(
+        before = ("_ahead", "index", *(["lock"] if self.config.url else []), "server", "release")
+        task = self.make.task(
             self.name("mirror"),
             self._finish,
             targets=_both_spellings(manifest_paths(self.config.output)),
             clean=cleaning(self._withdraw),
-            task_dep=[
-                self.name(kind)
-                for kind in ("_ahead", "index", *(["lock"] if self.config.url else []), "server", "release")
-            ],
+            params=self._as_of.params,
+            task_dep=[self.name(kind) for kind in before],
             doc="makes the mirror, whole and checked",
         )
+        yield self._as_of.on(task)
 
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"

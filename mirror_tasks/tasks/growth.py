@@ -45,7 +45,6 @@ from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.completion import Completion
-from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import TaskMaker
 from mirror_tasks.work.acquire import Acquirer
@@ -72,13 +71,13 @@ class Growth:
     def closure(self) -> Closure:
         """What the roots need; begun when the roots are known."""
         config = self._mirror.config
-        return Closure(config.environments, config.roots, Rules.of(config), config.indexes)
+        return Closure(config.environments, config.roots, self._mirror.rules, config.indexes)
 
     @cached_property
     def completion(self) -> Completion:
         """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
         known = self._mirror.records.known_solutions()
-        return Completion(self.closure, self._mirror.config.roots, Rules.of(self._mirror.config), known)
+        return Completion(self.closure, self._mirror.config.roots, self._mirror.rules, known)
 
     # The stages
 

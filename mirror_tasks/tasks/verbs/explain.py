@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from doit.task import Task
+from packaging.utils import canonicalize_name
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mirror_tasks.archives.core_metadata import Unusable
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.errors import ResolutionError
+from mirror_tasks.index.file_names import version_of
 from mirror_tasks.index.project import File
 from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.plan import Plan
@@ -25,11 +27,11 @@ from mirror_tasks.text import readable
 from mirror_tasks.work.project_pages import ProjectPages
 
 
-def task(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
+def task(name: str, mirror: Mirror, pages: ProjectPages) -> Task:
     """Say why something is in the mirror, or why not."""
 
     def answer(size: bool, names: list[str] | None) -> None:
-        explain(mirror, pages, _last_plan(mirror), rules, [*(names or []), *words_with_a_sign()], size=size)
+        explain(mirror, pages, _last_plan(mirror), [*(names or []), *words_with_a_sign()], size=size)
 
     doc = "says why a project, release or file is in the mirror, or why not"
     params = [option("size", False, "what each root costs")]
@@ -44,13 +46,14 @@ def _last_plan(mirror: Mirror) -> Plan:
     return plan
 
 
-def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names: Sequence[str], *, size: bool) -> None:
+def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str], *, size: bool) -> None:
     """Print why each name is in the mirror or not; with ``size``, what each root costs.
 
     :raises ResolutionError: nothing was asked.
     """
     console = Console(highlight=False)
-    refusals = Refusals(rules, lambda file, environment: _against(mirror.records, file, environment))
+    rules = mirror.rules
+    refusals = Refusals(rules, lambda file, environment: _against(mirror.records, rules, file, environment))
     explainer = Explainer(mirror.config, refusals, plan, pages.known)
     if not names and not size:
         raise ResolutionError(
@@ -71,11 +74,18 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, rules: Rules, names
         console.print(table)
 
 
-def _against(records: Records, file: File, environment: Environment) -> str | None:
+def _against(records: Records, rules: Rules, file: File, environment: Environment) -> str | None:
     """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
     record = records.metadata(file.filename, file.hashes.get("sha256", ""))
     if record is None:
         return None
     if isinstance(record.metadata, Unusable):
         return record.metadata.reason
-    return check_python(record.metadata.requires_python, environment)
+    return check_python(record.metadata.requires_python, environment) or _policy_against(rules, file, record.metadata)
+
+
+def _policy_against(rules: Rules, file: File, metadata: CoreMetadata) -> str | None:
+    if rules.permission is None:
+        return None
+    name = canonicalize_name(metadata.name)
+    return rules.permission.of_metadata(name, version_of(file.filename, name), metadata)

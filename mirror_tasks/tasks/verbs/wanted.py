@@ -35,11 +35,11 @@ from mirror_tasks.text import counted, readable
 from mirror_tasks.work.project_pages import ProjectPages
 
 
-def task(name: str, mirror: Mirror, pages: ProjectPages, rules: Rules) -> Task:
+def task(name: str, mirror: Mirror, pages: ProjectPages) -> Task:
     """Review what clients asked for in vain."""
 
     def answer(accept: bool, drop: bool, names: list[str] | None) -> object:
-        return attempt(review, mirror, pages, rules, accept, drop, [*(names or []), *words_with_a_sign()])
+        return attempt(review, mirror, pages, accept, drop, [*(names or []), *words_with_a_sign()])
 
     params = [
         option("accept", False, "mirror what is named"),
@@ -59,7 +59,7 @@ class WishList:
     review: Review
 
 
-def review(mirror: Mirror, pages: ProjectPages, rules: Rules, accept: bool, drop: bool, names: Sequence[str]) -> None:
+def review(mirror: Mirror, pages: ProjectPages, accept: bool, drop: bool, names: Sequence[str]) -> None:
     """Decide on what is named, and show all wishes.
 
     :raises ResolutionError: there is no list, or a name means nothing in it.
@@ -80,7 +80,7 @@ def review(mirror: Mirror, pages: ProjectPages, rules: Rules, accept: bool, drop
     asked = [_canonical(name) for name in names]
     if names:
         lists = [_decide(one, accept, asked) for one in _checked(lists, accept, asked)]
-    Shown(mirror, pages, rules, Console(highlight=False)).all_of(lists)
+    Shown(mirror, pages, mirror.rules, Console(highlight=False)).all_of(lists)
 
 
 def read_list(path: Path) -> WishList:

@@ -1,0 +1,68 @@
+"""What the policy says of what an earlier plan had: nothing that is refused now is published again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from mirror_tasks.config.policy import Policy
+from mirror_tasks.files import to_json
+from mirror_tasks.policy.permission import Permission
+from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
+from mirror_tasks.resolve.waived import refusal_of
+from mirror_tasks.state.mirror import Mirror
+
+
+def judged(mirror: Mirror) -> Judged | None:
+    """Return by what files were judged in this run; None where everything is permitted."""
+    permission = mirror.judging.permission
+    if permission is None:
+        return None
+    return Judged(permission.as_of.isoformat(), policy_digest(permission.policy))
+
+
+def policy_digest(policy: Policy) -> str:
+    """Return the SHA-256 of what a policy says."""
+    return hashlib.sha256(to_json(policy.said)).hexdigest()
+
+
+def of_old_plan(mirror: Mirror, plan: Plan, note: Callable[[str], None]) -> Plan:
+    """Return a plan without what the policy refuses now, and tell of that; a release stays as long as a file of it does."""
+    permission = mirror.judging.permission
+    if permission is None:
+        return plan
+    refused = dict(_refused(mirror, permission, plan.files))
+    for filename, reason in sorted(refused.items()):
+        note(f"not published any more: {filename}: {reason}")
+    files = tuple(file for file in plan.files if file.filename not in refused)
+    left = {(file.project, file.version) for file in files}
+    releases = tuple(
+        replace(one, installs={where: name for where, name in one.installs.items() if name not in refused})
+        for one in plan.releases
+        if (one.project, one.version) in left
+    )
+    return replace(plan, files=files, releases=releases)
+
+
+def kept_and_permitted(mirror: Mirror, kept: Iterable[KeptFile]) -> Iterator[KeptFile]:
+    """Yield what is kept and the policy does not refuse; tell of what it refuses."""
+    permission = mirror.judging.permission
+    for one in kept:
+        reason = permission and _reason(mirror, permission, one.planned)
+        if reason:
+            mirror.note(f"not kept for locks: {one.planned.filename}: {reason}")
+        else:
+            yield one
+
+
+def _refused(mirror: Mirror, permission: Permission, files: Iterable[PlannedFile]) -> Iterator[tuple[str, str]]:
+    for file in files:
+        if reason := _reason(mirror, permission, file):
+            yield file.filename, reason
+
+
+def _reason(mirror: Mirror, permission: Permission, file: PlannedFile) -> str | None:
+    record = mirror.records.metadata(file.filename, file.sha256) if permission.reads_metadata else None
+    environments = {one.name: one for one in mirror.config.environments}
+    return refusal_of(file, permission, record and record.metadata, environments)

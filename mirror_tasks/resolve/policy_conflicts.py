@@ -1,0 +1,150 @@
+"""Why a root has no solution under the policy: which releases would have to be let in, and how.
+
+It is found by solving the root as if there were no policy, and then with as few of the refused releases let in as will do.
+So what is told stands in the way indeed, and letting it in helps.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.model import Root
+from mirror_tasks.index.file_names import version_of
+from mirror_tasks.index.project import File, Project
+from mirror_tasks.policy.permission import Finding, Permission, Subject
+from mirror_tasks.resolve.needs import NotKnownYet, Undecided, Universe
+from mirror_tasks.resolve.selection import Candidate, Rules, fitting
+from mirror_tasks.resolve.solver import Conflict, Solution, Solver
+
+_MOST_SPARED = 12  # releases of which is tried whether the root can do without them
+_MOST_TOLD = 8
+_A_QUARTER = datetime.timedelta(days=90)
+
+_Releases = Mapping[tuple[NormalizedName, Version], tuple[Finding, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The universe, in which metadata that the policy refuses is as it was for some releases."""
+
+    universe: Universe
+    refused: Mapping[str, CoreMetadata]
+    permission: Permission | None
+
+    def project(self, name: NormalizedName) -> Project | None:
+        return self.universe.project(name)
+
+    def metadata(self, name: NormalizedName, file: File) -> CoreMetadata | Unusable:
+        found = self.universe.metadata(name, file)
+        as_it_is = self.refused.get(file.filename)
+        if as_it_is is None:
+            return found
+        is_let_in = self.permission is None or self.permission.lets_in(name, version_of(file.filename, name))
+        return as_it_is if is_let_in else found
+
+
+@dataclass(frozen=True, slots=True)
+class WaysIn:
+    """Finds the releases that a root needs and the policy refuses.
+
+    :param universe: everything upstream.
+    :param refused: what files say that the policy refuses by that, by file name; they are unusable in the universe.
+    :param rules: with the policy.
+    """
+
+    universe: Universe
+    refused: Mapping[str, CoreMetadata]
+    rules: Rules
+    permission: Permission
+
+    def lines(self, root: Root, environment: Environment) -> tuple[str, ...]:
+        """Tell which releases stand in the way, by which rule, and how each is let in; nothing where it is not the policy.
+
+        :param environment: with one set of markers, as one installer judges it.
+        :raises NotKnownYet: the universe has to learn something first.
+        :raises Undecided: it can't.
+        """
+        found = self._solution(root, environment, None)
+        if found is None:
+            return ()
+        needed = self._fewest(root, environment, self._refused_in(found, environment))
+        if not needed:
+            return ()
+        more = len(needed) - _MOST_TOLD
+        told = [line for key in sorted(needed)[:_MOST_TOLD] for line in self._told(*key, needed[key], environment)]
+        beyond = [f"and {more} more releases that the policy refuses"] if more > 0 else []
+        return ("without the policy there is a solution; of what it needs the policy refuses:", *told, *beyond)
+
+    def _solution(self, root: Root, environment: Environment, permission: Permission | None) -> Solution | None:
+        universe = _Opened(self.universe, self.refused, permission)
+        found = Solver(environment, universe, replace(self.rules, permission=permission)).solve(root)
+        return None if isinstance(found, Conflict) else found
+
+    def _fewest(self, root: Root, environment: Environment, needed: _Releases) -> _Releases:
+        """Leave out what the root can do without, one by one."""
+        for key in sorted(needed)[:_MOST_SPARED] if len(needed) > 1 else ():
+            fewer = {other: findings for other, findings in needed.items() if other != key}
+            if self._solution(root, environment, self.permission.letting_in(fewer)):
+                needed = fewer
+        return needed
+
+    def _refused_in(self, found: Solution, environment: Environment) -> _Releases:
+        refused: dict[tuple[NormalizedName, Version], tuple[Finding, ...]] = {}
+        for name, (text, filename) in found.pins.items():
+            project, version = self.universe.project(canonicalize_name(name)), Version(text)
+            files = project.files(version) if project else ()
+            file = next(one for one in files if one.filename == filename)
+            assert project is not None, "what was chosen has a page"
+            key = (canonicalize_name(name), version)
+            if findings := tuple(self._findings(key[0], version, file, project, environment)):
+                refused[key] = findings
+        return refused
+
+    def _findings(
+        self, name: NormalizedName, version: Version, file: File, project: Project, environment: Environment
+    ) -> Iterator[Finding]:
+        subject = Subject(name, version, file, project.index)
+        yield from (one for one in self.permission.findings(subject, environment) if one.waiver is None)
+        if metadata := self.refused.get(file.filename):
+            yield from (one for one in self.permission.findings_in(name, version, metadata) if one.waiver is None)
+
+    def _told(
+        self, name: NormalizedName, version: Version, findings: tuple[Finding, ...], environment: Environment
+    ) -> Iterator[str]:
+        nearest = self._nearest(name, version, environment)
+        permitted = f"the nearest that is permitted is {nearest}" if nearest else "none of its releases is permitted"
+        for finding in findings:
+            yield f"{name}-{version}: {finding.reason}; {permitted}"
+            if finding.rule != "as-of":
+                yield f"  to let it in, add under policy.except:  {self._exception(name, version, finding)}"
+
+    def _exception(self, name: NormalizedName, version: Version, finding: Finding) -> str:
+        until = self.permission.as_of + _A_QUARTER
+        what = f"advisory: {finding.advisory}" if finding.advisory else f"rule: {finding.rule}"
+        return f'- {{project: {name}, version: "{version}", {what}, reason: "…", until: {until}}}'
+
+    def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> Version | None:
+        """Return the newest permitted release below one, else the oldest above it, as far as metadata is known."""
+        project = self.universe.project(name)
+        candidates = fitting(project, SpecifierSet(), environment, self.rules) if project else ()
+        permitted = [one.version for one in candidates if self._has_usable(name, one)]
+        below = [one for one in permitted if one < version]
+        return max(below, default=None) or min(permitted, default=None)
+
+    def _has_usable(self, name: NormalizedName, one: Candidate) -> bool:
+        """Say if one of the files of a release is not known to be of no use."""
+        for file in one.files:
+            try:
+                if not isinstance(self.universe.metadata(name, file), Unusable):
+                    return True
+            except (NotKnownYet, Undecided):
+                return True
+        return False

@@ -1,0 +1,70 @@
+"""What the policy says of files that are planned: which an exception lets in, and which of an earlier plan are refused now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.policy import Waiver
+from mirror_tasks.policy.permission import Finding, Permission, Subject
+from mirror_tasks.resolve.plan import PlannedFile, Waived
+
+
+def waived_in(
+    files: Iterable[PlannedFile],
+    permission: Permission | None,
+    metadata: Mapping[str, object],
+    environments: Mapping[str, Environment],
+) -> tuple[Waived, ...]:
+    """Return what of planned files the policy refuses and an exception lets in, sorted.
+
+    :param metadata: of files, by name, as far as it is known.
+    """
+    if permission is None or not permission.policy.exceptions:
+        return ()
+    found: set[Waived] = set()
+    for file in files:
+        for one in _findings(file, permission, metadata.get(file.filename), environments):
+            if one.waiver is not None:
+                found.add(_waived(file, one, one.waiver))
+    return tuple(sorted(found, key=attrgetter("project", "filename", "rule", "refusal")))
+
+
+def _findings(
+    file: PlannedFile, permission: Permission, metadata: object, environments: Mapping[str, Environment]
+) -> Iterator[Finding]:
+    subject = Subject(canonicalize_name(file.project), Version(file.version), file.file)
+    for name in file.environments:
+        yield from permission.findings(subject, environments.get(name))
+    if isinstance(metadata, CoreMetadata):
+        yield from permission.findings_in(subject.project, subject.version, metadata)
+
+
+def _waived(file: PlannedFile, finding: Finding, waiver: Waiver) -> Waived:
+    return Waived(
+        project=file.project,
+        version=file.version,
+        filename=file.filename,
+        rule=finding.rule,
+        refusal=finding.reason,
+        advisory=finding.advisory,
+        reason=waiver.reason,
+        until=waiver.until.isoformat(),
+        where=waiver.where,
+    )
+
+
+def refusal_of(
+    file: PlannedFile, permission: Permission, metadata: object, environments: Mapping[str, Environment]
+) -> str | None:
+    """Return why the policy refuses a file that an earlier plan had, as a phrase; None if it is permitted.
+
+    :param metadata: of the file, if it is known.
+    """
+    refused = (one for one in _findings(file, permission, metadata, environments) if one.waiver is None)
+    return next((one.reason for one in refused), None)
