@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import datetime
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from mirror_tasks.config.environments import PLATFORMS
 from mirror_tasks.config.indexes import INDEX_KEYS
 from mirror_tasks.config.mirror_yaml import KEYS, load
 from mirror_tasks.config.model import Config, Index
+from mirror_tasks.config.policy_keys.reader import POLICY_KEYS
 from mirror_tasks.config.roots import REQUIREMENT_KEYS
 from mirror_tasks.config.transfer import TRANSFER_KEYS
 from mirror_tasks.errors import ConfigError
@@ -31,6 +33,9 @@ DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
 HASH = "a" * 64
 
 
+TODAY = datetime.date(2026, 11, 26)
+
+
 def config(folder: Path, text: str = WHOLE, name: str = "mirror.yaml", **files: str) -> Config:
     """Read a mirror.yaml beside some other files; in their names _ stands for a dot."""
     for other, content in files.items():
@@ -38,7 +43,7 @@ def config(folder: Path, text: str = WHOLE, name: str = "mirror.yaml", **files: 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     (folder / name).write_text(text, encoding="utf-8")
-    return load(folder / name)
+    return load(folder / name, today=TODAY)
 
 
 def faults(folder: Path, text: str, **files: str) -> list[str]:
@@ -838,7 +843,7 @@ def documented(level: str) -> list[str]:
 
 def test_every_key_is_documented_and_nothing_else() -> None:
     assert documented("##") == list(KEYS)
-    assert documented("###") == [*INDEX_KEYS, *ENVIRONMENT_KEYS, *REQUIREMENT_KEYS, *TRANSFER_KEYS]
+    assert documented("###") == [*INDEX_KEYS, *ENVIRONMENT_KEYS, *REQUIREMENT_KEYS, *TRANSFER_KEYS, *POLICY_KEYS]
 
 
 def test_every_key_is_documented_with_its_type_default_and_an_example() -> None:
@@ -870,6 +875,10 @@ def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "server.txt").write_text("flask\n", encoding="utf-8")
     (tmp_path / "me.pem").write_bytes(b"")
     (tmp_path / "wanted.txt").write_text("rich  # asked 3 times\n", encoding="utf-8")
+    (tmp_path / "company.txt").write_text("urllib3<3\n", encoding="utf-8")
+    (tmp_path / "company-policy.yaml").write_text("cooldown: 7d\n", encoding="utf-8")
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv" / "all.zip").write_bytes(b"")
     (tmp_path / "app").mkdir()
     extras = (
         '[project.optional-dependencies]\nfast = ["flask"]\n[dependency-groups]\ntest = ["rich"]\ndocs = ["black"]\n'
@@ -882,7 +891,7 @@ def test_every_documented_example_is_accepted(tmp_path: Path) -> None:
     examples = re.findall(r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(examples) > len(KEYS)
     for example in examples:
-        text = example
+        text = example.replace("../company-policy.yaml", "company-policy.yaml")
         text += "" if re.search("^environments:", text, re.MULTILINE) else ENVIRONMENTS
         text += "" if re.search("^requirements:", text, re.MULTILINE) else "\nrequirements: [requests]\n"
         assert config(tmp_path, text).roots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from mirror_tasks.config.indexes import IndexReader
 from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root
 from mirror_tasks.config.own_sources import OwnProject, names_of
+from mirror_tasks.config.policy_keys.constraints import bind
+from mirror_tasks.config.policy_keys.reader import PolicyReader
 from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.roots import RootReader, versions_of
 from mirror_tasks.config.transfer import TransferReader
@@ -38,6 +41,8 @@ KEYS = (
     "workers",
     "refresh",
     "transfer",
+    "policy",
+    "report",
 )
 """The keys of ``mirror.yaml``."""
 
@@ -49,38 +54,43 @@ _EXAMPLE = """
       server: {python: "3.12", platform: linux-x86_64, glibc: "2.28"}"""
 
 
-def load(path: Path, *, were_asked: bool = False) -> Config:
+def load(path: Path, *, were_asked: bool = False, today: datetime.date | None = None) -> Config:
     """Read ``mirror.yaml`` and the files that its requirements are in.
 
     :param were_asked: the build backends of projects were asked just now. Else what is wrong only with what they said once
         is no fault, for they may say something else: they are as good as not asked yet.
+    :param today: the day (UTC) by which the exceptions of a policy end; None: the real one.
     :raises ConfigError: it can't be used; carries all faults at once.
     """
     path = Path(os.path.normpath(path.absolute()))
-    config, faults = _read(path)
+    today = today or datetime.datetime.now(datetime.timezone.utc).date()
+    config, faults = _read(path, today)
     if faults and config and not were_asked and len(config.unknown) < len(config.dynamic):
-        config, others = _read(path, are_forgotten=True)
+        config, others = _read(path, today, are_forgotten=True)
         faults = faults if others else []
     if config is None or faults:
         raise refusal(path, faults)
     return config
 
 
-def _read(path: Path, *, are_forgotten: bool = False) -> tuple[Config | None, list[Fault]]:
+def _read(path: Path, today: datetime.date, *, are_forgotten: bool = False) -> tuple[Config | None, list[Fault]]:
     """Return what the file says, and what is wrong with it.
 
     :param are_forgotten: what build backends said of projects is not taken into account.
     """
     faults: list[Fault] = []
     block = Block(read_yaml(path), "", faults)
-    return None if faults else _Reader(path, block, faults, are_forgotten=are_forgotten).config(), faults
+    return None if faults else _Reader(path, block, faults, today, are_forgotten=are_forgotten).config(), faults
 
 
 class _Reader:
     """Reads the whole file, key by key."""
 
-    def __init__(self, path: Path, block: Block, faults: list[Fault], *, are_forgotten: bool) -> None:
+    def __init__(
+        self, path: Path, block: Block, faults: list[Fault], today: datetime.date, *, are_forgotten: bool
+    ) -> None:
         self.path = path
+        self.today = today
         self.folder = path.parent
         self.block = block
         self.faults = faults
@@ -102,7 +112,8 @@ class _Reader:
         asked = self.block.get("build-requirements") == "ask"
         answers = Answers(state / "answers", self.folder, self.are_forgotten) if asked else None
         reader = RootReader(self.path, self.block, environments, self.faults, answers)
-        roots = reader.roots(versions)
+        policy = PolicyReader(self.path, self.block, self.faults, self.today).policy()
+        roots = bind(reader.roots(versions), policy)
         output = self._output(f"mirror{suffix}", state)
         apart = {"the output": output, "this project's state": state}
         config = Config(
@@ -134,6 +145,8 @@ class _Reader:
             dynamic=tuple(reader.dynamic.values()),
             url=self._url(),
             transfer=TransferReader(self.block, self.faults, self.folder, apart).transfer(f"bundles{suffix}"),
+            policy=policy,
+            report=cast(Literal["beside", "mirror"], self.block.choice("report", "beside", ("beside", "mirror"))),
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")

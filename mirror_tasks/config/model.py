@@ -151,6 +151,7 @@ class Config:
     :param url: how the mirror is reached where it is used, without a slash at its end; None: it is not said.
     :param transfer: how bundles are made; None: it is not said, and none are.
     :param policy: what may come in; None: everything.
+    :param report: where the report is written: beside the output, or into the mirror as well.
     """
 
     path: Path
@@ -176,6 +177,7 @@ class Config:
     url: str | None = None
     transfer: Transfer | None = None
     policy: Policy | None = None
+    report: Literal["beside", "mirror"] = "beside"
 
     @property
     def builds(self) -> Path:

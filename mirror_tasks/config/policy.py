@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Literal
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from mirror_tasks.text import counted
 
 RuleName = Literal["cooldown", "exclude", "only", "constraints", "licences", "advisories"]
 RULES = ("cooldown", "exclude", "only", "constraints", "licences", "advisories")
@@ -48,7 +52,9 @@ class ProjectPattern:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How old a file has to be: so many seconds before the instant of judging, or uploaded on a day (UTC) or before; one is None.
+    """How old a file has to be: so many seconds before the instant of judging, or uploaded on a day (UTC) or before.
+
+    One of the two is None, unless a shared file says the one and ``mirror.yaml`` the other: then both count.
 
     :param text: as the user wrote it: ``14d`` or ``2026-11-01``.
     """
@@ -57,6 +63,16 @@ class Age:
     day: datetime.date | None
     text: str
 
+    def and_also(self, other: Age | None) -> Age:
+        """Return what a file has to be to be old enough for both."""
+        if other is None or other == self:
+            return self
+        seconds = [one for one in (self.seconds, other.seconds) if one is not None]
+        days = [one for one in (self.day, other.day) if one is not None]
+        both = Age(max(seconds, default=None), min(days, default=None), f"{other.text} and {self.text}")
+        same = (one for one in (self, other) if (one.seconds, one.day) == (both.seconds, both.day))
+        return next(same, both)
+
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
@@ -64,14 +80,18 @@ class Cooldown:
 
     :param default: None: no cooldown for projects that no pattern meets.
     :param by_project: the first whose pattern meets counts.
+    :param shared: that of the file that several share; what is wanted there is wanted as well.
     """
 
     default: Age | None
     by_project: tuple[tuple[ProjectPattern, Age | None], ...] = ()
+    shared: Cooldown | None = None
 
     def of(self, name: str) -> Age | None:
         """Return how old the files of a project have to be; None: of any age."""
-        return next((age for pattern, age in self.by_project if pattern.meets_name(name)), self.default)
+        own = next((age for pattern, age in self.by_project if pattern.meets_name(name)), self.default)
+        shared = self.shared.of(name) if self.shared else None
+        return shared if own is None else own.and_also(shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,12 @@ class Waiver:
         """Say if it waives a rule for a release; which advisory it names is not looked at."""
         return rule == self.rule and (self.projects is None or self.projects.meets(name, version))
 
+    @property
+    def shown(self) -> str:
+        """What it is for, in a few words: ``requests==2.34.2``, ``GHSA-… in requests``."""
+        projects = self.projects.text if self.projects else ""
+        return " in ".join(filter(None, (self.advisory, projects)))
+
     def has_ended(self, day: datetime.date) -> bool:
         """Say if it has ended on a day."""
         return day >= self.until
@@ -144,6 +170,8 @@ class Policy:
     """What stands under ``policy:``, that of ``policy.file`` among it.
 
     :param only: where given, nothing else may come.
+    :param constraints: those without a marker: they are judged release by release, whoever asks for it.
+    :param marked: those with one, which bind what is required on the environments where it applies.
     :param exceptions: those that have ended are not among them: they are faults.
     :param approval_required: a transfer refuses what nobody approved.
     :param warnings: what the user is told each time, a sentence each: exceptions that end within a week.
@@ -154,9 +182,33 @@ class Policy:
     exclude: tuple[ProjectPattern, ...] = ()
     only: tuple[ProjectPattern, ...] | None = None
     constraints: tuple[Constraint, ...] = ()
+    marked: tuple[Constraint, ...] = ()
     licences: LicenceRule | None = None
     advisories: AdvisoryRule | None = None
     exceptions: tuple[Waiver, ...] = ()
     approval_required: bool = False
     warnings: tuple[str, ...] = ()
     said: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+DAYS_OF_WARNING = 7
+"""So long before an exception ends it is told."""
+
+
+def warnings(policy: Policy, today: datetime.date) -> tuple[str, ...]:
+    """Return a line for each exception that ends soon.
+
+    :param today: the day in UTC.
+    """
+    return tuple(
+        f"{one.where}: the exception of {one.rule} for {one.shown} ends on {one.until}, in "
+        f"{counted((one.until - today).days, 'day')}; from that day on it is an error"
+        for one in policy.exceptions
+        if (one.until - today).days <= DAYS_OF_WARNING
+    )
+
+
+def policy_digest(policy: Policy) -> str:
+    """Return the sha256 of all that a policy says, in hexadecimal; it is the same where nothing changed, on every machine."""
+    said = json.dumps(policy.said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(said.encode("ascii")).hexdigest()

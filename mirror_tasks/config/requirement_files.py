@@ -32,11 +32,13 @@ _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their has
 class RequirementLines:
     """What a requirements file and those it names hold; ``seen`` ends circles.
 
+    :ivar places: those of the constraints, one for each.
     :ivar own: the requirements that name a URL, each with its place; they are among ``requirements``, too.
     """
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[Path, bool]] = field(default_factory=set)
     own: list[tuple[str, UrlRequirement]] = field(default_factory=list)
@@ -133,6 +135,13 @@ def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
     """
     lines = RequirementLines()
     _File(Path(os.path.normpath(path)), shown, base, lines, as_constraints=False).read()
+    return lines
+
+
+def read_constraints(path: Path, shown: str, base: Path) -> RequirementLines:
+    """Read a file of constraints, and those it names, all of which hold constraints, too; as :func:`read_requirements` does."""
+    lines = RequirementLines()
+    _File(Path(os.path.normpath(path)), shown, base, lines, as_constraints=True).read()
     return lines
 
 
@@ -255,6 +264,7 @@ class _File:
         if requirement.extras:
             raise ValueError(f"a constraint has no extras, found {show(text)}; put them on the requirement")
         self.lines.constraints.append(requirement)
+        self.lines.places.append(where)
 
     def requirement(self, found: RequestedText, hashes: frozenset[str], where: str) -> None:
         if found.git is not None:

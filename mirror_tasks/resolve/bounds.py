@@ -30,12 +30,15 @@ class Bounds:
 def bounds_of(root: Root, environment: Environment) -> Bounds:
     """Return what binds below a root in an environment with one set of markers; a line that does not apply binds nothing.
 
-    What asks for one thing only binds nothing else: the roots of a mirror share what they require.
+    What asks for one thing only binds nothing else: the roots of a mirror share what they require. That is so of a
+    requirement by itself under the constraints of a policy, too: they are the same for all.
     """
     lines = [one for one in root.requirements if applies(one.requirement, environment)]
     if len(root.requirements) < 2 and not root.constraints:
         return Bounds()
     constraints = [one for one in root.constraints if applies(one, environment)]
+    if len(root.requirements) < 2 and not root.is_file:
+        lines = []
     specifiers: dict[NormalizedName, SpecifierSet] = {}
     for requirement in (*constraints, *(one.requirement for one in lines)):
         if requirement.specifier:
