@@ -136,6 +136,7 @@ class FakeIndex:
     :param latency: seconds before each answer; for benchmarks, tests have no need to wait.
     :param auth: user and password without which everything is 401.
     :param tls: what it speaks TLS with; plain HTTP without.
+    :ivar vulnerabilities: what the JSON API says against releases, by project and version; None: there is no such API.
     :ivar requests: how often each path was asked for.
     :ivar log: every request, in order of arrival.
     :ivar stall: where "slow" answers wait until a test opens it.
@@ -164,6 +165,7 @@ class FakeIndex:
         self.projects: dict[str, dict[str, Served]] = {}
         self.statuses: dict[str, Mapping[str, str]] = {}
         self.extra_entries: dict[str, list[Any]] = {}
+        self.vulnerabilities: dict[str, dict[str, Any]] | None = None
         self.requests: Counter[str] = Counter()
         self.log: list[Request] = []
         self.sent = 0
@@ -367,6 +369,8 @@ class FakeIndex:
             return self._file_reply(path, parts[1], parts[2], headers)
         if len(parts) == 3 and parts[0] == "provenance":
             return self._provenance_reply(parts[1], parts[2])
+        if parts[0] == "pypi" and parts[-1] == "json" and self.vulnerabilities is not None:
+            return self._json_api_reply(path, parts[1], parts[2:-1], headers)
         return _Reply(status=404)
 
     def _provenance_reply(self, project: str, filename: str) -> _Reply:
@@ -374,6 +378,14 @@ class FakeIndex:
         if file is None or file.provenance is None:
             return _Reply(status=404)
         return _Reply(file.provenance, headers={"Content-Type": "application/vnd.pypi.integrity.v1+json"})
+
+    def _json_api_reply(self, path: str, project: str, version: Sequence[str], headers: Mapping[str, str]) -> _Reply:
+        known = (self.vulnerabilities or {}).get(project)
+        if known is None or (version and version[0] not in known):
+            return _Reply(status=404)
+        content = {"info": {"name": project}, "vulnerabilities": known[version[0]] if version else []}
+        reply = _Reply(json.dumps(content).encode(), headers={"Content-Type": "application/json"})
+        return self._validated(path, reply, headers)
 
     def _page_reply(self, path: str, project: str, headers: Mapping[str, str]) -> _Reply:
         if project not in self.projects:

@@ -74,6 +74,7 @@ _PAGE_HEADERS = {
     "Accept-Encoding": "gzip",
     "Cache-Control": "max-age=0",
 }
+_DOCUMENT_HEADERS = {**_PAGE_HEADERS, "Accept": "application/json"}
 _COME_BACK = frozenset({429, 500, 502, 503, 504, 520, 527})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
@@ -296,6 +297,21 @@ class Upstream:
         if page is None and not (known is not None and _is_of(known, index)):
             self._check_unlisted(index.base, name)
         return page
+
+    def document(self, url: str, known: Seen | None, doing: str) -> Page | None:
+        """Return a document in JSON beside an index; None if it is the known one still.
+
+        :param known: what is remembered of it; only its URL and its validators count.
+        :raises UpstreamError: it can't be had; its status is 404 if there is none.
+        """
+
+        def attempt() -> Page | None:
+            with self.ask(url, _DOCUMENT_HEADERS, doing, (200, 304) if known else (200,), known) as answer:
+                if answer.status == 304:
+                    return None
+                return _page_of(answer)
+
+        return self.retry(attempt, doing, url, most_silence=self._pace.head)
 
     def read(self, url: str, *, limit: int, sha256: str | None = None) -> bytes:
         """Return what is at ``url``, such as a core metadata sidecar.
@@ -661,7 +677,11 @@ def _read_page(answer: Answer) -> Page:
         problem = f"expected a page in JSON or HTML, found {kind or 'no content type'!r:.100}"
         advice = "Check that the index setting names a simple index."
         raise UpstreamError("fetching the project page", answer.url, problem, advice)
-    body = answer.read(MOST_PAGE, decode=True)
+    return _page_of(answer)
+
+
+def _page_of(answer: Answer) -> Page:
+    content_type, body = answer.headers.get("Content-Type", ""), answer.read(MOST_PAGE, decode=True)
     return Page(answer.url, content_type, answer.headers.get("ETag"), answer.headers.get("Last-Modified"), body)
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, SeverityName
 
@@ -38,6 +42,33 @@ class Match:
         if self.is_malware:
             return f"malware {self.id}"
         return f"advisory {self.id} ({', '.join([self.severity, *cves[:2]])})"
+
+
+class Advisories(Protocol):
+    """What a source of advisories says of releases; may be shared by threads.
+
+    A dump (:class:`~mirror_tasks.policy.compiled.DumpAdvisories`) knows of all releases at once, an index
+    (:class:`~mirror_tasks.state.release_advisories.IndexAdvisories`) of those that it was asked for in this run.
+    """
+
+    @property
+    def shown(self) -> str:
+        """The dump as the user wrote it, or ``index``."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies a dump; empty for an index."""
+
+    @property
+    def newest(self) -> str:
+        """When the record of a dump was modified that was modified last, in ISO 8601; empty for an index."""
+
+    @property
+    def records(self) -> int:
+        """How many records a dump has; 0 for an index."""
+
+    def of_release(self, name: NormalizedName, version: Version) -> tuple[Match, ...] | None:
+        """Return what is known against a release; None where nobody knows of it: it was not checked."""
 
 
 def is_refused(match: Match, rule: AdvisoryRule) -> bool:

@@ -46,11 +46,17 @@ def written(about: About, holes: Mapping[NormalizedName, Sequence[Hole]]) -> byt
     return f"{_encode([FORMAT, sha256_of_bytes(body), *astuple(about)])}\n".encode() + body
 
 
+def confirmed(content: bytes, evidence: str) -> bytes:
+    """Return compiled advisories with other evidence of the dump that they were made from."""
+    head, _, body = content.partition(b"\n")
+    return _encode([*json.loads(head)[:-1], evidence]).encode() + b"\n" + body
+
+
 class DumpAdvisories:
     """The advisories of a compiled dump; may be shared by threads.
 
     :param content: what :func:`written` returned, in memory or on disk.
-    :ivar shown: the dump as the user wrote it.
+    :param shown: the dump as the user wrote it.
     :raises ValueError: it is something else.
     """
 

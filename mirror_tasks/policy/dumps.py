@@ -89,6 +89,15 @@ def evidence_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest_of_zip(path: Path) -> str | None:
+    """Return the digest of a dump, None where it is a folder, or not there: that takes as long as to read it."""
+    try:
+        with path.open("rb") as stream:
+            return sha256_of(stream)
+    except OSError:
+        return None
+
+
 def _dump(path: Path, found: Iterator[Advisory], digest: Callable[[], str]) -> Dump:
     advisories = tuple(sorted(found, key=lambda one: one.id))
     if not advisories:

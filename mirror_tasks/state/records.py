@@ -15,6 +15,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from packaging.version import Version
+
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.files import (
     have_folder,
@@ -62,6 +64,7 @@ class Records:
         self.published = folder / "published.json"
         self.solutions = folder / "solutions.json"
         self.fingerprints = folder / "fingerprints.jsonl"
+        self.advisories = folder / "advisories" / "dump.jsonl"
 
     def page_record_path(self, name: str) -> Path:
         """Where the page of a project is kept, as last seen upstream.
@@ -78,6 +81,10 @@ class Records:
     def release_path(self, name: str) -> Path:
         """Where it is kept which files of a release are wanted, for which environments, required by whom."""
         return self.folder / "releases" / f"{name}.json"
+
+    def release_advisories_path(self, name: str, version: Version) -> Path:
+        """Where it is kept what an index says against a release."""
+        return self.folder / "advisories" / "index" / f"{name}-{version}.json"
 
     def held_path(self, filename: str) -> Path:
         """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""

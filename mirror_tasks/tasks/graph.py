@@ -36,6 +36,7 @@ from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
+from mirror_tasks.tasks import advisories
 from mirror_tasks.tasks.as_of import AsOf
 from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.growth import Growth
@@ -137,10 +138,12 @@ class MirrorTasks:
             "changes": lambda name: changes.task(name, self.mirror),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }
-        asks = bool(self.config.dynamic)
+        asks, reads = bool(self.config.dynamic), self.acquire.advisories.dump is not None
+        begun = "advisories" if reads else "_begin"
         delayed = {
-            **({"ask": (self._asking.stage, "_begin"), "_asked": (self._asking.asked_stage, "ask")} if asks else {}),
-            "_closure": (self.growth.closure_stage, "_asked" if asks else "_begin"),
+            **({"advisories": (self._advisories, "_begin")} if reads else {}),
+            **({"ask": (self._asking.stage, begun), "_asked": (self._asking.asked_stage, "ask")} if asks else {}),
+            "_closure": (self.growth.closure_stage, "_asked" if asks else begun),
             "_complete": (self.growth.completion_stage, "_closure"),
             "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
@@ -181,10 +184,15 @@ class MirrorTasks:
         """the core metadata of files"""
         yield from self._known.metadata(self._last_plan)
 
+    def _advisories(self) -> Iterator[Task]:
+        """the advisories of the dump that the policy names"""
+        yield advisories.task(self.make, self.growth, self.acquire.advisories)
+
     # The plan and what follows from it
 
     def _planning(self) -> Iterator[Task]:
         known = [self.name("_asked")] if self.config.dynamic else []  # without that there is nothing to plan
+        known += [self.name("advisories")] if self.acquire.advisories.dump else []
         work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan", task_dep=known)
         yield work
         yield self.make.group("_plan", [work.name])

@@ -38,7 +38,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from doit.task import DelayedLoader, Task
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.index.file_names import is_wheel, version_of
@@ -211,11 +211,19 @@ class Growth:
 
     def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
         try:
+            self._fetch_advisories(project, file)
             file = self._acquire.files.identify(project, file)
             self._arrived[file.filename] = self._acquire.metadata.read(project, file, is_likely=is_likely)
         except MirrorError as error:
             self._arrived[file.filename] = Failed(str(error))
             raise
+
+    def _fetch_advisories(self, project: str, file: File) -> None:
+        """Ask the index of a project what it knows against a release, where the policy judges by that."""
+        name = canonicalize_name(project)
+        page = self.closure.projects.get(name)
+        if isinstance(page, Project):
+            self._acquire.advisories.fetch(page.index, name, version_of(file.filename, name))
 
     def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
         if "sha256" not in file.hashes:

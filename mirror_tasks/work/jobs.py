@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata, reason_of
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
@@ -22,12 +25,16 @@ from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
+from mirror_tasks.policy.index_records import address, matches_in, no_api
 from mirror_tasks.state.records import MetadataRecord, Records, further_record
+from mirror_tasks.state.release_advisories import ReleaseAdvisories, confirm, keep, kept
 
 Progress = Callable[[int], None]
 
 _PARSING = threading.Lock()  # a page of 7 MB takes 46 MB to parse: one at a time in a process
 
+_ASKING = "asking for the advisories at"
+_NOT_KNOWN = (404, 410)
 _MOST_METADATA = 64 << 20  # bytes; the limit that the largest index has for the METADATA it serves
 
 
@@ -80,6 +87,44 @@ def update_page(route: Route, name: str, folder: Path, further: str = "") -> boo
             project = parse_page(page.body, page.content_type, page.url, name, page.index)
             records.keep_project(project, page.seen, record)
     return True
+
+
+def update_advisories(route: Route, base: str, name: NormalizedName, version: Version, folder: Path) -> None:
+    """Bring the record up to date of what an index says against a release.
+
+    :param base: the base URL of the index that serves the project.
+    :param folder: of the records.
+    :raises UpstreamError: it can't be had.
+    :raises AdvisoryError: the index has no such API.
+    """
+    records, url = Records(folder), address(base, name, version)
+    known = kept(records, name, version)
+    seen = known.seen if known else None
+    try:
+        page = _upstream(route).document(url, seen, _ASKING)
+    except UpstreamError as error:
+        if error.status not in _NOT_KNOWN:
+            raise
+        _check_api(route, base, name, error)
+        keep(records, name, version, ReleaseAdvisories(None, url, None, None, 0))
+        return
+    if page is None:
+        confirm(records, name, version)
+        return
+    matches = matches_in(page.body, url, name, version)
+    keep(records, name, version, ReleaseAdvisories(matches, page.url, page.etag, page.last_modified, 0))
+
+
+def _check_api(route: Route, base: str, name: str, reason: UpstreamError) -> None:
+    """Look if an index that does not know a release knows its project: it serves its page, so else it has no such API."""
+    url = address(base, name, None)
+    try:
+        _upstream(route).document(url, None, _ASKING)
+    except UpstreamError as error:
+        if error.status in _NOT_KNOWN:
+            problem = f"expected its JSON API at {url}, found status {error.status}"
+            raise no_api(base, problem) from reason
+        raise
 
 
 def fetch_file(route: Route, file: File, path: Path, progress: Progress) -> str:

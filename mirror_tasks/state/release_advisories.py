@@ -1,0 +1,87 @@
+"""What an index said against releases, each kept as a record of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from mirror_tasks.files import read_or_none, sealed, unsealed, write_whole
+from mirror_tasks.index.client import Seen
+from mirror_tasks.policy.advisories import Match
+from mirror_tasks.policy.index_records import from_json, to_json
+from mirror_tasks.state.records import Records
+
+_FORMAT = 1  # of records: those of another are asked for anew
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAdvisories:
+    """What an index said against a release.
+
+    :param matches: None where it does not know of the release.
+    :param age: seconds since it last said so.
+    """
+
+    matches: tuple[Match, ...] | None
+    url: str
+    etag: str | None
+    last_modified: str | None
+    age: float
+
+    @property
+    def seen(self) -> Seen | None:
+        """What is needed to ask for it only if it changed; where the index knew of nothing, nothing is."""
+        return None if self.matches is None else Seen(self.url, self.etag, self.last_modified, "", names_files=False)
+
+
+def kept(records: Records, name: str, version: Version) -> ReleaseAdvisories | None:
+    """Return what is kept of a release; None where nothing is, or nothing that can be read."""
+    path = records.release_advisories_path(name, version)
+    try:
+        found = unsealed(read_or_none(path) or b"")
+        if found["format"] != _FORMAT:
+            return None
+        matches = None if found["matches"] is None else from_json(found["matches"])
+        age = time.time() - path.stat().st_mtime
+        return ReleaseAdvisories(matches, found["url"], found["etag"], found["last_modified"], max(age, 0.0))
+    except (ValueError, OSError):
+        return None
+
+
+def keep(records: Records, name: str, version: Version, one: ReleaseAdvisories) -> None:
+    """Keep what an index said against a release now."""
+    matches = None if one.matches is None else to_json(one.matches)
+    content = {"format": _FORMAT, "url": one.url, "etag": one.etag, "last_modified": one.last_modified}
+    path = records.release_advisories_path(name, version)
+    write_whole(path, sealed({**content, "matches": matches}), durable=False)
+
+
+def confirm(records: Records, name: str, version: Version) -> None:
+    """Mark what is kept of a release as said again now."""
+    os.utime(records.release_advisories_path(name, version))
+
+
+class IndexAdvisories:
+    """What indexes said against the releases that they were asked for."""
+
+    shown = "index"
+    digest = newest = ""
+    records = 0
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._known: dict[tuple[str, Version], tuple[Match, ...]] = {}
+
+    def of_release(self, name: NormalizedName, version: Version) -> tuple[Match, ...] | None:
+        """Return what is kept; None where the index does not know of the release, or was not asked."""
+        found = self._known.get((name, version))
+        if found is None:
+            record = kept(self._records, name, version)
+            if record is None or record.matches is None:
+                return None  # not remembered: it may be asked for in a moment
+            found = self._known[name, version] = record.matches
+        return found
