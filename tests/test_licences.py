@@ -232,7 +232,7 @@ def test_what_names_no_licence_or_several_is_unknown_and_says_why(found: Licence
 )
 def test_sources_that_contradict_each_other_are_shown_and_count_as_unknown(found: Licence, problem: str) -> None:
     assert (found.expression, found.source) == (None, "")
-    assert found.problem.startswith(problem)
+    assert found.problem.startswith(f"sources contradict each other: {problem}")
 
 
 def test_all_that_is_said_is_listed_licence_files_too() -> None:

@@ -18,6 +18,9 @@ from mirror_tasks.policy.licence_names import Reading, reading_of_classifier, re
 EXPRESSION, NAME, CLASSIFIERS = "License-Expression", "License", "classifiers"
 """The sources, in the order in which they are asked."""
 
+CONTRADICTION = "sources contradict each other"
+"""How the problem begins of a licence that is unknown for that."""
+
 _LONGEST = 200  # characters of an expression in a reason
 
 
@@ -100,7 +103,7 @@ def _reading_of_classifiers(fields: LicenceFields) -> Reading:
 
 def _contradiction(expression: str, source: str, fields: LicenceFields) -> str:
     """Return which source names a licence that is not in an expression, as a phrase; empty where none does."""
-    begun = f"{'a classifier' if source == CLASSIFIERS else source} says {show(expression)}"
+    begun = f"{CONTRADICTION}: {'a classifier' if source == CLASSIFIERS else source} says {show(expression)}"
     license_says = _reading_of_license(fields)
     if license_says and not _agrees(expression, license_says):
         return f"{begun}, License {show(fields.name)}"
