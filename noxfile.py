@@ -120,6 +120,7 @@ def clients(session: nox.Session) -> None:
 def real_index(session: nox.Session) -> None:
     """The tests on the real index: whatever pip uses on this machine."""
     with_tests(session)
+    session.install("--quiet", "-e", ".[attestations]")
     session.run("python", "-m", "pytest", "-q", "-m", "real_index", *session.posargs)
 
 

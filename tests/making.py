@@ -12,10 +12,12 @@ import bz2
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -23,6 +25,9 @@ Contents = Mapping[str, "str | bytes"]
 
 # What zip can't go below; every member of every archive bears it, so that bytes don't depend on the clock.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# The type of an attestation of who published, as the one index that takes attestations has it.
+PUBLISHED = "https://docs.example.com/attestations/publish/v1"
 
 # A PEP 517 backend that needs nothing but the standard library: its sdists are built by real installers, offline.
 BACKEND = """\
@@ -247,3 +252,30 @@ def _tar_member(path: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
 
 def _bytes(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
+
+
+GITHUB = {"kind": "GitHub", "repository": "foo/foo", "workflow": "release.yml", "environment": None}
+
+
+def provenance(
+    filename: str, content: bytes, *publishers: Mapping[str, Any], sha256: str = "", predicate: str = PUBLISHED
+) -> bytes:
+    """Return a provenance object (PEP 740) of a file, which nobody signed.
+
+    :param publishers: who attested it each with one attestation; by default one.
+    :param sha256: what is attested, where that is not of ``content``.
+    """
+    digest = {"sha256": sha256 or hashlib.sha256(content).hexdigest()}
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": filename, "digest": digest}],
+        "predicateType": predicate,
+        "predicate": None,
+    }
+    attestation = {
+        "version": 1,
+        "verification_material": {"certificate": "", "transparency_entries": [{}]},
+        "envelope": {"statement": base64.b64encode(json.dumps(statement).encode()).decode(), "signature": ""},
+    }
+    bundles = [{"publisher": publisher, "attestations": [attestation]} for publisher in publishers or (GITHUB,)]
+    return json.dumps({"version": 1, "attestation_bundles": bundles}).encode()

@@ -35,6 +35,7 @@ FORMAT = 5  # of records: those of another format are asked for anew
 PAGE_FORMAT = (
     6  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
 )
+PROVENANCE_FORMAT = 1  # of provenance objects: to be raised whenever index/attestations.py refuses what it took before
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,10 @@ class Records:
     def metadata_record_path(self, filename: str) -> Path:
         """Where the core metadata of a file is kept."""
         return self.folder / "metadata" / f"{filename}.json"
+
+    def provenance_path(self, file_sha256: str) -> Path:
+        """Where the provenance object of a file is kept; it is of these bytes, whatever they are called."""
+        return self.folder / "provenance" / f"{file_sha256}.json"
 
     def release_path(self, name: str) -> Path:
         """Where it is kept which files of a release are wanted, for which environments, required by whom."""
@@ -172,6 +177,20 @@ class Records:
     def confirm_page(self, name: str) -> None:
         """Mark a page that did not change as confirmed now: its file's time says when."""
         os.utime(self.page_record_path(name))
+
+    def provenance(self, file_sha256: str) -> Mapping[str, Any] | None:
+        """Return the provenance object of a file, checked when it was kept; None where there is none."""
+        try:
+            kept = unsealed(read_or_none(self.provenance_path(file_sha256)) or b"")
+        except ValueError:
+            return None
+        found = kept.get("object")
+        return found if kept.get("format") == PROVENANCE_FORMAT and isinstance(found, dict) else None
+
+    def keep_provenance(self, file_sha256: str, found: Mapping[str, Any]) -> None:
+        """Keep the provenance object of a file."""
+        content = sealed({"format": PROVENANCE_FORMAT, "object": found})
+        write_if_changed(self.provenance_path(file_sha256), content, durable=False)
 
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return the solutions of the last run: versions by project, by root, by environment and point."""

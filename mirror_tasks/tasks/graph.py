@@ -39,6 +39,7 @@ from mirror_tasks.state.run_lock import RunLock, lock_of_output
 from mirror_tasks.tasks import advisories
 from mirror_tasks.tasks.as_of import AsOf
 from mirror_tasks.tasks.asking import Asking
+from mirror_tasks.tasks.attesting import provenance_tasks
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
@@ -150,6 +151,7 @@ class MirrorTasks:
             "metadata": (self._known_metadata, None),
             "release": (self._releases, "_plan"),
             "download": (self._downloads, "_plan"),
+            "provenance": (self._provenance, "_plan"),
             "index": (self._index, "_plan"),
             **({"lock": (self._locks, "_plan")} if self.config.url else {}),
         }
@@ -325,6 +327,10 @@ class MirrorTasks:
             [self.name("download", file.filename) for file in files],
             f"fetches files: {len(due)} of {len(files)} pending, {whole if 'unknown' in whole else f'{size} of {whole}'}",
         )
+
+    def _provenance(self) -> Iterator[Task]:
+        """who published the files"""
+        yield from provenance_tasks(self.plan, self.acquire.provenance, self.make)
 
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:

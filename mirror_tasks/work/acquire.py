@@ -28,6 +28,7 @@ from mirror_tasks.work.fingerprints import Fingerprints
 from mirror_tasks.work.known_advisories import KnownAdvisories
 from mirror_tasks.work.metadata import MetadataReader
 from mirror_tasks.work.project_pages import ProjectPages
+from mirror_tasks.work.provenance import Provenance
 
 
 class Acquirer:
@@ -47,3 +48,4 @@ class Acquirer:
         self.metadata = MetadataReader(mirror, upstream, self.files)
         self.downloads = Downloads(mirror, self.files)
         self.advisories = KnownAdvisories(mirror, upstream)
+        self.provenance = Provenance(mirror, upstream)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -18,8 +19,9 @@ from packaging.version import Version
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata, reason_of
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
-from mirror_tasks.errors import MetadataError, UpstreamError
+from mirror_tasks.errors import MetadataError, PageError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
+from mirror_tasks.index import attestations
 from mirror_tasks.index.client import Route, Upstream
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.pages import parse_page
@@ -156,6 +158,20 @@ def read_sidecar(route: Route, file: File) -> Wheel:
     return _parse_metadata_of(
         lambda: upstream.read(f"{file.url}.metadata", limit=_MOST_METADATA, sha256=sha256), file.filename
     )
+
+
+def fetch_provenance(route: Route, url: str) -> Mapping[str, Any]:
+    """Return the provenance object at ``url``.
+
+    :raises UpstreamError: it can't be had.
+    :raises PageError: what is there is none.
+    """
+    content = _upstream(route).read(url, limit=attestations.MOST_BYTES)
+    try:
+        return attestations.read_object(content)
+    except ValueError as error:
+        advice = "Report it to whoever runs the index."
+        raise PageError("reading the provenance object", url, str(error), advice) from error
 
 
 def read_remote_wheel(route: Route, file: File, keep: Path) -> Wheel:
