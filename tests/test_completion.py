@@ -23,7 +23,7 @@ from tests import worlds
 
 def complete(one: worlds.World, known: Mapping[str, Any] | None = None) -> tuple[Closure, Completion]:
     closure = worlds.close(one)
-    completion = Completion(closure, one.config.roots, Rules.of(one.config), known or {})
+    completion = Completion(closure, one.config.roots, one.rules, known or {})
     for _ in range(1000):
         wants = completion.step()
         if not wants:

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
+from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
+from mirror_tasks.policy.advisories import Match
+from mirror_tasks.policy.permission import Permission
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.selection import Rules
 
 FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"
+DAY = datetime.date(2026, 11, 26)
+"""The day on which all worlds are judged."""
+
+
+@dataclass(frozen=True)
+class Holes:
+    """The advisories of a world: ``{project: {version: [{id, severity, malware, aliases, fixed}]}}``; null: not checked."""
+
+    described: Mapping[str, Any]
+
+    def of_release(self, name: str, version: Version) -> tuple[Match, ...] | None:
+        """Return those that meet a release."""
+        found = self.described.get(name, {}).get(str(version), [])
+        return None if found is None else tuple(map(_match, found))
+
+
+def _match(one: Mapping[str, Any]) -> Match:
+    return Match(
+        id=one["id"],
+        aliases=tuple(one.get("aliases", ())),
+        severity=one.get("severity", "high"),
+        severity_from="a test",
+        is_malware=one.get("malware", False),
+        summary="",
+        fixed=tuple(one.get("fixed", ())),
+    )
+
+
+def _uploaded(release: Mapping[str, Any]) -> str | None:
+    day = release.get("uploaded", "2020-01-01")
+    return day and f"{day}T12:00:00.5Z"
 
 
 __all__ = ["Closure", "Project", "World", "chosen", "close", "filename_of", "follow", "names", "read", "world"]
@@ -47,6 +83,14 @@ class World:
 
     config: Config
     index: Mapping[str, Any]
+    holes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the world, with its policy as of the day on which all worlds are judged."""
+        own = names_of(self.config.own)
+        policy = self.config.policy
+        return Rules.of(self.config, policy and Permission(policy, DAY, Holes(self.holes), own))
 
     def project(self, name: str) -> Project | Failed | None:
         """Return a project as its page would show it."""
@@ -71,6 +115,8 @@ class World:
                 "size": 1000,
                 "requires-python": release.get("requires_python"),
                 "yanked": release.get("yanked", False),
+                "core-metadata": release.get("sidecars", {}).get(kind, False),
+                "upload-time": _uploaded({**release, **release.get(kind, {})}),
             }
 
     def metadata(self, filename: str, project: str) -> CoreMetadata | Unusable | Failed:
@@ -124,12 +170,12 @@ def world(described: Mapping[str, Any], folder: Path) -> World:
     settings = {key: described[key] for key in ("environments", "requirements")} | described.get("settings", {})
     path = folder / "mirror.yaml"
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    return World(load(path), described["index"])
+    return World(load(path), described["index"], described.get("holes", {}))
 
 
 def close(one: World, seed: int | None = None) -> Closure:
     """Walk the closure of a world; a seed makes things arrive in another order."""
-    closure = Closure(one.config.environments, one.config.roots, Rules.of(one.config))
+    closure = Closure(one.config.environments, one.config.roots, one.rules)
     follow(one, closure, closure.start(), seed)
     return closure
 
