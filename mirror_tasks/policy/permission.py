@@ -227,6 +227,12 @@ class Permission:
 
     def findings_in(self, project: NormalizedName, version: Version, metadata: CoreMetadata) -> Iterator[Finding]:
         """Yield what the rules say against a file by its core metadata, waived or not."""
+        if self.policy.licences is not None:
+            # Only here, for the library of SPDX expressions takes longer to load than all others together.
+            from mirror_tasks.policy.licences import check_licence, licence_of
+
+            reason = check_licence(licence_of(metadata), self.policy.licences)
+            yield from self._found("licences", project, version, reason)
         if self._asks_index:
             yield from self._advisories(project, version)
 
