@@ -31,7 +31,7 @@ def planned(one: worlds.World) -> tuple[Plan, Completion]:
 @pytest.mark.parametrize("name", worlds.names("policy"))
 def test_a_world_is_chosen_under_its_policy_as_described(name: str, tmp_path: Path) -> None:
     described = worlds.read("policy", name)
-    closure = worlds.close(worlds.world(described, tmp_path))
+    closure, _ = complete(worlds.world(described, tmp_path))
     assert worlds.chosen(closure) == described["expect"]
     gaps = make_plan(closure).gaps
     assert [[gap.environment, gap.requirement] for gap in gaps] == [gap[:2] for gap in described.get("gaps", [])]

@@ -18,14 +18,13 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
-from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
 from mirror_tasks.policy.advisories import Match
-from mirror_tasks.policy.permission import Permission
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.permission import permission_of
 
 FOLDER = Path(__file__).parent / "worlds"
 URL = "https://index.example.com/simple/"
@@ -88,9 +87,9 @@ class World:
     @property
     def rules(self) -> Rules:
         """The rules of the world, with its policy as of the day on which all worlds are judged."""
-        own = names_of(self.config.own)
-        policy = self.config.policy
-        return Rules.of(self.config, policy and Permission(policy, DAY, Holes(self.holes), own))
+        if self.config.policy is None:
+            return Rules.of(self.config)
+        return Rules.of(self.config, permission_of(self.config, DAY, Holes(self.holes)))
 
     def project(self, name: str) -> Project | Failed | None:
         """Return a project as its page would show it."""
@@ -166,6 +165,7 @@ def filename_of(name: str, version: str, kind: str) -> str:
 def world(described: Mapping[str, Any], folder: Path) -> World:
     """Make a world; ``folder`` is where its ``mirror.yaml`` is written."""
     for name, content in described.get("texts", {}).items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
     settings = {key: described[key] for key in ("environments", "requirements")} | described.get("settings", {})
     path = folder / "mirror.yaml"

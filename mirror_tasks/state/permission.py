@@ -43,11 +43,17 @@ class Judging:
     def _permission(self, config: Config) -> Permission | None:
         if config.policy is None and self.as_of is None:
             return None
-        return Permission(
-            config.policy or Policy(),
-            self.as_of or self.today,
-            self._advisories(),
-            names_of(config.own),
-            [index.base for index in config.indexes or () if not index.upload_times],
-            is_another_day=self.as_of is not None,
-        )
+        is_another_day = self.as_of is not None
+        return permission_of(config, self.as_of or self.today, self._advisories(), is_another_day=is_another_day)
+
+
+def permission_of(
+    config: Config, day: datetime.date, advisories: Advisories | None, *, is_another_day: bool = False
+) -> Permission:
+    """Return what the policy of a mirror permits on a day; without one, everything that was there by then.
+
+    :param is_another_day: see :class:`~mirror_tasks.policy.permission.Permission`.
+    """
+    without_times = [index.base for index in config.indexes or () if not index.upload_times]
+    policy = config.policy or Policy()
+    return Permission(policy, day, advisories, names_of(config.own), without_times, is_another_day=is_another_day)
