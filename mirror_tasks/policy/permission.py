@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 UTC = datetime.timezone.utc
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE | re.ASCII)
 
+_A_QUARTER = datetime.timedelta(days=90)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -54,6 +56,15 @@ class Finding:
     reason: str
     waiver: Waiver | None = None
     advisory: str = ""
+
+
+def exception_for(project: str, version: Version, finding: Finding, as_of: datetime.date) -> str | None:
+    """Return the entry under ``except`` that lets a release in, for a quarter; None where none can."""
+    if finding.rule == "as-of":
+        return None
+    what = f"advisory: {finding.advisory}" if finding.advisory else f"rule: {finding.rule}"
+    until = min(as_of, datetime.date.max - _A_QUARTER) + _A_QUARTER
+    return f'- {{project: {project}, version: "{version}", {what}, reason: "…", until: {until}}}'
 
 
 # The rules

@@ -16,6 +16,7 @@ from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
+from mirror_tasks.policy.permission import Subject, exception_for
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
@@ -101,6 +102,15 @@ class Explainer:
         yield from _by_environment(lines)
         yield from _by_reason("warning", release.warnings)
         yield from _by_reason("left out", release.left_out)
+        yield from _by_reason("let in", self._waived(release))
+
+    def _waived(self, release: PlannedRelease) -> Mapping[str, str]:
+        """Return which files of a release an exception lets in: what is refused, why it is let in, and until when."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for one in self.plan.waived:
+            if (one.project, one.version) == (release.project, release.version):
+                found[one.filename].append(f"{one.refusal}; {one.where} until {one.until}: {one.reason}")
+        return {filename: "; and ".join(told) for filename, told in found.items()}
 
     def _why_there(self, release: PlannedRelease, environment: str) -> Iterator[str]:
         yield f"an installer takes {release.installs[environment]}"
@@ -160,6 +170,7 @@ class Explainer:
         if all(file.filename in reasons for file in project.files(version)):
             yield f"none of its files can be used: {decisive_reasons(project, reasons)}"
             yield f"  the newest that can: {self._newest_usable(project, environment)}"
+            yield from self._ways_in(project, version, environment)
             return
         asked = [
             f"{required.requirement} ({required.by}{_bound_by_the_user(required)}) is met by {one.version}, the newest that fits"
@@ -169,6 +180,17 @@ class Explainer:
         ]
         yield from asked[:_MOST_CHAINS] or [f"nothing requires {project.name} there"]
         yield f"  to have it too, add under requirements:  - {project.name}=={version}"
+
+    def _ways_in(self, project: Project, version: Version, environment: Environment) -> Iterator[str]:
+        """Yield the exceptions that would let a release in which the policy refuses by its page."""
+        if (permission := self.refusals.rules.permission) is None:
+            return
+        name = canonicalize_name(project.name)
+        subjects = (Subject(name, version, file, project.index) for file in project.files(version))
+        found = (finding for subject in subjects for finding in permission.findings(subject, environment))
+        ways = (exception_for(name, version, one, permission.as_of) for one in found if one.waiver is None)
+        for exception in dict.fromkeys(filter(None, ways)):
+            yield f"  to let it in, add under policy.except:  {exception}"
 
     def _newest_usable(self, project: Project, environment: Environment) -> str:
         candidates = fitting(project, SpecifierSet(), environment, self.refusals.rules)

@@ -6,7 +6,6 @@ So what is told stands in the way indeed, and letting it in helps.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,14 +18,13 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import version_of
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.policy.permission import Finding, Permission, Subject
+from mirror_tasks.policy.permission import Finding, Permission, Subject, exception_for
 from mirror_tasks.resolve.needs import NotKnownYet, Undecided, Universe
 from mirror_tasks.resolve.selection import Candidate, Rules, fitting
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
 _MOST_SPARED = 12  # releases of which is tried whether the root can do without them
 _MOST_TOLD = 8
-_A_QUARTER = datetime.timedelta(days=90)
 
 _Releases = Mapping[tuple[NormalizedName, Version], tuple[Finding, ...]]
 
@@ -123,13 +121,8 @@ class WaysIn:
         permitted = f"the nearest that is permitted is {nearest}" if nearest else "none of its releases is permitted"
         for finding in findings:
             yield f"{name}-{version}: {finding.reason}; {permitted}"
-            if finding.rule != "as-of":
-                yield f"  to let it in, add under policy.except:  {self._exception(name, version, finding)}"
-
-    def _exception(self, name: NormalizedName, version: Version, finding: Finding) -> str:
-        until = self.permission.as_of + _A_QUARTER
-        what = f"advisory: {finding.advisory}" if finding.advisory else f"rule: {finding.rule}"
-        return f'- {{project: {name}, version: "{version}", {what}, reason: "…", until: {until}}}'
+            if exception := exception_for(name, version, finding, self.permission.as_of):
+                yield f"  to let it in, add under policy.except:  {exception}"
 
     def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> Version | None:
         """Return the newest permitted release below one, else the oldest above it, as far as metadata is known."""
