@@ -37,6 +37,10 @@ class Holes:
     """The advisories of a world: ``{project: {version: [{id, severity, malware, aliases, fixed}]}}``; null: not checked."""
 
     described: Mapping[str, Any]
+    shown: str = "a world"
+    digest: str = ""
+    newest: str = ""
+    records: int = 0
 
     def of_release(self, name: str, version: Version) -> tuple[Match, ...] | None:
         """Return those that meet a release."""

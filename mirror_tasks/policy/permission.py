@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -22,7 +22,7 @@ from mirror_tasks.index.project import File
 
 if TYPE_CHECKING:
     from mirror_tasks.archives.core_metadata import CoreMetadata
-    from mirror_tasks.policy.advisories import Match
+    from mirror_tasks.policy.advisories import Advisories, Match
 
 UTC = datetime.timezone.utc
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE | re.ASCII)
@@ -145,13 +145,6 @@ def instant_of(text: str) -> datetime.datetime | None:
         return None
 
 
-class Advisories(Protocol):
-    """Knows the advisories of releases."""
-
-    def of_release(self, name: NormalizedName, version: Version) -> tuple[Match, ...] | None:
-        """Return those that meet a release; None where nobody knows of it."""
-
-
 class Permission:
     """Judges files by a policy; made once a run.
 
@@ -244,7 +237,7 @@ class Permission:
 
             reason = check_licence(licence_of(metadata), self.policy.licences)
             yield from self._found("licences", project, version, reason)
-        if self._asks_index:
+        if self._asks_index and project not in self._own:  # of the user's own files no index knows
             yield from self._advisories(project, version)
 
     def _age(self, subject: Subject) -> Age | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from mirror_tasks.config.policy import Policy
-from mirror_tasks.files import to_json
+from mirror_tasks.config.policy import policy_digest
 from mirror_tasks.policy.permission import Permission
 from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
 from mirror_tasks.resolve.waived import refusal_of
@@ -19,12 +17,9 @@ def judged(mirror: Mirror) -> Judged | None:
     permission = mirror.judging.permission
     if permission is None:
         return None
-    return Judged(permission.as_of.isoformat(), policy_digest(permission.policy))
-
-
-def policy_digest(policy: Policy) -> str:
-    """Return the SHA-256 of what a policy says."""
-    return hashlib.sha256(to_json(policy.said)).hexdigest()
+    known = permission.advisories
+    about = known and {"from": known.shown, "sha256": known.digest, "newest": known.newest, "records": known.records}
+    return Judged(permission.as_of.isoformat(), policy_digest(permission.policy), about or None)
 
 
 def of_old_plan(mirror: Mirror, plan: Plan, note: Callable[[str], None]) -> Plan:

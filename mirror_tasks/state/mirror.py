@@ -38,7 +38,7 @@ class Mirror:
         self.records = Records(config.state)
         self.plans = Plans(self.records)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
-        self.judging = Judging(lambda: self.config, lambda: None)
+        self.judging = Judging(lambda: self.config)
 
     @property
     def rules(self) -> Rules:

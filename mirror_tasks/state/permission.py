@@ -8,7 +8,9 @@ from collections.abc import Callable
 from mirror_tasks.config.model import Config
 from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.config.policy import Policy
-from mirror_tasks.policy.permission import Advisories, Permission
+from mirror_tasks.errors import ResolutionError
+from mirror_tasks.policy.advisories import Advisories
+from mirror_tasks.policy.permission import Permission
 
 
 def today() -> datetime.date:
@@ -20,31 +22,37 @@ class Judging:
     """Judges for one mirror; the clock is read once.
 
     :param config: gives what the user wants by now.
-    :param advisories: gives those of the policy.
+    :ivar advisories: gives those of the policy, once they are known.
     :ivar today: the day of the run.
     :ivar as_of: the day that the user wants files to be judged on; None: today.
     """
 
-    def __init__(self, config: Callable[[], Config], advisories: Callable[[], Advisories | None]) -> None:
+    def __init__(self, config: Callable[[], Config]) -> None:
         self._config = config
-        self._advisories = advisories
+        self.advisories: Callable[[], Advisories | None] = lambda: None
         self.today = today()
         self.as_of: datetime.date | None = None
-        self._made: tuple[Config, datetime.date | None, Permission | None] | None = None
+        self._made: tuple[tuple[object, ...], Permission] | None = None
 
     @property
     def permission(self) -> Permission | None:
-        """What is permitted; None where everything is."""
-        config = self._config()
-        if self._made is None or self._made[0] is not config or self._made[1] != self.as_of:
-            self._made = (config, self.as_of, self._permission(config))
-        return self._made[2]
+        """What is permitted; None where everything is.
 
-    def _permission(self, config: Config) -> Permission | None:
+        :raises ResolutionError: the policy judges by advisories, and they were not read.
+        """
+        config, advisories = self._config(), self.advisories()
         if config.policy is None and self.as_of is None:
             return None
-        is_another_day = self.as_of is not None
-        return permission_of(config, self.as_of or self.today, self._advisories(), is_another_day=is_another_day)
+        if config.policy and (rule := config.policy.advisories) and advisories is None:
+            problem = "expected the advisories that the policy names, found that they were not read yet"
+            advice = "Run `doit advisories`, or `doit plan`, which begins with that."
+            raise ResolutionError("judging by", rule.shown, problem, advice)
+        made_from = (id(config), id(advisories), self.as_of)
+        if self._made is None or self._made[0] != made_from:
+            is_another_day = self.as_of is not None
+            made = permission_of(config, self.as_of or self.today, advisories, is_another_day=is_another_day)
+            self._made = (made_from, made)
+        return self._made[1]
 
 
 def permission_of(

@@ -80,6 +80,7 @@ class MirrorTasks:
         self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
+        self.mirror.judging.advisories = lambda: self.acquire.advisories.known
         self._as_of = AsOf(self.mirror.judging)
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
