@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,13 @@ class LicenceFields:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can hold; :meth:`from_json` reads it back."""
-        return asdict(self)
+        return {
+            "expression": self.expression,
+            "name": self.name,
+            "is_text": self.is_text,
+            "classifiers": self.classifiers,
+            "files": self.files,
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LicenceFields:
