@@ -22,6 +22,7 @@ from mirror_tasks.index.attestations import MOST_BYTES, Attestation, Bundle, Pub
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.publish.prune import leftovers
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages
 from mirror_tasks.report.provenance import provenance_json, provenances
 from mirror_tasks.report.publishers import FileProvenance, after_approval, after_first_use, alarms
@@ -358,6 +359,16 @@ def test_where_it_cannot_be_asked_who_published_everything_else_is_done_and_it_i
         index.mend()
         assert project.doit("provenance").returncode == 0
         assert told(project)["totals"]["unchecked"] == 0
+
+
+def test_the_provenance_of_files_that_are_planned_no_more_is_pruned(tmp_path: Path) -> None:
+    project = mirror_folder(tmp_path, None)
+    project.configure("https://index.example.com/simple/")
+    mirror = Mirror(load(project.folder / "mirror.yaml"), lambda _: None)
+    for sha256 in (SHA, "b" * 64):
+        mirror.records.keep_provenance(sha256, broken())
+    plan = Plan(({"name": "one"},), (), (PLANNED,), ())
+    assert leftovers(mirror, [], [plan]) == [mirror.records.provenance_path("b" * 64)]
 
 
 def test_a_file_that_came_securely_has_no_provenance_that_did_not(tmp_path: Path) -> None:

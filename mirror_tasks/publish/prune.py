@@ -58,6 +58,8 @@ def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
     for path in (state / "held").glob("*"):
         if path.name.removesuffix(".metadata") not in filenames:
             yield path
+    attested = {records.provenance_path(file.sha256) for plan in plans for file in plan.published}
+    yield from (path for path in (state / "provenance").glob("*.json") if path not in attested)
     answers = {one.record for one in mirror.config.dynamic}
     yield from (path for path in (state / "answers").glob("*.json") if path not in answers)
     built = {one.name for one in mirror.config.own if one.git}

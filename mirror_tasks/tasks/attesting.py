@@ -22,7 +22,8 @@ def provenance_tasks(plan: Plan | None, provenance: Provenance, make: TaskMaker)
     due = sum(not provenance.path(file).exists() for file in offering)
     tasks = [_task(file, provenance, make) for file in offering]
     yield from tasks
-    doc = f"asks who published: {due} of {counted(len(offering), 'file')} pending; of {len(files) - len(offering)} nobody says"
+    silent = len(files) - len(offering)
+    doc = f"asks who published: {due} of {counted(len(offering), 'file')} pending; of {silent} more it is not said"
     yield make.group("provenance", [task.name for task in tasks], doc)
 
 
