@@ -15,13 +15,13 @@ from packaging.version import Version
 
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.policy import AdvisoryRule, Policy
-from mirror_tasks.errors import AdvisoryError, UpstreamError
+from mirror_tasks.errors import AdvisoryError, ResolutionError, UpstreamError
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.policy import compiling
 from mirror_tasks.policy.dumps import Dump, read_dump
 from mirror_tasks.policy.index_records import address, matches_in
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.work.known_advisories import KnownAdvisories
+from mirror_tasks.work.index_advisories import IndexAsker
 from tests.advisory_dumps import fixed_in, folder_of, record, zip_of
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -38,20 +38,26 @@ def index() -> Iterator[FakeIndex]:
         yield made
 
 
-def known(folder: Path, index: FakeIndex | None = None, dump: Path | None = None, **settings: Any) -> KnownAdvisories:
-    """Return the advisories of a mirror, as a new run has them."""
+def mirror(folder: Path, index: FakeIndex | None = None, dump: Path | None = None, **settings: Any) -> Mirror:
+    """Return a mirror as a new run has it."""
     url = index.url if index else "https://index.example.com/simple/"
     mirror_folder(folder, None).configure(url, requirements=["app"], **settings)
     rule = AdvisoryRule(dump, dump.name if dump else "index", "high", "refuse", "report")
     config = replace(load(folder / "mirror.yaml"), policy=Policy(advisories=rule))
-    upstream = Upstream(config.indexes, sleep=lambda _: None)
-    return KnownAdvisories(Mirror(config, lambda _: None), upstream)
+    return Mirror(config, lambda _: None)
 
 
-def fetched(advisories: KnownAdvisories, index: FakeIndex) -> Any:
-    advisories.fetch(index.url, APP, VERSION)
-    assert advisories.known is not None
-    return advisories.known.of_release(APP, VERSION)
+def fetched(mirror: Mirror, index: FakeIndex, times: int = 1) -> Any:
+    """Return what is known against the release once its index was asked."""
+    asker = IndexAsker(mirror, Upstream(mirror.config.indexes, sleep=lambda _: None))
+    for _ in range(times):
+        asker.fetch(index.url, APP, VERSION)
+    return of_release(mirror)
+
+
+def of_release(mirror: Mirror) -> Any:
+    assert mirror.advisories.known is not None
+    return mirror.advisories.known.of_release(APP, VERSION)
 
 
 # --- A dump
@@ -67,27 +73,25 @@ def test_a_dump_is_read_once_and_again_when_it_changed(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(compiling, "read_dump", reading)
     for _ in range(2):
-        one = known(tmp_path / "run", dump=dump)
-        one.update()
-        assert one.known is not None
-        assert [match.id for match in one.known.of_release(APP, VERSION) or ()] == ["PYSEC-1"]
+        one = mirror(tmp_path / "run", dump=dump)
+        one.advisories.update()
+        assert [match.id for match in of_release(one)] == ["PYSEC-1"]
     assert len(read) == 1
     zip_of(dump, [record("PYSEC-1", "app", fixed_in("0.9")), record("PYSEC-2", "app")])
-    one = known(tmp_path / "run", dump=dump)
-    assert not one.is_current()
-    one.update()
-    assert one.is_current()
-    assert one.known is not None
-    assert [match.id for match in one.known.of_release(APP, VERSION) or ()] == ["PYSEC-2"]
+    one = mirror(tmp_path / "run", dump=dump)
+    assert not one.advisories.is_current()
+    one.advisories.update()
+    assert one.advisories.is_current()
+    assert [match.id for match in of_release(one)] == ["PYSEC-2"]
     assert len(read) == 2
 
 
 def test_a_dump_that_was_only_touched_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dump = zip_of(tmp_path / "all.zip", [record("PYSEC-1", "app")])
-    known(tmp_path / "run", dump=dump).update()
+    mirror(tmp_path / "run", dump=dump).advisories.update()
     os.utime(dump, (1, 1))
     monkeypatch.setattr(compiling, "read_dump", None)
-    one = known(tmp_path / "run", dump=dump)
+    one = mirror(tmp_path / "run", dump=dump).advisories
     assert not one.is_current()
     one.update()
     assert one.is_current()
@@ -95,11 +99,11 @@ def test_a_dump_that_was_only_touched_is_not_read_again(tmp_path: Path, monkeypa
 
 def test_what_is_kept_of_a_dump_and_damaged_is_read_again(tmp_path: Path) -> None:
     dump = folder_of(tmp_path / "database", [record("PYSEC-1", "app")])
-    first = known(tmp_path / "run", dump=dump)
+    first = mirror(tmp_path / "run", dump=dump).advisories
     first.update()
     whole = first.compiled.read_bytes()
     first.compiled.write_bytes(whole[:-1])
-    again = known(tmp_path / "run", dump=dump)
+    again = mirror(tmp_path / "run", dump=dump).advisories
     assert again.known is None
     again.update()
     assert first.compiled.read_bytes() == whole
@@ -109,41 +113,39 @@ def test_what_is_kept_of_a_dump_and_damaged_is_read_again(tmp_path: Path) -> Non
 
 
 def test_an_index_is_asked_once_a_run_and_says_what_it_knows(tmp_path: Path, index: FakeIndex) -> None:
-    one = known(tmp_path, index)
-    assert one.known is not None
-    assert one.known.of_release(APP, VERSION) is None  # not asked yet
-    (match,) = fetched(one, index)
+    one = mirror(tmp_path, index)
+    assert of_release(one) is None  # not asked yet
+    (match,) = fetched(one, index, times=2)
     assert (str(match), match.fixed) == ("advisory PYSEC-1 (high, CVE-1)", ("1.2",))
     assert match.severity_from == "no severity is given: counts as high"
-    fetched(one, index)
     assert index.requests["/pypi/app/1.0/json"] == 1
 
 
 def test_the_next_run_asks_only_if_it_changed_and_not_while_it_is_trusted(tmp_path: Path, index: FakeIndex) -> None:
-    fetched(known(tmp_path, index), index)
-    assert [match.id for match in fetched(known(tmp_path, index), index)] == ["PYSEC-1"]
+    fetched(mirror(tmp_path, index), index)
+    assert [match.id for match in fetched(mirror(tmp_path, index), index)] == ["PYSEC-1"]
     assert "if-none-match" in index.log[-1].headers
-    fetched(known(tmp_path, index, refresh="1h"), index)
+    fetched(mirror(tmp_path, index, refresh="1h"), index)
     assert index.requests["/pypi/app/1.0/json"] == 2
     assert index.vulnerabilities is not None
     index.vulnerabilities["app"]["1.0"] = []
-    assert fetched(known(tmp_path, index), index) == ()
+    assert fetched(mirror(tmp_path, index), index) == ()
 
 
 def test_a_release_that_the_index_does_not_know_is_not_checked_and_never_clean(
     tmp_path: Path, index: FakeIndex
 ) -> None:
-    fetched(known(tmp_path, index), index)
+    fetched(mirror(tmp_path, index), index)
     index.vulnerabilities = {"app": {}}
-    assert fetched(known(tmp_path, index), index) is None
+    assert fetched(mirror(tmp_path, index), index) is None
     index.vulnerabilities = {"app": {"1.0": []}}
-    assert fetched(known(tmp_path, index), index) == ()
+    assert fetched(mirror(tmp_path, index), index) == ()
 
 
 def test_an_index_without_such_an_api_is_told(tmp_path: Path, index: FakeIndex) -> None:
     index.vulnerabilities = None
     with pytest.raises(AdvisoryError) as raised:
-        fetched(known(tmp_path, index), index)
+        fetched(mirror(tmp_path, index), index)
     assert f"asking for advisories at {index.url}" in str(raised.value)
     assert "/pypi/app/json, found status 404" in str(raised.value)
     assert "policy.advisories.from" in str(raised.value)
@@ -165,7 +167,7 @@ def test_the_address_is_beside_the_simple_pages() -> None:
 def test_an_index_that_is_down_fails_and_what_was_said_is_not_taken_for_new(tmp_path: Path, index: FakeIndex) -> None:
     index.fault("/pypi/app/1.0/json", "status", status=403)
     with pytest.raises(UpstreamError, match="403"):
-        fetched(known(tmp_path, index), index)
+        fetched(mirror(tmp_path, index), index)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +195,13 @@ def test_an_answer_without_the_field_knows_of_nothing_and_what_is_withdrawn_or_o
     listed.append({"id": "MAL-1", "aliases": [], "fixed_in": []})
     found = matches_in(json.dumps({"info": {}, "vulnerabilities": listed}).encode(), url, APP, VERSION)
     assert [(match.id, match.is_malware) for match in found] == [("GHSA-1", False), ("MAL-1", True)]
+
+
+def test_what_is_read_in_a_run_is_judged_by_in_that_run(tmp_path: Path) -> None:
+    one = mirror(tmp_path / "run", dump=zip_of(tmp_path / "all.zip", [record("PYSEC-1", "app")]))
+    with pytest.raises(ResolutionError, match="Run `doit advisories`"):
+        _ = one.judging.permission
+    one.advisories.update()
+    assert one.judging.permission is not None
+    assert one.judging.permission.advisories is one.advisories.known is not None
+    assert one.judging.permission is one.judging.permission

@@ -17,6 +17,7 @@ from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import manifest_paths, metadata_path, package_path
 from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.resolve.selection import Rules
+from mirror_tasks.state.known_advisories import KnownAdvisories
 from mirror_tasks.state.ledger import Ledger
 from mirror_tasks.state.permission import Judging
 from mirror_tasks.state.plans import Plans
@@ -38,7 +39,9 @@ class Mirror:
         self.records = Records(config.state)
         self.plans = Plans(self.records)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
+        self.advisories = KnownAdvisories(lambda: self.config, self.records)
         self.judging = Judging(lambda: self.config)
+        self.judging.advisories = lambda: self.advisories.known
 
     @property
     def rules(self) -> Rules:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from doit.task import Task
 
+from mirror_tasks.state.known_advisories import KnownAdvisories
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
 from mirror_tasks.text import counted
-from mirror_tasks.work.known_advisories import KnownAdvisories
 
 
 def task(make: TaskMaker, growth: Growth, known: KnownAdvisories) -> Task:

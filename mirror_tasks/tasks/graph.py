@@ -80,7 +80,6 @@ class MirrorTasks:
         self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
-        self.mirror.judging.advisories = lambda: self.acquire.advisories.known
         self._as_of = AsOf(self.mirror.judging)
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
@@ -140,7 +139,7 @@ class MirrorTasks:
             "changes": lambda name: changes.task(name, self.mirror),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }
-        asks, reads = bool(self.config.dynamic), self.acquire.advisories.dump is not None
+        asks, reads = bool(self.config.dynamic), self.mirror.advisories.dump is not None
         begun = "advisories" if reads else "_begin"
         delayed = {
             **({"advisories": (self._advisories, "_begin")} if reads else {}),
@@ -189,13 +188,13 @@ class MirrorTasks:
 
     def _advisories(self) -> Iterator[Task]:
         """the advisories of the dump that the policy names"""
-        yield advisories.task(self.make, self.growth, self.acquire.advisories)
+        yield advisories.task(self.make, self.growth, self.mirror.advisories)
 
     # The plan and what follows from it
 
     def _planning(self) -> Iterator[Task]:
         known = [self.name("_asked")] if self.config.dynamic else []  # without that there is nothing to plan
-        known += [self.name("advisories")] if self.acquire.advisories.dump else []
+        known += [self.name("advisories")] if self.mirror.advisories.dump else []
         work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan", task_dep=known)
         yield work
         yield self.make.group("_plan", [work.name])

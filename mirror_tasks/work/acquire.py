@@ -25,7 +25,7 @@ from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work.downloads import Downloads
 from mirror_tasks.work.files import Files
 from mirror_tasks.work.fingerprints import Fingerprints
-from mirror_tasks.work.known_advisories import KnownAdvisories
+from mirror_tasks.work.index_advisories import IndexAsker
 from mirror_tasks.work.metadata import MetadataReader
 from mirror_tasks.work.project_pages import ProjectPages
 from mirror_tasks.work.provenance import Provenance
@@ -47,5 +47,5 @@ class Acquirer:
         self.pages = ProjectPages(mirror, upstream, self.fingerprints)
         self.metadata = MetadataReader(mirror, upstream, self.files)
         self.downloads = Downloads(mirror, self.files)
-        self.advisories = KnownAdvisories(mirror, upstream)
         self.provenance = Provenance(mirror, upstream)
+        self.advisories = IndexAsker(mirror, upstream)

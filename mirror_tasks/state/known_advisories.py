@@ -1,43 +1,36 @@
-"""The advisories that a run judges by: those of the dump that the policy names, or what the indexes themselves say."""
+"""The advisories that a mirror is judged by: those of the dump that the policy names, or what the indexes themselves said."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from packaging.utils import NormalizedName
-from packaging.version import Version
-
+from mirror_tasks.config.model import Config
 from mirror_tasks.config.policy import AdvisoryRule
 from mirror_tasks.files import read_or_none, write_whole
-from mirror_tasks.index.client import Upstream
-from mirror_tasks.index.own_page import OWN
 from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.policy.compiled import DumpAdvisories, confirmed
 from mirror_tasks.policy.dumps import digest_of_zip, evidence_of
-from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.state.release_advisories import IndexAdvisories, kept
-from mirror_tasks.work import jobs
-from mirror_tasks.work.processes import RECEIVING
+from mirror_tasks.state.records import Records
+from mirror_tasks.state.release_advisories import IndexAdvisories
 
 
 class KnownAdvisories:
-    """The advisories of one mirror, as its policy wants them."""
+    """The advisories of one mirror, as its policy wants them.
 
-    def __init__(self, mirror: Mirror, upstream: Upstream) -> None:
-        self._mirror = mirror
-        self._upstream = upstream
-        self._records = mirror.records
-        self._lock = threading.Lock()
-        self._asking: dict[tuple[str, Version], threading.Lock] = {}
-        self._asked: set[tuple[str, Version]] = set()
+    :param config: gives what the user wants by now.
+    """
+
+    def __init__(self, config: Callable[[], Config], records: Records) -> None:
+        self._config = config
+        self._records = records
         self._opened: DumpAdvisories | None = None
 
     @property
     def rule(self) -> AdvisoryRule | None:
         """What the policy says of advisories."""
-        policy = self._mirror.config.policy
+        policy = self._config().policy
         return policy.advisories if policy else None
 
     @property
@@ -89,27 +82,3 @@ class KnownAdvisories:
         if self._opened is None and self.rule is not None:
             self._opened = DumpAdvisories.opened(self._records.advisories, self.rule.shown)
         return self._opened
-
-    # An index
-
-    def fetch(self, base: str, name: NormalizedName, version: Version) -> None:
-        """Ask the index that serves a release what it knows against it, once a run, where the policy says ``index``.
-
-        :param base: the base URL of that index; of own files there is none.
-        :raises UpstreamError: it can't be had.
-        :raises AdvisoryError: the index has no such API.
-        """
-        if self.rule is None or self.rule.source is not None or base in ("", OWN):
-            return
-        release = (name, version)
-        with self._lock:
-            asking = self._asking.setdefault(release, threading.Lock())
-        with asking:
-            if release not in self._asked and not self._is_fresh(name, version):
-                route, folder = self._upstream.route, self._records.folder
-                RECEIVING.call(jobs.update_advisories, route, base, name, version, folder)
-            self._asked.add(release)
-
-    def _is_fresh(self, name: str, version: Version) -> bool:
-        record = kept(self._records, name, version)
-        return record is not None and record.age < self._mirror.config.refresh
