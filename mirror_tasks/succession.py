@@ -43,7 +43,8 @@ def description(config: Config) -> Mapping[str, Any]:
     ``configuration`` has the text of a ``mirror.yaml`` and of the files that it names, by file name. There are no
     credentials, names of indexes, or paths of this machine in it: an index may be secret, and its URL may carry
     credentials. Nor are the other keys of ``mirror.yaml`` that say something of the machine or of the moment, not of the
-    mirror (``workers``, ``refresh``, ``accept-changed``, ``transfer``).
+    mirror (``workers``, ``refresh``, ``accept-changed``, ``transfer``, ``report``), nor the ``policy``: it has to be had from who
+    answers for it, and the reasons of its exceptions are not for everybody inside.
     """
     included = _Included()
     configuration = {

@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
+from mirror_tasks.config.blocks import Block
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
-from mirror_tasks.config.policy import Age, LicenceRule, Policy, ProjectPattern, policy_digest, warnings
+from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, policy_digest, warnings
+from mirror_tasks.config.policy_keys.cooldown import read_cooldown
 from mirror_tasks.config.policy_keys.patterns import covers, overlaps, read_pattern
-from mirror_tasks.errors import ConfigError
+from mirror_tasks.config.policy_keys.source import Shared, Source
+from mirror_tasks.errors import ConfigError, Fault
+from mirror_tasks.policy.permission import last_instant
 
 TODAY = datetime.date(2026, 11, 26)
 HEAD = """
@@ -376,18 +380,19 @@ def test_an_exception_is_told_a_week_before_it_ends_and_is_a_fault_on_its_day(tm
     assert faults(tmp_path, policy, later) == [f"policy.except[0].until: the exception ended on 2027-01-31; {renew}"]
 
 
-def test_constraints_bind_roots_only_where_no_single_release_can_be_judged_by_them(tmp_path: Path) -> None:
-    lines = 'urllib3<2\nflask==3.0\nidna>=3.0rc1\nrich; python_version < "3"\nrich<14 ; python_version >= "3"\nx==1.*\n'
+def test_constraints_bind_roots_only_where_no_single_file_can_be_judged_by_them(tmp_path: Path) -> None:
+    lines = """\
+urllib3<2
+flask==3.0
+idna>=3.0rc1
+rich<14; python_version >= "3"
+attrs<25; python_full_version >= "3.12.4"
+x==1.*
+"""
     found = read(tmp_path, "constraints: company.txt", company_txt=lines)
     assert found.policy
-    assert [str(one.requirement) for one in found.policy.constraints] == [
-        "urllib3<2",
-        "flask==3.0",
-        "idna>=3.0rc1",
-        "x==1.*",
-    ]
-    assert [one.where for one in found.policy.marked] == ["company.txt:4", "company.txt:5"]
-    bound = ["flask==3.0", "idna>=3.0rc1", 'rich; python_version < "3"', 'rich<14; python_version >= "3"']
+    assert [one.where for one in found.policy.constraints] == [f"company.txt:{number}" for number in range(1, 7)]
+    bound = ["flask==3.0", "idna>=3.0rc1", 'attrs<25; python_full_version >= "3.12.4"']
     assert [[str(one) for one in root.constraints] for root in found.roots] == [bound, bound]
 
 
@@ -395,14 +400,6 @@ def test_a_constraint_of_which_there_is_an_exception_binds_no_root(tmp_path: Pat
     waiver = "except: [{project: flask, rule: constraints, reason: x, until: 2027-01-31}]"
     found = read(tmp_path, f"constraints: company.txt\n{waiver}", company_txt="flask==3.0\nrich==14.0\n")
     assert [str(one) for one in found.roots[0].constraints] == ["rich==14.0"]
-
-
-def test_a_constraint_with_a_marker_has_no_exceptions_and_says_where_to_go(tmp_path: Path) -> None:
-    waiver = "except: [{project: flask, rule: constraints, reason: x, until: 2027-01-31}]"
-    found = faults(tmp_path, f"constraints: company.txt\n{waiver}", company_txt='flask==3.0; python_version > "3"\n')
-    assert found == [
-        "policy.except[0]: a constraint with a marker has no exceptions; change company.txt:1, or take this out"
-    ]
 
 
 def test_several_files_of_constraints_hold_and_those_that_they_name(tmp_path: Path) -> None:
@@ -454,6 +451,285 @@ def test_a_policy_crosses_to_another_place_with_the_same_digest(tmp_path: Path) 
         (place / "osv").mkdir(parents=True)
     one, other = (policy_of(place, "advisories: {from: osv}") for place in places)
     assert policy_digest(one) == policy_digest(other)
+
+
+COMPANY = """
+cooldown: {ours-*: 0, torch: 30d, default: 14d}
+exclude: [left-pad]
+only: ["*"]
+constraints: pins.txt
+licences: {allow: [MIT, BSD-3-Clause], unknown: refuse}
+advisories: {refuse: high, malware: refuse, not-checked: refuse}
+except:
+  - {project: six, rule: cooldown, reason: "looked at by us", until: 2027-06-30}
+may-waive: [exclude]
+"""
+
+
+def shared(folder: Path, own: str, company: str = COMPANY, today: datetime.date = TODAY) -> Policy:
+    """Return the policy of a mirror.yaml beside which, in the folder above, stands one that several share."""
+    _write_company(folder, company)
+    return policy_of(folder / "team", f"file: ../company.yaml\n{own}", today)
+
+
+def shared_faults(folder: Path, own: str, company: str = COMPANY, today: datetime.date = TODAY) -> list[str]:
+    _write_company(folder, company)
+    return faults(folder / "team", f"file: ../company.yaml\n{own}", today)
+
+
+def _write_company(folder: Path, company: str) -> None:
+    (folder / "team").mkdir(exist_ok=True)
+    (folder / "pins.txt").write_text("# pins\nurllib3<3\n", encoding="utf-8")
+    (folder / "team" / "own.txt").write_text("urllib3<2\n", encoding="utf-8")
+    (folder / "company.yaml").write_text(company, encoding="utf-8")
+
+
+def test_a_shared_policy_holds_as_if_it_stood_here(tmp_path: Path) -> None:
+    found = shared(tmp_path, "advisories: {from: index}")
+    alone = policy_of(tmp_path, COMPANY.replace("{refuse", "{from: index, refuse").replace("may-waive: [exclude]", ""))
+    names = ("cooldown", "exclude", "only", "licences", "advisories", "approval_required", "said")
+    assert [getattr(found, name) for name in names] == [getattr(alone, name) for name in names]
+    assert policy_digest(found) == policy_digest(alone)
+    assert [one.where for one in found.constraints] == ["../pins.txt:2"]
+    assert [one.where for one in found.exceptions] == ["../company.yaml: except[0]"]
+
+
+def test_what_is_stricter_here_is_added_to_what_is_shared(tmp_path: Path) -> None:
+    found = shared(
+        tmp_path,
+        """\
+cooldown: {ours-core: 2d, numpy: 20d, torch: 30d, default: 2026-11-01}
+exclude: [right-pad, Left_Pad]
+only: [requests, "flask<4"]
+constraints: own.txt
+licences: {allow: [mit]}
+advisories: {from: index, refuse: low}
+approval: required
+""",
+    )
+    assert found.cooldown
+    ages = [found.cooldown.of(name) for name in ("ours-core", "ours-other", "numpy", "torch")]
+    november = datetime.date(2026, 11, 1)
+    assert ages == [
+        Age(2 * DAY, None, "2d"),
+        Age(None, november, "2026-11-01"),
+        Age(20 * DAY, None, "20d"),
+        Age(30 * DAY, None, "30d"),
+    ]
+    assert found.cooldown.of("other") == Age(14 * DAY, november, "14d and 2026-11-01")
+    assert [one.name for one in found.exclude] == ["left-pad", "right-pad"]
+    assert found.only
+    assert [(one.name, one.specifier) for one in found.only] == [("requests", ""), ("flask", "<4")]
+    assert [one.where for one in found.constraints] == ["../pins.txt:2", "own.txt:1"]
+    assert found.licences == LicenceRule(frozenset({"MIT"}), "refuse")
+    assert found.advisories
+    assert (found.advisories.refuse, found.advisories.malware, found.advisories.not_checked) == (
+        "low",
+        "refuse",
+        "refuse",
+    )
+    assert found.approval_required
+
+
+def test_a_file_is_old_enough_when_it_is_for_both(tmp_path: Path) -> None:
+    cooldown = shared(tmp_path, "cooldown: 2026-11-01\nadvisories: {from: index}").cooldown
+    age = cooldown and cooldown.of("other")
+    assert age
+    days = [datetime.date(2026, 11, 26), datetime.date(2026, 11, 5)]
+    assert [f"{last_instant(age, day):%Y-%m-%d}" for day in days] == ["2026-11-02", "2026-10-22"]
+
+
+LOOSER = "; keys here can only be stricter"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("cooldown: 7d", "policy.cooldown: 7d is looser than 14d, which ../company.yaml says under cooldown"),
+        ("cooldown: 0", "policy.cooldown: 0 is looser than 14d, which ../company.yaml says under cooldown"),
+        (
+            "cooldown: {default: 13d}",
+            "policy.cooldown.default: 13d is looser than 14d, which ../company.yaml says under",
+        ),
+        (
+            "cooldown: {torch: 29d}",
+            "policy.cooldown.torch: 29d is looser than 30d, which ../company.yaml says under cooldown",
+        ),
+        (
+            "cooldown: {tor*: 20d}",
+            "policy.cooldown.tor*: 20d is looser than 30d, which ../company.yaml says under cooldown",
+        ),
+        (
+            "cooldown: {numpy: 0}",
+            "policy.cooldown.numpy: 0 is looser than 14d, which ../company.yaml says under cooldown",
+        ),
+        (
+            "cooldown: {our*: 3d}",
+            "policy.cooldown.our*: 3d is looser than 14d, which ../company.yaml says under cooldown",
+        ),
+        (
+            "licences: {allow: [MIT, GPL-3.0-only]}",
+            "policy.licences.allow: [GPL-3.0-only] is looser than [BSD-3-Clause, MIT]",
+        ),
+        (
+            "licences: {unknown: report}",
+            "policy.licences.unknown: report is looser than refuse, which ../company.yaml says",
+        ),
+        (
+            "advisories: {from: index, refuse: critical}",
+            "policy.advisories.refuse: critical is looser than high, which",
+        ),
+        (
+            "advisories: {from: index, malware: report}",
+            "policy.advisories.malware: report is looser than refuse, which",
+        ),
+        (
+            "advisories: {from: index, not-checked: report}",
+            "policy.advisories.not-checked: report is looser than refuse",
+        ),
+    ],
+)
+def test_each_key_that_is_looser_than_what_is_shared_is_a_fault_that_names_both(
+    tmp_path: Path, own: str, expected: str
+) -> None:
+    (found,) = shared_faults(tmp_path, own if "from:" in own else f"{own}\nadvisories: {{from: index}}")
+    assert expected in found
+    assert found.endswith(LOOSER)
+
+
+def test_nothing_may_come_here_that_may_not_come_by_what_is_shared(tmp_path: Path) -> None:
+    company = 'only: [ours-*, "requests<3", requests-toolbelt]\n'
+    found = shared(tmp_path, 'only: [ours-core, "requests>=2", ours-x-*]', company).only
+    assert found
+    assert [(one.name, one.specifier) for one in found] == [("ours-core", ""), ("requests", "<3,>=2"), ("ours-x-*", "")]
+    wide = shared_faults(tmp_path, 'only: ["*", our*, flask, requests]', company)
+    listed = "[ours-*, requests<3, requests-toolbelt], which ../company.yaml says under only"
+    assert wide == [f"policy.only: {name} is looser than {listed}{LOOSER}" for name in ("*", "our*", "flask")]
+
+
+def test_the_source_of_advisories_that_is_shared_is_the_only_one(tmp_path: Path) -> None:
+    (tmp_path / "osv").mkdir()
+    company = "advisories: {from: osv, refuse: high}\n"
+    for own in ("advisories: {refuse: low}", "advisories: {from: ../osv, refuse: low}"):
+        rule = shared(tmp_path, own, company).advisories
+        assert rule
+        assert (rule.source, rule.refuse) == (tmp_path / "osv", "low")
+    assert shared_faults(tmp_path, "advisories: {from: index}", company) == [
+        "policy.advisories.from: index is another source; ../company.yaml says osv under advisories.from, and which one is its "
+        "to say"
+    ]
+
+
+def test_a_shared_policy_may_leave_the_source_of_advisories_to_those_who_share_it(tmp_path: Path) -> None:
+    assert shared_faults(tmp_path, "approval: required") == [
+        "policy.advisories.from: expected a dump such as osv/all.zip, or index; found none"
+    ]
+
+
+def test_exceptions_of_what_is_shared_stand_in_the_shared_file(tmp_path: Path) -> None:
+    own = f"advisories: {{from: index}}\nexcept: [{WAIVER}]"
+    assert shared_faults(tmp_path, own) == [
+        "policy.except[0]: ../company.yaml has cooldown, and its exceptions stand in that file; have it put under except in "
+        "../company.yaml, or have `may-waive: [cooldown]` put there"
+    ]
+    waivable = COMPANY.replace("may-waive: [exclude]", "may-waive: [cooldown]")
+    assert [one.where for one in shared(tmp_path, own, waivable).exceptions] == [
+        "../company.yaml: except[0]",
+        "mirror.yaml: policy.except[0]",
+    ]
+
+
+def test_an_exception_of_a_rule_that_is_not_shared_is_ones_own(tmp_path: Path) -> None:
+    own = f"cooldown: 14d\nexcept: [{WAIVER}]"
+    assert len(shared(tmp_path, own, "exclude: [left-pad]\n").exceptions) == 1
+
+
+def test_an_exception_that_is_shared_may_be_of_a_rule_that_only_others_have(tmp_path: Path) -> None:
+    assert len(shared(tmp_path, "exclude: [foo]", f"except: [{WAIVER}]\n").exceptions) == 1
+
+
+def test_an_exception_that_is_shared_ends_for_all(tmp_path: Path) -> None:
+    company = f"cooldown: 14d\nexcept: [{WAIVER}]\n"
+    day = datetime.date(2027, 1, 30)
+    (told,) = warnings(shared(tmp_path, "exclude: [foo]", company, day), day)
+    assert told.startswith(
+        "../company.yaml: except[0]: the exception of cooldown for requests==2.34.2 ends on 2027-01-31, in 1"
+    )
+    (fault,) = shared_faults(tmp_path, "exclude: [foo]", company, datetime.date(2027, 1, 31))
+    assert fault.startswith("../company.yaml: except[0].until: the exception ended today")
+
+
+def test_faults_of_the_shared_file_come_with_those_of_this_one_each_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("foo<2\n-e .\n", encoding="utf-8")
+    company = "cooldown: soon\nexclude: ['a?']\nconstraints: bad.txt\nmay-waive: [cool]\n"
+    found = shared_faults(tmp_path, "only: []", company)
+    assert [one.split(": ")[0:2] for one in found] == [
+        [
+            "../bad.txt:2",
+            "-e can't be used here; editable projects are not on an index; name the project, or leave the line out",
+        ],
+        ["../company.yaml", "cooldown"],
+        ["../company.yaml", "exclude[0]"],
+        ["../company.yaml", "may-waive[0]"],
+        ["policy.only", 'expected a list of projects such as [left-pad, "somelib<2", "*-nightly"], found []'],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("company", "expected"),
+    [
+        ("file: other.yaml\n", "file: a shared file can't name a further one; put what that says here"),
+        (
+            "policy: {cooldown: 14d}\n",
+            "policy: the keys of a shared file stand at its top level; take this line out, and ind",
+        ),
+        ("colldown: 14d\n", "colldown: unknown key 'colldown'; did you mean 'cooldown'?"),
+        ("requirements: [foo]\n", "requirements: unknown key 'requirements'"),
+        ("- cooldown\n", "the file: expected keys and values, found ['cooldown']"),
+        ("cooldown: 14d\ncooldown: 0\n", "cooldown: said twice, on line 1 and line 2; keep one"),
+        ("cooldown: [\n", "company.yaml: line 2, column 1: not YAML: "),
+        ("may-waive: cooldown\n", "may-waive: expected a list of rules such as [cooldown], found 'cooldown'"),
+    ],
+)
+def test_a_shared_file_that_can_not_be_used_is_told_with_its_name(tmp_path: Path, company: str, expected: str) -> None:
+    (found,) = shared_faults(tmp_path, "exclude: [foo]", company)
+    assert found.startswith(f"../company.yaml: {expected}")
+
+
+def test_a_shared_file_that_is_empty_shares_nothing(tmp_path: Path) -> None:
+    assert shared(tmp_path, "exclude: [foo]", "# nothing yet\n").cooldown is None
+
+
+AGES = st.sampled_from(["0", "7d", "14d", "30d"])
+BY_PROJECT = st.dictionaries(st.sampled_from(["a", "ab", "a*", "*b", "b-a"]), AGES, max_size=3)
+
+
+@given(BY_PROJECT, AGES, BY_PROJECT, AGES)
+def test_what_a_cooldown_adds_to_a_shared_one_never_makes_a_file_come_earlier(
+    one: dict[str, str], one_else: str, other: dict[str, str], other_else: str
+) -> None:
+    company = {**one, "default": one_else}
+    own = {**other, "default": other_else}
+    company_faults: list[Fault] = []
+    alone = read_cooldown(_source({"cooldown": company}, company_faults))
+    told: list[Fault] = []
+    source = _source({"cooldown": own}, told)
+    both = read_cooldown(dataclasses.replace(source, shared=Shared(Policy(cooldown=alone), "company.yaml")))
+    before = read_cooldown(_source({"cooldown": own}, []))
+    for name in ("a", "ab", "aab", "b-a", "c"):
+        wanted, is_now, asked = (_seconds(cooldown, name) for cooldown in (alone, both, before))
+        assert is_now == max(wanted, asked)
+        if asked < wanted and not told:  # looser for this one only by a default that stands beside a shared pattern
+            assert all(not ProjectPattern(pattern, "", "").meets_name(name) for pattern in other)
+
+
+def _source(value: dict[str, object], found: list[Fault]) -> Source:
+    return Source(Block(value, "", found), found, found, Path("/"), "mirror.yaml", TODAY)
+
+
+def _seconds(cooldown: Cooldown | None, name: str) -> float:
+    age = cooldown.of(name) if cooldown else None
+    return (age.seconds or 0) if age else 0
 
 
 def test_a_report_goes_beside_the_mirror_unless_it_is_said(tmp_path: Path) -> None:

@@ -205,8 +205,8 @@ def without_places(roots: tuple[Root, ...]) -> list[Root]:
     ]
 
 
-OF_THE_MACHINE = {"output", "index", "workers", "refresh", "accept-changed", "transfer"}
-"""The keys that say something of the machine or of the moment, not of the mirror."""
+OF_THE_MACHINE = {"output", "index", "workers", "refresh", "accept-changed", "transfer", "policy", "report"}
+"""The keys that say something of the machine, of the moment or of who answers for it, not of the mirror."""
 
 
 def test_a_successor_has_the_same_configuration_from_mirror_json_alone(tmp_path: Path) -> None:

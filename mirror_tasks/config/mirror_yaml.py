@@ -113,7 +113,7 @@ class _Reader:
         answers = Answers(state / "answers", self.folder, self.are_forgotten) if asked else None
         reader = RootReader(self.path, self.block, environments, self.faults, answers)
         policy = PolicyReader(self.path, self.block, self.faults, self.today).policy()
-        roots = bind(reader.roots(versions), policy)
+        roots = bind(reader.roots(versions), policy, environments)
         output = self._output(f"mirror{suffix}", state)
         apart = {"the output": output, "this project's state": state}
         config = Config(

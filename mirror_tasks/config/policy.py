@@ -170,8 +170,6 @@ class Policy:
     """What stands under ``policy:``, that of ``policy.file`` among it.
 
     :param only: where given, nothing else may come.
-    :param constraints: those without a marker: they are judged release by release, whoever asks for it.
-    :param marked: those with one, which bind what is required on the environments where it applies.
     :param exceptions: those that have ended are not among them: they are faults.
     :param approval_required: a transfer refuses what nobody approved.
     :param warnings: what the user is told each time, a sentence each: exceptions that end within a week.
@@ -182,7 +180,6 @@ class Policy:
     exclude: tuple[ProjectPattern, ...] = ()
     only: tuple[ProjectPattern, ...] | None = None
     constraints: tuple[Constraint, ...] = ()
-    marked: tuple[Constraint, ...] = ()
     licences: LicenceRule | None = None
     advisories: AdvisoryRule | None = None
     exceptions: tuple[Waiver, ...] = ()

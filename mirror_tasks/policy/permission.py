@@ -123,9 +123,12 @@ def check_as_of(uploaded: str | None, as_of: datetime.date) -> str | None:
 
 def last_instant(age: Age, as_of: datetime.date) -> datetime.datetime:
     """Return the instant before which a file has to have been uploaded."""
+    instants = []
     if age.day is not None:
-        return _midnight(age.day) + datetime.timedelta(days=1)
-    return _midnight(as_of) - datetime.timedelta(seconds=age.seconds or 0)
+        instants.append(_midnight(age.day) + datetime.timedelta(days=1))
+    if age.seconds is not None:
+        instants.append(_midnight(as_of) - datetime.timedelta(seconds=age.seconds))
+    return min(instants)
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.blocks import show
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Root
 from mirror_tasks.config.policy import Constraint, Policy
 from mirror_tasks.config.policy_keys.source import Source
-from mirror_tasks.config.requirement_files import read_constraints, relative
+from mirror_tasks.config.requirement_files import read_constraints
+from mirror_tasks.errors import Fault
 
 
 def read_constraint_files(source: Source) -> tuple[Constraint, ...]:
@@ -34,33 +37,45 @@ def read_constraint_files(source: Source) -> tuple[Constraint, ...]:
 
 def _lines_of(source: Source, name: str) -> Iterator[Constraint]:
     path = Path(os.path.normpath(source.folder / os.path.expanduser(name)))  # noqa: PTH111 (Path raises without a home)
-    shown = name if source.folder == source.base else relative(path, source.base)
-    lines = read_constraints(path, shown, source.base)
-    source.line_faults.extend(lines.faults)
+    lines = read_constraints(path, name, source.folder)
+    source.line_faults.extend(Fault(_placed(source, one.key_path), one.problem) for one in lines.faults)
     if not lines.constraints and not lines.faults:
-        source.block.fault("constraints", f"expected constraints in {shown}, found none")
-    return map(Constraint, lines.constraints, lines.places)
+        source.block.fault("constraints", f"expected constraints in {name}, found none")
+    places = (_placed(source, where) for where in lines.places)
+    return map(Constraint, lines.constraints, places)
 
 
-def bind(roots: Sequence[Root], policy: Policy | None) -> tuple[Root, ...]:
-    """Return roots that are bound as by a constraint file that an installer is given, by what no single file can be judged by.
+def _placed(source: Source, where: str) -> str:
+    """Return the place of a line as seen from ``mirror.yaml``: what a shared file names lies beside that."""
+    return posixpath.join(posixpath.dirname(source.file), where)
 
-    That is: constraints with a marker, and those that let in what is passed over otherwise: a release that is yanked, where
-    ``==`` names it, or a pre-release. A lock is bound by nothing: what is in it and refused is a fault.
+
+def bind(roots: Sequence[Root], policy: Policy | None, environments: Sequence[Environment]) -> tuple[Root, ...]:
+    """Return roots that are bound as by a constraint file that an installer is given, by what no file can be judged by.
+
+    Those are constraints that let in what is passed over otherwise (a release that is yanked, where ``==`` names it, or a
+    pre-release), and those with a marker that holds for a part of an environment only. Any other refuses files. A lock is bound
+    by nothing: what is in it and refused is a fault.
     """
-    binding = tuple(_binding(policy)) if policy else ()
+    binding = tuple(_binding(policy, environments)) if policy else ()
     if not binding:
         return tuple(roots)
     return tuple(root if root.lock else replace(root, constraints=(*root.constraints, *binding)) for root in roots)
 
 
-def _binding(policy: Policy) -> Iterator[Requirement]:
+def _binding(policy: Policy, environments: Sequence[Environment]) -> Iterator[Requirement]:
     waivers = [one.projects for one in policy.exceptions if one.rule == "constraints" and one.projects]
-    for one in policy.constraints:
-        name = canonicalize_name(one.requirement.name)
-        if _lets_in(one.requirement.specifier) and not any(projects.meets_name(name) for projects in waivers):
-            yield one.requirement
-    yield from (one.requirement for one in policy.marked)
+    for requirement in (one.requirement for one in policy.constraints):
+        name = canonicalize_name(requirement.name)
+        if any(projects.meets_name(name) for projects in waivers):
+            continue
+        if _lets_in(requirement.specifier) or any(_applies_in_part(requirement, one) for one in environments):
+            yield requirement
+
+
+def _applies_in_part(requirement: Requirement, environment: Environment) -> bool:
+    marker = requirement.marker
+    return environment.marker_applies(marker) and not environment.marker_always_applies(marker)
 
 
 def _lets_in(specifier: SpecifierSet) -> bool:

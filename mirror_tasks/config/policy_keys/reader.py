@@ -55,7 +55,7 @@ class PolicyReader:
         block.only(POLICY_KEYS)
         folder = self._path.parent
         shared = self._shared(block) if block.has("file") else None
-        source = Source(block, self._faults, self._faults, folder, folder, self._path.name, self._today, shared)
+        source = Source(block, self._faults, self._faults, folder, self._path.name, self._today, shared)
         policy = _read(source)
         if policy.advisories and not policy.advisories.shown:
             block.fault("advisories.from", "expected a dump such as osv/all.zip, or index; found none")
@@ -77,7 +77,7 @@ class PolicyReader:
         except ConfigError as error:
             self._faults.extend(Fault(f"{name}: {one.key_path}", one.problem) for one in error.faults)
             return None
-        source = Source(found, faults, self._faults, path.parent, self._path.parent, name, self._today)
+        source = Source(found, faults, self._faults, path.parent, name, self._today)
         shared = _shared_of(source)
         self._faults.extend(Fault(f"{name}: {one.key_path}", one.problem) for one in faults)
         return shared
@@ -114,13 +114,12 @@ def _read(source: Source) -> Policy:
     shared = source.shared.policy if source.shared else Policy()
     cooldown = read_cooldown(source)
     exclude, only = _excluded(source, shared.exclude), _only(source, shared.only)
-    constraints = (*shared.constraints, *shared.marked, *read_constraint_files(source))
+    constraints = (*shared.constraints, *read_constraint_files(source))
     return Policy(
         cooldown=cooldown,
         exclude=exclude,
         only=only,
-        constraints=tuple(one for one in constraints if one.requirement.marker is None),
-        marked=tuple(one for one in constraints if one.requirement.marker is not None),
+        constraints=constraints,
         licences=read_licences(source),
         advisories=read_advisories(source),
         exceptions=(*shared.exceptions, *read_waivers(source)),
@@ -154,7 +153,7 @@ def _said(policy: Policy) -> Mapping[str, object]:
         "cooldown": _said_of_cooldown(policy.cooldown),
         "exclude": sorted(map(_said_of_pattern, policy.exclude)),
         "only": None if policy.only is None else sorted(map(_said_of_pattern, policy.only)),
-        "constraints": sorted({str(one.requirement) for one in (*policy.constraints, *policy.marked)}),
+        "constraints": sorted({str(one.requirement) for one in policy.constraints}),
         "licences": licences
         and {"allow": None if licences.allow is None else sorted(licences.allow), "unknown": licences.unknown},
         "advisories": advisories

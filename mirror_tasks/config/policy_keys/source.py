@@ -36,8 +36,7 @@ class Source:
     :param faults: what is wrong is added to them.
     :param line_faults: what is wrong with lines of files of constraints, which have places of their own, is added to these.
     :param folder: what paths in it are relative to.
-    :param base: what paths are shown relative to.
-    :param file: the file that it stands in, for messages.
+    :param file: the file that it stands in, for messages: a name, or how ``mirror.yaml`` writes its path.
     :param today: the day (UTC) by which exceptions end.
     :param shared: what its keys may not be looser than.
     """
@@ -46,7 +45,6 @@ class Source:
     faults: list[Fault]
     line_faults: list[Fault]
     folder: Path
-    base: Path
     file: str
     today: datetime.date
     shared: Shared | None = None

@@ -151,8 +151,6 @@ def _no_rule(source: Source, waiver: Waiver, policy: Policy) -> str | None:
     path = source.block.path(waiver.rule)
     if has_rule(policy, waiver.rule) or any(one.key_path.startswith(path) for one in source.faults):
         return None
-    if waiver.rule == "constraints" and policy.marked:
-        return f"a constraint with a marker has no exceptions; change {policy.marked[0].where}, or take this out"
     return f"the policy has no {waiver.rule} that it could be an exception of; take it out"
 
 
