@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -36,6 +37,8 @@ from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
 from mirror_tasks.text import with_extras
+
+_MOST_AHEAD = 32  # releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,9 +488,10 @@ class Closure:
         missing: dict[str, File | None] = {}
         environment = self._environment_of(demand)
         enough = _Enough(demand.versions, environment.all_patches)
-        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
-            if enough:
-                break
+        candidates = fitting(project, specifier_of(demand), environment, self.rules, demand.hashes)
+        refused = 0
+        for one in candidates:
+            refused += any(file.filename in self.refused for file in one.files)
             taken = [pair for pair in self._installs(one, environment) if not self._contradicts(demand, one, pair[0])]
             for installs, _ in enough.lacking(taken):
                 if isinstance(self.metadata.get(installs.filename), Failed):
@@ -498,7 +502,24 @@ class Closure:
                     chosen.append((one, installs))
             for _, patches in taken:
                 enough.add(patches)
+            if enough:
+                break
+        if missing and refused:
+            missing.update(self._ahead(candidates, refused))
         return chosen, missing
+
+    def _ahead(self, candidates: Iterator[Candidate], refused: int) -> Mapping[str, File]:
+        """Return whose metadata is to be read ahead: a project of which the policy refuses releases by that has mostly more.
+
+        Stepping back by one release a round trip takes long.
+
+        :param candidates: those that follow.
+        :param refused: how many were.
+        """
+        following = islice(candidates, min(2 * refused, _MOST_AHEAD))
+        # Where the wheel is refused, the sdist is looked at.
+        files = (file for one in following for file in (one.files[0], one.files[-1]))
+        return {f"metadata:{file.filename}": file for file in files if file.filename not in self.metadata}
 
     def _lacking(self, demand: Demand, one: Candidate, installs: File) -> dict[str, File | None]:
         """Return what has to arrive before a release can be taken.
