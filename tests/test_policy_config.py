@@ -14,7 +14,7 @@ from packaging.version import Version
 from mirror_tasks.config.blocks import Block
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
-from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, policy_digest, warnings
+from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, policy_digest
 from mirror_tasks.config.policy_keys.cooldown import read_cooldown
 from mirror_tasks.config.policy_keys.patterns import covers, overlaps, read_pattern
 from mirror_tasks.config.policy_keys.source import Shared, Source
@@ -248,6 +248,12 @@ def test_a_wrong_policy_is_refused_with_its_key_path_and_what_was_expected(
     assert expected in found[0]
 
 
+@pytest.mark.parametrize("text", ["[*-nightly]", "[*]", "*nightly"])
+def test_a_pattern_that_yaml_takes_for_an_alias_is_told_as_what_it_is(tmp_path: Path, text: str) -> None:
+    (found,) = faults(tmp_path, f"exclude: {text}")
+    assert found.endswith('; what begins with * has to be in quotes, as in "*-nightly"')
+
+
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
@@ -366,10 +372,10 @@ def test_an_exception_is_told_a_week_before_it_ends_and_is_a_fault_on_its_day(tm
     policy, until = f"cooldown: 14d\nexcept:\n  - {WAIVER}", datetime.date(2027, 1, 31)
     for days in (30, 8):
         day = until - datetime.timedelta(days=days)
-        assert warnings(policy_of(tmp_path, policy, day), day) == ()
+        assert policy_of(tmp_path, policy, day).warnings == ()
     for days in (7, 1):
         day = until - datetime.timedelta(days=days)
-        (told,) = warnings(policy_of(tmp_path, policy, day), day)
+        (told,) = policy_of(tmp_path, policy, day).warnings
         assert told == (
             "mirror.yaml: policy.except[0]: the exception of cooldown for requests==2.34.2 ends on 2027-01-31, in "
             f"{days} {'day' if days == 1 else 'days'}; from that day on it is an error"
@@ -651,7 +657,7 @@ def test_an_exception_that_is_shared_may_be_of_a_rule_that_only_others_have(tmp_
 def test_an_exception_that_is_shared_ends_for_all(tmp_path: Path) -> None:
     company = f"cooldown: 14d\nexcept: [{WAIVER}]\n"
     day = datetime.date(2027, 1, 30)
-    (told,) = warnings(shared(tmp_path, "exclude: [foo]", company, day), day)
+    (told,) = shared(tmp_path, "exclude: [foo]", company, day).warnings
     assert told.startswith(
         "../company.yaml: except[0]: the exception of cooldown for requests==2.34.2 ends on 2027-01-31, in 1"
     )

@@ -6,7 +6,7 @@ import datetime
 import fnmatch
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -192,7 +192,7 @@ DAYS_OF_WARNING = 7
 """So long before an exception ends it is told."""
 
 
-def warnings(policy: Policy, today: datetime.date) -> tuple[str, ...]:
+def ending(exceptions: Iterable[Waiver], today: datetime.date) -> tuple[str, ...]:
     """Return a line for each exception that ends soon.
 
     :param today: the day in UTC.
@@ -200,7 +200,7 @@ def warnings(policy: Policy, today: datetime.date) -> tuple[str, ...]:
     return tuple(
         f"{one.where}: the exception of {one.rule} for {one.shown} ends on {one.until}, in "
         f"{counted((one.until - today).days, 'day')}; from that day on it is an error"
-        for one in policy.exceptions
+        for one in exceptions
         if (one.until - today).days <= DAYS_OF_WARNING
     )
 

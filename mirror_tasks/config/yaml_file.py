@@ -36,7 +36,9 @@ def read_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise refusal(path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}")]) from None
+        raise refusal(
+            path, [Fault(path.name, f"{place}not YAML: {error.problem or error.context}{_hint(error)}")]
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         said = said_of(error) if isinstance(error, ValueError) else str(error)
         raise refusal(path, [Fault(path.name, said.splitlines()[0])]) from None
@@ -45,6 +47,12 @@ def read_yaml(path: Path) -> object:
     if places := list(places_of_long_numbers(found)):
         raise refusal(path, [Fault(place or path.name, EXPECTED) for place in places])
     return found
+
+
+def _hint(error: yaml.MarkedYAMLError) -> str:
+    """Return what to do about what YAML takes for an alias: a pattern of projects such as ``*-nightly``, more often than not."""
+    is_alias = "alias" in f"{error.context} {error.problem}"
+    return '; what begins with * has to be in quotes, as in "*-nightly"' if is_alias else ""
 
 
 def _parsed(text: str, path: Path) -> object:

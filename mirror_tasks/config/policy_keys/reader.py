@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirror_tasks.config.blocks import Block, show, unknown
-from mirror_tasks.config.policy import RULES, Age, Cooldown, Policy, ProjectPattern, Waiver
+from mirror_tasks.config.policy import RULES, Age, Cooldown, Policy, ProjectPattern, Waiver, ending
 from mirror_tasks.config.policy_keys.advisories import read_advisories
 from mirror_tasks.config.policy_keys.constraints import read_constraint_files
 from mirror_tasks.config.policy_keys.cooldown import read_cooldown
@@ -60,7 +60,7 @@ class PolicyReader:
         if policy.advisories and not policy.advisories.shown:
             block.fault("advisories.from", "expected a dump such as osv/all.zip, or index; found none")
         check_waivers(source, policy.exceptions[len(shared.policy.exceptions) if shared else 0 :], policy)
-        return replace(policy, said=_said(policy))
+        return replace(policy, warnings=ending(policy.exceptions, self._today), said=_said(policy))
 
     def _shared(self, block: Block) -> Shared | None:
         """Return what the file says that is shared with others; None where it can't be used."""
