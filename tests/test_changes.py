@@ -118,7 +118,7 @@ def test_files_of_a_bundle_compare_by_their_paths_alone() -> None:
         ],
         without=frozenset(["old-1.0.tar.gz"]),
     )
-    found = since(inside, snapshot(plan_of(planned("requests", "2.32"), roots=["requests"])))
+    found = since(inside, snapshot(plan_of(planned("requests", "2.32"), roots=["requests"]), {}, {}))
     assert [(one.project, one.before, one.after) for one in found.projects] == [("requests", ("2.31",), ("2.32",))]
     assert found.not_compared == ("requirements", "licences", "advisories")
 

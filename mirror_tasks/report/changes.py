@@ -33,7 +33,7 @@ class Base:
     snapshot: Snapshot | None
 
 
-NOTHING = Base("nothing", "nothing: this is the first report", None)
+NOTHING = Base("nothing", "nothing, since this is the first report", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class AdvisoryChange:
 class Changes:
     """All that changed, sorted.
 
-    :param lines_compared: whether it is known what the user required before; likewise licences and advisories.
+    :param lines_compared: false where it is known what the user requires now, and not what before; likewise licences and
+        advisories.
     """
 
     base: Base
@@ -149,7 +150,7 @@ class Changes:
             return f"everything is new: {_counts(self.new_files)}"
         if not self:
             return "nothing changed"
-        kinds = (f"{counted(len(found), 'project')} {kind}" for kind in _KINDS if (found := self.of_kind(kind)))
+        kinds = (f"{counted(len(found), 'project')} {kind}" for kind in KINDS if (found := self.of_kind(kind)))
         altered = [f"{counted(len(self.altered_files), 'file')} of other content"] if self.altered_files else []
         return "; ".join([*kinds, *self._files_in_words(), *altered, *self._others_in_words()])
 
@@ -168,7 +169,8 @@ class Changes:
                 yield f"{len(found)} {'advisory' if len(found) == 1 else 'advisories'} {kind}"
 
 
-_KINDS: tuple[Kind, ...] = ("new", "gone", "changed")
+KINDS: tuple[Kind, ...] = ("new", "gone", "changed")
+"""In the order in which they are told."""
 
 
 def _counts(files: Sequence[ListedFile]) -> str:
@@ -189,9 +191,9 @@ def compare(base: Base, after: Snapshot) -> Changes:
         roots=_roots(before.lines, after.lines),
         licences=_licences(before.licences, after.licences),
         advisories=_advisories(before.advisories, after.advisories),
-        lines_compared=None not in (before.lines, after.lines),
-        licences_compared=None not in (before.licences, after.licences),
-        advisories_compared=None not in (before.advisories, after.advisories),
+        lines_compared=before.lines is not None or after.lines is None,
+        licences_compared=before.licences is not None or after.licences is None,
+        advisories_compared=before.advisories is not None or after.advisories is None,
     )
 
 
@@ -352,7 +354,7 @@ def _roots_md(changes: Changes) -> str:
 
 
 def _projects_md(changes: Changes) -> str:
-    rows = [list(project_row(one)) for kind in _KINDS for one in changes.of_kind(kind)]
+    rows = [list(project_row(one)) for kind in KINDS for one in changes.of_kind(kind)]
     return table("Projects", PROJECT_HEADS, rows)
 
 

@@ -122,17 +122,12 @@ def snapshot(
     files = sorted(plan.files, key=attrgetter("project", "filename"))
     return Snapshot(
         plan=sha256_of_bytes(plan.content),
-        as_of=_as_of(plan),
+        as_of=plan.judged.as_of if plan.judged else "",
         files=tuple(ListedFile(one.project, one.version, one.filename, one.size, one.sha256) for one in files),
         lines=tuple(sorted(set(_lines(plan)))),
         licences=licences,
         advisories=advisories,
     )
-
-
-def _as_of(plan: Plan) -> str:
-    judged = getattr(plan, "judged", None)
-    return "" if judged is None else str(judged.as_of)
 
 
 def _lines(plan: Plan) -> Iterable[Line]:

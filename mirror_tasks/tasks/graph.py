@@ -45,7 +45,7 @@ from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
-from mirror_tasks.tasks.verbs import bill, bundle, changes, explain, prove, prune, serve, wanted
+from mirror_tasks.tasks.verbs import bill, bundle, changes, explain, prove, prune, report, serve, wanted
 from mirror_tasks.tasks.verbs.making import named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
@@ -53,7 +53,7 @@ from mirror_tasks.work.processes import RECEIVING
 
 _MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = {"serve", "prove", "explain", "changes"}
-_CHANGE_ALONE = {"bundle", "prune", "wanted"}
+_CHANGE_ALONE = {"bundle", "prune", "report", "wanted"}
 
 
 class MirrorTasks:
@@ -134,9 +134,14 @@ class MirrorTasks:
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
             "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
-            "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
+            "report": lambda name: report.task(
+                name, self.mirror, self.acquire.advisories, self._named_before(name, "mirror", "prove")
+            ),
+            "bundle": lambda name: bundle.task(
+                name, self.mirror, self._named_before(name, "mirror", "prove", "report")
+            ),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
-            "changes": lambda name: changes.task(name, self.mirror),
+            "changes": lambda name: changes.task(name, self.mirror, self.acquire.advisories),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }
         asks, reads = bool(self.config.dynamic), self.mirror.advisories.dump is not None

@@ -1,0 +1,41 @@
+"""What of a dossier is to be looked at before all else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mirror_tasks.report.dossier import Dossier
+from mirror_tasks.text import counted
+
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A line; one that is bad is about what may be wrong, another about what is to be done in time."""
+
+    text: str
+    is_bad: bool
+
+
+def alarms(dossier: Dossier) -> Iterator[Alarm]:
+    """Yield them, the worst first."""
+    yield from (Alarm(line, is_bad=True) for line in _bad(dossier))
+    for one in dossier.exceptions:
+        if one.state == "ends soon":
+            yield Alarm(f"the exception of {one.what} ends on {one.waiver.until}", is_bad=False)
+        if one.state == "not needed":
+            yield Alarm(f"the exception of {one.what} is needed by nothing any more", is_bad=False)
+
+
+def _bad(dossier: Dossier) -> Iterator[str]:
+    yield from dossier.origins
+    for hole in dossier.holes:
+        if hole.judgement == "refused":
+            named = ", ".join(hole.releases[:_MOST_NAMED])
+            yield f"{hole.match} on {named}: known since the plan was made, and refused by the policy"
+    if dossier.plan.lacking:
+        yield f"no solution was found for {counted(len(dossier.plan.lacking), 'requirement')}"
+    if altered := dossier.changes.altered_files:
+        yield f"{counted(len(altered), 'file')} of other content under the name of before: {altered[0].filename}"

@@ -1,0 +1,155 @@
+"""A report is gathered: the dossier of a mirror, with what it is compared with, and the documents of which it consists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirror_tasks.errors import AdvisoryError, ResolutionError, StorageError, in_words
+from mirror_tasks.policy.advisories import Advisories
+from mirror_tasks.report.changes import Base, Changes, compare
+from mirror_tasks.report.comparing import Comparing
+from mirror_tasks.report.components import Component, components
+from mirror_tasks.report.documents import documents
+from mirror_tasks.report.dossier import Dossier, known
+from mirror_tasks.report.snapshot import Snapshot
+from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.transfer.insides import inside
+from mirror_tasks.work.known_advisories import KnownAdvisories
+
+_MOST_BYTES = 512 << 20  # of a plan; one of 50,000 files has 30 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that is not written yet.
+
+    :param files: by path.
+    :param snapshot: what later reports are compared with.
+    :param lacks: what could not be made or read, and why; a line each.
+    """
+
+    dossier: Dossier
+    files: Mapping[str, bytes]
+    snapshot: Snapshot
+    lacks: tuple[str, ...]
+
+
+class Gatherer:
+    """Gathers what is reported of one mirror; asks no index.
+
+    :param advisories: those of its policy.
+    """
+
+    def __init__(self, mirror: Mirror, advisories: KnownAdvisories) -> None:
+        self._mirror = mirror
+        self._known = advisories
+        self._comparing = Comparing(mirror.config.state)
+        self._lacks: list[str] = []
+
+    def published_plan(self, doing: str) -> Plan:
+        """Return the plan by which the mirror is whole.
+
+        :param doing: what it is read for, in the words of an error.
+        :raises ResolutionError: there is none.
+        """
+        return self._plan(self._mirror.plans.published(), doing, "a mirror that is made", "mirror")
+
+    def newest_plan(self, doing: str) -> Plan:
+        """Return the plan that was made last.
+
+        :raises ResolutionError: there is none.
+        """
+        return self._plan(self._mirror.plans.last(), doing, "a plan", "plan")
+
+    def _plan(self, plan: Plan | None, doing: str, expected: str, verb: str) -> Plan:
+        if plan is None:
+            where = str(self._mirror.config.path)
+            raise ResolutionError(doing, where, f"expected {expected}, found none", f"Run `doit {verb}` first.")
+        return plan
+
+    def changes(self, plan: Plan, since: Path | None) -> Changes:
+        """Return what a plan changes.
+
+        :param since: an earlier plan; None: it is compared with what is inside, else with the last report.
+        :raises MirrorError: there is no such plan.
+        """
+        return self._compared(plan, self._components(plan), since)[0]
+
+    def report(self, plan: Plan, since: Path | None) -> Report:
+        """Return the report of a mirror that is as its plan says; ``since`` as for :meth:`changes`.
+
+        :raises MirrorError: there is no such plan.
+        """
+        made_of = self._components(plan)
+        changes, snapshot = self._compared(plan, made_of, since)
+        dossier = Dossier(
+            config=self._mirror.config,
+            plan=plan,
+            components=made_of,
+            changes=changes,
+            advisories_from=_in_words(self._advisories),
+        )
+        files = documents(dossier, {}, {}, style_beside=False)
+        return Report(dossier, files, snapshot, tuple(self._lacks))
+
+    def keep(self, report: Report) -> None:
+        """Remember a report that was written: later ones are compared with it."""
+        self._comparing.keep(report.snapshot, report.dossier.changes.base)
+
+    def _components(self, plan: Plan) -> tuple[Component, ...]:
+        self._update()
+        return components(self._mirror, plan, self._advisories)
+
+    @property
+    def _advisories(self) -> Advisories | None:
+        return self._known.known
+
+    def _update(self) -> None:
+        """Read the dump that the policy names; where it is gone, what was read of it before counts."""
+        if self._known.dump is None:
+            return
+        try:
+            self._known.update()
+        except (AdvisoryError, OSError) as error:
+            self._lacks.append(f"advisories: as they were read last; {error}")
+
+    def _compared(self, plan: Plan, made_of: tuple[Component, ...], since: Path | None) -> tuple[Changes, Snapshot]:
+        after = known(plan, made_of)
+        base = self._named(since) if since else self._comparing.base(after, self._inside)
+        return compare(base, after), after
+
+    def _inside(self) -> Base | None:
+        return inside(self._mirror, self._mirror.config.transfer)
+
+    def _named(self, since: Path) -> Base:
+        plan = read_plan(since)
+        return Base("plan", since.name, known(plan, components(self._mirror, plan, self._advisories)))
+
+
+def read_plan(path: Path) -> Plan:
+    """Read an earlier plan.
+
+    :raises MirrorError: there is none.
+    """
+    try:
+        with path.open("rb") as stream:
+            # Of a longer one, the hash in its second line is not that of the rest.
+            return Plan.from_bytes(stream.read(_MOST_BYTES))
+    except OSError as error:
+        raise in_words(error, "comparing with", path) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        problem = f"expected a plan that this version of mirror-tasks wrote, found something else ({error})"
+        advice = "Name a copy of .mirror/plan.json or .mirror/published.json, or leave --since out."
+        raise StorageError("comparing with", str(path), problem, advice) from None
+
+
+def _in_words(advisories: Advisories | None) -> str:
+    if advisories is None:
+        return ""
+    if not advisories.records:
+        return "what the index says of each release"
+    newest = f", the newest of {advisories.newest[:10]}" if advisories.newest else ""
+    return f"{advisories.shown}: {advisories.records:,} records{newest}, sha256 {advisories.digest}"

@@ -1,0 +1,85 @@
+"""What `doit report` prints and does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.parts import attempt
+from mirror_tasks.tasks.verbs.changes import FORMAT, SINCE, first_lines, typed
+from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.text import counted, printable
+
+if TYPE_CHECKING:
+    from mirror_tasks.tasks.dossiers import Report
+    from mirror_tasks.work.known_advisories import KnownAdvisories
+
+
+def task(name: str, mirror: Mirror, advisories: KnownAdvisories, after: Sequence[str] = ()) -> Task:
+    """Write the report.
+
+    :param after: tasks that it waits for.
+    """
+    doc = "writes what is signed for: contents, licences, advisories, changes, exceptions; a page to print, and files"
+
+    def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
+        return attempt(report, mirror, advisories, since, format)
+
+    return verb(name, answer, doc, [SINCE, FORMAT], task_dep=list(after))
+
+
+def report(mirror: Mirror, advisories: KnownAdvisories, since: str, form: str) -> None:
+    """Write the report of the mirror beside it, and say what is in it.
+
+    :raises MirrorError: there is no mirror, or the report can't be written.
+    """
+    # Only now: no other task needs any of it.
+    from mirror_tasks.report.folder import folder_of, write_report
+    from mirror_tasks.tasks.dossiers import Gatherer
+
+    gatherer = Gatherer(mirror, advisories)
+    made = gatherer.report(gatherer.published_plan("reporting on"), typed(since))
+    folder = folder_of(mirror.config)
+    is_new = write_report(folder, made.files)
+    gatherer.keep(made)
+    if form == "json":
+        _print_json(made, folder.name)
+        return
+    for line in _told(made, folder, is_new=is_new):
+        print(printable(line), flush=True)
+
+
+def _print_json(made: Report, folder: str) -> None:
+    from mirror_tasks.report.summary import summary
+
+    json.dump(summary(made.dossier, made.files, folder), sys.stdout, indent=1, sort_keys=True)
+    sys.stdout.write("\n")
+
+
+def _told(made: Report, folder: Path, *, is_new: bool) -> Iterator[str]:
+    from mirror_tasks.report.alarms import alarms
+
+    dossier = made.dossier
+    yield from first_lines(dossier.changes)
+    yield from (f"! {one.text}" for one in alarms(dossier))
+    yield from (f"! {line}" for line in made.lacks)
+    yield f"to look at: {', '.join(_to_look_at(made))}"
+    yield f"{'written' if is_new else 'as before'}: {counted(len(made.files), 'file')} in {folder}; begin with index.html"
+
+
+def _to_look_at(made: Report) -> Iterator[str]:
+    dossier = made.dossier
+    yield counted(len(dossier.odd_licences), "licence")
+    holes = {hole.match.id for hole in dossier.holes}
+    yield (
+        f"{len(holes)} {'advisory' if len(holes) == 1 else 'advisories'}"
+        if dossier.advisories_from
+        else "advisories not checked"
+    )
+    yield counted(len(dossier.exceptions), "exception")
