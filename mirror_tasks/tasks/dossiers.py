@@ -17,7 +17,6 @@ from mirror_tasks.report.snapshot import Snapshot
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.transfer.insides import inside
-from mirror_tasks.work.known_advisories import KnownAdvisories
 
 _MOST_BYTES = 512 << 20  # of a plan; one of 50,000 files has 30 MB
 
@@ -38,14 +37,11 @@ class Report:
 
 
 class Gatherer:
-    """Gathers what is reported of one mirror; asks no index.
+    """Gathers what is reported of one mirror; asks no index."""
 
-    :param advisories: those of its policy.
-    """
-
-    def __init__(self, mirror: Mirror, advisories: KnownAdvisories) -> None:
+    def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
-        self._known = advisories
+        self._known = mirror.advisories
         self._comparing = Comparing(mirror.config.state)
         self._lacks: list[str] = []
 

@@ -134,14 +134,12 @@ class MirrorTasks:
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
             "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
-            "report": lambda name: report.task(
-                name, self.mirror, self.acquire.advisories, self._named_before(name, "mirror", "prove")
-            ),
+            "report": lambda name: report.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
             "bundle": lambda name: bundle.task(
                 name, self.mirror, self._named_before(name, "mirror", "prove", "report")
             ),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
-            "changes": lambda name: changes.task(name, self.mirror, self.acquire.advisories),
+            "changes": lambda name: changes.task(name, self.mirror),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }
         asks, reads = bool(self.config.dynamic), self.mirror.advisories.dump is not None

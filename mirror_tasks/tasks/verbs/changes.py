@@ -16,7 +16,6 @@ from mirror_tasks.tasks.verbs.making import verb
 
 if TYPE_CHECKING:
     from mirror_tasks.report.changes import Changes
-    from mirror_tasks.work.known_advisories import KnownAdvisories
 
 SINCE = option("since", "", "compare with this plan.json, not with what is inside or the last report")
 FORMAT = {
@@ -25,17 +24,17 @@ FORMAT = {
 }
 
 
-def task(name: str, mirror: Mirror, advisories: KnownAdvisories) -> Task:
+def task(name: str, mirror: Mirror) -> Task:
     """Print what changed."""
     doc = "says what changed since the last report, or what is inside: projects, files, requirements, licences, advisories"
 
     def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
-        return attempt(changes, mirror, advisories, since, format)
+        return attempt(changes, mirror, since, format)
 
     return verb(name, answer, doc, [SINCE, FORMAT])
 
 
-def changes(mirror: Mirror, advisories: KnownAdvisories, since: str, form: str) -> None:
+def changes(mirror: Mirror, since: str, form: str) -> None:
     """Print what the newest plan changes.
 
     :raises MirrorError: there is no plan, or none that could be compared with.
@@ -44,7 +43,7 @@ def changes(mirror: Mirror, advisories: KnownAdvisories, since: str, form: str) 
     from mirror_tasks.report.changes import changes_json
     from mirror_tasks.tasks.dossiers import Gatherer
 
-    gatherer = Gatherer(mirror, advisories)
+    gatherer = Gatherer(mirror)
     found = gatherer.changes(gatherer.newest_plan("comparing"), typed(since))
     if form == "json":
         sys.stdout.write(changes_json(found).decode())

@@ -18,10 +18,9 @@ from mirror_tasks.text import counted, printable
 
 if TYPE_CHECKING:
     from mirror_tasks.tasks.dossiers import Report
-    from mirror_tasks.work.known_advisories import KnownAdvisories
 
 
-def task(name: str, mirror: Mirror, advisories: KnownAdvisories, after: Sequence[str] = ()) -> Task:
+def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
     """Write the report.
 
     :param after: tasks that it waits for.
@@ -29,12 +28,12 @@ def task(name: str, mirror: Mirror, advisories: KnownAdvisories, after: Sequence
     doc = "writes what is signed for: contents, licences, advisories, changes, exceptions; a page to print, and files"
 
     def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
-        return attempt(report, mirror, advisories, since, format)
+        return attempt(report, mirror, since, format)
 
     return verb(name, answer, doc, [SINCE, FORMAT], task_dep=list(after))
 
 
-def report(mirror: Mirror, advisories: KnownAdvisories, since: str, form: str) -> None:
+def report(mirror: Mirror, since: str, form: str) -> None:
     """Write the report of the mirror beside it, and say what is in it.
 
     :raises MirrorError: there is no mirror, or the report can't be written.
@@ -43,7 +42,7 @@ def report(mirror: Mirror, advisories: KnownAdvisories, since: str, form: str) -
     from mirror_tasks.report.folder import folder_of, write_report
     from mirror_tasks.tasks.dossiers import Gatherer
 
-    gatherer = Gatherer(mirror, advisories)
+    gatherer = Gatherer(mirror)
     made = gatherer.report(gatherer.published_plan("reporting on"), typed(since))
     folder = folder_of(mirror.config)
     is_new = write_report(folder, made.files)
