@@ -28,15 +28,13 @@ from mirror_tasks.publish.manifest import check_may_publish, write_manifest
 from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
 from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import program_targets, server_template
-from mirror_tasks.report.built_wheels import misfits
-from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.excused import excused
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
-from mirror_tasks.tasks import advisories
+from mirror_tasks.tasks import advisories, plan_notes
 from mirror_tasks.tasks.as_of import AsOf
 from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.attesting import provenance_tasks
@@ -51,7 +49,6 @@ from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
-_MOST_LINES = 10  # of what could not be decided
 _LOOK_ONLY = {"serve", "prove", "explain", "changes"}
 _CHANGE_ALONE = {"bundle", "prune", "report", "wanted"}
 
@@ -220,35 +217,12 @@ class MirrorTasks:
         self.mirror.plans.keep(plan)
         self._plan = plan
         for line in (
-            *self._said_of_policy(),
-            *_warnings_of_locks(self.config),
-            *misfits(self.config, plan, self.acquire.pages.known),
+            *plan_notes.before(self.config, plan, self.acquire.pages.known),
+            *plan_notes.unmet(self.config, plan),
         ):
             self._note(line)
-        self.tally.incomplete += [self._of_which(line) for line in _undecided(plan)]
-        for one in plan.unsolved:
-            self._note(f"NO SOLUTION: {one.root} on {one.environment}; only the rest is mirrored")
-            self.tally.incomplete.append(f"NO SOLUTION: {one.root} on {one.environment}")
-        for root, name, installer in dict.fromkeys(
-            (one.root, one.environment, one.installer) for one in plan.one_sided
-        ):
-            self._note(f"{installer} can't install {root} on {name}, from the index neither; `doit plan` says why")
-        for name in dict.fromkeys(one.root for one in plan.unmet_wishes):
-            where = ", ".join(dict.fromkeys(one.environment for one in plan.unmet_wishes if one.root == name))
-            if any(root.own for root in self.config.roots if root.name == name):
-                self._note(f"left out on {where}: {name}, by Requires-Python; `doit plan` says which")
-            else:
-                self._note(f"wish not met: {name} on {where}; `doit wanted` says why")
-        size = total(file.size for file in plan.files)
-        self._note(
-            f"resolved: {counted(len(plan.by_project), 'project')}, {counted(len(plan.releases), 'release')}, "
-            f"{counted(len(plan.files), 'file')}, {size}"
-        )
-
-    def _said_of_policy(self) -> Iterator[str]:
-        """Yield what the user is to know of the policy, whatever it permits."""
-        if self.config.policy is not None:
-            yield from self.config.policy.warnings
+        self.tally.incomplete += [self._of_which(line) for line in plan_notes.incomplete(plan)]
+        self._note(plan_notes.summary(plan))
 
     def _plan_verb(self) -> Iterator[Task]:
         task = self.make.task(
@@ -272,26 +246,7 @@ class MirrorTasks:
         except StorageError as error:
             self._note(f"! {error}")
         self._say_what_else(self.plan)
-        self._check_roots(self.plan)
-
-    def _check_roots(self, plan: Plan) -> None:
-        """Fail where a requirement of mirror.yaml can't be installed; everything else is mirrored all the same."""
-        if not plan.unsolved:
-            return
-        lines = "".join(
-            f"\n  {one.root} on {one.environment}:" + "".join(f"\n    {line}" for line in one.lines)
-            for one in plan.unsolved
-        )
-        locks = {root.name for root in self.config.roots if root.lock is not None}
-        advice = "Change the requirement, or add a marker for the environments that need it"
-        if locks.intersection(one.root for one in plan.unsolved):
-            advice = f"{advice}; lock anew what is not upstream as it was locked"
-        raise ResolutionError(
-            "resolving",
-            str(self.config.path),
-            f"expected releases that can be installed together for each requirement, found none for:{lines}",
-            f"{advice}; all the rest is there.",
-        )
+        plan_notes.check_roots(self.config, self.plan)
 
     def _releases(self) -> Iterator[Task]:
         """the records of the releases: their files, environments, and who requires them"""
@@ -498,7 +453,7 @@ class MirrorTasks:
         write_manifest(self.mirror, self.plan)
         self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
         self._say_what_else(self.plan)
-        self._check_roots(self.plan)
+        plan_notes.check_roots(self.config, self.plan)
 
     def _say_what_else(self, plan: Plan) -> None:
         for line in (bill.kept_beside(plan), bill.newer_left_out(plan)):
@@ -522,22 +477,3 @@ def _both_spellings(paths: Iterable[Path]) -> list[str]:
         return [*absolute, *map(os.path.relpath, absolute)]
     except ValueError:  # another drive of Windows
         return absolute
-
-
-def _warnings_of_locks(config: Config) -> Iterator[str]:
-    locks = ((root.name, root.lock) for root in config.roots if root.lock is not None)
-    return (f"{name}: {lock.warning}" for name, lock in locks if lock.warning)
-
-
-def _undecided(plan: Plan) -> list[str]:
-    """Say what could not be decided, a requirement a line, the first of them; `doit plan` has all."""
-    found: dict[tuple[str, tuple[Asker, ...]], list[str]] = {}
-    for gap in plan.gaps:
-        if gap.undecided:
-            found.setdefault((gap.requirement, gap.by), []).append(gap.environment)
-    lines = [
-        f"incomplete: {requirement}, required by {', '.join(map(str, by[:5]))}, on {', '.join(dict.fromkeys(environments))}"
-        for (requirement, by), environments in found.items()
-    ]
-    more = len(lines) - _MOST_LINES
-    return [*lines[:_MOST_LINES], f"incomplete: {more} more, which `doit plan` lists"] if more > 0 else lines
