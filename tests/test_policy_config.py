@@ -645,6 +645,14 @@ def test_exceptions_of_what_is_shared_stand_in_the_shared_file(tmp_path: Path) -
     ]
 
 
+def test_it_is_known_where_an_exception_would_have_to_stand(tmp_path: Path) -> None:
+    found = shared(tmp_path, "advisories: {from: index}", "cooldown: 14d\nexclude: [foo]\nmay-waive: [exclude]\n")
+    places = {rule: found.place_of_exceptions(rule) for rule in ("cooldown", "exclude", "advisories")}
+    own = "policy.except"
+    assert places == {"cooldown": "except in ../company.yaml", "exclude": own, "advisories": own}
+    assert policy_of(tmp_path, "cooldown: 14d").place_of_exceptions("cooldown") == own
+
+
 def test_an_exception_of_a_rule_that_is_not_shared_is_ones_own(tmp_path: Path) -> None:
     own = f"cooldown: 14d\nexcept: [{WAIVER}]"
     assert len(shared(tmp_path, own, "exclude: [left-pad]\n").exceptions) == 1

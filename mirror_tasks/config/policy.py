@@ -18,7 +18,7 @@ from packaging.version import Version
 from mirror_tasks.text import counted
 
 RuleName = Literal["cooldown", "exclude", "only", "constraints", "licences", "advisories"]
-RULES = ("cooldown", "exclude", "only", "constraints", "licences", "advisories")
+RULES: tuple[RuleName, ...] = ("cooldown", "exclude", "only", "constraints", "licences", "advisories")
 """The rules of a policy that an exception can name; each is the key of that name."""
 
 SeverityName = Literal["low", "moderate", "high", "critical"]
@@ -174,6 +174,8 @@ class Policy:
     :param approval_required: a transfer refuses what nobody approved.
     :param warnings: what the user is told each time, a sentence each: exceptions that end within a week.
     :param said: all that was read, keys, constraints and the shared file, in a form that is equal where nothing changed.
+    :param shared_file: the file that several ``mirror.yaml`` share, as this one names it; empty: there is none.
+    :param waived_there: the rules of which exceptions stand in that file alone.
     """
 
     cooldown: Cooldown | None = None
@@ -186,6 +188,17 @@ class Policy:
     approval_required: bool = False
     warnings: tuple[str, ...] = ()
     said: Mapping[str, object] = field(default_factory=dict, hash=False)
+    shared_file: str = ""
+    waived_there: frozenset[RuleName] = frozenset()
+
+    def place_of_exceptions(self, rule: str) -> str:
+        """Return where an exception of a rule has to stand, as messages name it."""
+        return f"except in {self.shared_file}" if rule in self.waived_there else "policy.except"
+
+
+def has_rule(policy: Policy, rule: RuleName) -> bool:
+    """Say if a policy has a rule."""
+    return getattr(policy, rule) not in (None, ())
 
 
 DAYS_OF_WARNING = 7

@@ -188,9 +188,10 @@ class Explainer:
         name = canonicalize_name(project.name)
         subjects = (Subject(name, version, file, project.index) for file in project.files(version))
         found = (finding for subject in subjects for finding in permission.findings(subject, environment))
-        ways = (exception_for(name, version, one, permission.as_of) for one in found if one.waiver is None)
-        for exception in dict.fromkeys(filter(None, ways)):
-            yield f"  to let it in, add under policy.except:  {exception}"
+        ways = {exception_for(name, version, one, permission.as_of): one.rule for one in found if one.waiver is None}
+        for exception, rule in ways.items():
+            if exception:
+                yield f"  to let it in, add under {permission.policy.place_of_exceptions(rule)}:  {exception}"
 
     def _newest_usable(self, project: Project, environment: Environment) -> str:
         candidates = fitting(project, SpecifierSet(), environment, self.refusals.rules)

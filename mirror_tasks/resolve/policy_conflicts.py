@@ -122,7 +122,8 @@ class WaysIn:
         for finding in findings:
             yield f"{name}-{version}: {finding.reason}; {permitted}"
             if exception := exception_for(name, version, finding, self.permission.as_of):
-                yield f"  to let it in, add under policy.except:  {exception}"
+                place = self.permission.policy.place_of_exceptions(finding.rule)
+                yield f"  to let it in, add under {place}:  {exception}"
 
     def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> Version | None:
         """Return the newest permitted release below one, else the oldest above it, as far as metadata is known."""

@@ -60,7 +60,13 @@ class PolicyReader:
         if policy.advisories and not policy.advisories.shown:
             block.fault("advisories.from", "expected a dump such as osv/all.zip, or index; found none")
         check_waivers(source, policy.exceptions[len(shared.policy.exceptions) if shared else 0 :], policy)
-        return replace(policy, warnings=ending(policy.exceptions, self._today), said=_said(policy))
+        return replace(
+            policy,
+            warnings=ending(policy.exceptions, self._today),
+            said=_said(policy),
+            shared_file=shared.name if shared else "",
+            waived_there=shared.kept if shared else frozenset(),
+        )
 
     def _shared(self, block: Block) -> Shared | None:
         """Return what the file says that is shared with others; None where it can't be used."""

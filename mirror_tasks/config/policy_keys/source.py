@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror_tasks.config.blocks import Block
-from mirror_tasks.config.policy import Policy
+from mirror_tasks.config.policy import RULES, Policy, RuleName, has_rule
 from mirror_tasks.errors import Fault
 
 
@@ -22,6 +22,11 @@ class Shared:
     policy: Policy
     name: str
     waivable: frozenset[str] = frozenset()
+
+    @property
+    def kept(self) -> frozenset[RuleName]:
+        """The rules of which it alone has exceptions."""
+        return frozenset(rule for rule in RULES if has_rule(self.policy, rule) and rule not in self.waivable)
 
     def looser(self, key: str, own: str, shared: str) -> str:
         """Return the problem of a key that lets in what the shared file keeps out."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Collection
-from typing import cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from mirror_tasks.config.blocks import Block, show, unknown
-from mirror_tasks.config.policy import RULES, Policy, ProjectPattern, RuleName, Waiver
+from mirror_tasks.config.policy import RULES, Policy, ProjectPattern, RuleName, Waiver, has_rule
 from mirror_tasks.config.policy_keys.dates import read_date
 from mirror_tasks.config.policy_keys.patterns import read_pattern
 from mirror_tasks.config.policy_keys.source import Shared, Source
@@ -103,7 +102,7 @@ def _rule(block: Block, advisory: str) -> RuleName | None:
     if advisory and rule != "advisories":
         block.fault("rule", f"an advisory is refused by advisories, not by {rule}; leave the rule out")
         return None
-    return cast(RuleName, rule)
+    return rule
 
 
 def _advisory(block: Block) -> str:
@@ -155,12 +154,7 @@ def _no_rule(source: Source, waiver: Waiver, policy: Policy) -> str | None:
 
 
 def _not_its_own(waiver: Waiver, shared: Shared | None) -> str | None:
-    if shared is None or not has_rule(shared.policy, waiver.rule) or waiver.rule in shared.waivable:
+    if shared is None or waiver.rule not in shared.kept:
         return None
     where = f"have it put under except in {shared.name}, or have `may-waive: [{waiver.rule}]` put there"
     return f"{shared.name} has {waiver.rule}, and its exceptions stand in that file; {where}"
-
-
-def has_rule(policy: Policy, rule: RuleName) -> bool:
-    """Say if a policy has a rule."""
-    return getattr(policy, rule) not in (None, ())
