@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, SeverityName
+from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, SeverityName, Waiver
 
 NOT_CHECKED = "advisories: nobody was found who knows of this release: not checked"
+
+
+Verdict = Literal["refused", "waived", "reported"]
+VERDICTS: tuple[Verdict, ...] = ("refused", "waived", "reported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,44 @@ def check_advisories(
         return None
     more = f"; and {len(refused) - 1} more" if len(refused) > 1 else ""
     return f"{refused[0]}: {fix_of(refused[0])}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a policy says of one match.
+
+    :param waiver: the exception that lets it in; None unless it is waived.
+    """
+
+    match: Match
+    verdict: Verdict
+    waiver: Waiver | None = None
+
+
+def judged(
+    matches: Iterable[Match],
+    rule: AdvisoryRule,
+    exceptions: Iterable[Waiver],
+    name: NormalizedName,
+    version: Version,
+) -> tuple[Judgement, ...]:
+    """Return what a policy says of each match of a release, the worst first."""
+    waivers = [one for one in exceptions if one.is_for("advisories", name, version)]
+    found = [_judgement(match, rule, waivers) for match in matches]
+    return tuple(sorted(found, key=lambda one: (VERDICTS.index(one.verdict), *_worst_first(one.match))))
+
+
+def _judgement(match: Match, rule: AdvisoryRule, waivers: Iterable[Waiver]) -> Judgement:
+    if not is_refused(match, rule):
+        return Judgement(match, "reported")
+    waiver = waiver_of(match, waivers)
+    return Judgement(match, "waived" if waiver else "refused", waiver)
+
+
+def waiver_of(match: Match, waivers: Iterable[Waiver]) -> Waiver | None:
+    """Return the first of some exceptions, all for the release, that lets a match in; malware has to be named by it."""
+    meant = (one for one in waivers if (match.is_named(one.advisory) if one.advisory else not match.is_malware))
+    return next(meant, None)
 
 
 def fix_of(match: Match) -> str:

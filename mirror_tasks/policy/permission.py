@@ -22,7 +22,7 @@ from mirror_tasks.index.project import File
 
 if TYPE_CHECKING:
     from mirror_tasks.archives.core_metadata import CoreMetadata
-    from mirror_tasks.policy.advisories import Advisories, Match
+    from mirror_tasks.policy.advisories import Advisories
 
 UTC = datetime.timezone.utc
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE | re.ASCII)
@@ -276,21 +276,16 @@ class Permission:
         rule = self.policy.advisories
         if rule is None or self.advisories is None:
             return
-        from mirror_tasks.policy.advisories import check_advisories
+        from mirror_tasks.policy.advisories import check_advisories, waiver_of
 
+        waivers = [one for one in self.policy.exceptions if one.is_for("advisories", project, version)]
         matches = self.advisories.of_release(project, version)
-        if not matches:
-            yield from self._found("advisories", project, version, check_advisories(matches, rule))
-            return
-        for match in matches:
+        if matches is None and (reason := check_advisories(None, rule)):
+            # An exception for one advisory says nothing of a release of which nobody knows.
+            yield Finding("advisories", reason, next((one for one in waivers if not one.advisory), None))
+        for match in matches or ():
             if reason := check_advisories((match,), rule):
-                yield Finding("advisories", reason, self._waiver_of(match, project, version), match.id)
-
-    def _waiver_of(self, match: Match, project: NormalizedName, version: Version) -> Waiver | None:
-        """Return the exception that lets an advisory in; malware has to be named by it."""
-        waivers = (one for one in self.policy.exceptions if one.is_for("advisories", project, version))
-        meant = (one for one in waivers if (match.is_named(one.advisory) if one.advisory else not match.is_malware))
-        return next(meant, None)
+                yield Finding("advisories", reason, waiver_of(match, waivers), match.id)
 
 
 def _refused(findings: Iterable[Finding]) -> str | None:

@@ -43,13 +43,13 @@ from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
-from mirror_tasks.tasks.verbs import bill, bundle, changes, explain, prove, prune, report, serve, wanted
+from mirror_tasks.tasks.verbs import audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
 from mirror_tasks.tasks.verbs.making import named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
-_LOOK_ONLY = {"serve", "prove", "explain", "changes"}
+_LOOK_ONLY = {"serve", "prove", "explain", "changes", "audit"}
 _CHANGE_ALONE = {"bundle", "prune", "report", "wanted"}
 
 
@@ -136,6 +136,7 @@ class MirrorTasks:
                 name, self.mirror, self._named_before(name, "mirror", "prove", "report")
             ),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
+            "audit": lambda name: audit.task(name, self.mirror),
             "changes": lambda name: changes.task(name, self.mirror),
             "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
         }

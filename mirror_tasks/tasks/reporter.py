@@ -6,6 +6,7 @@ It is a doit reporter: doit calls its methods by name, some of them from worker 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO
 
@@ -56,6 +57,8 @@ class Reporter:
         elif kind in ("ask", "project", "metadata", "download", "index"):
             self._display.update()
         elif kind == "verb":
+            if (task.options or {}).get("format") == "json":  # for programs: standard output has nothing else
+                self._display.console.file = sys.stderr
             self._display.stop()
 
     def add_success(self, task: Any) -> None:
