@@ -39,7 +39,8 @@ class Dossier:
     """All that is shown of a mirror.
 
     :param advisories_from: what the advisories are that releases were judged by, in words; empty: none were looked at.
-    :param origins: what is to be said of where files come from, the worst first; a line each.
+    :param origins: what is to be said of where files come from, the worst first; a line each. ``origins_unchecked``: what
+        of that is not known.
     """
 
     config: Config
@@ -48,6 +49,7 @@ class Dossier:
     changes: Changes
     advisories_from: str
     origins: tuple[str, ...] = ()
+    origins_unchecked: tuple[str, ...] = ()
 
     @property
     def policy(self) -> Policy | None:
@@ -121,6 +123,7 @@ class Dossier:
         yield from _told(
             "nobody could read what they say of themselves:", [c.name for c in self.components if c.unread]
         )
+        yield from self.origins_unchecked
         sizes = [file.filename for file in self.plan.files if file.size is None]
         yield from _told("the index does not say the size of", sizes)
         times = [file.filename for file in self.plan.files if not file.file.upload_time]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,10 @@ from mirror_tasks.report.publishers import Alarm, FileProvenance, after_approval
 from mirror_tasks.report.verification import Nobody, Verdict, Verifier, verifier, worst
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.state.publishers import Publishers
+from mirror_tasks.state.publishers import Publishers, Trusted
 
 _FORMAT = 1
+_MOST_NAMED = 12
 _NOT_ASKED = "it was not asked for"
 _NOTHING_OFFERED = Nobody("no file offers a provenance object", {})
 
@@ -26,12 +28,33 @@ class Provenances:
     :param files: all that stand in the mirror, in the order of the plan.
     :param alarms: what is to be looked at before anything is signed.
     :param verified_with: versions by name; nothing where nothing could be verified, for the reason ``not_verified``.
+    :param digest: of the files.
+    :param trusted: who is taken as right from now on; ``seen``: once the report is approved.
     """
 
     files: tuple[FileProvenance, ...]
     alarms: tuple[Alarm, ...]
     verified_with: Mapping[str, str]
     not_verified: str
+    digest: str
+    trusted: Trusted
+    seen: Trusted
+
+    @property
+    def to_look_at(self) -> tuple[str, ...]:
+        """What is to be looked at first, a line each."""
+        return tuple(alarm.says for alarm in self.alarms)
+
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """What could not be checked, a line each."""
+        unverified = [one for one in self.files if one.bundles and one.verdict.word == "not verified"]
+        unasked = _by_reason((one.problem, one) for one in self.unchecked)
+        unproven = _by_reason((one.verdict.reason, one) for one in unverified)
+        return (
+            *(f"it could not be asked who published {named}: {reason}" for reason, named in unasked),
+            *(f"who published {named} was not verified: {reason}" for reason, named in unproven),
+        )
 
     @property
     def unchecked(self) -> tuple[FileProvenance, ...]:
@@ -50,8 +73,18 @@ class Provenances:
         }
 
 
+def _by_reason(files: Iterable[tuple[str, FileProvenance]]) -> Iterator[tuple[str, str]]:
+    """Yield each reason, and in words the releases that it is given for."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for reason, one in files:
+        found[reason][f"{one.planned.project} {one.planned.version}"] = None
+    for reason, names in sorted(found.items()):
+        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        yield reason, f"{', '.join(list(names)[:_MOST_NAMED])}{more}"
+
+
 def provenances(mirror: Mirror, plan: Plan, problems: Mapping[str, str], verify: Verifier | None = None) -> Provenances:
-    """Return who published the files of a plan, and take as right what is seen of a project for the first time.
+    """Return who published the files of a plan.
 
     :param problems: why what a file offers could not be had, by its SHA-256.
     :param verify: what verifies; found out if not given.
@@ -60,11 +93,22 @@ def provenances(mirror: Mirror, plan: Plan, problems: Mapping[str, str], verify:
     if verify is None:
         verify = verifier() if any(file.file.provenance for file in plan.published) else _NOTHING_OFFERED
     files = tuple(_of_file(mirror, file, problems, verify) for file in plan.published)
-    publishers = Publishers(mirror.records.folder)
     digest = sha256_of_bytes("".join(sorted(one.planned.sha256 for one in files)).encode())
-    trusted = publishers.trusted(digest)
-    publishers.keep(digest, after_first_use(files, trusted), after_approval(files, trusted))
-    return Provenances(files, alarms(files, trusted), verify.tools, verify.reason)
+    trusted = Publishers(mirror.records.folder).trusted(digest)
+    return Provenances(
+        files=files,
+        alarms=alarms(files, trusted),
+        verified_with=verify.tools,
+        not_verified=verify.reason,
+        digest=digest,
+        trusted=after_first_use(files, trusted),
+        seen=after_approval(files, trusted),
+    )
+
+
+def keep_publishers(mirror: Mirror, found: Provenances) -> None:
+    """Remember who published, once the report is written: later ones are compared with it."""
+    Publishers(mirror.records.folder).keep(found.digest, found.trusted, found.seen)
 
 
 def _of_file(mirror: Mirror, file: PlannedFile, problems: Mapping[str, str], verify: Verifier) -> FileProvenance:

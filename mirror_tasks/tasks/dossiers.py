@@ -13,6 +13,7 @@ from mirror_tasks.report.comparing import Comparing
 from mirror_tasks.report.components import Component, components
 from mirror_tasks.report.documents import documents
 from mirror_tasks.report.dossier import Dossier, known
+from mirror_tasks.report.provenance import Provenances, keep_publishers, provenance_json, provenances
 from mirror_tasks.report.snapshot import Snapshot
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
@@ -26,21 +27,26 @@ class Report:
     """A report that is not written yet.
 
     :param files: by path.
-    :param snapshot: what later reports are compared with.
+    :param snapshot: what later reports are compared with; ``published`` likewise: who published.
     :param lacks: what could not be made or read, and why; a line each.
     """
 
     dossier: Dossier
     files: Mapping[str, bytes]
     snapshot: Snapshot
+    published: Provenances
     lacks: tuple[str, ...]
 
 
 class Gatherer:
-    """Gathers what is reported of one mirror; asks no index."""
+    """Gathers what is reported of one mirror; asks no index.
 
-    def __init__(self, mirror: Mirror) -> None:
+    :param problems: why it could not be asked who published a file, by its SHA-256.
+    """
+
+    def __init__(self, mirror: Mirror, problems: Mapping[str, str] | None = None) -> None:
         self._mirror = mirror
+        self._problems = problems or {}
         self._known = mirror.advisories
         self._comparing = Comparing(mirror.config.state)
         self._lacks: list[str] = []
@@ -81,19 +87,23 @@ class Gatherer:
         """
         made_of = self._components(plan)
         changes, snapshot = self._compared(plan, made_of, since)
+        published = provenances(self._mirror, plan, self._problems)
         dossier = Dossier(
             config=self._mirror.config,
             plan=plan,
             components=made_of,
             changes=changes,
             advisories_from=_in_words(self._advisories),
+            origins=published.to_look_at,
+            origins_unchecked=published.open_questions,
         )
-        files = documents(dossier, {}, {}, style_beside=False)
-        return Report(dossier, files, snapshot, tuple(self._lacks))
+        files = documents(dossier, {"provenance.json": provenance_json(published)}, {}, style_beside=False)
+        return Report(dossier, files, snapshot, published, tuple(self._lacks))
 
     def keep(self, report: Report) -> None:
         """Remember a report that was written: later ones are compared with it."""
         self._comparing.keep(report.snapshot, report.dossier.changes.base)
+        keep_publishers(self._mirror, report.published)
 
     def _components(self, plan: Plan) -> tuple[Component, ...]:
         self._update()

@@ -131,7 +131,7 @@ class MirrorTasks:
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
             "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
-            "report": lambda name: report.task(name, self.mirror, self._named_before(name, "mirror", "prove")),
+            "report": self._report,
             "bundle": lambda name: bundle.task(
                 name, self.mirror, self._named_before(name, "mirror", "prove", "report")
             ),
@@ -152,7 +152,8 @@ class MirrorTasks:
             "metadata": (self._known_metadata, None),
             "release": (self._releases, "_plan"),
             "download": (self._downloads, "_plan"),
-            "provenance": (self._provenance, "_plan"),
+            # Who published is asked of what the report is of: the mirror as it is, or as it is made before in the same run.
+            "provenance": (self._provenance, "mirror" if self._named_before(self.name("report"), "mirror") else None),
             "index": (self._index, "_plan"),
             **({"lock": (self._locks, "_plan")} if self.config.url else {}),
         }
@@ -289,7 +290,11 @@ class MirrorTasks:
 
     def _provenance(self) -> Iterator[Task]:
         """who published the files"""
-        yield from provenance_tasks(self.plan, self.acquire.provenance, self.make)
+        yield from provenance_tasks(self.mirror.plans.published(), self.acquire.provenance, self.make)
+
+    def _report(self, name: str) -> Task:
+        after = [self.name("provenance"), *self._named_before(name, "mirror", "prove")]
+        return report.task(name, self.mirror, self.acquire.provenance.problems, after)
 
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from mirror_tasks.tasks.dossiers import Report
 
 
-def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
+def task(name: str, mirror: Mirror, problems: Mapping[str, str], after: Sequence[str] = ()) -> Task:
     """Write the report.
 
+    :param problems: why it could not be asked who published a file, by its SHA-256, as far as it was asked before.
     :param after: tasks that it waits for.
     """
     doc = "writes what is signed for: contents, licences, advisories, changes, exceptions; a page to print, and files"
 
     def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
-        return attempt(report, mirror, since, format)
+        return attempt(report, mirror, problems, since, format)
 
     return verb(name, answer, doc, [SINCE, FORMAT], task_dep=list(after))
 
 
-def report(mirror: Mirror, since: str, form: str) -> None:
+def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -> None:
     """Write the report of the mirror beside it, and say what is in it.
 
     :raises MirrorError: there is no mirror, or the report can't be written.
@@ -42,7 +43,7 @@ def report(mirror: Mirror, since: str, form: str) -> None:
     from mirror_tasks.report.folder import folder_of, write_report
     from mirror_tasks.tasks.dossiers import Gatherer
 
-    gatherer = Gatherer(mirror)
+    gatherer = Gatherer(mirror, problems)
     made = gatherer.report(gatherer.published_plan("reporting on"), typed(since))
     folder = folder_of(mirror.config)
     is_new = write_report(folder, made.files)
