@@ -61,6 +61,10 @@ TARGETS = {
         "mirror_tasks/config/locked_indexes.py", (), ("tests/test_locked_indexes.py", "tests/test_projects.py")
     ),
     "further_pages": Target("mirror_tasks/index/further_pages.py", (), ("tests/test_further_pages.py",)),
+    **{
+        name: Target(f"mirror_tasks/policy/{name}.py", (), ("tests/test_licences.py",))
+        for name in ("licences", "licence_expressions", "licence_names")
+    },
     "selection": Target("mirror_tasks/resolve/selection.py", (), (SELECTION, "tests/test_closure.py")),
     **{
         name: Target(f"mirror_tasks/archives/{name}.py", (), ("tests/test_archives.py", "tests/test_odd_files.py"))

@@ -203,7 +203,6 @@ def _table() -> dict[tuple[str, ...], Reading]:
         long, _, short = name.partition(" (")
         for one in (long, short.rstrip(")")) if short.endswith(")") else (long,):
             table.setdefault(_words(one), reading)
-    table.pop((), None)
     return table
 
 
