@@ -170,6 +170,8 @@ class Growth:
 
     def _tasks_of_bugs(self) -> list[Task]:
         """Make a task that fails of each such error: it is told, and the exit status says that not all is done."""
+        if not self.is_running:  # then there may be nothing to make a closure by
+            return []
         bugs, self.closure.bugs = self.closure.bugs, []
         tasks = []
         for subject, error in bugs:
