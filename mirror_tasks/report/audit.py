@@ -19,6 +19,7 @@ from mirror_tasks.errors import AdvisoryError
 from mirror_tasks.files import to_json
 from mirror_tasks.index.file_names import parse_filename
 from mirror_tasks.policy.advisories import VERDICTS, Advisories, Judgement, Verdict, fix_of, judged
+from mirror_tasks.report.advisories import judgement_json, source_json
 from mirror_tasks.text import counted, printable, readable
 
 DEFAULT_RULE = AdvisoryRule(source=None, shown="", refuse="high", malware="refuse", not_checked="report")
@@ -198,16 +199,10 @@ def check_audit(place: Path, found: Audit) -> None:
 
 def audit_json(found: Audit) -> bytes:
     """Return what came of an audit for programs; the same audit gives the same bytes."""
-    source = found.advisories
     return to_json(
         {
             "format": 1,
-            "advisories": {
-                "shown": source.shown,
-                "sha256": source.digest,
-                "newest": source.newest,
-                "records": source.records,
-            },
+            "from": source_json(found.advisories),
             "releases": found.count,
             "files": found.files,
             "refused": len(found.of("refused")),
@@ -224,19 +219,3 @@ def audit_json(found: Audit) -> bytes:
             "not_checked": list(found.not_checked),
         }
     )
-
-
-def judgement_json(one: Judgement) -> dict[str, object]:
-    """Return a judgement as JSON has it."""
-    match, waiver = one.match, one.waiver
-    return {
-        "advisory": match.id,
-        "aliases": list(match.aliases),
-        "severity": match.severity,
-        "severity_from": match.severity_from,
-        "malware": match.is_malware,
-        "summary": match.summary,
-        "fixed_in": list(match.fixed),
-        "judgement": one.verdict,
-        "waiver": waiver and {"reason": waiver.reason, "until": waiver.until.isoformat(), "where": waiver.where},
-    }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror_tasks.errors import AdvisoryError, ResolutionError, StorageError, in_words
 from mirror_tasks.policy.advisories import Advisories
+from mirror_tasks.report.advisories import advisories_json
 from mirror_tasks.report.changes import Base, Changes, compare
 from mirror_tasks.report.comparing import Comparing
 from mirror_tasks.report.components import Component, components
@@ -97,7 +98,11 @@ class Gatherer:
             origins=published.to_look_at,
             origins_unchecked=published.open_questions,
         )
-        files = documents(dossier, {"provenance.json": provenance_json(published)}, {}, style_beside=False)
+        others = {
+            "advisories.json": advisories_json(made_of, self._mirror.config.policy, self._advisories),
+            "provenance.json": provenance_json(published),
+        }
+        files = documents(dossier, others, {}, style_beside=False)
         return Report(dossier, files, snapshot, published, tuple(self._lacks))
 
     def keep(self, report: Report) -> None:
