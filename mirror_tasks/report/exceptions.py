@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mirror_tasks.config.policy import Waiver
+from mirror_tasks.config.policy import DAYS_OF_WARNING, Waiver
 from mirror_tasks.resolve.plan import Waived
-
-_SOON = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +27,7 @@ class UsedException:
     @property
     def what(self) -> str:
         """What it waives, in words."""
-        projects = self.waiver.projects.text if self.waiver.projects else ""
-        rule = self.waiver.advisory or self.waiver.rule
-        return f"{rule} for {projects}" if projects else rule
+        return f"{self.waiver.rule} for {self.waiver.shown}"
 
 
 def used_exceptions(
@@ -53,7 +49,7 @@ def _state(
 ) -> Literal["in use", "ends soon", "not needed"]:
     if not used[waiver.where]:
         return "not needed"
-    return "ends soon" if as_of is not None and waiver.until - as_of <= _SOON else "in use"
+    return "ends soon" if as_of is not None and (waiver.until - as_of).days <= DAYS_OF_WARNING else "in use"
 
 
 def not_needed(exceptions: Sequence[UsedException]) -> tuple[UsedException, ...]:

@@ -109,8 +109,8 @@ def _hole_row(hole: Hole) -> Sequence[Cell]:
     match = hole.match
     aliases = f" {', '.join(match.aliases)}" if match.aliases else ""
     name = markup('{}<span class="note">{}</span> {}', match.id, aliases, _line(match.summary))
-    severity = mark("malware", "bad") if match.is_malware else markup("{}", match.severity)
-    told = markup('{} <span class="note">{}</span>', severity, match.severity_from)
+    told = markup('{} <span class="note">{}</span>', match.severity, match.severity_from)
+    told = mark("malware", "bad") if match.is_malware else told
     fixed = ", ".join(match.fixed) or "no release that is known"
     return name, told, named(hole.releases), fixed, _judged(hole)
 

@@ -43,14 +43,14 @@ from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
-from mirror_tasks.tasks.verbs import audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
+from mirror_tasks.tasks.verbs import approve, audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
 from mirror_tasks.tasks.verbs.making import named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
 
 _LOOK_ONLY = {"serve", "prove", "explain", "changes", "audit"}
-_CHANGE_ALONE = {"bundle", "prune", "report", "wanted"}
+_CHANGE_ALONE = {"approve", "bundle", "prune", "report", "wanted"}
 
 
 class MirrorTasks:
@@ -130,11 +130,10 @@ class MirrorTasks:
         alone = {
             "serve": lambda name: serve.task(name, self.config.output),
             "prune": lambda name: prune.task(name, self.mirror),
-            "prove": lambda name: prove.task(name, self.mirror, self._named_before(name, "mirror")),
+            "prove": lambda name: prove.task(name, self.mirror, self._named_before(name)),
             "report": self._report,
-            "bundle": lambda name: bundle.task(
-                name, self.mirror, self._named_before(name, "mirror", "prove", "report")
-            ),
+            "approve": lambda name: approve.task(name, self.mirror, self._named_before(name)),
+            "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name)),
             "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
             "audit": lambda name: audit.task(name, self.mirror),
             "changes": lambda name: changes.task(name, self.mirror),
@@ -153,7 +152,10 @@ class MirrorTasks:
             "release": (self._releases, "_plan"),
             "download": (self._downloads, "_plan"),
             # Who published is asked of what the report is of: the mirror as it is, or as it is made before in the same run.
-            "provenance": (self._provenance, "mirror" if self._named_before(self.name("report"), "mirror") else None),
+            "provenance": (
+                self._provenance,
+                "mirror" if self.name("mirror") in self._named_before(self.name("report")) else None,
+            ),
             "index": (self._index, "_plan"),
             **({"lock": (self._locks, "_plan")} if self.config.url else {}),
         }
@@ -166,8 +168,10 @@ class MirrorTasks:
             found[self.name(kind)] = creator(make, make.__doc__ or "", waits_for, delayed=True)
         return found
 
-    def _named_before(self, name: str, *kinds: str) -> list[str]:
-        return named_before(name, map(self.name, kinds))
+    def _named_before(self, name: str) -> list[str]:
+        """Return those of what is usually done before a verb that the command line names before it."""
+        in_order = [self.name(kind) for kind in ("mirror", "prove", "report", "approve", "bundle")]
+        return named_before(name, in_order[: in_order.index(name)])
 
     @property
     def plan(self) -> Plan | None:
@@ -293,7 +297,7 @@ class MirrorTasks:
         yield from provenance_tasks(self.mirror.plans.published(), self.acquire.provenance, self.make)
 
     def _report(self, name: str) -> Task:
-        after = [self.name("provenance"), *self._named_before(name, "mirror", "prove")]
+        after = [self.name("provenance"), *self._named_before(name)]
         return report.task(name, self.mirror, self.acquire.provenance.problems, after)
 
     @cached_property

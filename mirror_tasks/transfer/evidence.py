@@ -1,4 +1,4 @@
-"""What is known of a mirror when it is bundled: its plan, that it is proven, and later who approved of it."""
+"""What is known of a mirror when it is bundled: its plan, that it is proven, its report, and who approved of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.prove.proven import proof_of, proof_path, sums_digest
+from mirror_tasks.report.approval import approved
 from mirror_tasks.state.mirror import Mirror
 
 
@@ -24,7 +25,7 @@ def evidence(mirror: Mirror, *, unproven: bool) -> Evidence:
     """Return what speaks for the mirror as it stands.
 
     :param unproven: the user said that it may be sent without a proof.
-    :raises ResolutionError: it is not proven, and that was not said.
+    :raises ResolutionError: it is not proven, and that was not said; or the policy wants an approval, and there is none of it.
     """
     plan = read_or_none(mirror.records.published)
     state, sums = mirror.config.state, sums_digest(mirror.output)
@@ -34,4 +35,5 @@ def evidence(mirror: Mirror, *, unproven: bool) -> Evidence:
         problem = f"expected a mirror that is proven, found no proof{of_another} in which all is proven"
         advice = "Run `doit prove` first; or say `doit bundle --unproven`, and the bundle says it too."
         raise ResolutionError("bundling", str(mirror.output), problem, advice)
-    return Evidence(None if plan is None else sha256_of_bytes(plan), proof)
+    found = approved(mirror)
+    return Evidence(None if plan is None else sha256_of_bytes(plan), proof, found.report, found.approval)

@@ -48,11 +48,22 @@ def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -
     folder = folder_of(mirror.config)
     is_new = write_report(folder, made.files)
     gatherer.keep(made)
+    _keep_what_it_is_of(mirror, made)
     if form == "json":
         _print_json(made, folder.name)
         return
     for line in _told(made, folder, is_new=is_new):
         print(printable(line), flush=True)
+
+
+def _keep_what_it_is_of(mirror: Mirror, made: Report) -> None:
+    """Remember it for who approves; an approval of another report goes with that."""
+    from mirror_tasks.report.approval import keep_written
+    from mirror_tasks.report.documents import digest_of
+
+    judged = made.dossier.plan.judged
+    policy = judged.policy if judged and mirror.config.policy else None
+    keep_written(mirror.config.state, digest_of(made.files), made.dossier.plan_digest, policy)
 
 
 def _print_json(made: Report, folder: str) -> None:
