@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -639,10 +640,9 @@ def test_exceptions_of_what_is_shared_stand_in_the_shared_file(tmp_path: Path) -
         "../company.yaml, or have `may-waive: [cooldown]` put there"
     ]
     waivable = COMPANY.replace("may-waive: [exclude]", "may-waive: [cooldown]")
-    assert [one.where for one in shared(tmp_path, own, waivable).exceptions] == [
-        "../company.yaml: except[0]",
-        "mirror.yaml: policy.except[0]",
-    ]
+    found = shared(tmp_path, own, waivable)
+    assert [one.where for one in found.exceptions] == ["../company.yaml: except[0]", "mirror.yaml: policy.except[0]"]
+    assert [one.where for one in found.own_exceptions] == ["mirror.yaml: policy.except[0]"]
 
 
 def test_it_is_known_where_an_exception_would_have_to_stand(tmp_path: Path) -> None:
@@ -754,6 +754,22 @@ def test_a_report_goes_beside_the_mirror_unless_it_is_said(tmp_path: Path) -> No
     (tmp_path / "mirror.yaml").write_text(f"{HEAD}report: mirrors\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="report: unknown value 'mirrors'; did you mean 'mirror'"):
         load(tmp_path / "mirror.yaml")
+
+
+def test_the_example_of_the_documentation_is_read_as_it_stands(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "policy.md").read_text(encoding="utf-8")
+    companies = re.findall(r"^```yaml\n# company-policy.yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (team,) = re.findall(r"^```yaml\n# team/mirror.yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "team").mkdir()
+    (tmp_path / "company.txt").write_text("urllib3<2.6\n", encoding="utf-8")
+    (tmp_path / "team" / "mirror.yaml").write_text(team, encoding="utf-8")
+    assert len(companies) == 2
+    for company in companies:
+        (tmp_path / "company-policy.yaml").write_text(company, encoding="utf-8")
+        found = load(tmp_path / "team" / "mirror.yaml", today=TODAY).policy
+        assert found
+        assert found.cooldown
+        assert found.cooldown.of("rich") == Age(60 * DAY, None, "60d")
 
 
 NAMES = st.text("ab-", min_size=0, max_size=5)

@@ -191,6 +191,12 @@ class Policy:
     shared_file: str = ""
     waived_there: frozenset[RuleName] = frozenset()
 
+    @property
+    def own_exceptions(self) -> tuple[Waiver, ...]:
+        """Those of ``mirror.yaml``, without what the shared file has."""
+        shared = f"{self.shared_file}: "
+        return tuple(one for one in self.exceptions if not (self.shared_file and one.where.startswith(shared)))
+
     def place_of_exceptions(self, rule: str) -> str:
         """Return where an exception of a rule has to stand, as messages name it."""
         return f"except in {self.shared_file}" if rule in self.waived_there else "policy.except"

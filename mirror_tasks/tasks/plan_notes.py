@@ -30,8 +30,9 @@ def before(config: Config, plan: Plan, page: Callable[[str], Project | None]) ->
 
 
 def _exceptions_that_nothing_needs(policy: Policy, plan: Plan) -> Iterator[str]:
+    """Those of a shared file are not told here: another mirror may need them."""
     needed = {one.where for one in plan.waived}
-    for one in policy.exceptions:
+    for one in policy.own_exceptions:
         if one.where not in needed and plan.is_complete:
             yield f"{one.where}: nothing needs this exception any more: {one.rule} for {one.shown}"
 
