@@ -52,8 +52,11 @@ def main() -> None:
     print(f"median: {statistics.median(cost.seconds for cost in costs):.1f} s; to reach: 30 s")
 
 
-def plan(folder: Path, given: argparse.Namespace, *, record: bool) -> Cost:
-    """Run `doit plan` from an empty state and return its cost."""
+def plan(folder: Path, given: argparse.Namespace, *, record: bool, whole_memory: bool = False) -> Cost:
+    """Run `doit plan` from an empty state and return its cost.
+
+    :param whole_memory: see :func:`measuring.run`.
+    """
     shutil.rmtree(folder / ".mirror", ignore_errors=True)
     (folder / "dodo.py").write_text(DODO, "utf-8")
     server = [
@@ -70,7 +73,13 @@ def plan(folder: Path, given: argparse.Namespace, *, record: bool) -> Cost:
         (folder / "mirror.yaml").write_text(settings, "utf-8")
         # A root that no environment can have is told by the exit status; the plan is made all the same.
         return run(
-            [*doit(), "plan"], folder, folder / "log", timeout=given.timeout, variables=with_checkout(), expected=(0, 1)
+            [*doit(), "plan"],
+            folder,
+            folder / "log",
+            timeout=given.timeout,
+            variables=with_checkout(),
+            expected=(0, 1),
+            whole_memory=whole_memory,
         )
 
 

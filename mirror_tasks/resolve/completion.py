@@ -137,6 +137,11 @@ class _Case:
         return self.environment.at(self.patch, self.installer)
 
     @property
+    def anywhere(self) -> _Case:
+        """What is the same for all patch releases of the range."""
+        return replace(self, patch=0)
+
+    @property
     def key(self) -> str:
         """The name under which its solver and its solution are kept."""
         name = f"{self.environment.name}/{self.patch}"
@@ -291,13 +296,18 @@ class Completion:
         ):  # what a solver remembers are files without the hashes that are known now
             self._upstream.clear()
             self._hashed = self.closure.hashed
+        waiting: set[_Case] = set()
         for case, conflict in list(self._failing.items()):
+            # Points of a range mostly fail alike: what completes the first one is tried at the others before these are searched.
+            if case not in self._failing or case.anywhere in waiting:
+                continue
             made = Solver(case.point, FromUpstream(self.closure), self._rules)
             solver = self._upstream.setdefault(case.key, made)
             try:
                 found = solver.solve(case.root)
             except NotKnownYet as unknown:
                 missing.append(unknown)
+                waiting.add(case.anywhere)
                 continue
             except Undecided:
                 del self._failing[case]
@@ -310,8 +320,15 @@ class Completion:
                 self._give_up(case, found)
             else:
                 wants = wants.and_also(self._complete(case, conflict, found))
-                self._todo.append(case)
+                self._todo += [case, *self._other_points(case)]
         return wants.and_also(self._wants(missing))
+
+    def _other_points(self, case: _Case) -> list[_Case]:
+        """Return what fails at other points of the same range, and take it for not tried."""
+        others = [one for one in self._failing if one.anywhere == case.anywhere and one != case]
+        for other in others:
+            del self._failing[other]
+        return others
 
     def _from_what_the_policy_refuses(self) -> Wants:
         """Find out what of the policy stands in the way of each root that has no solution."""

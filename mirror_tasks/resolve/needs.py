@@ -101,6 +101,12 @@ def admitted(project: Project, specifier: SpecifierSet) -> int:
     )
 
 
+@lru_cache(maxsize=1 << 13)
+def prereleases(project: Project) -> int:
+    """Return the versions of a project that are pre-releases, as bits likewise."""
+    return sum(1 << position for position, version in enumerate(project.versions) if version.is_prerelease)
+
+
 def positions(bits: int) -> Iterator[int]:
     """Yield the positions of the bits that are set, the lowest first: that of the newest version."""
     while bits:

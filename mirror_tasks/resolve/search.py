@@ -263,6 +263,7 @@ class _Provider(BaseProvider[Package, int]):
         self._wishes: dict[NormalizedName, dict[str, File]] = {}
         self._decisions: Mapping[Package, int] = {}
         self._ranges: Mapping[Package, RangeProtocol[int]] = {}
+        self._askers: dict[NormalizedName, list[tuple[Package, Need]]] | None = None  # of what is decided now
         self._clauses: list[Incompatibility[Package, int]] = []
         self._seen: dict[NormalizedName, int] = {}
         for need in roots:
@@ -303,7 +304,7 @@ class _Provider(BaseProvider[Package, int]):
         self, positive_ranges: Mapping[Package, RangeProtocol[int]], decisions: Mapping[Package, int]
     ) -> None:
         """Remember what is decided: who asks for a project decides what may be taken of it."""
-        self._ranges, self._decisions = positive_ranges, decisions
+        self._ranges, self._decisions, self._askers = positive_ranges, decisions, None
 
     receive_decision_scan_hint = receive_partial_solution_hint
 
@@ -372,10 +373,13 @@ class _Provider(BaseProvider[Package, int]):
         roots = [need for need in self._roots if need.name == name]
         return roots + [need for _, need in self._asking(name)]
 
-    def _asking(self, name: NormalizedName) -> Iterator[tuple[Package, Need]]:
-        for package, position in self._decisions.items():
-            if isinstance(package, Package):  # not the root
-                yield from ((package, need) for need in self.needs.get((package, position), ()) if need.name == name)
+    def _asking(self, name: NormalizedName) -> Sequence[tuple[Package, Need]]:
+        if self._askers is None:
+            self._askers = {}
+            for package, position in self._decisions.items():
+                for need in self.needs.get((package, position), ()):  # the root has none
+                    self._askers.setdefault(need.name, []).append((package, need))
+        return self._askers.get(name, ())
 
     def _is_takeable(self, package: Package, position: int) -> bool:
         """Say if a release has usable metadata, and nothing that it requires is out of the question."""

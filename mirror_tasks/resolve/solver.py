@@ -35,6 +35,7 @@ from mirror_tasks.resolve.needs import (
     admitted,
     need_of,
     positions,
+    prereleases,
     together,
 )
 from mirror_tasks.resolve.search import Limits, Refutation, Unfinished, search
@@ -354,32 +355,32 @@ class _Bounded:
         self.universe = solver.universe
         self.rules = solver.rules
         self._solver = solver
+        # Asked for at each step of a search, and the same all through it.
+        self._ranges: dict[tuple[NormalizedName, str], int] = {}
+        self._admitted: dict[tuple[str, ...], tuple[bool, int]] = {}
+        self._has_files: dict[tuple[NormalizedName, int, bool], bool] = {}
 
     def range_of(self, need: Need) -> int:
         """Return the versions that may satisfy a need, as bits; 0 where there is no such project."""
-        project = self.universe.project(need.name)
+        key = (need.name, need.text)
+        if key not in self._ranges:
+            self._ranges[key] = self._range_of(need.name, need.specifier)
+        return self._ranges[key]
+
+    def _range_of(self, name: NormalizedName, specifier: SpecifierSet) -> int:
+        project = self.universe.project(name)
         if project is None or check_status(project):
             return 0
-        bound = self.bounds.get(need.name)
-        found = admitted(project, need.specifier)
+        bound = self.bounds.get(name)
+        found = admitted(project, specifier)
         return found if bound is None else found & admitted(project, bound)
 
     def candidates(self, name: NormalizedName, needs: Sequence[Need], among: int) -> Iterator[int]:
-        """Yield the positions of what an installer may take with these needs, the first in line first.
-
-        PEP 440: pre-releases are left out unless a specifier names one, or they are all that satisfies them.
-        """
-        project = self.universe.project(name)
-        assert project is not None, "nothing is asked of a project that is not there"
-        specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
-        pinned = self.may_be_pinned(name) and any(is_pin(one) for one in specifiers)
-        satisfying = self._satisfying(name, needs)
-        finals = sum(1 << at for at in positions(satisfying) if not project.versions[at].is_prerelease)
-        allowed = satisfying
-        if not (self.rules.prereleases or any(one.prereleases for one in specifiers)) and self._any(
-            name, finals, pinned
-        ):
-            allowed = finals
+        """Yield the positions of what an installer may take with these needs, the first in line first."""
+        key = (name, *(need.text for need in needs))
+        if key not in self._admitted:
+            self._admitted[key] = self._admitting(name, needs)
+        pinned, allowed = self._admitted[key]
         found = (at for at in positions(allowed & among) if self._files(name, at, pinned))
         if not self.rules.prefer_binary:
             yield from found
@@ -387,6 +388,23 @@ class _Bounded:
         listed = list(found)
         yield from (at for at in listed if self._candidate(name, at, pinned).wheels)
         yield from (at for at in listed if not self._candidate(name, at, pinned).wheels)
+
+    def _admitting(self, name: NormalizedName, needs: Sequence[Need]) -> tuple[bool, int]:
+        """Return whether these needs pin a project, and the versions that they allow, as bits.
+
+        PEP 440: pre-releases are left out unless a specifier names one, or they are all that satisfies them.
+        """
+        project = self.universe.project(name)
+        assert project is not None, "nothing is asked of a project that is not there"
+        specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
+        pinned = self.may_be_pinned(name) and any(is_pin(one) for one in specifiers)
+        satisfying = self._range_of(name, SpecifierSet())
+        for need in needs:
+            satisfying &= self.range_of(need)
+        finals = satisfying & ~prereleases(project)
+        if self.rules.prereleases or any(one.prereleases for one in specifiers):
+            return pinned, satisfying
+        return pinned, finals if self._any(name, finals, pinned) else satisfying
 
     def may_be_pinned(self, name: NormalizedName) -> bool:
         """Say if a pin admits yanked releases of a project: for some installers the user's alone does."""
@@ -404,17 +422,14 @@ class _Bounded:
             return found.reason
         return check_python(metadata.requires_python, self.environment)
 
-    def _satisfying(self, name: NormalizedName, needs: Sequence[Need]) -> int:
-        found = self.range_of(Need(name, frozenset(), SpecifierSet()))
-        for need in needs:
-            found &= self.range_of(need)
-        return found
-
     def _any(self, name: NormalizedName, among: int, pinned: bool) -> bool:
         return any(self._files(name, at, pinned) for at in positions(among))
 
     def _files(self, name: NormalizedName, position: int, pinned: bool) -> bool:
-        return bool(self._candidate(name, position, pinned).files)
+        key = (name, position, pinned)
+        if key not in self._has_files:
+            self._has_files[key] = bool(self._candidate(name, position, pinned).files)
+        return self._has_files[key]
 
     def _candidate(self, name: NormalizedName, position: int, pinned: bool) -> Candidate:
         return self._solver.candidate(name, position, self.hashes.get(name, frozenset()), pinned=pinned)
