@@ -132,7 +132,7 @@ def test_there_is_a_field_for_signatures_and_what_is_signed_for(html: str, full:
 
 
 def test_programs_are_told_the_same(full: Dossier) -> None:
-    files = documents(full, {}, {}, style_beside=False)
+    files = documents(full, {}, style_beside=False)
     told = summary(full, files, "report")
     assert json.loads(json.dumps(told)) == told
     judged = {one["id"]: one["judgement"] for one in told["advisories"]["found"]}
@@ -144,11 +144,11 @@ def test_programs_are_told_the_same(full: Dossier) -> None:
 
 def test_the_documents_are_the_same_each_time(tmp_path: Path, full: Dossier) -> None:
     again = dossier(tmp_path)
-    assert documents(again, {}, {}, style_beside=False) == documents(full, {}, {}, style_beside=False)
+    assert documents(again, {}, style_beside=False) == documents(full, {}, style_beside=False)
 
 
 def test_a_page_that_servers_show_has_its_style_in_a_file(full: Dossier) -> None:
-    files = documents(full, {}, {}, style_beside=True)
+    files = documents(full, {}, style_beside=True)
     assert b"<style" not in files["index.html"]
     assert b'<link rel="stylesheet" href="style.css">' in files["index.html"]
     assert "style.css" in files

@@ -32,9 +32,9 @@ def alarms(dossier: Dossier) -> Iterator[Alarm]:
 def _bad(dossier: Dossier) -> Iterator[str]:
     yield from dossier.origins
     for hole in dossier.holes:
-        if hole.judgement == "refused":
+        if hole.judgement.verdict == "refused":
             named = ", ".join(hole.releases[:_MOST_NAMED])
-            yield f"{hole.match} on {named}: known since the plan was made, and refused by the policy"
+            yield f"{hole.judgement.match} on {named}: known since the plan was made, and refused by the policy"
     if dossier.plan.lacking:
         yield f"no solution was found for {counted(len(dossier.plan.lacking), 'requirement')}"
     if altered := dossier.changes.altered_files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mirror_tasks.files import sha256_of_bytes
@@ -20,28 +21,35 @@ _WHAT = {
     "advisories.json": "every advisory on what is here, with its judgement",
     "provenance.json": "for each file, whether its index offers an attestation, and whose",
 }
-_CARRIED = "SBOMs that wheels carry themselves"
+_SBOM = re.compile(r"sbom-(.+)\.cdx\.json")
 
 
-def documents(
-    dossier: Dossier, others: Mapping[str, bytes], carried: Mapping[str, bytes], *, style_beside: bool
-) -> Mapping[str, bytes]:
+def what_is(path: str) -> str:
+    """Return what a document is, in words."""
+    if found := _SBOM.fullmatch(path):
+        return f"the same of what is for {found[1]}"
+    return _WHAT.get(path, "an SBOM that a wheel carries itself")
+
+
+def documents(dossier: Dossier, others: Mapping[str, bytes], *, style_beside: bool) -> Mapping[str, bytes]:
     """Return the files of a report by their paths, ``SHA256SUMS`` of all of them among them.
 
-    :param others: documents by name that are made elsewhere, of the names that are known here.
-    :param carried: SBOMs that stand in wheels, by path.
+    :param others: documents that are made elsewhere.
     :param style_beside: the style sheet of the page is a file of its own.
     """
     beside = {**others, "changes.json": changes_json(dossier.changes), "changes.md": changes_md(dossier.changes)}
-    named = [(name, what) for name, what in _WHAT.items() if name in beside]
-    named += [(path, _CARRIED) for path in sorted(carried)]
+    named = [(path, what_is(path)) for path in sorted(beside, key=_in_order)]
     files = {
         **beside,
-        **carried,
         "index.html": page(dossier, named, style_beside=style_beside),
         **({STYLE: style()} if style_beside else {}),
     }
     return {**files, SUMS: sums(files)}
+
+
+def _in_order(path: str) -> tuple[bool, bool, str]:
+    """Return by what documents are sorted: those of the whole mirror first."""
+    return path not in _WHAT, "/" in path, path
 
 
 def sums(files: Mapping[str, bytes]) -> bytes:

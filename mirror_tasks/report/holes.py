@@ -5,66 +5,42 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.config.policy import SEVERITIES, Policy, Waiver
-from mirror_tasks.policy.advisories import Match, is_refused
+from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, Policy
+from mirror_tasks.policy.advisories import Judgement, judged
 from mirror_tasks.report.components import Component
 
-Judgement = Literal["refused", "waived", "reported"]
+NOTHING_REFUSED = AdvisoryRule(source=None, shown="", refuse=None, malware="report", not_checked="report")
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
     """An advisory, as one judgement was passed on it.
 
+    :param judgement: what the policy says. ``refused`` is what came to be known since the plan was made: the next plan leaves
+        it out.
     :param releases: those that have it, by name.
-    :param judgement: ``refused`` is what came to be known since the plan was made: the next plan leaves it out. ``reported``
-        is less than what the policy refuses.
-    :param waiver: the exception that lets it in; None where none does.
     """
 
-    match: Match
-    releases: tuple[str, ...]
     judgement: Judgement
-    waiver: Waiver | None
+    releases: tuple[str, ...]
 
 
 def holes(components: Iterable[Component], policy: Policy | None) -> tuple[Hole, ...]:
     """Return all holes, the worst first."""
-    found: dict[tuple[Match, Judgement, Waiver | None], list[str]] = defaultdict(list)
+    rule = (policy.advisories if policy else None) or NOTHING_REFUSED
+    exceptions = policy.exceptions if policy else ()
+    found: dict[Judgement, list[str]] = defaultdict(list)
     for one in components:
-        for match in one.matches or ():
-            waiver = _waiver(match, one, policy)
-            found[match, _judgement(match, policy, waiver), waiver].append(one.name)
-    rows = (Hole(match, tuple(names), judgement, waiver) for (match, judgement, waiver), names in found.items())
-    return tuple(sorted(rows, key=_worst_first))
-
-
-def _waiver(match: Match, component: Component, policy: Policy | None) -> Waiver | None:
-    """Return the exception that lets an advisory in; malware has to be named by it."""
-    version = Version(component.version)
-    for one in policy.exceptions if policy else ():
-        is_meant = match.is_named(one.advisory) if one.advisory else not match.is_malware
-        if is_meant and one.is_for("advisories", component.project, version):
-            return one
-    return None
-
-
-def _judgement(match: Match, policy: Policy | None, waiver: Waiver | None) -> Judgement:
-    if policy is None or policy.advisories is None or not is_refused(match, policy.advisories):
-        return "reported"
-    return "refused" if waiver is None else "waived"
+        release = canonicalize_name(one.project), Version(one.version)
+        for judgement in judged(one.matches or (), rule, exceptions, *release):
+            found[judgement].append(one.name)
+    return tuple(sorted((Hole(one, tuple(names)) for one, names in found.items()), key=_worst_first))
 
 
 def _worst_first(hole: Hole) -> tuple[bool, bool, int, str, tuple[str, ...]]:
-    match = hole.match
-    return (
-        hole.judgement != "refused",
-        not match.is_malware,
-        -SEVERITIES.index(match.severity),
-        match.id,
-        hole.releases,
-    )
+    verdict, match = hole.judgement.verdict, hole.judgement.match
+    return verdict != "refused", not match.is_malware, -SEVERITIES.index(match.severity), match.id, hole.releases

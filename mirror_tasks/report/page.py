@@ -109,7 +109,9 @@ def _figures(dossier: Dossier) -> Markup:
         ("Licences to look at", f"{len(odd):,}"),
         (
             "Advisories",
-            f"{len({hole.match.id for hole in dossier.holes}):,}" if dossier.advisories_from else "not checked",
+            f"{len({hole.judgement.match.id for hole in dossier.holes}):,}"
+            if dossier.advisories_from
+            else "not checked",
         ),
         ("Exceptions", f"{len(dossier.exceptions):,}"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from mirror_tasks.policy.advisories import Judgement
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
 from mirror_tasks.report.changes import PROJECT_HEADS, Changes, project_row
 from mirror_tasks.report.dossier import Dossier, RootCost
@@ -106,19 +107,20 @@ def advisories(dossier: Dossier) -> Markup:
 
 
 def _hole_row(hole: Hole) -> Sequence[Cell]:
-    match = hole.match
+    match = hole.judgement.match
     aliases = f" {', '.join(match.aliases)}" if match.aliases else ""
     name = markup('{}<span class="note">{}</span> {}', match.id, aliases, _line(match.summary))
     told = markup('{} <span class="note">{}</span>', match.severity, match.severity_from)
     told = mark("malware", "bad") if match.is_malware else told
     fixed = ", ".join(match.fixed) or "no release that is known"
-    return name, told, named(hole.releases), fixed, _judged(hole)
+    return name, told, named(hole.releases), fixed, _judged(hole.judgement)
 
 
-def _judged(hole: Hole) -> Cell:
-    if hole.judgement == "waived" and hole.waiver is not None:
-        return f"let in until {hole.waiver.until}: {hole.waiver.reason} ({hole.waiver.where})"
-    return mark("refused", "bad") if hole.judgement == "refused" else "reported: less than what the policy refuses"
+def _judged(judgement: Judgement) -> Cell:
+    waiver = judgement.waiver
+    if waiver is not None:
+        return f"let in until {waiver.until}: {waiver.reason} ({waiver.where})"
+    return mark("refused", "bad") if judgement.verdict == "refused" else "reported: less than what the policy refuses"
 
 
 def exceptions(dossier: Dossier) -> Markup:

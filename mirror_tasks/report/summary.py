@@ -85,7 +85,7 @@ def _odd(one: OddLicence) -> dict[str, Any]:
 
 
 def _hole(one: Hole) -> dict[str, Any]:
-    match, waiver = one.match, one.waiver
+    match, waiver = one.judgement.match, one.judgement.waiver
     return {
         "id": match.id,
         "aliases": list(match.aliases),
@@ -93,7 +93,7 @@ def _hole(one: Hole) -> dict[str, Any]:
         "malware": match.is_malware,
         "releases": list(one.releases),
         "fixed": list(match.fixed),
-        "judgement": one.judgement,
+        "judgement": one.judgement.verdict,
         "reason": waiver.reason if waiver else None,
         "until": waiver.until.isoformat() if waiver else None,
     }

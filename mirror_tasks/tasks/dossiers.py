@@ -102,7 +102,7 @@ class Gatherer:
             "advisories.json": advisories_json(made_of, self._mirror.config.policy, self._advisories),
             "provenance.json": provenance_json(published),
         }
-        files = documents(dossier, others, {}, style_beside=False)
+        files = documents(dossier, others, style_beside=self._mirror.config.report == "mirror")
         return Report(dossier, files, snapshot, published, tuple(self._lacks))
 
     def keep(self, report: Report) -> None:

@@ -87,7 +87,7 @@ def _told(made: Report, folder: Path, *, is_new: bool) -> Iterator[str]:
 def _to_look_at(made: Report) -> Iterator[str]:
     dossier = made.dossier
     yield counted(len(dossier.odd_licences), "licence")
-    holes = {hole.match.id for hole in dossier.holes}
+    holes = {hole.judgement.match.id for hole in dossier.holes}
     yield (
         f"{len(holes)} {'advisory' if len(holes) == 1 else 'advisories'}"
         if dossier.advisories_from
