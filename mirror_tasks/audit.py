@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mirror_tasks.config import clock
 from mirror_tasks.config.blocks import Block
 from mirror_tasks.config.policy import SEVERITIES, AdvisoryRule, Policy
 from mirror_tasks.config.policy_keys.reader import PolicyReader
@@ -18,7 +19,6 @@ from mirror_tasks.config.yaml_file import read_yaml
 from mirror_tasks.errors import ConfigError, Fault, MirrorError, in_words
 from mirror_tasks.policy.compiling import read_advisories
 from mirror_tasks.report.audit import DEFAULT_RULE, audit, audit_json, audit_lines, check_audit, served
-from mirror_tasks.state.permission import today
 
 _REFUSED = 1
 _NOT_DONE = 2
@@ -80,7 +80,7 @@ def _policy(name: str) -> Policy:
     if not isinstance(content, dict) or "policy" not in content:
         content = {"policy": {"file": path.name}}
     faults: list[Fault] = []
-    policy = PolicyReader(path, Block(content, "", faults), faults, today()).policy()
+    policy = PolicyReader(path, Block(content, "", faults), faults, clock.today()).policy()
     # The dump that it was written for may be elsewhere: another one is named.
     faults = [one for one in faults if not one.key_path.endswith("advisories.from")]
     if faults:

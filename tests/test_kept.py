@@ -44,8 +44,8 @@ from tests.mirroring import (
 from tests.server_fixtures import run_server
 
 HELD_CLOCK = (
-    "import datetime, os\n\nfrom mirror_tasks.state import permission\n\n"
-    "permission.today = lambda: datetime.date.fromisoformat(os.environ['TODAY'])\n"
+    "import datetime, os\n\nfrom mirror_tasks.config import clock\n\n"
+    "clock.today = lambda: datetime.date.fromisoformat(os.environ['TODAY'])\n"
 )
 FIRST, SECOND, END, AFTER = "2026-10-26", "2026-11-26", "2027-02-24", "2027-02-25"
 # Of "both" the sdist leaves alone, since sdists are wanted no more.

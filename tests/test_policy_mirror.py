@@ -11,7 +11,7 @@ import pytest
 
 from mirror_tasks.describe_environment import environment_block
 from tests.fake_index import FakeIndex
-from tests.making import core_metadata, wheel
+from tests.making import core_metadata, sdist, wheel
 from tests.mirroring import DODO, IMPATIENT, MirrorFolder, mirror_folder, packages, tree
 from tests.test_kept import HELD_CLOCK, folder_of, listed, old_world, sums
 from tests.test_kept import run as run_on
@@ -161,3 +161,47 @@ def test_what_is_kept_for_locks_goes_when_the_policy_refuses_it(tmp_path: Path) 
         project = folder_of(tmp_path, index, roots=("app", "gone"), policy={"exclude": ["both"]})
         assert "not kept for locks: both-1.0-py3-none-any.whl: exclude: the policy excludes both" in run(project)
         assert not any("/both" in path for path in sums(project))
+
+
+def test_an_exception_of_a_shared_policy_lets_in_warns_for_a_week_and_ends_with_an_error(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    index.add("lib", *wheel("lib", "2"), upload_time="2026-11-20T00:00:00Z")
+    waiver = '{project: lib, version: "2", rule: cooldown, reason: "closes a hole", until: 2026-12-01}'
+    shared = tmp_path / "company.yaml"
+    shared.write_text(f"cooldown: 14d\nexcept:\n  - {waiver}\n")
+    project = folder(tmp_path / "team", index, {"file": "../company.yaml"}, ["lib"])
+    assert "ends on" not in run(project, day="2026-11-23")
+    told = run(project)
+    assert (
+        told.count("../company.yaml: except[0]: the exception of cooldown for lib==2 ends on 2026-12-01, in 5 days")
+        == 1
+    )
+    assert packages(project.output) == {"lib": ["lib-2-py3-none-any.whl"]}
+    published = tree(project.output)
+    ended = project.doit("mirror", TODAY="2026-12-01")
+    assert ended.returncode != 0
+    assert "../company.yaml: except[0].until: the exception ended today" in ended.stdout + ended.stderr
+    assert tree(project.output) == published
+    shared.write_text("cooldown: 14d\n")
+    run(project, day="2026-12-01")
+    assert packages(project.output)["lib"] == ["lib-1-py3-none-any.whl", "lib-2-py3-none-any.whl"]
+    assert list(listed(project.output, "lib")) == ["lib-1-py3-none-any.whl"]
+    run(project, day="2026-12-05")
+    assert list(listed(project.output, "lib")) == ["lib-2-py3-none-any.whl"]
+
+
+def test_a_constraint_of_the_policy_holds_for_builds_and_lets_in_what_it_pins(tmp_path: Path, index: FakeIndex) -> None:
+    index.add("tool", *wheel("tool", "1"))
+    index.add("tool", *wheel("tool", "2"))
+    index.add("made", *sdist("made", "1", build_requires=["tool"]))
+    index.add("lib", *wheel("lib", "3"), yanked="broken")
+    project = folder(tmp_path, index, {"constraints": "company.txt"}, ["made", "lib"])
+    (tmp_path / "company.txt").write_text("tool<2\nlib==3\n")
+    run(project)
+    assert {name: versions for name, versions in packages(project.output).items() if name != "setuptools"} == {
+        "lib": ["lib-3-py3-none-any.whl"],
+        "made": ["made-1.tar.gz"],
+        "tool": ["tool-1-py3-none-any.whl"],
+    }
+    run(project, "prove")

@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 from packaging.utils import canonicalize_name, is_normalized_name
 
+from mirror_tasks.config import clock
 from mirror_tasks.config.blocks import Block, show
 from mirror_tasks.config.environments import BlockError, Environment, environment
 from mirror_tasks.config.indexes import IndexReader
@@ -63,7 +64,7 @@ def load(path: Path, *, were_asked: bool = False, today: datetime.date | None = 
     :raises ConfigError: it can't be used; carries all faults at once.
     """
     path = Path(os.path.normpath(path.absolute()))
-    today = today or datetime.datetime.now(datetime.timezone.utc).date()
+    today = today or clock.today()
     config, faults = _read(path, today)
     if faults and config and not were_asked and len(config.unknown) < len(config.dynamic):
         config, others = _read(path, today, are_forgotten=True)

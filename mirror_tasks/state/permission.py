@@ -5,17 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
+from mirror_tasks.config import clock
 from mirror_tasks.config.model import Config
 from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.config.policy import Policy
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.policy.permission import Permission
-
-
-def today() -> datetime.date:
-    """Return the day in UTC: it is the same wherever a run is made."""
-    return datetime.datetime.now(datetime.timezone.utc).date()
 
 
 class Judging:
@@ -30,7 +26,7 @@ class Judging:
     def __init__(self, config: Callable[[], Config]) -> None:
         self._config = config
         self.advisories: Callable[[], Advisories | None] = lambda: None
-        self.today = today()
+        self.today = clock.today()
         self.as_of: datetime.date | None = None
         self._made: tuple[tuple[object, ...], Permission] | None = None
 
