@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tomli
 
-from mirror_tasks.config.lock_files import pylock_toml, reading
+from mirror_tasks.config.lock_files import formats, pylock_toml, reading
 from mirror_tasks.config.lock_files.model import LockFile
 from mirror_tasks.config.lock_files.reading import is_lock
 from tests.lock_environments import LINUX, LOCKS, THREE, WINDOWS, door, made
@@ -153,7 +153,7 @@ WRONG: tuple[object, ...] = (None, True, -1, 1.5, "", "\n", "../..", [[]], {"a":
 def test_whatever_is_wrong_at_a_key_is_told_in_a_sentence(kind: str, tmp_path: Path) -> None:
     text = REAL[kind].read_text()
     data = json.loads(text) if kind == "Pipfile.lock" else tomli.loads(text)
-    read = reading._READERS[kind]
+    read = formats.READERS[kind]
     said = []
     every = places(data)
     for place in every[:: len(every) // 50 + 1]:
@@ -231,7 +231,7 @@ def test_what_a_format_can_t_say_of_pythons_is_not_taken_for_all_of_them(
         lock.requires_python = "three"
         return lock
 
-    monkeypatch.setattr(reading, "_READERS", {"pylock.toml": read})
+    monkeypatch.setattr(formats, "READERS", {"pylock.toml": read})
     with pytest.raises(ValueError, match=r"expected a specifier of Python versions such as >=3\.10, found 'three'"):
         door(pylock(tmp_path, HEAD + wheel("a")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror_tasks.files import fields_of, read_or_none, to_json, write_if_changed
+from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes, to_json, write_if_changed
 from mirror_tasks.resolve.plan import Plan, PlannedRelease
 from mirror_tasks.state.records import Records
 
@@ -14,14 +14,28 @@ class Plans:
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        self._read_last: tuple[str, Plan] | None = None
 
     def last(self) -> Plan | None:
         """Return the plan of the last run, or None."""
-        return _read(self._records.plan)
+        return self._read(self._records.plan)
 
     def published(self) -> Plan | None:
         """Return the plan that the mirror was last made whole by, or None."""
-        return _read(self._records.published)
+        return self._read(self._records.published)
+
+    def _read(self, path: Path) -> Plan | None:
+        """Read a plan; the last one and the published one are mostly the same, which is parsed once."""
+        content = read_or_none(path)
+        if content is None:
+            return None
+        digest = sha256_of_bytes(content)
+        if self._read_last is None or self._read_last[0] != digest:
+            try:
+                self._read_last = (digest, Plan.from_bytes(content))
+            except (ValueError, KeyError, TypeError):
+                return None
+        return self._read_last[1]
 
     def keep(self, plan: Plan) -> None:
         """Write ``plan.json``."""
@@ -37,16 +51,6 @@ class Plans:
         :param record: as :func:`release_record` makes it.
         """
         write_if_changed(self._records.release_path(release.name), record, durable=False)
-
-
-def _read(path: Path) -> Plan | None:
-    content = read_or_none(path)
-    if content is None:
-        return None
-    try:
-        return Plan.from_bytes(content)
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from doit.task import Task
@@ -275,7 +275,7 @@ class MirrorTasks:
             record,
             clean=True,
             targets=[self.mirror.records.release_path(release.name)],
-            uptodate=[Unchanged(record)],
+            uptodate=[Unchanged(lambda: record)],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({str(one.by) for one in release.required})[:3])}",
         )
@@ -339,7 +339,7 @@ class MirrorTasks:
             clean=cleaning(self._withdraw),
             targets=self.acquire.downloads.targets(file),
             uptodate=[
-                Unchanged(file.sha256.encode(), lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
+                Unchanged(file.sha256.encode, lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
             ],
             subtask_of=self.name("download"),
             task_dep=[self.name("_room")],
@@ -353,7 +353,7 @@ class MirrorTasks:
         yield from self._download_tasks()
         names = list(plan.published_by_project) if plan else []
         # A page links to what else is mirrored.
-        shared = hashlib.sha256(self._written_by + repr(names).encode()).digest()
+        shared = cache(lambda: hashlib.sha256(self._written_by + repr(names).encode()).digest())
         tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
         targets = root_targets(self.config.output) if plan else []
         yield from tasks
@@ -365,7 +365,8 @@ class MirrorTasks:
             has_subtask=True,
             uptodate=[
                 Unchanged(
-                    self._written_by + (plan.content if plan else b""), lambda: digest_as_made(self.mirror, targets)
+                    lambda: self._written_by + (plan.content if plan else b""),
+                    lambda: digest_as_made(self.mirror, targets),
                 )
             ],
             io={"capture": False},
@@ -386,8 +387,11 @@ class MirrorTasks:
 
     def _lock_inside(self, plan: Plan, lock: InsideLock) -> Task:
         target = self.config.output / lock.path
-        files = [sha256_of_bytes(read_or_none(path) or b"") for path in (lock.source, server_template())]
-        made_from = [self._written_by.decode(), self.config.url, *files]
+
+        def made_from() -> bytes:
+            files = [sha256_of_bytes(read_or_none(path) or b"") for path in (lock.source, server_template())]
+            return to_json([self._written_by.decode(), self.config.url, *files]) + plan.content
+
         return self.make.task(
             self.name("lock", lock.path.removeprefix("locks/")),
             self.publisher.publish_lock,
@@ -397,18 +401,22 @@ class MirrorTasks:
             subtask_of=self.name("lock"),
             targets=[target],
             task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in plan.files)],
-            uptodate=[Unchanged(to_json(made_from) + plan.content, lambda: digest_as_made(self.mirror, [target]))],
+            uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, [target]))],
             doc=f"leads it to {self.config.url}/",
         )
 
-    def _project_pages(self, plan: Plan, name: str, shared: bytes) -> Task:
+    def _project_pages(self, plan: Plan, name: str, shared: Callable[[], bytes]) -> Task:
         files = plan.published_by_project[name]
-        made_from = {
-            "files": files,
-            "kept": [one.how_long for one in plan.kept_by_project.get(name, ())],
-            "releases": plan.releases_of(name),
-            "status": (plan.statuses or {}).get(name),
-        }
+
+        def made_from() -> bytes:
+            of_it = {
+                "files": files,
+                "kept": [one.how_long for one in plan.kept_by_project.get(name, ())],
+                "releases": plan.releases_of(name),
+                "status": (plan.statuses or {}).get(name),
+            }
+            return shared() + to_json(of_it)
+
         targets = project_targets(self.config.output, name)
         return self.make.task(
             self.name("index", name),
@@ -419,7 +427,7 @@ class MirrorTasks:
             subtask_of=self.name("index"),
             targets=targets,
             task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in files)],
-            uptodate=[Unchanged(shared + to_json(made_from), lambda: digest_as_made(self.mirror, targets))],
+            uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, targets))],
             doc=counted(len(files), "file"),
         )
 

@@ -7,6 +7,7 @@ import platform
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -167,14 +168,19 @@ class Attempt(BaseAction):  # type: ignore[misc]
 class Unchanged:
     """An ``uptodate`` of doit: what a task was made from is what it was when it last ran, and what it made still stands.
 
+    :param made_from: gives what the task is made from, when doit asks: `doit list` does not ask, and there may be thousands.
     :param stands: gives a digest of what stands where the task wrote, or None where that is not what the task made. It
         has to be the one that was kept with what the task was made from: another run, of which doit remembers nothing
         since it was killed, may have made other things there.
     """
 
-    def __init__(self, made_from: bytes, stands: Callable[[], str | None] = lambda: "") -> None:
-        self._digest = hashlib.sha256(made_from).hexdigest()
+    def __init__(self, made_from: Callable[[], bytes], stands: Callable[[], str | None] = lambda: "") -> None:
+        self._made_from = made_from
         self._stands = stands
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self._made_from()).hexdigest()
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Called by doit, with what the task kept when it last ran."""

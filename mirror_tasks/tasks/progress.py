@@ -6,20 +6,13 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
+from mirror_tasks.tasks.console import new_console
 from mirror_tasks.text import counted, readable
+
+if TYPE_CHECKING:
+    from mirror_tasks.tasks.bars import Bars
 
 _LINE_EVERY = 5.0  # seconds between two plain lines of progress
 
@@ -116,10 +109,10 @@ class Display:
     """
 
     def __init__(self, stream: TextIO, tallies: Sequence[Tally]) -> None:
-        self.console = Console(file=stream, highlight=False, emoji=False, soft_wrap=not stream.isatty())
+        self.console = new_console(file=stream, emoji=False, soft_wrap=not stream.isatty())
         self._tallies = tallies
         self._is_terminal = self.console.is_terminal
-        self._live: Progress | None = None
+        self._live: Bars | None = None
         self._spoken = time.monotonic()
         self._lock = threading.Lock()
 
@@ -140,7 +133,9 @@ class Display:
 
     def _draw(self) -> None:
         if self._live is None:
-            self._live = _Bars(self._tallies, console=self.console)
+            from mirror_tasks.tasks.bars import Bars
+
+            self._live = Bars(self._tallies, console=self.console)
             self._live.start()
 
     def say(self, text: str) -> None:
@@ -155,30 +150,3 @@ class Display:
                 self._live.stop()
                 self._live = None
             self._print_notes()
-
-
-class _Bars(Progress):
-    """rich's progress display, fed from tallies each time it is drawn."""
-
-    def __init__(self, tallies: Sequence[Tally], console: Console) -> None:
-        self._tallies = tallies
-        self._bar: TaskID | None = None
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._bar = self.add_task("resolving", total=None)
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Read the tallies, then draw."""
-        if self._bar is not None:
-            tally = in_all(self._tallies)
-            if tally.planned_files and len(self.columns) == 2:
-                self.columns = (*self.columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-            total, done = tally.planned_bytes or None, min(max(tally.received_bytes, 0), tally.planned_bytes)
-            self.update(self._bar, description=tally.brief(), total=total, completed=done)
-        yield from super().get_renderables()

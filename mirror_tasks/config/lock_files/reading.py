@@ -7,7 +7,7 @@ its requires-python, changes its answer there: it is asked at the first of each 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,15 +19,6 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.config.blocks import did_you_mean, show, unknown
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.installers import PIP, parse_specifier
-from mirror_tasks.config.lock_files import (
-    pdm_lock,
-    pipfile_hash,
-    pipfile_lock,
-    poetry_lock,
-    pylock_toml,
-    uv_lock,
-    uv_stale,
-)
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
 from mirror_tasks.config.long_numbers import check_numbers, said_of
 from mirror_tasks.config.markers import Comparison, tokens
@@ -35,20 +26,8 @@ from mirror_tasks.config.requirement_files import read_text
 
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
 _LONGEST = 4000  # letters of a message: what it quotes may be as long as the file
-_READERS: Mapping[str, Callable[[Mapping[str, object], Path], LockFile]] = {
-    "uv.lock": uv_lock.read,
-    "poetry.lock": poetry_lock.read,
-    "pdm.lock": pdm_lock.read,
-    "Pipfile.lock": pipfile_lock.read,
-    "pylock.toml": pylock_toml.read,
-}
-_STALE: Mapping[str, Callable[[Path], str]] = {
-    "uv.lock": uv_stale.stale,
-    "poetry.lock": poetry_lock.stale,
-    "pdm.lock": pdm_lock.stale,
-    "Pipfile.lock": pipfile_hash.stale,
-}
-KINDS = (*_READERS, "pylock.NAME.toml")
+_NAMES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml")
+KINDS = (*_NAMES, "pylock.NAME.toml")
 """The names of files that are read here."""
 
 
@@ -60,7 +39,7 @@ def is_lock(name: str) -> bool:
 def _kind(name: str) -> str | None:
     if is_valid_pylock_path(Path(name)):
         return "pylock.toml"
-    return name if name in _READERS else None
+    return name if name in _NAMES else None
 
 
 def read_lock(
@@ -84,8 +63,11 @@ def read_lock(
         if path.name == "pyproject.toml":
             hint = f"; name the lock that its tool made of it, or the project: `- {{project: {shown}}}`"
         raise ValueError(f"{shown}: expected a lock, known by its name ({known}), found {show(path.name)}{hint}")
+    # Only now: what reads the five formats takes as long to be imported as a tenth of what `doit list` takes without a lock.
+    from mirror_tasks.config.lock_files.formats import READERS, STALE
+
     try:
-        file = _READERS[kind](_parsed(read_text(path, _LARGEST), kind), path)
+        file = READERS[kind](_parsed(read_text(path, _LARGEST), kind), path)
         _check_known([*_unknown("group", groups, file.groups), *_unknown("extra", extras, file.extras)])
         asked = _Asked(_asked(groups, file.groups), _asked(extras, file.extras))
         selected = _selected(file, environments, asked)
@@ -93,7 +75,7 @@ def read_lock(
         raise ValueError(f"{shown}: {error!s:.{_LONGEST}}") from None
     except RecursionError:
         raise ValueError(f"{shown}: it is nested deeper than any tool nests a lock; lock again") from None
-    warning = _STALE[kind](path) if kind in _STALE else ""
+    warning = STALE[kind](path) if kind in STALE else ""
     return Lock(path, kind, asked.groups, asked.extras, selected, file.build_constraints, warning)
 
 

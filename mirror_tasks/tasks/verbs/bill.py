@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
-from rich.console import Console
-from rich.table import Table
-
 from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.tasks.console import new_console, new_table
 from mirror_tasks.text import counted, total
 from mirror_tasks.work.downloads import Downloads
 
 
 def print_bill(plan: Plan, downloads: Downloads) -> None:
     """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
-    console = Console(highlight=False)
+    console = new_console()
     due = {file.filename for file in plan.files if not downloads.is_done(file)}
-    table = Table("environment", title="What will be in the mirror", title_justify="left")
+    table = new_table("environment", title="What will be in the mirror", title_justify="left")
     for column in ("projects", "releases", "files", "size", "still to fetch"):
         table.add_column(column, justify="right")
     for environment in plan.environments:
@@ -64,7 +62,7 @@ def _locks(plan: Plan) -> dict[str, Counter[str]]:
 def print_one_sided(plan: Plan) -> None:
     """Print what one installer can't install, and another can: of no installer more than it can do from the index."""
     for one in plan.one_sided:
-        Console(highlight=False).print(
+        new_console().print(
             f"! {one.root} on {one.environment}: {one.installer} can't install it, from the index neither: "
             f"{'; '.join(one.lines)}",
             markup=False,

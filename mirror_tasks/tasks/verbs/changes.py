@@ -11,6 +11,7 @@ import doit.loader
 from doit.task import Task
 
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import escaped, new_console, new_table
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb
 
@@ -58,22 +59,18 @@ def typed(path: str) -> Path | None:
 
 def print_changes(found: Changes) -> None:
     """Print what changed, as wide as the terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from mirror_tasks.report.changes import KINDS, PROJECT_HEADS, project_row
     from mirror_tasks.text import printable
 
-    console = Console(highlight=False)
+    console = new_console()
     for line in first_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)
     if found.projects and not found.is_first:
-        table = Table(*PROJECT_HEADS[:-2])
+        table = new_table(*PROJECT_HEADS[:-2])
         table.add_column("files", justify="right")
         table.add_column("size", justify="right")
         for one in (one for kind in KINDS for one in found.of_kind(kind)):
-            table.add_row(*(escape(printable(cell)) for cell in project_row(one)))
+            table.add_row(*(escaped(printable(cell)) for cell in project_row(one)))
         console.print(table)
     for line in other_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 from doit.task import Task
 from packaging.utils import canonicalize_name
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
@@ -21,6 +18,7 @@ from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, check_python
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.records import Records
+from mirror_tasks.tasks.console import escaped, new_console, new_table
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
 from mirror_tasks.text import readable
@@ -51,7 +49,7 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
 
     :raises ResolutionError: nothing was asked.
     """
-    console = Console(highlight=False)
+    console = new_console()
     rules = mirror.rules
     refusals = Refusals(rules, lambda file, environment: _against(mirror.records, rules, file, environment))
     explainer = Explainer(mirror.config, refusals, plan, pages.known)
@@ -66,11 +64,11 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
         for line in explainer.explain(name):
             console.print(line, markup=False, soft_wrap=True)
     if size:
-        table = Table("requirement", title="What each requirement costs", title_justify="left")
+        table = new_table("requirement", title="What each requirement costs", title_justify="left")
         for column in ("all that it needs", "only for it"):
             table.add_column(column, justify="right")
         for root, total, alone in explainer.sizes():
-            table.add_row(escape(root), readable(total), readable(alone))
+            table.add_row(escaped(root), readable(total), readable(alone))
         console.print(table)
 
 

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from doit.task import Task
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
-from mirror_tasks.prove.lock_installation import LockInstallation
-from mirror_tasks.prove.proof import Proof
 from mirror_tasks.prove.proven import keep_proven, proof_path, proven_path, sums_digest
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import escaped, new_console, new_table
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.bill import print_one_sided
 from mirror_tasks.tasks.verbs.making import verb
@@ -54,6 +50,10 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
 
     :raises ResolutionError: something was not proven.
     """
+    # Only now: no other task needs any of it.
+    from mirror_tasks.prove.lock_installation import LockInstallation
+    from mirror_tasks.prove.proof import Proof
+
     config = mirror.config
     if not (config.output / "mirror.json").exists():
         raise ResolutionError(
@@ -70,10 +70,12 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     sums = sums_digest(config.output)
     client = None if own else find_client()
     if client is None and not own:
-        Console().print("uv was not found, so this project's own solver judges alone; the extra `prove` installs it.")
+        new_console().print(
+            "uv was not found, so this project's own solver judges alone; the extra `prove` installs it."
+        )
     proof = Proof(config, client)
     for line in LockInstallation(config).not_installed() if install else ():
-        Console().print(line, markup=False)
+        new_console().print(line, markup=False)
     judges = [proof.by_solver(), proof.by_lock(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]
@@ -95,16 +97,16 @@ def _tell_of_changed(mirror: Mirror) -> None:
     """Say of which projects only what their backends said before some file changed is proven."""
     for one in changed_projects(mirror.config):
         text = f"! {one.shown} changed since its build backend was asked; what that said then is judged. `doit mirror` asks again"
-        Console().print(text, markup=False, soft_wrap=True)
+        new_console().print(text, markup=False, soft_wrap=True)
 
 
 def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
     """Print the table: roots down, environments across; in a cell who proved it, or who could not."""
-    console = Console(highlight=False)
+    console = new_console()
     cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         cells[(verdict.root, verdict.environment)].append(verdict)
-    table = Table(
+    table = new_table(
         "requirement",
         *(environment.name for environment in config.environments),
         title="Proof, from the mirror alone",
@@ -112,7 +114,7 @@ def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
     )
     for root in config.roots:
         table.add_row(
-            escape(root.name),
+            escaped(root.name),
             *(_cell(cells.get((root.name, environment.name), ())) for environment in config.environments),
         )
     console.print(table)

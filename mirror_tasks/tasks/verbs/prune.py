@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from doit.task import Task
-from rich.console import Console
 
 from mirror_tasks.config.model import Config
 from mirror_tasks.publish.prune import check_may_prune, delete, leftovers, read_manifest
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import new_console
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb
 from mirror_tasks.text import counted, readable
@@ -29,7 +29,7 @@ def prune(mirror: Mirror, *, dry_run: bool) -> None:
 
     :raises ResolutionError: the mirror is not whole, or a plan is incomplete: what it lacks may still be needed.
     """
-    console = Console(highlight=False)
+    console = new_console()
     manifest = read_manifest(mirror)
     plans = [plan for plan in (mirror.plans.published(), mirror.plans.last()) if plan]
     paths = leftovers(mirror, manifest, plans)

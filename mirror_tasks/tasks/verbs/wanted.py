@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doit.task import Task
 from packaging.requirements import Requirement
-from rich.console import Console
 
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.requirement_files import read_text
@@ -29,10 +29,14 @@ from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, files_to_mirror, fitting
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import new_console
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
 from mirror_tasks.text import counted, readable
 from mirror_tasks.work.project_pages import ProjectPages
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def task(name: str, mirror: Mirror, pages: ProjectPages) -> Task:
@@ -80,7 +84,7 @@ def review(mirror: Mirror, pages: ProjectPages, accept: bool, drop: bool, names:
     asked = [_canonical(name) for name in names]
     if names:
         lists = [_decide(one, accept, asked) for one in _checked(lists, accept, asked)]
-    Shown(mirror, pages, mirror.rules, Console(highlight=False)).all_of(lists)
+    Shown(mirror, pages, mirror.rules, new_console()).all_of(lists)
 
 
 def read_list(path: Path) -> WishList:
