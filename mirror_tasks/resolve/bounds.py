@@ -33,14 +33,13 @@ def bounds_of(root: Root, environment: Environment) -> Bounds:
     What asks for one thing only binds nothing else: the roots of a mirror share what they require. That is so of a
     requirement by itself under the constraints of a policy, too: they are the same for all.
     """
+    if len(root.requirements) < 2 and not root.is_file:
+        return _bounds_by(root.constraints, environment) if root.constraints else Bounds()
     lines = [one for one in root.requirements if applies(one.requirement, environment)]
     if len(root.requirements) < 2 and not root.constraints:
         return Bounds()
-    constraints = [one for one in root.constraints if applies(one, environment)]
-    if len(root.requirements) < 2 and not root.is_file:
-        lines = []
-    specifiers: dict[NormalizedName, SpecifierSet] = {}
-    for requirement in (*constraints, *(one.requirement for one in lines)):
+    specifiers = dict(_bounds_by(root.constraints, environment).specifiers)
+    for requirement in (one.requirement for one in lines):
         if requirement.specifier:
             name = canonicalize_name(requirement.name)
             specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
@@ -50,6 +49,34 @@ def bounds_of(root: Root, environment: Environment) -> Bounds:
             name = canonicalize_name(one.requirement.name)
             hashes[name] = hashes.get(name, frozenset()) | one.hashes
     return Bounds(specifiers, hashes)
+
+
+_MOST_KNOWN = 256
+_known: dict[tuple[int, Environment], tuple[tuple[Requirement, ...], Bounds]] = {}
+
+
+def _bounds_by(constraints: tuple[Requirement, ...], environment: Environment) -> Bounds:
+    """Return what constraints bind.
+
+    A policy gives all roots one tuple of what may be a thousand. It is known by being the same one: to compare or hash it
+    would take as long as to read it.
+    """
+    key = (id(constraints), environment)
+    known = _known.get(key)
+    if known is None or known[0] is not constraints:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        found = bounds_of_builds((one for one in constraints if one.specifier), environment)
+        # Environments mostly have the same: then it is one object, which is compared with itself in no time.
+        same = (bounds for one, bounds in list(_known.values()) if one is constraints and bounds == found)
+        known = _known[key] = (constraints, next(same, found))
+    return known[1]
+
+
+def marked_lines(root: Root) -> tuple[str, ...]:
+    """Return the lines and constraints of a root that may apply in one environment and not in another, as text."""
+    marked = (one for one in root.constraints if one.marker is not None)
+    return tuple(map(str, (*marked, *(line.requirement for line in root.requirements))))
 
 
 def bounds_of_builds(constraints: Iterable[Requirement], environment: Environment) -> Bounds:

@@ -13,6 +13,7 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.config.environments import Environment, sees_the_patch
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File
+from mirror_tasks.resolve.bounds import marked_lines
 
 
 class Met:
@@ -23,9 +24,7 @@ class Met:
         self._markers: set[str] = set()
         self._files: set[tuple[str, bool]] = set()
         for root in roots:
-            self._meet_markers(
-                str(one) for one in (*root.constraints, *(line.requirement for line in root.requirements))
-            )
+            self._meet_markers(marked_lines(root))
 
     def meet(self, file: File, metadata: CoreMetadata | None) -> None:
         """Take in what a file's page says, and its metadata where that is known."""

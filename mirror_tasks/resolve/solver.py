@@ -23,7 +23,7 @@ from mirror_tasks.config.installers import INSTALLERS
 from mirror_tasks.config.markers import judged_alike
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.bounds import Bounds, bounds_of
+from mirror_tasks.resolve.bounds import Bounds, bounds_of, marked_lines
 from mirror_tasks.resolve.by_url import BY_URL, WHY
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
 from mirror_tasks.resolve.needs import (
@@ -130,8 +130,7 @@ class Solver:
         """Say if another installer has to be asked: this one has no solution, or one that others may judge differently."""
         if isinstance(found, Conflict) or self._is_yanked_below(root, found):
             return True
-        lines = tuple(str(one) for one in (*root.constraints, *(line.requirement for line in root.requirements)))
-        return self._divides(None, lines) or any(
+        return self._divides(None, marked_lines(root)) or any(
             self._is_judged_differently(canonicalize_name(name), filename) for name, (_, filename) in found.pins.items()
         )
 

@@ -60,7 +60,11 @@ def bind(roots: Sequence[Root], policy: Policy | None, environments: Sequence[En
     binding = tuple(_binding(policy, environments)) if policy else ()
     if not binding:
         return tuple(roots)
-    return tuple(root if root.lock else replace(root, constraints=(*root.constraints, *binding)) for root in roots)
+    # One tuple for all that have no constraints of their own: what it binds is then found out once.
+    return tuple(
+        root if root.lock else replace(root, constraints=(*root.constraints, *binding) if root.constraints else binding)
+        for root in roots
+    )
 
 
 def _binding(policy: Policy, environments: Sequence[Environment]) -> Iterator[Requirement]:
