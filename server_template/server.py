@@ -325,7 +325,7 @@ CACHE_BYTES = 32 * 1024 * 1024
 
 # At the top only these are served: a user may well keep a key or a password file beside server.py.
 ROOT_FILES = frozenset({"index.html", "mirror.json", "SHA256SUMS", "favicon.ico", "robots.txt"})
-OPEN_FOLDERS = frozenset({"simple", "packages", "project", "site", "locks"})
+OPEN_FOLDERS = frozenset({"simple", "packages", "project", "site", "locks", "report"})
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -333,12 +333,14 @@ MEDIA_TYPES = {
     ".v1_json": V1_JSON,
     ".json": "application/json",
     ".css": "text/css; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
     ".lock": "text/plain; charset=utf-8",
     ".toml": "text/plain; charset=utf-8",
     ".xml": "application/xml",

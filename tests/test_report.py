@@ -18,7 +18,19 @@ from mirror_tasks.report.folder import digest_in, write_report
 from mirror_tasks.report.page import page
 from mirror_tasks.report.summary import summary
 from tests.dossiers import dossier
-from tests.mirroring import Example, MirrorFolder, example_mirror, tree
+from tests.fake_index import FakeIndex
+from tests.making import wheel
+from tests.mirroring import (
+    Example,
+    MirrorFolder,
+    assert_whole,
+    example_mirror,
+    mirror_folder,
+    small_world,
+    times,
+    tree,
+)
+from tests.server_fixtures import ask, running
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +259,31 @@ def test_without_a_mirror_there_is_no_report(tmp_path: Path) -> None:
     done = project.doit("report")
     assert done.returncode != 0
     assert "Run `doit mirror` first" in done.stdout
+
+
+def test_a_report_in_the_mirror_is_published_with_it_served_and_the_same_as_that_beside(tmp_path: Path) -> None:
+    with FakeIndex(small_world()) as index:
+        project = mirror_folder(tmp_path / "project", index, report="mirror")
+        project.mirrored()
+        assert_whole(project.output)
+        inside = {path: content for path, content in tree(project.output).items() if path.startswith("report/")}
+        assert {"report/index.html", "report/style.css", "report/changes.json"} <= set(inside)
+        before = times(project.output)
+        project.mirrored()
+        assert times(project.output) == before, "where nothing changed, nothing is written"
+        assert project.doit("report").returncode == 0
+        assert {f"report/{path}": content for path, content in tree(project.folder / "report").items()} == inside
+        assert "report/" not in project.doit("prune", "--dry-run").stdout
+        with running(project.output) as served:
+            page = ask(served.port, "/report/")
+            assert page.status == 200
+            assert "style-src 'self'" in str(page.get("Content-Security-Policy"))
+            assert ask(served.port, "/report/style.css").get("Content-Type") == "text/css; charset=utf-8"
+        index.add("alone", *wheel("alone", "3.1"))
+        project.mirrored()
+        changes = (project.output / "report" / "changes.json").read_bytes()
+        assert changes != inside["report/changes.json"]
+        sums = (project.output / "SHA256SUMS").read_text(encoding="utf-8")
+        assert f"{hashlib.sha256(changes).hexdigest()}  report/changes.json\n" in sums
+        assert project.doit("clean", "_report").returncode == 0
+        assert not (project.output / "report").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mirror_tasks.config.model import Config
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import holds, sha256_of_bytes, to_json, write_whole
 from mirror_tasks.layout import manifest_paths, package_path, withdraw
@@ -15,14 +14,16 @@ from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.succession import check_output, description
 
 
-def write_manifest(mirror: Mirror, plan: Plan) -> None:
+def write_manifest(mirror: Mirror, plan: Plan, report: Iterable[Path] = ()) -> None:
     """Write the manifest of a mirror whose files and pages all are there.
 
+    :param report: where the files of the report stand, if it is in the mirror.
     :raises IntegrityError: a published file is not what it was made as, or lies outside the output.
     """
     summary, sums = manifest_paths(mirror.output)
-    _check_folders(mirror.config, plan)
-    made = {path: hash_as_made(mirror, path) for path in published_paths(mirror.config, plan)}
+    paths = [*published_paths(mirror.config, plan), *report]
+    _check_folders(mirror.output, paths)
+    made = {path: hash_as_made(mirror, path) for path in paths}
     about = to_json(_summary(mirror, plan))
     made[summary] = sha256_of_bytes(about)
     lines = sorted((mirror.relative(path), sha256) for path, sha256 in made.items())
@@ -38,13 +39,12 @@ def write_manifest(mirror: Mirror, plan: Plan) -> None:
     mirror.ledger.seal_all({summary: made[summary], sums: sha256_of_bytes(content)})
 
 
-def _check_folders(config: Config, plan: Plan) -> None:
+def _check_folders(output: Path, paths: Iterable[Path]) -> None:
     """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
 
     :raises IntegrityError: a folder is a link.
     """
-    output = config.output
-    folders = {path.parent for path in published_paths(config, plan)}
+    folders = {path.parent for path in paths}
     folders |= {folder.parent for folder in folders}
     for folder in sorted(folders - {output, output.parent}):
         if folder.is_symlink():

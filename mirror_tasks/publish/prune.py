@@ -45,7 +45,7 @@ def leftovers(mirror: Mirror, manifest: Iterable[str], plans: Sequence[Plan]) ->
 
 
 def _files_in(output: Path) -> Iterator[Path]:
-    for folder in ("locks", "packages", "project", "simple", "site"):
+    for folder in ("locks", "packages", "project", "report", "simple", "site"):
         yield from (path for path in (output / folder).rglob("*") if path.is_symlink() or not path.is_dir())
 
 

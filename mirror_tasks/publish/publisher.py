@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mirror_tasks.files import holds, sha256_of_bytes
@@ -77,6 +78,14 @@ class Publisher:
         self._mirror.note_altered([output / lock.path])
         content = led_lock(self._mirror.config, plan, lock)
         self._mirror.ledger.seal_all(write_published(output, output, {lock.path: content}))
+
+    def publish_report(self, files: Mapping[str, bytes]) -> Sequence[Path]:
+        """Put a report into the mirror; return where its files stand."""
+        output = self._mirror.output
+        contents = {f"report/{path}": content for path, content in files.items()}
+        self._mirror.note_altered(output / path for path in contents)
+        self._mirror.ledger.seal_all(write_published(output, output, contents))
+        return [output / path for path in contents]
 
     def programs_are_published(self) -> bool:
         """Say if the mirror has this version's programs, and it is known that they were put there."""

@@ -119,6 +119,8 @@ def _lack(mirror: Mirror, now: Subject) -> tuple[str, str]:
         return "the policy changed since it was made", "Run `doit mirror report`, read the report, then approve."
     if now.report is None:
         return "expected its report as it was written, found none", "Run `doit report`, read it, then approve."
+    if mirror.config.report == "mirror" and digest_in(mirror.output / "report") != now.report:
+        return "the report in it is another one than that beside it", "Run `doit mirror report`, read it, then approve."
     if _report_of(mirror, now.report) != (now.plan, now.policy):
         return "the report is of another state of it", "Run `doit report`, read it, then approve."
     return "", ""

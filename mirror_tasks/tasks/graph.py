@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -42,6 +43,7 @@ from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.tasks.report_inside import ReportInside
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.tasks.verbs import approve, audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
 from mirror_tasks.tasks.verbs.making import named_before
@@ -71,6 +73,7 @@ class MirrorTasks:
             checks_room=os.environ.get("MIRROR_SPACE") != "any",
         )
         self.publisher = Publisher(self.mirror, RECEIVING.call)
+        self._inside = ReportInside(self.mirror, self.acquire.provenance, self.publisher)
         self.make = TaskMaker(dash, config.state / "bugs")
         self.growth = Growth(self.mirror, self.acquire, self.make, self._begin)
         self._asking = Asking(self.mirror, upstream, self.make, self.growth)
@@ -126,6 +129,7 @@ class MirrorTasks:
             "plan": self._plan_verb,
             "server": self._server,
             "mirror": self._mirror,
+            **({"_report": self._report_inside} if self.config.report == "mirror" else {}),
         }
         alone = {
             "serve": lambda name: serve.task(name, self.config.output),
@@ -453,8 +457,27 @@ class MirrorTasks:
     def _programs_are_published(self) -> bool:
         return self.publisher.programs_are_published()
 
+    def _report_inside(self) -> Iterator[Task]:
+        """the report in the mirror"""
+        yield self.make.task(
+            self.name("_report"),
+            self._publish_report,
+            kind="group",
+            task_dep=[self.name(kind) for kind in ("index", "release")],
+            clean=cleaning(self._withdraw_report),
+        )
+
+    def _withdraw_report(self) -> None:
+        self._withdraw()
+        shutil.rmtree(self.config.output / "report", ignore_errors=True)
+
+    def _publish_report(self) -> None:
+        assert self.plan is not None, "_plan went before"
+        self._inside.publish(self.plan)
+
     def _mirror(self) -> Iterator[Task]:
-        before = ("_ahead", "index", *(["lock"] if self.config.url else []), "server", "release")
+        reports = ["_report"] if self.config.report == "mirror" else []
+        before = ("_ahead", "index", *(["lock"] if self.config.url else []), "server", "release", *reports)
         task = self.make.task(
             self.name("mirror"),
             self._finish,
@@ -468,7 +491,7 @@ class MirrorTasks:
 
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
-        write_manifest(self.mirror, self.plan)
+        write_manifest(self.mirror, self.plan, self._inside.paths)
         self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
         self._say_what_else(self.plan)
         plan_notes.check_roots(self.config, self.plan)
