@@ -111,7 +111,7 @@ def _tags_fault(rest: str) -> str | None:
     return "a wheel variant, which is a draft that installers do not know" if len(fields) in (3, 4) else _NOT_A_WHEEL
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def version_or_none(text: str) -> Version | None:
     """Return the version, or None where PEP 440 does not allow it."""
     try:

@@ -12,12 +12,14 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.errors import PageError
 from mirror_tasks.files import (
     have_folder,
     read_or_none,
@@ -35,6 +37,7 @@ FORMAT = 5  # of records: those of another format are asked for anew
 PAGE_FORMAT = (
     6  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
 )
+_LARGE = 1 << 15  # bytes; a record of fewer is held in memory
 PROVENANCE_FORMAT = 1  # of provenance objects: to be raised whenever index/attestations.py refuses what it took before
 
 
@@ -107,10 +110,16 @@ class Records:
             write_whole(self.folder / "manifests.txt", content.encode(), durable=False)
 
     def project(self, name: str) -> Project | None:
-        """Return a project as its page was last seen, or None."""
-        _, body = self._page(name)
+        """Return a project as its page was last seen, or None.
+
+        Of a large page only what is asked for is held in memory: its lines are read again from the record.
+        """
+        _, content, begin = self._page(name)
+        if content is None:
+            return None
+        path, size = self.page_record_path(name), len(content)
         try:
-            return None if body is None else Project.from_bytes(body)
+            return Project.from_bytes(content, begin, partial(_line_at, path, size) if size > _LARGE else None)
         except (ValueError, TypeError):
             return None
 
@@ -144,16 +153,16 @@ class Records:
             journal.flush()
             os.fsync(journal.fileno())
 
-    def _page(self, name: str) -> tuple[Seen | None, bytes | None]:
-        """Return what is remembered of a page, and the project as bytes; None for what is not there or of no use."""
+    def _page(self, name: str) -> tuple[Seen | None, bytes | None, int]:
+        """Return what is remembered of a page, its record, and where the project begins in it; None for what is of no use."""
         content = read_or_none(self.page_record_path(name))
         if content is None:
-            return None, None
+            return None, None, 0
         if sha256_of_bytes(memoryview(content)[_SEAL:]) != content[: _SEAL - 1].decode("ascii", "replace"):
-            return _unreadable(_lost_url(content)), None
-        head, _, body = content[_SEAL:].partition(b"\n")
-        page_format, *seen = json.loads(head)
-        return (Seen(*seen), body) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None)
+            return _unreadable(_lost_url(content)), None, 0
+        begin = content.index(b"\n", _SEAL) + 1
+        page_format, *seen = json.loads(content[_SEAL:begin])
+        return (Seen(*seen), content, begin) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None, 0)
 
     def page_age(self, name: str) -> float:
         """Return the seconds since upstream last confirmed the page; infinite if it never did, or after now."""
@@ -228,6 +237,20 @@ class Records:
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_record_path(filename), sealed(content), durable=False)
+
+
+def _line_at(path: Path, size: int, begin: int) -> bytes:
+    """Read a line of a record once more.
+
+    :param size: of the record when it was checked, in bytes.
+    :raises PageError: another one stands there now.
+    """
+    with path.open("rb") as record:
+        if os.fstat(record.fileno()).st_size == size:
+            record.seek(begin)
+            return record.readline()
+    problem = "expected what was just read there, found something else"
+    raise PageError("reading", str(path), problem, "Let one run at a time use it, then run again.")
 
 
 def further_record(name: str, index: str) -> str:
