@@ -52,9 +52,12 @@ def main() -> None:
     print(f"median: {statistics.median(cost.seconds for cost in costs):.1f} s; to reach: 30 s")
 
 
-def plan(folder: Path, given: argparse.Namespace, *, record: bool, whole_memory: bool = False) -> Cost:
+def plan(
+    folder: Path, given: argparse.Namespace, *, record: bool, settings: str = "", whole_memory: bool = False
+) -> Cost:
     """Run `doit plan` from an empty state and return its cost.
 
+    :param settings: further keys of ``mirror.yaml``.
     :param whole_memory: see :func:`measuring.run`.
     """
     shutil.rmtree(folder / ".mirror", ignore_errors=True)
@@ -69,8 +72,8 @@ def plan(folder: Path, given: argparse.Namespace, *, record: bool, whole_memory:
     ]
     with serving([*server, *(["--record"] if record else [])], folder) as index:
         roots = "".join(f"  - {name}\n" for name in names()[: given.roots])
-        settings = f"index: {index}\nsdists: {given.sdists}\n{ENVIRONMENTS}requirements:\n{roots}"
-        (folder / "mirror.yaml").write_text(settings, "utf-8")
+        text = f"index: {index}\nsdists: {given.sdists}\n{settings}{ENVIRONMENTS}requirements:\n{roots}"
+        (folder / "mirror.yaml").write_text(text, "utf-8")
         # A root that no environment can have is told by the exit status; the plan is made all the same.
         return run(
             [*doit(), "plan"],
