@@ -336,7 +336,7 @@ class Completion:
         if self._rules.permission is None:
             return Wants()
         for case in self._given_up:
-            if case in self._policy_lines:
+            if case in self._policy_lines or case.installer is not PIP:  # whose conflict is the one that is told
                 continue
             ways = WaysIn(FromUpstream(self.closure), self.closure.refused, self._rules, self._rules.permission)
             try:

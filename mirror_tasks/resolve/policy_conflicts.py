@@ -20,11 +20,14 @@ from mirror_tasks.index.file_names import version_of
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.policy.permission import Finding, Permission, Subject, exception_for
 from mirror_tasks.resolve.needs import NotKnownYet, Undecided, Universe
+from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Candidate, Rules, fitting
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
 _MOST_SPARED = 12  # releases of which is tried whether the root can do without them
 _MOST_TOLD = 8
+# A tenth of those of a solver: what is looked for is a help, and there may be many roots without a solution.
+_LIMITS = Limits(rounds=2_000, cells=400_000, seconds=30)
 
 _Releases = Mapping[tuple[NormalizedName, Version], tuple[Finding, ...]]
 
@@ -83,11 +86,12 @@ class WaysIn:
 
     def _solution(self, root: Root, environment: Environment, permission: Permission | None) -> Solution | None:
         universe = _Opened(self.universe, self.refused, permission)
-        found = Solver(environment, universe, replace(self.rules, permission=permission)).solve(root)
+        rules = replace(self.rules, permission=permission)
+        found = Solver(environment, universe, rules, _LIMITS).solve(root)
         return None if isinstance(found, Conflict) else found
 
     def _fewest(self, root: Root, environment: Environment, needed: _Releases) -> _Releases:
-        """Leave out what the root can do without, one by one."""
+        """Leave out what the root can do without, one by one; what is not found out in time counts as needed."""
         for key in sorted(needed)[:_MOST_SPARED] if len(needed) > 1 else ():
             fewer = {other: findings for other, findings in needed.items() if other != key}
             if self._solution(root, environment, self.permission.letting_in(fewer)):
