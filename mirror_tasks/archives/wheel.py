@@ -1,4 +1,4 @@
-"""The METADATA of a wheel, which may be somewhere else and is then read in parts."""
+"""The METADATA of a wheel, which may be somewhere else and is then read in parts; and the SBOMs that it carries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import BinaryIO
 
 from packaging.utils import canonicalize_name
 
-from mirror_tasks.archives.members import folded
+from mirror_tasks.archives.members import LARGEST_MEMBER, folded
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
-from mirror_tasks.archives.zip import zip_members
+from mirror_tasks.archives.zip import directory_mentions, zip_members
+
+_SBOMS = ".dist-info/sboms/"
+_MOST_SBOMS = 100  # of a wheel; known ones have up to three
 
 
 @untrusted
@@ -31,6 +34,33 @@ def wheel_metadata(archive: BinaryIO, filename: str, *, whole: bool = True) -> b
     if not found[0].is_file:
         raise BrokenError(f"{folder}/METADATA is not a regular file")
     return found[0].read()
+
+
+@untrusted
+def wheel_sboms(archive: BinaryIO, filename: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the SBOMs that a wheel carries (PEP 770): the path of each below ``sboms/``, and its bytes; sorted.
+
+    :param archive: the wheel, which was read as a whole before.
+    :raises MetadataError: it has more of them, or larger ones, than are read, or is damaged.
+    """
+    if not directory_mentions(archive, _SBOMS.encode()):
+        return ()
+    members = zip_members(archive, whole=False)
+    folder = _dist_info([member.path for member in members if ".dist-info/" in member.path], filename)
+    found = sorted(
+        ((member.path.removeprefix(f"{folder}/sboms/"), member) for member in members if member.is_file),
+        key=lambda pair: pair[0],
+    )
+    found = [(path, member) for path, member in found if path != member.path]
+    if len(found) > _MOST_SBOMS:
+        raise BrokenError(f"it has {len(found):,} SBOMs, more than the {_MOST_SBOMS} that are read")
+    contents, total = [], 0
+    for path, member in found:
+        contents.append((path, member.read()))
+        total += len(contents[-1][1])
+        if total > LARGEST_MEMBER:
+            raise BrokenError(f"its SBOMs have more than {LARGEST_MEMBER:,} bytes")
+    return tuple(contents)
 
 
 def _dist_info(paths: Sequence[str], filename: str) -> str:

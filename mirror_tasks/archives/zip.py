@@ -42,6 +42,19 @@ def zip_members(archive: BinaryIO, *, whole: bool = True) -> Sequence[Member]:
     return members
 
 
+def directory_mentions(archive: BinaryIO, part: bytes) -> bool:
+    """Say if ``part`` stands in the central directory of a zip, as part of the path of a member for one.
+
+    That is much faster than asking for its members, so that they need be asked for of few zips among many.
+
+    :raises BrokenError: it is no zip, or is damaged.
+    """
+    end = _check_end(archive)
+    with reading():
+        archive.seek(end.start)
+        return part in archive.read(end.length)
+
+
 class _ZipMember:
     __slots__ = ("_after", "_entry", "_opened", "path")
 
