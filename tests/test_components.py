@@ -33,8 +33,12 @@ HOLE = Match("GHSA-xxxx", ("CVE-2026-1",), "high", "CVSS 3.1: 7.5", False, "a ho
 class Known:
     """Advisories of two projects; nobody knows of the others."""
 
-    def of_release(self, name: NormalizedName, version: Version) -> Sequence[Match] | None:
-        return {"app": [HOLE], "lib": []}.get(name)
+    shown = digest = newest = ""
+    records = 2
+
+    def of_release(self, name: NormalizedName, version: Version) -> tuple[Match, ...] | None:
+        found: dict[str, tuple[Match, ...]] = {"app": (HOLE,), "lib": ()}
+        return found.get(name)
 
 
 def of(described: Mapping[str, Any], folder: Path) -> dict[str, Component]:

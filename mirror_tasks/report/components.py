@@ -7,29 +7,21 @@ is asked of an index, and nothing that is not known is guessed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.policy.advisories import Match
+from mirror_tasks.policy.advisories import Advisories, Match
 from mirror_tasks.policy.licences import Licence, licence_of
 from mirror_tasks.report.graph import Edges, Key, asked_by, asked_directly, built_with, required_by, sort_key
 from mirror_tasks.report.origins import indexes_of
 from mirror_tasks.report.said import Unread, in_order, said_by
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
-
-
-class Advisories(Protocol):
-    """Who knows the advisories that meet a release."""
-
-    def of_release(self, name: NormalizedName, version: Version) -> Sequence[Match] | None:
-        """Return them; None where nobody knows of the release: it was not checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +138,7 @@ class _Making:
     def _matches(self, key: Key) -> tuple[Match, ...] | None:
         if self._advisories is None:
             return None
-        matches = self._advisories.of_release(NormalizedName(key[0]), Version(key[1]))
-        return None if matches is None else tuple(matches)
+        return self._advisories.of_release(NormalizedName(key[0]), Version(key[1]))
 
 
 def _edges_of(key: Key, edges: Edges) -> Mapping[str, tuple[Key, ...]]:

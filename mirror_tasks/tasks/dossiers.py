@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mirror_tasks.errors import AdvisoryError, ResolutionError, StorageError, in_words
 from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.report.advisories import advisories_json
+from mirror_tasks.report.carried_sboms import carried_sboms
 from mirror_tasks.report.changes import Base, Changes, compare
 from mirror_tasks.report.comparing import Comparing
 from mirror_tasks.report.components import Component, components
 from mirror_tasks.report.documents import documents
 from mirror_tasks.report.dossier import Dossier, known
+from mirror_tasks.report.packages_csv import packages_csv
 from mirror_tasks.report.provenance import Provenances, keep_publishers, provenance_json, provenances
+from mirror_tasks.report.sbom import MissingLibraryError, sboms
 from mirror_tasks.report.snapshot import Snapshot
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
@@ -99,11 +102,25 @@ class Gatherer:
             origins_unchecked=published.open_questions,
         )
         others = {
+            "packages.csv": packages_csv(made_of),
             "advisories.json": advisories_json(made_of, self._mirror.config.policy, self._advisories),
             "provenance.json": provenance_json(published),
+            **self._sboms(plan, made_of),
         }
         files = documents(dossier, others, style_beside=self._mirror.config.report == "mirror")
         return Report(dossier, files, snapshot, published, tuple(self._lacks))
+
+    def _sboms(self, plan: Plan, made_of: Sequence[Component]) -> Mapping[str, bytes]:
+        """Return the SBOMs of the mirror and those that its wheels carry; without the library that makes them, these alone."""
+        carried = carried_sboms(self._mirror, (file for one in made_of for file in one.files))
+        self._lacks += [f"the SBOMs in {name} can't be read: {why}" for name, why in carried.problems.items()]
+        name, source = self._mirror.output.name, _in_words(self._advisories)
+        try:
+            made = sboms(made_of, plan, carried, mirror=name, source=source)
+        except MissingLibraryError as error:
+            self._lacks.append(str(error))
+            made = {}
+        return {**made, **carried.files}
 
     def keep(self, report: Report) -> None:
         """Remember a report that was written: later ones are compared with it."""
