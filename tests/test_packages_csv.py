@@ -49,7 +49,7 @@ def test_each_file_has_a_row_with_all_that_is_asked_of_it(found: tuple[Component
         "licence": "unknown: nothing says which it is",
         "licence_source": "",
         "index": INDEX,
-        "uploaded": "",
+        "uploaded": "2020-01-01T12:00:00.5Z",
         "environments": "linux; windows",
         "asked_by": "app>=1",
     }
