@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.blocks import Block
@@ -18,9 +19,11 @@ from mirror_tasks.config.model import Config
 from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, policy_digest
 from mirror_tasks.config.policy_keys.cooldown import read_cooldown
 from mirror_tasks.config.policy_keys.patterns import covers, overlaps, read_pattern
+from mirror_tasks.config.policy_keys.reader import _read
 from mirror_tasks.config.policy_keys.source import Shared, Source
 from mirror_tasks.errors import ConfigError, Fault
-from mirror_tasks.policy.permission import last_instant
+from mirror_tasks.index.project import File
+from mirror_tasks.policy.permission import Permission, Subject, last_instant
 
 TODAY = datetime.date(2026, 11, 26)
 HEAD = """
@@ -716,6 +719,52 @@ def test_a_shared_file_that_is_empty_shares_nothing(tmp_path: Path) -> None:
 
 AGES = st.sampled_from(["0", "7d", "14d", "30d"])
 BY_PROJECT = st.dictionaries(st.sampled_from(["a", "ab", "a*", "*b", "b-a"]), AGES, max_size=3)
+
+
+PROJECTS = st.lists(
+    st.sampled_from(["a", "a<2", "a*", "ab", "*b>1", "b-*", "*", "c<3"]), unique=True, min_size=1, max_size=3
+)
+RELEASES = [
+    (name, Version(version), days) for name in ("a", "ab", "b-b", "c") for version in "123" for days in (1, 10, 40)
+]
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> dict[str, object]:
+    keys = {
+        "exclude": PROJECTS,
+        "only": PROJECTS,
+        "cooldown": AGES | BY_PROJECT.filter(bool),
+        "licences": st.fixed_dictionaries(
+            {"allow": st.lists(st.sampled_from(["MIT", "0BSD"]), min_size=1, unique=True)}
+        ),
+    }
+    said = draw(st.sets(st.sampled_from(sorted(keys))))
+    return {key: draw(keys[key]) for key in sorted(said)}
+
+
+@given(policies(), policies())
+def test_what_may_come_here_may_come_by_what_is_shared_and_by_what_is_said_here(
+    company: dict[str, object], own: dict[str, object]
+) -> None:
+    """Wherever there is no fault; and a fault is told only where something would be let in."""
+    shared = _read(_source(company, []))
+    told: list[Fault] = []
+    both = _read(dataclasses.replace(_source(own, told), shared=Shared(shared, "company.yaml")))
+    alone = _read(_source(own, []))
+    for name, version, days in RELEASES:
+        wanted, asked, found = (_permits(policy, name, version, days) for policy in (shared, alone, both))
+        assert not found or wanted
+        assert not found or asked
+    if not told and both.licences and shared.licences and both.licences.allow and shared.licences.allow:
+        assert both.licences.allow <= shared.licences.allow
+
+
+def _permits(policy: Policy, name: str, version: Version, days: int) -> bool:
+    uploaded = TODAY - datetime.timedelta(days=days)
+    url = "https://files.example.com/x"
+    file = File(f"{name}-{version}.tar.gz", url, {}, None, None, None, None, upload_time=f"{uploaded}T00:00:00Z")
+    return Permission(policy, TODAY).of_file(Subject(canonicalize_name(name), version, file)) is None
 
 
 @given(BY_PROJECT, AGES, BY_PROJECT, AGES)

@@ -128,7 +128,13 @@ def _further(one: str, other: str, i: int, j: int) -> Iterator[tuple[int, int]]:
         yield i + 1, j + 1
 
 
-def intersection(own: ProjectPattern, shared: ProjectPattern) -> ProjectPattern:
-    """Return what of a pattern is meant by another one too, which has to mean all of its names."""
+def intersection(own: ProjectPattern, shared: ProjectPattern) -> ProjectPattern | None:
+    """Return what two patterns both mean, of which one means all projects of the other; None where neither does."""
+    if covers(shared.name, own.name):
+        narrow = own
+    elif covers(own.name, shared.name):
+        narrow = shared
+    else:
+        return None
     specifiers = ",".join(filter(None, dict.fromkeys((own.specifier, shared.specifier))))
-    return ProjectPattern(own.name, str(SpecifierSet(specifiers)), own.text)
+    return ProjectPattern(narrow.name, str(SpecifierSet(specifiers)), own.text)

@@ -145,10 +145,9 @@ def _only(source: Source, shared: tuple[ProjectPattern, ...] | None) -> tuple[Pr
         return shared if own is None else own
     found: list[ProjectPattern] = []
     for one in own:
-        wider = [other for other in shared if covers(other.name, one.name)]
-        if not wider:
+        if not any(covers(other.name, one.name) for other in shared):
             source.looser(source.block, "only", one.text, f"[{', '.join(other.text for other in shared)}]")
-        found.extend(intersection(one, other) for other in wider)
+        found.extend(filter(None, (intersection(one, other) for other in shared)))
     return tuple(dict.fromkeys(found))
 
 
