@@ -70,6 +70,11 @@ def _rule(rule: AdvisoryRule, refuse: str | None) -> AdvisoryRule:
     return rule if refuse is None else replace(rule, refuse=refuse)  # type: ignore[arg-type]  # argparse has the choices
 
 
+def _is_lacking(fault: Fault) -> bool:
+    """Say if a file of constraints is not here."""
+    return fault.problem.startswith("no such file")
+
+
 def _policy(name: str) -> Policy:
     """Read the policy alone: the rest of a ``mirror.yaml`` may name what is not here.
 
@@ -81,8 +86,8 @@ def _policy(name: str) -> Policy:
         content = {"policy": {"file": path.name}}
     faults: list[Fault] = []
     policy = PolicyReader(path, Block(content, "", faults), faults, clock.today()).policy()
-    # The dump that it was written for may be elsewhere: another one is named.
-    faults = [one for one in faults if not one.key_path.endswith("advisories.from")]
+    # The dump that it was written for may be elsewhere: another one is named. Constraints say nothing of advisories.
+    faults = [one for one in faults if not one.key_path.endswith("advisories.from") and not _is_lacking(one)]
     if faults:
         raise ConfigError(path, faults)
     return policy or Policy()

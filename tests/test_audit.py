@@ -142,7 +142,8 @@ def test_inside_a_policy_may_be_brought_whose_dump_is_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], is_shared: bool
 ) -> None:
     place, dump = inside(tmp_path / "mirror"), zip_of(tmp_path / "all.zip", RECORDS)
-    policy = {
+    policy: dict[str, object] = {
+        "constraints": "company.txt",
         "advisories": {"from": "osv/all.zip", "refuse": "low"},
         "except": [{"advisory": one, "reason": "known", "until": "2099-01-01"} for one in ("MAL-3", "PYSEC-1")],
     }
