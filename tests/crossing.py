@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.launching import Launcher
 from tests.server_fixtures import SERVER, project_page
 
 RECEIVER = SERVER.with_name("receive.py")
@@ -177,22 +180,39 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def receive(
-    *arguments: str | Path, python: str = sys.executable, prelude: str = ""
-) -> subprocess.CompletedProcess[str]:
+# It compiles receive.py and imports what that imports once. A run begins with what is asked for, then executes it as a program.
+PREPARATION = """
+import sys
+
+def run(arguments):
+    prelude, *sys.argv = arguments
+    exec(prelude, {"__name__": "__prelude__"})
+    vars(sys.modules["__main__"])["__file__"] = sys.argv[0]
+    exec(program, vars(sys.modules["__main__"]))
+
+with open(sys.argv[1], "rb") as file:
+    program = compile(file.read(), sys.argv[1], "exec", dont_inherit=True)
+exec(program, {"__name__": "prepared"})
+"""
+
+
+@functools.cache
+def _launcher() -> Launcher:
+    return Launcher(PREPARATION, str(RECEIVER), environment=os.environ)
+
+
+def receive(*arguments: str | Path, python: str | None = None, prelude: str = "") -> subprocess.CompletedProcess[str]:
     """Run receive.py in a process of its own.
 
+    :param python: the command of an interpreter, if it is to be one that has imported nothing.
     :param prelude: Python that runs in it before: what counts, fails or kills.
     """
-    command = [python, str(RECEIVER)]
-    if prelude:
-        code = (
-            f"{prelude}\nimport runpy, sys\nsys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
-        )
-        command = [python, "-c", code, str(RECEIVER)]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    if python is None:
+        _launcher().begin(Path.cwd(), [prelude, str(RECEIVER), *map(str, arguments)], os.environ)
+        return _launcher().wait()
+    assert not prelude
+    command = [python, str(RECEIVER), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def served(root: Path) -> dict[str, bytes]:

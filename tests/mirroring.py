@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import hashlib
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,11 +21,11 @@ import yaml
 
 import mirror_tasks
 from tests.fake_index import FakeIndex
+from tests.launching import PATIENCE, Launcher
 from tests.making import sdist, wheel
 from tests.ports import reserved_port
 
 REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
-PATIENCE = 120.0  # seconds after which a run that does not end fails its test
 DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
 # What is tried again at once needs no test that sleeps.
 IMPATIENT = "from mirror_tasks.index import client\n\nclient.LONGEST_WAIT = 0.01\n"
@@ -228,11 +225,10 @@ def assert_whole(output: Path) -> None:
     assert sums == {path: hashlib.sha256(content).hexdigest() for path, content in there.items()}
 
 
-# Starting Python and importing takes most of a small run: one process has done it, and forks for each run. It has also found
-# out what is the same for all of them: what is installed, what pages are made by, and what reading a mirror.yaml compiles.
-# What it holds is out of the garbage collector's sight, which would copy it into each run by touching it.
-LAUNCHER = """
-import functools, gc, json, multiprocessing.popen_fork, os, pathlib, sys, traceback
+# It has also found out what is the same for all runs: what is installed, what pages are made by, and what reading a mirror.yaml
+# compiles. A run ends without what Python does at its end, which takes long after such imports.
+PREPARATION = """
+import functools, multiprocessing.popen_fork, os, pathlib, sys, traceback
 import doit.doit_cmd, doit.plugin, mirror_tasks.tasks.graph, requests.utils
 import mirror_tasks.tasks.reporter, mirror_tasks.tasks.together, mirror_tasks.tasks.verbs.describe
 from mirror_tasks.config import mirror_yaml
@@ -244,97 +240,47 @@ for category in ("BACKEND", "COMMAND", "LOADER", "REPORTER"):
 pages.made_by = functools.cache(pages.made_by)
 pages.made_by()
 mirror_yaml.load(pathlib.Path(sys.argv[1]))
-gc.collect()
-gc.freeze()
 
-for line in sys.stdin:
-    order = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        os.chdir(order["folder"])
-        os.environ.update(order["settings"])
-        for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        sys.argv = ["doit", *order["arguments"]]
-        code = 1
-        try:
-            if order["code"]:
-                exec(order["code"], {"__name__": "__main__"})
-                code = 0
-            else:
-                code = doit.doit_cmd.DoitMain().run(order["arguments"]) or 0
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    print(pid, flush=True)
-    print(os.waitpid(pid, 0)[1], flush=True)
+def run(arguments):
+    code, *arguments = arguments
+    sys.argv = ["doit", *arguments]
+    status = 1
+    try:
+        if code:
+            exec(code, {"__name__": "__main__"})
+            status = 0
+        else:
+            status = doit.doit_cmd.DoitMain().run(arguments) or 0
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 """
 
 
-class Launcher:
+class DoitLauncher(Launcher):
     """Starts doit runs, or other code of this project, one at a time, each in a process of its own."""
 
     def __init__(self) -> None:
-        self._output = tempfile.TemporaryDirectory()
-        example = MirrorFolder(Path(self._output.name))
-        example.configure("https://index.example.com/simple/")
-        self._arguments: list[str] = []
-        self._pid = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, str(example.folder / "mirror.yaml")],
-            env=run_environment({}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-        atexit.register(self.close)
+        with tempfile.TemporaryDirectory() as folder:
+            example = MirrorFolder(Path(folder))
+            example.configure("https://index.example.com/simple/")
+            super().__init__(PREPARATION, str(example.folder / "mirror.yaml"), environment=run_environment({}))
 
     def start(self, folder: Path, *arguments: str, **settings: str) -> int:
         """Start a run; return its process id. ``settings`` are environment variables."""
-        return self._start(folder, "", arguments, settings)
+        return self.begin(folder, ["", *arguments], settings=settings)
 
     def start_code(self, code: str, *arguments: str) -> int:
         """Start a process that has imported this project, and executes ``code`` as ``python -c`` would; return its id."""
-        return self._start(REPOSITORY, code, arguments, {})
-
-    def _start(self, folder: Path, code: str, arguments: Sequence[str], settings: Mapping[str, str]) -> int:
-        assert self._process.stdin is not None
-        self._arguments = list(arguments)
-        order = {"folder": str(folder), "code": code, "settings": settings, "arguments": self._arguments}
-        order |= {name: str(Path(self._output.name, name)) for name in ("stdout", "stderr")}
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._pid = self._read()
-        return self._pid
-
-    def wait(self) -> subprocess.CompletedProcess[str]:
-        """Wait for the run's end; its return code is negative for a signal."""
-        code = os.waitstatus_to_exitcode(self._read())
-        output, errors = (Path(self._output.name, name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess(self._arguments, code, output, errors)
-
-    def _read(self) -> int:
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
-            os.kill(self._pid, signal.SIGKILL)
-            raise TimeoutError(f"doit {self._arguments} did not end")
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
-        self._output.cleanup()
+        return self.begin(REPOSITORY, [code, *arguments])
 
 
 @functools.cache
-def launcher() -> Launcher:
+def launcher() -> DoitLauncher:
     """Return the launcher of this test process, started when it is first needed."""
-    return Launcher()
+    return DoitLauncher()

@@ -1,8 +1,41 @@
-"""What the tests of pip's settings share."""
+"""pip, run by a process that has imported it, and what the tests of its settings share."""
 
 from __future__ import annotations
 
+import functools
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 from mirror_tasks.index import pip_settings
+from tests.launching import Launcher
+from tests.mirroring import clean_environment
+
+PREPARATION = """
+import sys
+import pip._internal.cli.main, pip._internal.commands.download, pip._internal.commands.install
+
+def run(arguments):
+    sys.argv = ["pip", *arguments]
+    sys.exit(pip._internal.cli.main.main(arguments))
+"""
+
+
+def run_pip(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run pip in ``folder`` to its end, in a process of its own, isolated from this machine's settings.
+
+    :param environment: all environment variables; None for those of this machine without what could lead pip elsewhere.
+    """
+    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    _launcher().begin(folder, ["--isolated", *arguments], environment or clean_environment(**quiet))
+    return _launcher().wait()
+
+
+@functools.cache
+def _launcher() -> Launcher:
+    return Launcher(PREPARATION, environment=clean_environment())
 
 
 def forget_settings() -> None:

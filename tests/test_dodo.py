@@ -18,10 +18,10 @@ import uv
 from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
+from tests.launching import PATIENCE
 from tests.making import wheel
 from tests.mirroring import (
     DODO,
-    PATIENCE,
     REPOSITORY,
     assert_whole,
     clean_environment,

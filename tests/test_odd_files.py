@@ -20,8 +20,9 @@ from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.errors import MetadataError
 from mirror_tasks.index.file_names import SDIST_ENDINGS, version_of
 from tests.fake_index import FakeIndex
+from tests.launching import PATIENCE
 from tests.making import EPOCH, core_metadata, sdist, tar_gz_of, tar_of, wheel, zip_of
-from tests.mirroring import ENVIRONMENTS, LINUX, PATIENCE, asked, clean_environment, mirror_folder, packages
+from tests.mirroring import ENVIRONMENTS, LINUX, asked, clean_environment, mirror_folder, packages
 
 
 def wheel_with_folder(name: str, version: str, folder: str) -> tuple[str, bytes]:

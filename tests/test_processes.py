@@ -13,7 +13,8 @@ import pytest
 
 from mirror_tasks.work.processes import Processes
 from tests.called import add
-from tests.mirroring import PATIENCE, REPOSITORY, launcher, run_environment
+from tests.launching import PATIENCE
+from tests.mirroring import REPOSITORY, launcher, run_environment
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 

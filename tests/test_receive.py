@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crossing import RECEIVER, everything, mirror_state, receive, served, write_bundle
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import EACH, interpreter
 from tests.server_fixtures import PATIENCE
 
 FIRST = mirror_state({"alpha": {"alpha-1.0.tar.gz": b"alpha 1.0"}, "beta": {"beta-1.0.tar.gz": b"beta 1.0" * 100}})
@@ -109,7 +109,7 @@ def test_the_generation_before_is_served_again_at_once(tmp_path: Path, root: Pat
     assert served(root)["mirror.json"] == SECOND["mirror.json"]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_every_python_applies_bundles(tmp_path: Path, root: Path, version: str) -> None:
     python = interpreter(version)
     first = write_bundle(tmp_path / "stick", FIRST, volume=500)

@@ -22,6 +22,7 @@ from tests.crossing import (
     served,
     write_bundle,
 )
+from tests.interpreters import share
 
 OLD = mirror_state({"alpha": {"alpha-1.0.tar.gz": b"alpha 1.0"}, "gone": {"gone-1.0.tar.gz": b"gone"}})
 NEW = mirror_state({"alpha": {"alpha-1.0.tar.gz": b"alpha 1.0", "alpha-2.0.tar.gz": b"alpha 2.0" * 200}})
@@ -83,10 +84,10 @@ def test_killed_at_any_moment_old_or_new_stands_and_the_next_run_ends_well(
     done = receive(second.folder, "--to", calls, "--unsigned", prelude=KILLING.format(moment=0))
     total = int(done.stdout.rpartition("calls: ")[2])
     came_out = set()
-    for share in range(MOMENTS):
-        root = tmp_path / f"srv{share}"
+    for number in share(range(MOMENTS)):
+        root = tmp_path / f"srv{number}"
         shutil.copytree(begun, root, symlinks=True)
-        moment = 1 + share * (total - 1) // (MOMENTS - 1)
+        moment = 1 + number * (total - 1) // (MOMENTS - 1)
         done = receive(second.folder, "--to", root, "--unsigned", prelude=KILLING.format(moment=moment))
         assert done.returncode == -signal.SIGKILL
         came_out.add(is_new(root))

@@ -23,7 +23,7 @@ import uv
 
 from tests.crossing import Sent, everything, load_receiver, mirror_state, served, sha256, write, write_bundle
 from tests.crossing import receive as receive_apart
-from tests.interpreters import VERSIONS, interpreter
+from tests.interpreters import EACH, interpreter
 from tests.making import core_metadata, sdist, wheel
 from tests.server_fixtures import SERVER, files_metadata, run_server, running
 from tests.test_server_clients import installed, make_environment, run
@@ -156,7 +156,7 @@ def test_own_packages_stay_through_all_bundles(root: Path) -> None:
         assert [file["filename"] for file in page_of(root, "ours-a")["files"]] == [OURS[0]]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH)
 def test_every_python_adds_own_packages_and_writes_the_same_pages(root: Path, version: str) -> None:
     done = receive_apart("--add", *given(root.parent / "dist", OURS), "--to", root, python=interpreter(version))
     assert done.returncode == 0, done.stderr

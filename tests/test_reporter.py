@@ -23,7 +23,8 @@ from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.tasks.run import Run
 from mirror_tasks.text import total
 from tests.fake_index import FakeIndex
-from tests.mirroring import DODO, IMPATIENT, PATIENCE, command, launcher, mirror_folder, run_environment, small_world
+from tests.launching import PATIENCE
+from tests.mirroring import DODO, IMPATIENT, command, launcher, mirror_folder, run_environment, small_world
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import yaml
 from mirror_tasks.state import run_lock
 from mirror_tasks.state.run_lock import BusyError, RunLock
 from tests.fake_index import FakeIndex
+from tests.launching import PATIENCE
 from tests.mirroring import (
-    PATIENCE,
-    Launcher,
+    DoitLauncher,
     MirrorFolder,
     assert_whole,
     launcher,
@@ -49,9 +49,9 @@ def index() -> Iterator[FakeIndex]:
 
 
 @functools.cache
-def another_launcher() -> Launcher:
+def another_launcher() -> DoitLauncher:
     """Return one beside that of the runs, since each does one thing at a time."""
-    return Launcher()
+    return DoitLauncher()
 
 
 class Holder:
