@@ -1,10 +1,11 @@
 """Whether an advisory is about a version: ranges and enumerated versions, as the OSV schema says that they are judged.
 
 Versions are compared as PEP 440 says, those of ``SEMVER`` ranges too: of a project of this ecosystem nothing else has
-versions. Two things the schema leaves open:
+versions. Things the schema leaves open:
 
 - A version with a local label (``2.1+cu118``) is judged as the version that it was built from, where a bound has no
   label itself: as specifiers do.
+- A range that is fixed and introduced at one version goes on there, if it was under way.
 - A range with a bound that is no version is passed over where versions are enumerated beside it; where none are, what was
   introduced there counts as always there, and what was fixed there as never fixed.
 """
@@ -95,59 +96,78 @@ class Reach:
         return (one for one in self._fixed if one > version)
 
 
+class _Turn(NamedTuple):
+    """What a range says at one version.
+
+    :param bound: None stands for the beginning.
+    """
+
+    bound: Version | None
+    kinds: frozenset[str]
+
+    def after(self, found: bool, *, at: bool) -> bool:
+        """Return whether a version is affected once this is taken into account; it is the bound, or a later one.
+
+        The schema says nothing of a range that is fixed and introduced at one version. In real records one stretch ends
+        there and the next begins: what was affected before stays so, and what was not is not.
+
+        :param found: it was by what is said of earlier versions.
+        :param at: it is the bound.
+        """
+        has_last = at and "fixed" not in self.kinds  # that which is affected last
+        if "introduced" not in self.kinds:
+            return found and has_last
+        return found or has_last or len(self.kinds) == 1
+
+
 class _Range(NamedTuple):
     """The events of one range, in the order of their versions.
 
-    :param events: a kind, and its version; None stands for the beginning.
     :param limits: only versions before one of them are looked at, where there are any.
+    :param fixed: the versions that it says to be fixed.
     :param is_clear: all bounds are versions.
     """
 
-    events: list[tuple[str, Version | None]]
+    turns: list[_Turn]
     limits: list[Version]
+    fixed: list[Version]
     is_clear: bool
 
     @classmethod
     def of(cls, events: Events) -> _Range:
         read = [(kind, text, None if text == _BEGINNING else version_or_none(text)) for kind, text in events]
-        known = [(kind, version) for kind, text, version in read if version or _starts(kind, text, version)]
-        limits = [version for kind, version in known if kind == "limit" and version]
-        turns = [(kind, version) for kind, version in known if kind != "limit"]
-        clear = all(version or text in (_BEGINNING, _ENDLESS) for _, text, version in read)
-        return cls(sorted(turns, key=_by_version), limits, clear)
-
-    @property
-    def fixed(self) -> Iterable[Version]:
-        return (version for kind, version in self.events if kind == "fixed" and version)
+        known = [(kind, version) for kind, text, version in read if version or (kind == "introduced" and text)]
+        kinds: dict[Version | None, set[str]] = {}
+        for kind, version in known:
+            if kind != "limit":
+                kinds.setdefault(version, set()).add(kind)
+        return cls(
+            [_Turn(bound, frozenset(kinds[bound])) for bound in sorted(kinds, key=_beginning_first)],
+            _limits(version for kind, _, version in read if kind == "limit"),
+            [version for kind, version in known if kind == "fixed" and version],
+            all(version or text in (_BEGINNING, _ENDLESS) for _, text, version in read),
+        )
 
     def meets(self, judged: _Judged) -> bool:
         if self.limits and all(judged.against(limit) >= limit for limit in self.limits):
             return False
         found = False
-        for kind, bound in self.events:
-            if bound is None or judged.against(bound) >= bound:
-                found = _after(kind, found, at=bound is not None and judged.against(bound) == bound)
+        for turn in self.turns:
+            if turn.bound is None:
+                found = turn.after(found, at=False)
+            elif (version := judged.against(turn.bound)) >= turn.bound:
+                found = turn.after(found, at=version == turn.bound)
         return found
 
 
-def _starts(kind: str, text: str, version: Version | None) -> bool:
-    """Say if an event whose bound is no version counts: what was introduced somewhere was, at the latest, always there."""
-    return kind == "introduced" and version is None and text != ""
+def _limits(said: Iterable[Version | None]) -> list[Version]:
+    """Return limits; none where one of them is none, as ``*`` is: a version has to be before one of them only."""
+    known = list(said)
+    return [] if None in known else [one for one in known if one]
 
 
-def _after(kind: str, found: bool, *, at: bool) -> bool:
-    """Return whether a version is affected once an event at or below it is taken into account.
-
-    :param at: it is the version of the event itself.
-    """
-    if kind == "introduced":
-        return True
-    return found and at if kind == "last_affected" else False
-
-
-def _by_version(event: tuple[str, Version | None]) -> tuple[bool, Version]:
-    _, version = event
-    return version is not None, version or _ANY
+def _beginning_first(bound: Version | None) -> tuple[bool, Version]:
+    return bound is not None, bound or _ANY
 
 
 _ANY = Version("0")
