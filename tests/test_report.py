@@ -127,7 +127,9 @@ def test_exceptions_have_their_ends_and_those_not_needed_are_named(html: str) ->
 
 def test_what_the_policy_kept_out_is_named_and_nothing_else(html: str) -> None:
     told = section_of(html, "refused")
-    assert "lib 4 linux lib-4-py3-none-any.whl: cooldown: 14d" in told
+    assert "lib 4, 10 linux, windows lib-10-py3-none-any.whl: cooldown: 14d" in told
+    assert "lib 11 linux lib-11-py3-none-any.whl: licence GPL-3.0-only is not allowed" in told
+    assert "app 3 linux app-3-py3-none-any.whl and 1 more: advisory GHSA-x (high): fixed in 4" in told
     assert "no tag in common" not in told
 
 

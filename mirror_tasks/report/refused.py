@@ -1,38 +1,56 @@
-"""What the policy kept out: releases that satisfy a requirement and are newer than those taken, by project and reason."""
+"""What the policy kept out: releases that satisfy a requirement and are newer than those taken, by project and rule."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from packaging.version import Version
 
 from mirror_tasks.config.policy import RULES
 from mirror_tasks.resolve.plan import PassedOver
 
 # How the phrases of a policy's rules begin (policy/permission.py); in front of them may stand which files are meant.
-_OF_POLICY = re.compile(rf"(?:^|[:;] )(?:(?:{'|'.join(RULES)}|as-of): |advisory |malware )")
+_OF_POLICY = re.compile(
+    rf"(?:^|[:;] )(?:(?P<rule>{'|'.join(RULES)}|as-of): |(?P<licences>licence )|(?P<advisories>advisory |malware ))"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Releases of a project that the policy refuses for one reason, in some environments; the oldest first."""
+    """Releases of a project that one rule of the policy refuses.
+
+    :param versions: the oldest first.
+    :param environments: those in which any of them would have been taken, sorted.
+    :param reason: that of the newest.
+    """
 
     project: str
+    rule: str
     versions: tuple[str, ...]
     environments: tuple[str, ...]
     reason: str
 
 
 def refused(passed_over: Iterable[PassedOver]) -> tuple[Refused, ...]:
-    """Return what was passed over by a rule of the policy, in the order of the plan."""
-    alike: dict[tuple[str, tuple[str, ...], str], list[str]] = defaultdict(list)
+    """Return what was passed over by a rule of the policy, sorted by project."""
+    by_rule: dict[tuple[str, str], list[PassedOver]] = defaultdict(list)
     for one in passed_over:
-        if is_of_policy(one.reason):
-            alike[one.project, one.environments, one.reason].append(one.version)
-    return tuple(Refused(name, tuple(versions), where, why) for (name, where, why), versions in alike.items())
+        if rule := rule_of(one.reason):
+            by_rule[one.project, rule].append(one)
+    return tuple(_together(project, rule, found) for (project, rule), found in sorted(by_rule.items()))
 
 
-def is_of_policy(reason: str) -> bool:
-    """Say if a reason is that of a policy, and not that an installer can't use a file."""
-    return _OF_POLICY.search(reason) is not None
+def rule_of(reason: str) -> str:
+    """Return the rule of a policy that a reason is of; empty where it is that of an installer."""
+    found = _OF_POLICY.search(reason)
+    return "" if found is None else found["rule"] or str(found.lastgroup)
+
+
+def _together(project: str, rule: str, found: Sequence[PassedOver]) -> Refused:
+    ordered = sorted(found, key=lambda one: Version(one.version))
+    environments = sorted({name for one in found for name in one.environments})
+    versions = tuple(dict.fromkeys(one.version for one in ordered))
+    return Refused(project, rule, versions, tuple(environments), ordered[-1].reason)

@@ -62,6 +62,7 @@ def summary(dossier: Dossier, files: Mapping[str, bytes], folder: str) -> dict[s
         "refused": [
             {
                 "project": one.project,
+                "rule": one.rule,
                 "versions": list(one.versions),
                 "environments": list(one.environments),
                 "reason": one.reason,

@@ -180,4 +180,6 @@ def _in_words(advisories: Advisories | None) -> str:
     if not advisories.records:
         return "what the index says of each release"
     newest = f", the newest of {advisories.newest[:10]}" if advisories.newest else ""
-    return f"{advisories.shown}: {advisories.records:,} records{newest}, sha256 {advisories.digest}"
+    shown = Path(advisories.shown)
+    name = shown.name if shown.is_absolute() else advisories.shown  # a path of this machine says nothing elsewhere
+    return f"{name}: {advisories.records:,} records{newest}, sha256 {advisories.digest}"

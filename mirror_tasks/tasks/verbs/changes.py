@@ -13,7 +13,7 @@ from doit.task import Task
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.console import escaped, new_console, new_table
 from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.tasks.verbs.making import patience, verb
 
 if TYPE_CHECKING:
     from mirror_tasks.report.changes import Changes
@@ -45,7 +45,9 @@ def changes(mirror: Mirror, since: str, form: str) -> None:
     from mirror_tasks.tasks.dossiers import Gatherer
 
     gatherer = Gatherer(mirror)
-    found = gatherer.changes(gatherer.newest_plan("comparing"), typed(since))
+    plan = gatherer.newest_plan("comparing")
+    with patience("comparing"):
+        found = gatherer.changes(plan, typed(since))
     if form == "json":
         sys.stdout.write(changes_json(found).decode())
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from doit.task import Task
@@ -41,3 +42,27 @@ def named_before(name: str, others: Iterable[str]) -> list[str]:
 def doit_command() -> str:
     """Return the command of doit that is under way, ``list`` or another; empty where nothing but tasks is named."""
     return next(iter(sys.argv[1:]), "")
+
+
+@contextmanager
+def patience(text: str) -> Iterator[None]:
+    """Say what is done if it takes longer than people wait without being told: a line of standard error, alive on a terminal."""
+    import threading
+
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    status = console.status(text) if console.is_terminal else None
+    timer = threading.Timer(_PATIENCE, status.start if status else lambda: console.print(f"{text} …", markup=False))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if status:
+            status.stop()
+
+
+_PATIENCE = 2.0  # seconds

@@ -13,7 +13,7 @@ from doit.task import Task
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import attempt
 from mirror_tasks.tasks.verbs.changes import FORMAT, SINCE, first_lines, typed
-from mirror_tasks.tasks.verbs.making import verb
+from mirror_tasks.tasks.verbs.making import patience, verb
 from mirror_tasks.text import counted, printable
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -
     from mirror_tasks.tasks.dossiers import Gatherer
 
     gatherer = Gatherer(mirror, problems)
-    made = gatherer.report(gatherer.published_plan("reporting on"), typed(since))
+    plan = gatherer.published_plan("reporting on")
+    with patience(f"looking at {counted(len(plan.releases), 'release')}"):
+        made = gatherer.report(plan, typed(since))
     folder = folder_of(mirror.config)
     is_new = write_report(folder, made.files)
     gatherer.keep(made)
