@@ -363,10 +363,15 @@ PROJECT_HEADS = ("project", "change", "before", "now", "files", "size")
 
 def project_row(one: ProjectChange) -> tuple[str, str, str, str, str, str]:
     """Return a row for people, with the columns of ``PROJECT_HEADS``."""
+    counts = (("+", one.new), ("-", one.gone))
+    size = " ".join(f"{sign}{readable(sum(file.size or 0 for file in found))}" for sign, found in counts if found)
+    return one.project, one.kind, ", ".join(one.before), ", ".join(one.after), files_in_short(one), size
+
+
+def files_in_short(one: ProjectChange) -> str:
+    """Return how many of its files are new, gone, and of other content: ``+2 -1 !1``."""
     counts = (("+", one.new), ("-", one.gone), ("!", one.altered))
-    files = " ".join(f"{sign}{len(found)}" for sign, found in counts if found)
-    size = " ".join(f"{sign}{readable(sum(file.size or 0 for file in found))}" for sign, found in counts[:2] if found)
-    return one.project, one.kind, ", ".join(one.before), ", ".join(one.after), files, size
+    return " ".join(f"{sign}{len(found)}" for sign, found in counts if found)
 
 
 def _licences_md(changes: Changes) -> str:

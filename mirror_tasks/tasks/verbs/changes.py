@@ -11,12 +11,11 @@ import doit.loader
 from doit.task import Task
 
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.console import escaped, new_console, new_table
 from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.making import patience, verb
 
 if TYPE_CHECKING:
-    from mirror_tasks.report.changes import Changes
+    from mirror_tasks.report.changes import Changes, ProjectChange
 
 SINCE = option("since", "", "compare with this plan.json, not with what is inside or the last report")
 FORMAT = {
@@ -61,21 +60,34 @@ def typed(path: str) -> Path | None:
 
 def print_changes(found: Changes) -> None:
     """Print what changed, as wide as the terminal."""
-    from mirror_tasks.report.changes import KINDS, PROJECT_HEADS, project_row
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from mirror_tasks.report.changes import KINDS
     from mirror_tasks.text import printable
 
-    console = new_console()
+    console = Console(highlight=False)
     for line in first_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)
     if found.projects and not found.is_first:
-        table = new_table(*PROJECT_HEADS[:-2])
-        table.add_column("files", justify="right")
-        table.add_column("size", justify="right")
+        table = Table("", "project", "before", "now")
+        table.columns[1].overflow = "fold"
+        for head in ("files", "new bytes"):
+            table.add_column(head, justify="right", no_wrap=True)
         for one in (one for kind in KINDS for one in found.of_kind(kind)):
-            table.add_row(*(escaped(printable(cell)) for cell in project_row(one)))
+            table.add_row(*(escape(printable(cell)) for cell in _row(one)))
         console.print(table)
     for line in other_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _row(one: ProjectChange) -> tuple[str, ...]:
+    from mirror_tasks.report.changes import files_in_short
+    from mirror_tasks.text import total
+
+    size = total(file.size for file in (*one.new, *one.altered))
+    return _SIGNS[one.kind], one.project, ", ".join(one.before), ", ".join(one.after), files_in_short(one), size
 
 
 def first_lines(found: Changes) -> Iterator[str]:
