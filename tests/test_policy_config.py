@@ -412,6 +412,12 @@ def test_a_constraint_of_which_there_is_an_exception_binds_no_root(tmp_path: Pat
     assert [str(one) for one in found.roots[0].constraints] == ["rich==14.0"]
 
 
+def test_hashes_of_a_constraint_are_refused_rather_than_not_looked_at(tmp_path: Path) -> None:
+    lines = f"foo<2\nbar==1.0 --hash=sha256:{'a' * 64}\n"
+    (found,) = faults(tmp_path, "constraints: company.txt", company_txt=lines)
+    assert found.startswith("company.txt:2: hashes of a policy's constraints are not looked at; leave them out")
+
+
 def test_several_files_of_constraints_hold_and_those_that_they_name(tmp_path: Path) -> None:
     lines = {"a_txt": "-c b.txt\nfoo<2\n", "b_txt": "bar<3\n", "c_txt": "baz<4\n"}
     found = policy_of(tmp_path, "constraints: [a.txt, c.txt, a.txt]", TODAY, **lines)

@@ -33,12 +33,14 @@ class RequirementLines:
     """What a requirements file and those it names hold; ``seen`` ends circles.
 
     :ivar places: those of the constraints, one for each.
+    :ivar hashed: those of constraints that have hashes, which are not looked at.
     :ivar own: the requirements that name a URL, each with its place; they are among ``requirements``, too.
     """
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    hashed: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[Path, bool]] = field(default_factory=set)
     own: list[tuple[str, UrlRequirement]] = field(default_factory=list)
@@ -265,6 +267,8 @@ class _File:
             raise ValueError(f"a constraint has no extras, found {show(text)}; put them on the requirement")
         self.lines.constraints.append(requirement)
         self.lines.places.append(where)
+        if hashes:
+            self.lines.hashed.append(where)
 
     def requirement(self, found: RequestedText, hashes: frozenset[str], where: str) -> None:
         if found.git is not None:

@@ -20,6 +20,8 @@ from mirror_tasks.config.policy_keys.source import Source
 from mirror_tasks.config.requirement_files import read_constraints
 from mirror_tasks.errors import Fault
 
+_HASHED = "hashes of a policy's constraints are not looked at; leave them out, and have them in a file of requirements"
+
 
 def read_constraint_files(source: Source) -> tuple[Constraint, ...]:
     """Return the constraints of one file's policy."""
@@ -38,7 +40,8 @@ def read_constraint_files(source: Source) -> tuple[Constraint, ...]:
 def _lines_of(source: Source, name: str) -> Iterator[Constraint]:
     path = Path(os.path.normpath(source.folder / os.path.expanduser(name)))  # noqa: PTH111 (Path raises without a home)
     lines = read_constraints(path, name, source.folder)
-    source.line_faults.extend(Fault(_placed(source, one.key_path), one.problem) for one in lines.faults)
+    hashed = (Fault(where, _HASHED) for where in lines.hashed)
+    source.line_faults.extend(Fault(_placed(source, one.key_path), one.problem) for one in (*lines.faults, *hashed))
     if not lines.constraints and not lines.faults:
         source.block.fault("constraints", f"expected constraints in {name}, found none")
     places = (_placed(source, where) for where in lines.places)
