@@ -131,6 +131,7 @@ def test_as_of_a_day_that_is_past_the_plan_is_that_of_the_day(tmp_path: Path, in
     run(project, "plan", "--as-of", "2026-10-31")
     assert [(one["project"], one["version"]) for one in plan(project)["releases"]] == [("lib", "1")]
     assert plan(project)["judged"]["as_of"] == "2026-10-31"
+    assert "as-of: 2026-10-31, and it was uploaded on 2026-11-01" in run(project, "explain", "lib==2")
     run(project, "plan")
     assert [(one["project"], one["version"]) for one in plan(project)["releases"]] == [("lib", "2")]
     refused = project.doit("plan", "--as-of", "2026-11-27", TODAY=TODAY)

@@ -12,6 +12,7 @@ from mirror_tasks.config.policy import Policy
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.policy.permission import Permission
+from mirror_tasks.resolve.plan import Judged
 
 
 class Judging:
@@ -36,17 +37,28 @@ class Judging:
 
         :raises ResolutionError: the policy judges by advisories, and they were not read.
         """
+        return self._permission(self.as_of)
+
+    def as_judged(self, judged: Judged | None) -> Permission | None:
+        """Return what is permitted on the day of a plan that was made before: what is told of it is judged as it was.
+
+        :raises ResolutionError: the policy judges by advisories, and they were not read.
+        """
+        day = datetime.date.fromisoformat(judged.as_of) if judged else None
+        return self._permission(None if day == self.today else day)
+
+    def _permission(self, as_of: datetime.date | None) -> Permission | None:
         config, advisories = self._config(), self.advisories()
-        if config.policy is None and self.as_of is None:
+        if config.policy is None and as_of is None:
             return None
         if config.policy and (rule := config.policy.advisories) and advisories is None:
             problem = "expected the advisories that the policy names, found that they were not read yet"
             advice = "Run `doit advisories`, or `doit plan`, which begins with that."
             raise ResolutionError("judging by", rule.shown, problem, advice)
-        made_from = (id(config), id(advisories), self.as_of)
+        made_from = (id(config), id(advisories), as_of)
         if self._made is None or self._made[0] != made_from:
-            is_another_day = self.as_of is not None
-            made = permission_of(config, self.as_of or self.today, advisories, is_another_day=is_another_day)
+            is_another_day = as_of is not None
+            made = permission_of(config, as_of or self.today, advisories, is_another_day=is_another_day)
             self._made = (made_from, made)
         return self._made[1]
 

@@ -50,7 +50,7 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
     :raises ResolutionError: nothing was asked.
     """
     console = new_console()
-    rules = mirror.rules
+    rules = Rules.of(mirror.config, mirror.judging.as_judged(plan.judged))
     refusals = Refusals(rules, lambda file, environment: _against(mirror.records, rules, file, environment))
     explainer = Explainer(mirror.config, refusals, plan, pages.known)
     if not names and not size:
