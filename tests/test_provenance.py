@@ -366,6 +366,7 @@ def test_the_report_marks_a_release_by_another_publisher_each_time_it_is_made(tm
         page = (project.folder / "report" / "index.html").read_text(encoding="utf-8")
         assert "evil/app" in page
         assert "was not verified: " in page
+        assert "the index does not say who published 5 of 7 files" in page
 
 
 def test_where_it_cannot_be_asked_who_published_everything_else_is_done_and_it_is_told(tmp_path: Path) -> None:

@@ -51,7 +51,13 @@ class Provenances:
         unverified = [one for one in self.files if one.bundles and one.verdict.word == "not verified"]
         unasked = _by_reason((one.problem, one) for one in self.unchecked)
         unproven = _by_reason((one.verdict.reason, one) for one in unverified)
+        silent = sum(not one.is_offered for one in self.files)
         return (
+            *(
+                [f"the index does not say who published {silent:,} of {len(self.files):,} files (PEP 740)"]
+                if silent
+                else []
+            ),
             *(f"it could not be asked who published {named}: {reason}" for reason, named in unasked),
             *(f"who published {named} was not verified: {reason}" for reason, named in unproven),
         )
