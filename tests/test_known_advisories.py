@@ -205,3 +205,18 @@ def test_what_is_read_in_a_run_is_judged_by_in_that_run(tmp_path: Path) -> None:
     assert one.judging.permission is not None
     assert one.judging.permission.advisories is one.advisories.known is not None
     assert one.judging.permission is one.judging.permission
+
+
+def test_a_run_takes_what_the_index_knows_nothing_against_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    world = {"app": [wheel("app", "1.0", requires=["lib"]), wheel("app", "1.1")], "lib": [wheel("lib", "2.0")]}
+    with FakeIndex(world) as index:
+        index.vulnerabilities = {"app": {"1.0": [], "1.1": [HOLE]}, "lib": {}}
+        policy = {"advisories": {"from": "index", "refuse": "high"}}
+        folder = mirror_folder(tmp_path, index, requirements=["app"], policy=policy)
+        done = folder.doit("plan")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "2 releases, 2 files" in done.stdout
+        assert "advisories: not checked, since the index does not know of it: lib-2.0" in done.stdout
+        assert "advisory PYSEC-1 (high, CVE-1): fixed in 1.2" in folder.doit("explain", "app").stdout
+        index.vulnerabilities = {"app": {}, "lib": {}}
+        assert "NONE WAS CHECKED" in folder.doit("plan").stdout

@@ -228,6 +228,7 @@ class MirrorTasks:
         self._plan = plan
         for line in (
             *plan_notes.before(self.config, plan, self.acquire.pages.known),
+            *plan_notes.unchecked(self.config, plan, self.mirror.advisories.known),
             *plan_notes.unmet(self.config, plan),
         ):
             self._note(line)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from mirror_tasks.config.model import Config
+from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.config.policy import Policy
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.index.project import Project
+from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.report.built_wheels import misfits
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import Plan
@@ -35,6 +40,25 @@ def _exceptions_that_nothing_needs(policy: Policy, plan: Plan) -> Iterator[str]:
     for one in policy.own_exceptions:
         if one.where not in needed and plan.is_complete:
             yield f"{one.where}: nothing needs this exception any more: {one.rule} for {one.shown}"
+
+
+def unchecked(config: Config, plan: Plan, advisories: Advisories | None) -> Iterator[str]:
+    """Yield how many releases no advisories are known of: that nobody knows of a release does not make it clean."""
+    if advisories is None:
+        return
+    own = names_of(config.own)
+    asked = [one for one in plan.releases if one.project not in own]
+    names = [
+        one.name for one in asked if advisories.of_release(canonicalize_name(one.project), Version(one.version)) is None
+    ]
+    if names and len(names) == len(asked):
+        yield (
+            "advisories: the index knows of none of the releases, so that NONE WAS CHECKED; "
+            "name a dump under policy.advisories.from"
+        )
+    elif names:
+        more = f" and {len(names) - 5} more" if names[5:] else ""
+        yield f"advisories: not checked, since the index does not know of it: {', '.join(names[:5])}{more}"
 
 
 def unmet(config: Config, plan: Plan) -> Iterator[str]:
