@@ -24,12 +24,12 @@ def run(arguments):
 def run_pip(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run pip in ``folder`` to its end, in a process of its own, isolated from this machine's settings.
+    """Run ``pip`` to its end, in a process of its own, as if this Python had been started for it.
 
+    :param folder: its working directory.
     :param environment: all environment variables; None for those of this machine without what could lead pip elsewhere.
     """
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    _launcher().begin(folder, ["--isolated", *arguments], environment or clean_environment(**quiet))
+    _launcher().begin(folder, arguments, environment or clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1"))
     return _launcher().wait()
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from mirror_tasks.index.pip_settings import PipSettings
 from tests.fake_index import HTML, FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages
-from tests.pip import forget_settings
+from tests.pip import forget_settings, run_pip
 from tests.server_fixtures import write_certificate
 from tests.test_pip_settings import needs_pip
 
@@ -57,8 +56,7 @@ def inspected(tmp_path: Path) -> Iterator[str]:
 
 def pip_reaches(url: str, folder: Path) -> bool:
     options = ["--no-deps", "--no-cache-dir", "--retries", "0", "--dest", str(folder / "downloads")]
-    command = [sys.executable, "-m", "pip", "download", *options, "--index-url", url, "foo"]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    return run_pip(["download", *options, "--index-url", url, "foo"], folder, os.environ).returncode == 0
 
 
 def we_reach(url: str) -> bool:

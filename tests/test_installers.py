@@ -16,6 +16,7 @@ from mirror_tasks.prove.uv import find_client
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder, packages
+from tests.pip import run_pip
 
 HERE = {"one": {"python": "3.12.1", "platform": "linux-x86_64"}}
 
@@ -56,8 +57,9 @@ def test_uv_steps_back_to_what_requires_no_yanked_release(mirrored: MirrorFolder
 @pytest.mark.parametrize("root", ["app", "deep"])
 def test_pip_takes_the_yanked_release_that_a_dependency_pins(mirrored: MirrorFolder, root: str, tmp_path: Path) -> None:
     index = (mirrored.output / "simple").as_uri() + "/"
-    command = [sys.executable, "-m", "pip", "--isolated", "download", "-q", "--no-cache-dir", "-d", str(tmp_path)]
-    _run([*command, "--index-url", index, root])
+    command = ["--isolated", "download", "-q", "--no-cache-dir", "-d", str(tmp_path)]
+    done = run_pip([*command, "--index-url", index, root], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert {"app-1.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"} <= {path.name for path in tmp_path.iterdir()}
 
 

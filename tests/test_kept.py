@@ -41,6 +41,7 @@ from tests.mirroring import (
     times,
     tree,
 )
+from tests.pip import run_pip
 from tests.server_fixtures import run_server
 
 HELD_CLOCK = (
@@ -117,10 +118,13 @@ def sums(mirror: MirrorFolder) -> list[str]:
 UNREACHABLE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
 
+def environment() -> dict[str, str]:
+    return clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **UNREACHABLE)
+
+
 def client(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **UNREACHABLE)
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -131,10 +135,13 @@ def installed(target: Path) -> set[str]:
 def by(tool: str, mirror: MirrorFolder, tmp_path: Path, *what: str) -> set[str] | None:
     """Return what an installer puts into an empty folder; None where it finds nothing to satisfy it."""
     url = (mirror.output / "simple").as_uri()
-    pip = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir", "--no-build-isolation"]
-    uv_pip = [uv.find_uv_bin(), "pip", "install", "--no-config", "--no-cache", "--python", sys.executable]
-    command = pip if tool == "pip" else uv_pip
-    done = client([*command, "--target", "site", "--index-url", url, *what], tmp_path)
+    target = ["--target", "site", "--index-url", url, *what]
+    if tool == "pip":
+        pip = ["--isolated", "install", "--no-cache-dir", "--no-build-isolation"]
+        done = run_pip([*pip, *target], tmp_path, environment())
+    else:
+        uv_pip = [uv.find_uv_bin(), "pip", "install", "--no-config", "--no-cache", "--python", sys.executable]
+        done = client([*uv_pip, *target], tmp_path)
     if done.returncode:
         assert "No matching" in done.stderr or "no versions" in done.stderr or "yanked" in done.stderr, done.stderr
         return None
@@ -158,7 +165,7 @@ def test_last_months_hashed_requirements_install(tool: str, mirror: MirrorFolder
 
 @TOOLS
 def test_last_months_pylock_toml_installs(tool: str, mirror: MirrorFolder, tmp_path: Path) -> None:
-    if tool == "pip" and "lock" not in client([sys.executable, "-m", "pip", "help"], tmp_path).stdout:
+    if tool == "pip" and "lock" not in run_pip(["help"], tmp_path).stdout:
         pytest.skip("this pip reads no pylock.toml")
     entries = ""
     for filename, content in OLD[:2]:

@@ -15,22 +15,15 @@ from mirror_tasks.prove.uv import find_client
 from tests import mirroring
 from tests.fake_index import FakeIndex
 from tests.making import wheel
+from tests.pip import run_pip
 
 UNREADABLE = [">=3.6.*", ">=3.6,<4.*", "3", ">=3.7'", "~=3.6.*", ">=3.6 <4", ">=3.6.x"]
 
 
-def pip_takes(simple: str, requirements: Iterable[str], folder: Path, python: str = sys.executable) -> str:
+def pip_takes(simple: str, requirements: Iterable[str], folder: Path) -> str:
     """Return what pip says where it can't install requirements from an index, else nothing; its warnings are no failure."""
-    done = subprocess.run(
-        [
-            *(python, "-m", "pip", "install", "--isolated", "--disable-pip-version-check", "--no-cache-dir"),
-            *("--target", str(folder), "--index-url", simple, *requirements),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=mirroring.clean_environment(),
-    )
+    install = ("install", "--isolated", "--no-cache-dir", "--target", str(folder))
+    done = run_pip([*install, "--index-url", simple, *requirements], folder.parent)
     return done.stderr if done.returncode else ""
 
 
@@ -180,13 +173,8 @@ def test_what_either_installer_asks_for_is_there(tmp_path: Path) -> None:
 
 
 def _downloaded_by_pip(simple: str, requirements: Iterable[str], folder: Path, python: str) -> set[str]:
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--isolated", "--disable-pip-version-check", "--no-cache-dir"),
-            *("--quiet", "--python-version", python, "--only-binary=:all:", "--no-deps"),
-            *("--dest", str(folder), "--index-url", simple, *requirements),
-        ],
-        check=True,
-        env=mirroring.clean_environment(),
-    )
+    download = ("download", "--isolated", "--no-cache-dir", "--quiet")
+    target = ("--python-version", python, "--only-binary=:all:", "--no-deps", "--dest", str(folder))
+    done = run_pip([*download, *target, "--index-url", simple, *requirements], folder.parent)
+    assert done.returncode == 0, done.stderr
     return {path.name for path in folder.iterdir()}

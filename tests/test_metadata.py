@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +18,7 @@ from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError
 from tests.making import core_metadata, sdist, tar_gz_of, wheel
+from tests.pip import run_pip
 
 WHEEL = "foo_bar-1.0-py3-none-any.whl"
 
@@ -507,9 +506,10 @@ def test_what_the_tests_make_is_installed_by_pip_offline(tmp_path: Path) -> None
     for filename, content in (wheel("leaf", "2.0"), sdist("root.src", "1.0", requires=["leaf>=1"])):
         (tmp_path / filename).write_bytes(content)
     target = tmp_path / "target"
-    pip = [sys.executable, "-m", "pip", "--isolated", "--no-cache-dir", "--disable-pip-version-check", "-q", "install"]
+    pip = ["--isolated", "--no-cache-dir", "-q", "install"]
     options = ["--no-index", "--find-links", str(tmp_path), "--target", str(target), "root-src"]
-    subprocess.run([*pip, *options], check=True, timeout=120)
+    done = run_pip([*pip, *options], tmp_path)
+    assert done.returncode == 0, done.stderr
     installed = {path.name for path in target.glob("*.dist-info")}
     assert installed == {"leaf-2.0.dist-info", "root_src-1.0.dist-info"}
 

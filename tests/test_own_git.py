@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from mirror_tasks.archives.source_build import build
 from mirror_tasks.config.model import Config
 from tests.making import core_metadata, sdist, wheel
 from tests.mirroring import tree
+from tests.pip import run_pip
 from tests.test_config import config, faults
 
 PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
@@ -178,8 +177,8 @@ def test_what_is_packed_anew_installs_still(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         repack(tmp_path / name, tmp_path / "out" / name, 1700000000)
-    command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-index", "--no-build-isolation"]
+    command = ["--isolated", "install", "-q", "--no-index", "--no-build-isolation"]
     target = ["--target", str(tmp_path / "site"), *map(str, (tmp_path / "out").iterdir())]
-    done = subprocess.run([*command, *target], capture_output=True, text=True, check=False)
+    done = run_pip([*command, *target], tmp_path)
     assert done.returncode == 0, done.stderr
     assert all((tmp_path / "site" / name).exists() for name in ("app.py", "app_data/x.txt", "source.py"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tests.mirroring import (
     packages,
     times,
 )
+from tests.pip import run_pip
 
 OURS = wheel("ours", "1.0", requires=["lib>=1"])
 LIB = wheel("lib", "1.0")
@@ -65,11 +65,9 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 def installed(output: Path, folder: Path, *requirements: str) -> dict[str, str]:
     """Install with pip from the mirror alone, into a folder; return the versions by project."""
     index = (output / "simple").as_uri() + "/"
-    command = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--no-cache-dir", "--target", str(folder)]
+    command = ["--isolated", "install", "-q", "--no-cache-dir", "--target", str(folder)]
     environment = clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", http_proxy="http://127.0.0.1:9")
-    done = subprocess.run(
-        [*command, "--index-url", index, *requirements], env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_pip([*command, "--index-url", index, *requirements], output, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     found = (path.name.removesuffix(".dist-info").rpartition("-") for path in folder.glob("*.dist-info"))
     return {name: version for name, _, version in found}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,7 @@ from tests.stepping import Lock, every_interruption
 Configure = Callable[[str], None]
 
 
-def has_pip() -> bool:
-    return subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
-
-
-needs_pip = pytest.mark.skipif(not has_pip(), reason="no pip beside this Python")
+needs_pip = pytest.mark.skipif(find_spec("pip") is None, reason="no pip beside this Python")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import MirrorFolder, clean_environment, mirror_folder, packages
+from tests.pip import run_pip
 
 NOWHERE = "http://127.0.0.1:9/lib-1.2-py3-none-any.whl"
 WORLD = {
@@ -85,6 +86,8 @@ def test_where_the_user_asks_for_the_older_one_it_is_proven(tmp_path: Path) -> N
 
 def install(command: list[str], *arguments: str, output: Path) -> subprocess.CompletedProcess[str]:
     index = (output / "simple").as_uri() + "/"
+    if command[0] == "pip":
+        return run_pip([*command[1:], "--index-url", index, *arguments], output)
     return subprocess.run(
         [*command, "--index-url", index, *arguments],
         env=clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1"),
@@ -96,7 +99,7 @@ def install(command: list[str], *arguments: str, output: Path) -> subprocess.Com
 
 
 def test_pip_asks_the_url_and_looks_at_no_older_release(project: MirrorFolder, tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--isolated", "install", "-q", "--retries", "0", "--no-cache-dir"]
+    pip = ["pip", "--isolated", "install", "-q", "--retries", "0", "--no-cache-dir"]
     done = install([*pip, "--target", str(tmp_path)], "app", "lib==1.2", output=project.output)
     assert done.returncode != 0
     # older versions of pip name the host and the port in place of the URL

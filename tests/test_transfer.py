@@ -20,6 +20,7 @@ from tests.crossing import RECEIVER
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
 from tests.mirroring import DODO, IMPATIENT, MirrorFolder, clean_environment, mirror_folder, tree
+from tests.pip import run_pip
 from tests.server_fixtures import run_here
 
 KEEP = 2  # plans
@@ -105,17 +106,22 @@ def receive(stick: Path, inside: Path, *arguments: str, code: int = 0) -> str:
 
 def installed_by(tool: str, crossing: Crossing, tmp_path: Path, *what: str) -> set[str]:
     """Return what an installer puts into an empty folder from what stands inside, and nothing else."""
-    pip = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir", "--no-build-isolation"]
-    uv_pip = [uv.find_uv_bin(), "pip", "install", "--no-config", "--no-cache", "--python", sys.executable]
-    done = subprocess.run(
-        [*(pip if tool == "pip" else uv_pip), "--target", "site", "--index-url", crossing.packages, *what],
-        cwd=tmp_path,
-        env=clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **UNREACHABLE),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **UNREACHABLE)
+    target = ["--target", "site", "--index-url", crossing.packages, *what]
+    if tool == "pip":
+        pip = ["--isolated", "install", "--no-cache-dir", "--no-build-isolation"]
+        done = run_pip([*pip, *target], tmp_path, environment)
+    else:
+        uv_pip = [uv.find_uv_bin(), "pip", "install", "--no-config", "--no-cache", "--python", sys.executable]
+        done = subprocess.run(
+            [*uv_pip, *target],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return {
         "==".join(path.name.removesuffix(".dist-info").split("-")) for path in (tmp_path / "site").glob("*.dist-info")

@@ -10,13 +10,13 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -1113,11 +1113,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     forget_settings()
 
 
-def has_pip() -> bool:
-    return subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
-
-
-needs_pip = pytest.mark.skipif(not has_pip(), reason="no pip beside this Python")
+needs_pip = pytest.mark.skipif(find_spec("pip") is None, reason="no pip beside this Python")
 
 
 def test_the_environment_names_the_index(monkeypatch: pytest.MonkeyPatch, configure: Configure) -> None:
