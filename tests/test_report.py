@@ -236,7 +236,7 @@ def test_the_verb_writes_the_same_report_twice_and_says_where(example: Example, 
     assert first.returncode == 0, first.stdout
     assert "written:" in first.stdout
     report = tree(project.folder / "report")
-    assert {"index.html", "changes.json", "changes.md", "SHA256SUMS"} <= set(report)
+    assert {"index.html", "changes.json", "changes.md", "packages.csv", "sbom.cdx.json", "SHA256SUMS"} <= set(report)
     second = project.doit("report")
     assert "as before:" in second.stdout
     assert tree(project.folder / "report") == report

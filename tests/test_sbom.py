@@ -23,6 +23,7 @@ from mirror_tasks.report.carried_sboms import CarriedSbom, CarriedSboms
 from mirror_tasks.report.components import components
 from mirror_tasks.report.sbom import MissingLibraryError, sboms
 from mirror_tasks.resolve.plan import Judged, KeptFile, PlannedFile, Waived
+from mirror_tasks.tasks.dossiers import Gatherer
 from tests.components_world import BOTH, INDEX, planned
 from tests.test_people_browser import needed, needed_module
 
@@ -160,6 +161,28 @@ def test_without_the_library_the_error_says_what_to_install(world: World, monkey
         sboms(world.components, world.plan, NOTHING, mirror="mirror", source="")
 
 
+def test_a_report_without_the_library_has_all_the_rest_and_says_what_to_install(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Gatherer(world.mirror).report(world.plan, None)
+    assert {"packages.csv", "sbom.cdx.json", "sbom-linux.cdx.json", "sbom-windows.cdx.json"} <= set(whole.files)
+    assert whole.lacks == ()
+    monkeypatch.delitem(sys.modules, "mirror_tasks.report.sbom_document", raising=False)
+    monkeypatch.setitem(sys.modules, "cyclonedx.model", None)
+    without = Gatherer(world.mirror).report(world.plan, None)
+    assert set(whole.files) - set(without.files) == {name for name in whole.files if name.startswith("sbom")}
+    assert "pip install 'mirror-tasks[report]'" in without.lacks[0]
+
+
+def test_a_version_with_a_local_part_is_the_same_wherever_it_is_named(world: World) -> None:
+    world.change("lib", version="2+cpu", matches=(HOLE,))
+    document = world.of()
+    ref = world.part("lib")["bom-ref"]
+    assert ref == "pkg:pypi/lib@2%2Bcpu"
+    assert ref in graph(document)
+    assert document["vulnerabilities"][0]["affects"][0]["ref"] == ref
+
+
 # Components
 
 
@@ -222,6 +245,13 @@ def test_foreign_text_leaves_it_valid_and_brief(world: World, text: str) -> None
     made = world.made()["sbom.cdx.json"]
     assert_valid(made)
     assert len(made) < 20_000
+
+
+def test_a_project_that_says_a_thousand_licences_makes_no_document_long(world: World) -> None:
+    said = tuple((field, f"{number}") for field in ("Classifier", "License-File") for number in range(1000))
+    world.change("lib", licence=Licence(None, "", said, "many"))
+    lib = world.part("lib")
+    assert (len(lib["licenses"]), len(properties(lib, "licence-file"))) == (50, 50)
 
 
 # The graph

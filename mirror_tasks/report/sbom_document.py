@@ -16,7 +16,6 @@ import datetime
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from importlib.metadata import version as version_of
 from typing import Any
 from urllib.parse import quote
@@ -30,17 +29,18 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema.schema import SchemaVersion1Dot6
 from cyclonedx.spdx import is_supported_id
-from packageurl import PackageURL
 
 from mirror_tasks.policy.licences import Licence
 from mirror_tasks.report.carried_sboms import CarriedSboms
 from mirror_tasks.report.components import Component
 from mirror_tasks.report.graph import Key
+from mirror_tasks.report.purls import purl_of, ref_of
 from mirror_tasks.report.sbom_subject import CARRIED, Subject, name_of
 from mirror_tasks.report.sbom_vulnerabilities import vulnerabilities
 from mirror_tasks.resolve.plan import PlannedFile, Waived
 
 _LONGEST = 500  # characters of foreign text
+_MOST_SAID = 50  # texts on the licence of a release
 _ALGORITHMS = {
     "md5": HashAlgorithm.MD5,
     "sha1": HashAlgorithm.SHA_1,
@@ -80,18 +80,6 @@ class Documents:
             part: Any = _part(one, scope, files, self._carried)  # its methods are given by a decorator
             self._made[key] = json.loads(part.as_json(view_=SchemaVersion1Dot6))
         return self._made[key]
-
-
-@lru_cache(maxsize=1 << 14)
-def purl_of(key: Key) -> PackageURL:
-    """Return the purl of a release."""
-    return PackageURL("pypi", None, *key)
-
-
-@lru_cache(maxsize=1 << 14)
-def ref_of(key: Key) -> str:
-    """Return by what a document refers to a release."""
-    return purl_of(key).to_string()
 
 
 def _metadata(whole: Part, subject: Subject) -> BomMetaData:
@@ -179,8 +167,8 @@ def _licences(licence: Licence) -> Iterator[License]:
     """Yield the licence; of one that is unknown, each text that names one, as it stands there."""
     declared = LicenseAcknowledgement.DECLARED
     if licence.expression is None:
-        named = dict.fromkeys(_brief(text) for field, text in licence.said if field != "License-File")
-        yield from (DisjunctiveLicense(name=text, acknowledgement=declared) for text in named if text)
+        named = dict.fromkeys(_brief(text) for field, text in licence.said if field != "License-File" and text)
+        yield from (DisjunctiveLicense(name=text, acknowledgement=declared) for text in [*named][:_MOST_SAID])
     elif is_supported_id(licence.expression):
         yield DisjunctiveLicense(id=licence.expression, acknowledgement=declared)
     else:
@@ -195,7 +183,7 @@ def _properties(one: Component, files: Iterable[PlannedFile], carried: CarriedSb
         "kept": one.kept.values(),
         "licence-source": [one.licence.source],
         "licence-problem": [one.licence.problem],
-        "licence-file": [text for field, text in one.licence.said if field == "License-File"],
+        "licence-file": [text for field, text in one.licence.said if field == "License-File"][:_MOST_SAID],
         "unread": [one.unread],
         "advisories": ["not checked"] if one.matches is None else [],
         "unread-sboms": [carried.problems.get(file.filename, "") for file in files],

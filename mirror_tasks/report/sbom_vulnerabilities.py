@@ -21,10 +21,10 @@ from cyclonedx.model.vulnerability import (
     VulnerabilitySeverity,
     VulnerabilitySource,
 )
-from packageurl import PackageURL
 
 from mirror_tasks.policy.advisories import Match, fix_of
 from mirror_tasks.report.components import Component
+from mirror_tasks.report.purls import ref_of
 from mirror_tasks.resolve.plan import Waived
 
 _SEVERITIES = {
@@ -81,9 +81,8 @@ def _source(identifier: str) -> VulnerabilitySource:
 
 
 def _target(one: Component) -> BomTarget:
-    ref = PackageURL("pypi", None, *one.key).to_string()
     affected = BomTargetVersionRange(version=one.version, status=ImpactAnalysisAffectedStatus.AFFECTED)
-    return BomTarget(ref=ref, versions=[affected])
+    return BomTarget(ref=ref_of(one.key), versions=[affected])
 
 
 def _analysis(why: Sequence[str]) -> VulnerabilityAnalysis | None:
