@@ -165,6 +165,12 @@ def test_a_transfer_carries_what_was_approved_and_stops_when_it_changes(tmp_path
         changed = project.doit("bundle")
         assert changed.returncode != 0
         assert "the mirror was" in changed.stdout
+        kept = project.state / "transfer" / "main" / "1" / "snapshot.json"
+        kept.rename(kept.with_name("aside"))
+        by_files = project.doit("changes").stdout
+        assert "Compared with bundle main-1, which was marked as sent: 1 project changed" in by_files
+        assert "Not known of before: requirements, licences" in by_files
+        kept.with_name("aside").rename(kept)
         again = project.doit("report")
         assert "Compared with bundle main-1, which was marked as sent: 1 project changed" in again.stdout
         assert "the report was" in project.doit("bundle").stdout

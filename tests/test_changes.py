@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from mirror_tasks.report.changes import NOTHING, Base, Changes, changes_json, ch
 from mirror_tasks.report.comparing import Comparing
 from mirror_tasks.report.snapshot import Finding, Snapshot, snapshot, snapshot_of_files
 from mirror_tasks.resolve.plan import Plan
+from mirror_tasks.tasks.verbs.making import patience
+from mirror_tasks.transfer.bases import newest_inside
+from mirror_tasks.transfer.sendings import Sendings, Sent, Written
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, small_world
@@ -184,7 +189,51 @@ def test_what_is_kept_and_was_altered_is_as_good_as_gone(tmp_path: Path, name: s
     assert comparing.base(new, lambda: inside) == inside
 
 
+# --- What is inside
+
+
+def test_a_receipt_says_what_is_inside_before_it_was_taken_in(tmp_path: Path) -> None:
+    sendings, receipt = Sendings(tmp_path, "main"), tmp_path / "receipt.json"
+    for number in (1, 2):
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        written = Written(sequence=number, manifest=digest, volume=None, volumes=1, finished=(1,))
+        sendings.begin(written, str(number).encode())
+    sent = Sent(sequence=1, manifest=hashlib.sha256(b"1").hexdigest(), how="sent")
+    sendings.keep_sent(sent)
+    assert newest_inside(sendings, receipt, "main") == sent
+    streams = {"main": {"sequence": 2, "manifest": hashlib.sha256(b"2").hexdigest()}}
+    told = {"format": 1, "made": "2026-11-26T12:00:00Z", "own": [], "wanted": [], "streams": streams}
+    receipt.write_text(json.dumps(told))
+    found = newest_inside(sendings, receipt, "main")
+    assert found is not None
+    assert (found.sequence, found.how) == (2, "receipt")
+    assert sendings.sent() == sent, "looking takes nothing in"
+    streams["main"]["manifest"] = "0" * 64
+    receipt.write_text(json.dumps(told))
+    assert newest_inside(sendings, receipt, "main") == sent, "a bundle that was not made here says nothing"
+    receipt.write_text("no receipt")
+    assert newest_inside(sendings, receipt, "main") == sent
+
+
 # --- The verb
+
+
+def test_what_takes_long_is_said_where_programs_do_not_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class AtOnce(threading.Timer):
+        def start(self) -> None:
+            self.function()
+
+        def join(self, timeout: float | None = None) -> None:
+            pass
+
+    monkeypatch.setattr(threading, "Timer", AtOnce)
+    with patience("looking at 3 releases"):
+        pass
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.strip() == "looking at 3 releases …"
 
 
 def test_the_verb_tells_what_the_newest_plan_changes_and_since_which(tmp_path: Path) -> None:

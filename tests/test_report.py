@@ -14,9 +14,12 @@ from mirror_tasks.errors import StorageError
 from mirror_tasks.report.alarms import alarms
 from mirror_tasks.report.documents import documents
 from mirror_tasks.report.dossier import Dossier
+from mirror_tasks.report.explain import Explainer
 from mirror_tasks.report.folder import digest_in, write_report
 from mirror_tasks.report.page import page
 from mirror_tasks.report.summary import summary
+from mirror_tasks.resolve.reasons import Refusals
+from mirror_tasks.resolve.selection import Rules
 from tests.dossiers import dossier
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -140,6 +143,12 @@ def test_what_was_not_checked_is_said(html: str) -> None:
 def test_there_is_a_field_for_signatures_and_what_is_signed_for(html: str, full: Dossier) -> None:
     assert "Prepared by Checked by Approved by" in section_of(html, "signatures")
     assert full.plan_digest in section_of(html, "documents")
+
+
+def test_what_requirements_cost_is_what_explain_says(tmp_path: Path, full: Dossier) -> None:
+    refusals = Refusals(Rules.of(full.config), lambda file, environment: None)
+    told = Explainer(full.config, refusals, full.plan, lambda name: None).sizes()
+    assert [(one.root.name, one.size, one.alone) for one in full.roots] == told
 
 
 # --- For programs

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror_tasks.errors import AdvisoryError, ResolutionError, StorageError, in_words
 from mirror_tasks.policy.advisories import Advisories
+from mirror_tasks.prove.proven import sums_digest
 from mirror_tasks.report.advisories import advisories_json
 from mirror_tasks.report.carried_sboms import carried_sboms
 from mirror_tasks.report.changes import Base, Changes, compare
@@ -61,7 +62,9 @@ class Gatherer:
         :param doing: what it is read for, in the words of an error.
         :raises ResolutionError: there is none.
         """
-        return self._plan(self._mirror.plans.published(), doing, "a mirror that is made", "mirror")
+        is_whole = sums_digest(self._mirror.output) is not None
+        plan = self._mirror.plans.published() if is_whole else None
+        return self._plan(plan, doing, "a whole mirror", "mirror")
 
     def newest_plan(self, doing: str) -> Plan:
         """Return the plan that was made last.

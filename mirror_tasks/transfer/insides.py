@@ -30,11 +30,16 @@ def inside(mirror: Mirror, transfer: Transfer | None) -> Base | None:
     if kept is not None:
         return Base("inside", name, kept)
     try:
-        files = sendings.manifest(sent.sequence, sent.manifest).files
+        manifest = sendings.manifest(sent.sequence, sent.manifest)
     except StorageError:
         return None
+    return Base("inside", name, snapshot_of_files(manifest.files, _kept_before(mirror, manifest.made.at[:10])))
+
+
+def _kept_before(mirror: Mirror, day: str) -> frozenset[str]:
+    """Return the files that were only kept for locks on a day already: they were in no plan that was bundled then."""
     plan = mirror.plans.published()
-    return Base("inside", name, snapshot_of_files(files, frozenset(plan.kept_by_filename if plan else ())))
+    return frozenset(one.planned.filename for one in plan.kept if one.left < day) if plan else frozenset()
 
 
 def keep_what_goes(mirror: Mirror, sendings: Sendings, sequence: int) -> None:
