@@ -92,6 +92,9 @@ def test_names_lead_nowhere_differ_on_every_disk_and_are_run_by_no_browser(mirro
         "a\\b.json",
         "c:d.json",
         "é.json",
+        "a b.json",
+        "a'b.json",
+        "~a.json",
         "x" * 300,
     ]
     made = with_sboms(*odd)

@@ -6,13 +6,14 @@ they are, under names that lead nowhere and that no browser runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mirror_tasks.archives.members import LARGEST_MEMBER
 from mirror_tasks.archives.wheel import wheel_sboms
-from mirror_tasks.errors import IntegrityError, MetadataError
-from mirror_tasks.files import check_filename, sha256_of_bytes
+from mirror_tasks.errors import MetadataError
+from mirror_tasks.files import is_device, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.report.sbom_subject import CARRIED
 from mirror_tasks.resolve.plan import PlannedFile
@@ -20,6 +21,9 @@ from mirror_tasks.state.mirror import Mirror
 
 _MOST_BYTES = 8 * LARGEST_MEMBER  # of all wheels together
 _SAFE_ENDINGS = (".json", ".spdx")  # a browser runs what is in an HTML or XML file
+
+# A bundle carries no path of more than 400 characters, and a wheel's name may have 250.
+_is_plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,4 @@ def _safe_name(path: str) -> str:
     """Return the name of a file for a path, or nothing; what is below a folder has that in its name."""
     name = path.replace("/", "_")
     name = name if name.endswith(_SAFE_ENDINGS) else f"{name}.txt"
-    try:
-        return check_filename(name) if name.isascii() and name.isprintable() else ""
-    except IntegrityError:
-        return ""
+    return name if _is_plain(name) and not is_device(name) else ""
