@@ -7,7 +7,6 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.launching import Launcher
+from tests.launching import ScriptLauncher
 from tests.server_fixtures import SERVER, project_page
 
 RECEIVER = SERVER.with_name("receive.py")
@@ -180,25 +179,9 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-# It compiles receive.py and imports what that imports once. A run begins with what is asked for, then executes it as a program.
-PREPARATION = """
-import sys
-
-def run(arguments):
-    prelude, *sys.argv = arguments
-    exec(prelude, {"__name__": "__prelude__"})
-    vars(sys.modules["__main__"])["__file__"] = sys.argv[0]
-    exec(program, vars(sys.modules["__main__"]))
-
-with open(sys.argv[1], "rb") as file:
-    program = compile(file.read(), sys.argv[1], "exec", dont_inherit=True)
-exec(program, {"__name__": "prepared"})
-"""
-
-
 @functools.cache
-def _launcher() -> Launcher:
-    return Launcher(PREPARATION, str(RECEIVER), environment=os.environ)
+def _launcher() -> ScriptLauncher:
+    return ScriptLauncher(RECEIVER)
 
 
 def receive(*arguments: str | Path, python: str | None = None, prelude: str = "") -> subprocess.CompletedProcess[str]:
@@ -208,8 +191,7 @@ def receive(*arguments: str | Path, python: str | None = None, prelude: str = ""
     :param prelude: Python that runs in it before: what counts, fails or kills.
     """
     if python is None:
-        _launcher().begin(Path.cwd(), [prelude, str(RECEIVER), *map(str, arguments)], os.environ)
-        return _launcher().wait()
+        return _launcher().run(*map(str, arguments), prelude=prelude)
     assert not prelude
     command = [python, str(RECEIVER), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)

@@ -31,7 +31,8 @@ def begin(order):
     if not order["adds"]:
         os.environ.clear()
     os.environ.update(order["environment"])
-    for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
+    os.dup2(os.open(order["stdin"], os.O_RDONLY), 0)
+    for number, path in ((1, order["stdout"]), (2, order["stderr"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
     run(order["arguments"])
     sys.exit()
@@ -75,18 +76,21 @@ class Launcher:
         arguments: Sequence[str],
         environment: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
+        stdin: str = "",
     ) -> int:
         """Begin a run; return its process id.
 
         :param folder: its working directory.
         :param environment: all its environment variables; None for those of the preparation.
         :param settings: environment variables besides.
+        :param stdin: what it can read from its standard input.
         """
         assert self._process.stdin is not None
         self._arguments = list(arguments)
         order: dict[str, object] = {"folder": str(folder), "arguments": self._arguments, "adds": environment is None}
         order["environment"] = {**(environment or {}), **(settings or {})}
-        order |= {name: str(Path(self._output.name, name)) for name in ("stdout", "stderr")}
+        order |= {name: str(Path(self._output.name, name)) for name in ("stdin", "stdout", "stderr")}
+        Path(self._output.name, "stdin").write_text(stdin, encoding="utf-8")
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._pid = self._read()
         return self._pid
@@ -112,3 +116,40 @@ class Launcher:
         self._process.wait(30)
         self._process.stdout.close()
         self._output.cleanup()
+
+
+# It compiles the script and imports what that imports once. A run begins with what is asked for, then is the script.
+SCRIPT = """
+import sys
+
+def run(arguments):
+    prelude, *sys.argv = arguments
+    exec(prelude, {"__name__": "__prelude__"})
+    vars(sys.modules["__main__"])["__file__"] = sys.argv[0]
+    exec(program, vars(sys.modules["__main__"]))
+
+with open(sys.argv[1], "rb") as file:
+    program = compile(file.read(), sys.argv[1], "exec", dont_inherit=True)
+exec(program, {"__name__": "prepared"})
+"""
+
+
+class ScriptLauncher(Launcher):
+    """Runs a script of one file, which needs the standard library alone."""
+
+    def __init__(self, script: Path) -> None:
+        self._script = str(script)
+        super().__init__(SCRIPT, self._script, environment=without_python(os.environ))
+
+    def run(self, *arguments: str, prelude: str = "", stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it to its end.
+
+        :param prelude: Python that runs in its process before.
+        """
+        self.begin(Path.cwd(), [prelude, self._script, *arguments], without_python(os.environ), stdin=stdin)
+        return self.wait()
+
+
+def without_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return environment variables without those that Python reads."""
+    return {name: value for name, value in environment.items() if not name.startswith("PYTHON")}

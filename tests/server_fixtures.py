@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from tests.launching import ScriptLauncher, without_python
 from tests.making import sdist, wheel
 
 SERVER = Path(__file__).resolve().parent.parent / "server_template" / "server.py"
@@ -314,12 +315,27 @@ def run_here(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
 
-def run_server(*arguments: str, python: str = sys.executable, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run server.py to its end in a process of its own."""
+@functools.cache
+def _launcher() -> ScriptLauncher:
+    return ScriptLauncher(SERVER)
+
+
+def run_server(*arguments: str, python: str | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run server.py to its end in a process of its own.
+
+    :param python: the command of an interpreter, if it is to be one that has imported nothing.
+    """
+    if python is None:
+        return _launcher().run(*arguments, stdin=stdin)
     command: Sequence[str] = [python, "-I", str(SERVER), *arguments]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=without_python(os.environ),
     )
 
 
