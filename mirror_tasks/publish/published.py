@@ -12,23 +12,23 @@ from mirror_tasks.files import sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path, package_path, withdraw
 from mirror_tasks.publish.locks import inside_locks
-from mirror_tasks.publish.people.pages import assets, project_path, with_packed
+from mirror_tasks.publish.people.pages import assets, names_with_packed, project_path
 from mirror_tasks.publish.server import program_targets
-from mirror_tasks.publish.simple_index import root_pages
+from mirror_tasks.publish.simple_index import FORMS
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
 
 
 def root_targets(output: Path) -> list[Path]:
     """Return where the pages stand that list the projects, for clients and for people, and what these load."""
-    names = with_packed(dict.fromkeys(("index.html", *assets()), b""))
-    return [*(output / "simple" / form for form in root_pages(())), *(output / name for name in names)]
+    names = names_with_packed(("index.html", *assets()))
+    return [*(output / "simple" / form for form in FORMS), *(output / name for name in names)]
 
 
 def project_targets(output: Path, name: str) -> list[Path]:
     """Return where the pages of a project stand, for clients and for people."""
-    forms = [output / "simple" / name / form for form in root_pages(())]
-    return [*forms, *(output / path for path in with_packed({project_path(name): b""}))]
+    folder = output / "simple" / name
+    return [*(folder / form for form in FORMS), *(output / path for path in names_with_packed([project_path(name)]))]
 
 
 def published_paths(config: Config, plan: Plan) -> Iterator[Path]:

@@ -22,6 +22,9 @@ from urllib.parse import quote
 from mirror_tasks.resolve.plan import PlannedFile
 
 API_VERSION = "1.4"
+# pip reads file:// indexes from index.html only; the two others are the names that web-server recipes know.
+_PLAIN = ("index.html", "index.v1_html", "index.v1_json")
+FORMS = (*_PLAIN, *(f"{name}.gz" for name in _PLAIN))  # the names of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,9 @@ def root_pages(names: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def _forms(html: bytes, page: bytes) -> Mapping[str, bytes]:
-    # pip reads file:// indexes from index.html only; the two others are the names that web-server recipes know.
     # The compressed copies are for servers that send them as they are; without a time inside, they are always the same.
-    plain = {"index.html": html, "index.v1_html": html, "index.v1_json": page}
-    packed = {id(content): gzip.compress(content, mtime=0) for content in (html, page)}
-    return {**plain, **{f"{name}.gz": packed[id(content)] for name, content in plain.items()}}
+    html_gz, page_gz = (gzip.compress(content, mtime=0) for content in (html, page))
+    return dict(zip(FORMS, (html, html, page, html_gz, html_gz, page_gz), strict=True))
 
 
 def file_url(file: PlannedFile) -> str:

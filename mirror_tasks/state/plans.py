@@ -45,12 +45,9 @@ class Plans:
         """Remember by which plan the mirror is made whole."""
         write_if_changed(self._records.published, plan.content)
 
-    def keep_release(self, release: PlannedRelease, record: bytes) -> None:
-        """Write the record of a release: which of its files are wanted, for which environments, required by whom.
-
-        :param record: as :func:`release_record` makes it.
-        """
-        write_if_changed(self._records.release_path(release.name), record, durable=False)
+    def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
+        """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
+        write_if_changed(self._records.release_path(release.name), release_record(plan, release), durable=False)
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

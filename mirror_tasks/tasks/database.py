@@ -108,6 +108,11 @@ def _is_state_of_a_file(value: object) -> bool:
     return isinstance(value, (int, float))
 
 
+def kept_of(task_id: str) -> Mapping[str, Any]:
+    """Return what a task kept when it last ran; nothing where it never did."""
+    return Globals.dep_manager.get_values(task_id) if Globals.dep_manager else {}
+
+
 def guard() -> None:
     """Put a guard before the database that doit has opened, whichever it is; called when tasks are made."""
     manager = Globals.dep_manager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -217,12 +217,14 @@ class MirrorTasks:
         closure = self.growth.closure
         plan = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
         self.mirror.records.keep_solutions(self.growth.completion.solutions)
-        published = self.mirror.plans.published()
-        before = published or self._last_plan
-        if any(gap.undecided for gap in plan.gaps) and before:
+        is_undecided = any(gap.undecided for gap in plan.gaps)
+        # A plan of 50,000 files takes a second and 150 MB to read.
+        published = self.mirror.plans.published() if is_undecided or self.config.transfer else None
+        if is_undecided and (before := published or self._last_plan):
             # Something could not be asked. What is published stays, for what is published may need it.
             plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
         plan = kept.with_kept(self.mirror, plan, published, closure.projects)
+        self.growth.let_go()
         plan = replace(plan, judged=permitted.judged(self.mirror))
         self.mirror.plans.keep(plan)
         self._plan = plan
@@ -272,15 +274,14 @@ class MirrorTasks:
 
     def _release(self, plan: Plan, position: int) -> Task:
         release = plan.releases[position]
-        record = release_record(plan, release)
         return self.make.task(
             self.name("release", release.name),
             self.mirror.plans.keep_release,
+            plan,
             release,
-            record,
             clean=True,
             targets=[self.mirror.records.release_path(release.name)],
-            uptodate=[Unchanged(lambda: record)],
+            uptodate=[Unchanged(lambda: release_record(plan, release))],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({str(one.by) for one in release.required})[:3])}",
         )
@@ -293,7 +294,7 @@ class MirrorTasks:
         size, whole = total(file.size for file in due), total(file.size for file in files)
         yield self.make.group(
             "download",
-            [self.name("download", file.filename) for file in files],
+            list(self._brought),
             f"fetches files: {len(due)} of {len(files)} pending, {whole if 'unknown' in whole else f'{size} of {whole}'}",
         )
 
@@ -329,11 +330,31 @@ class MirrorTasks:
     def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
         yield from self._room()
-        # What is kept stands there; its task is due where somebody touched what stands beside it.
-        for file in self.plan.published if self.plan else ():
-            name = self.name("download", file.filename)
+        for name, file in self._brought.items():
             if self.make.is_new(name):
                 yield self._download(name, file)
+
+    @cached_property
+    def _brought(self) -> Mapping[str, PlannedFile]:
+        """The files that have tasks, by the names of these: in a run, those that have something to do or to remember.
+
+        In a run with nothing to do a task for each file, each with its part of doit's graph, took most of the time and memory.
+        """
+        # What is kept stands there; its task is due where somebody touched what stands beside it.
+        files = self.plan.published if self.plan else ()
+        named = ((self.name("download", file.filename), file) for file in files)
+        return {name: file for name, file in named if not (self.growth.is_running and self._stands(name, file))}
+
+    def _stands(self, name: str, file: PlannedFile) -> bool:
+        return self._as_downloaded(file).holds_for(name, self.acquire.downloads.targets(file))
+
+    def _as_downloaded(self, file: PlannedFile) -> Unchanged:
+        return Unchanged(file.sha256.encode, lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
+
+    def _bringing(self, files: Iterable[PlannedFile]) -> list[str]:
+        """Return the names of the tasks that bring files."""
+        names = (self.name("download", file.filename) for file in files)
+        return [name for name in names if name in self._brought]
 
     def _download(self, name: str, file: PlannedFile) -> Task:
         size = readable(file.size) if file.size is not None else "size unknown"
@@ -343,9 +364,7 @@ class MirrorTasks:
             file,
             clean=cleaning(self._withdraw),
             targets=self.acquire.downloads.targets(file),
-            uptodate=[
-                Unchanged(file.sha256.encode, lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
-            ],
+            uptodate=[self._as_downloaded(file)],
             subtask_of=self.name("download"),
             task_dep=[self.name("_room")],
             doc=f"{size}  {file.project} {file.version}  {', '.join(file.environments)}",
@@ -405,7 +424,7 @@ class MirrorTasks:
             clean=cleaning(self._withdraw),
             subtask_of=self.name("lock"),
             targets=[target],
-            task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in plan.files)],
+            task_dep=[self.name("_room"), *self._bringing(plan.files)],
             uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, [target]))],
             doc=f"leads it to {self.config.url}/",
         )
@@ -431,7 +450,7 @@ class MirrorTasks:
             clean=cleaning(self._withdraw),
             subtask_of=self.name("index"),
             targets=targets,
-            task_dep=[self.name("_room"), *(self.name("download", file.filename) for file in files)],
+            task_dep=[self.name("_room"), *self._bringing(files)],
             uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, targets))],
             doc=counted(len(files), "file"),
         )

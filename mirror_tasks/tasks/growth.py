@@ -79,6 +79,10 @@ class Growth:
         known = self._mirror.records.known_solutions()
         return Completion(self.closure, self._mirror.config.roots, self._mirror.rules, known)
 
+    def let_go(self) -> None:
+        """Let go of all that was needed to make the plan: pages, metadata and solutions of thousands of projects."""
+        del self.closure, self.completion
+
     # The stages
 
     def begin_stage(self) -> Iterator[Task]:

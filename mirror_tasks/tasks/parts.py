@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import traceback
@@ -185,6 +186,13 @@ class Unchanged:
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Called by doit, with what the task kept when it last ran."""
         task.value_savers.append(lambda: {"made_from": self._digest, "stands": self._stands()})
+        return self._is_as_kept(values)
+
+    def holds_for(self, name: str, targets: Iterable[str | Path]) -> bool:
+        """Say if a task of this name with these targets is not due, so that a run can do without it."""
+        return all(map(os.path.exists, targets)) and self._is_as_kept(database.kept_of(name))
+
+    def _is_as_kept(self, values: Mapping[str, Any]) -> bool:
         if values.get("made_from") != self._digest:
             return False
         stands = self._stands()

@@ -58,8 +58,14 @@ def assets() -> Mapping[str, bytes]:
 
 def with_packed(pages: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return the pages, each with the gzipped copy that web servers send; no time inside, so always the same bytes."""
-    packed = {f"{path}.gz": gzip.compress(content, mtime=0) for path, content in pages.items()}
-    return {**pages, **packed}
+    packed = (gzip.compress(content, mtime=0) for content in pages.values())
+    return dict(zip(names_with_packed(pages), (*pages.values(), *packed), strict=True))
+
+
+def names_with_packed(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of pages, and those of their gzipped copies."""
+    names = tuple(names)
+    return (*names, *(f"{name}.gz" for name in names))
 
 
 def description_of(metadata: bytes) -> str | None:
