@@ -33,14 +33,18 @@ class ProjectPattern:
     :param name: a normalised name, in which ``*`` stands for any characters.
     :param specifier: which versions, as written; empty for all. Pre-releases are meant like any others.
     :param text: as the user wrote it.
+    :param release: the one version that is meant, where it is one: ``==1.0`` would mean ``1.0+cu118`` as well.
     """
 
     name: str
     specifier: str
     text: str
+    release: Version | None = None
 
     def meets(self, name: str, version: Version) -> bool:
         """Say if a release is meant; ``name`` is normalised."""
+        if self.release is not None and version != self.release:
+            return False
         return self.meets_name(name) and (
             not self.specifier or SpecifierSet(self.specifier).contains(version, prereleases=True)
         )

@@ -46,6 +46,15 @@ def licence_of(metadata: CoreMetadata) -> Licence:
     return _licence(metadata.licensing)
 
 
+def unread_licence(reason: str) -> Licence:
+    """Return the licence of a file of which nobody knows what it says of itself.
+
+    :param reason: why it can't be read; empty where nobody has read it.
+    """
+    problem = f"what it says of itself can't be read: {reason}" if reason else "nobody has read what it says of itself"
+    return Licence(None, "", (), problem)
+
+
 @lru_cache(maxsize=4096)
 def _licence(fields: LicenceFields) -> Licence:
     said = tuple(_said(fields))

@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Literal
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.policy import Age, Constraint, Policy, ProjectPattern, RuleName, Waiver
 from mirror_tasks.index.project import File
 
 if TYPE_CHECKING:
-    from mirror_tasks.archives.core_metadata import CoreMetadata
     from mirror_tasks.policy.advisories import Advisories
 
 UTC = datetime.timezone.utc
+Said = CoreMetadata | Unusable | None
+"""What is known of the core metadata of a file."""
+
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", re.IGNORECASE | re.ASCII)
 
 _A_QUARTER = datetime.timedelta(days=90)
@@ -125,10 +128,18 @@ def last_instant(age: Age, as_of: datetime.date) -> datetime.datetime:
     """Return the instant before which a file has to have been uploaded."""
     instants = []
     if age.day is not None:
-        instants.append(_midnight(age.day) + datetime.timedelta(days=1))
+        instants.append(_moved(_midnight(age.day), datetime.timedelta(days=1)))
     if age.seconds is not None:
-        instants.append(_midnight(as_of) - datetime.timedelta(seconds=age.seconds))
+        instants.append(_moved(_midnight(as_of), -datetime.timedelta(seconds=age.seconds)))
     return min(instants)
+
+
+def _moved(instant: datetime.datetime, by: datetime.timedelta) -> datetime.datetime:
+    """Return an instant so much later; the last that there is, or the first, where it would be beyond."""
+    try:
+        return instant + by
+    except OverflowError:
+        return (datetime.datetime.max if by > datetime.timedelta(0) else datetime.datetime.min).replace(tzinfo=UTC)
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:
@@ -214,8 +225,11 @@ class Permission:
         """
         return _refused(self.findings(subject, environment))
 
-    def of_metadata(self, project: NormalizedName, version: Version, metadata: CoreMetadata) -> str | None:
-        """Return why a file is refused by what its core metadata says, as a phrase; None if it is permitted."""
+    def of_metadata(self, project: NormalizedName, version: Version, metadata: Said) -> str | None:
+        """Return why a file is refused by what its core metadata says, as a phrase; None if it is permitted.
+
+        :param metadata: what can't be read, and what nobody knows (None), says nothing of a licence.
+        """
         return _refused(self.findings_in(project, version, metadata))
 
     def findings(self, subject: Subject, environment: Environment | None = None) -> Iterator[Finding]:
@@ -232,13 +246,16 @@ class Permission:
         if self._is_another_day and (reason := check_as_of(subject.file.upload_time, self.as_of)):
             yield Finding("as-of", reason)
 
-    def findings_in(self, project: NormalizedName, version: Version, metadata: CoreMetadata) -> Iterator[Finding]:
-        """Yield what the rules say against a file by its core metadata, waived or not."""
+    def findings_in(self, project: NormalizedName, version: Version, metadata: Said) -> Iterator[Finding]:
+        """Yield what the rules say against a file by its core metadata, waived or not; see :meth:`of_metadata`."""
         if self.policy.licences is not None:
             # Only here, for the library of SPDX expressions takes longer to load than all others together.
-            from mirror_tasks.policy.licences import check_licence, licence_of
+            from mirror_tasks.policy.licences import check_licence, licence_of, unread_licence
 
-            reason = check_licence(licence_of(metadata), self.policy.licences)
+            unread = metadata.reason if isinstance(metadata, Unusable) else ""
+            read = metadata.repaired if isinstance(metadata, Unusable) else metadata
+            licence = licence_of(read) if read else unread_licence(unread)
+            reason = check_licence(licence, self.policy.licences)
             yield from self._found("licences", project, version, reason)
         if self._asks_index and project not in self._own:  # of the user's own files no index knows
             yield from self._advisories(project, version)

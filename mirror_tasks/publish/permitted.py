@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from mirror_tasks.archives.core_metadata import read_metadata
 from mirror_tasks.config.policy import policy_digest
-from mirror_tasks.policy.permission import Permission
+from mirror_tasks.files import read_or_none
+from mirror_tasks.layout import metadata_path
+from mirror_tasks.policy.permission import Permission, Said
 from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
 from mirror_tasks.resolve.waived import refusal_of
 from mirror_tasks.state.mirror import Mirror
@@ -58,6 +61,16 @@ def _refused(mirror: Mirror, permission: Permission, files: Iterable[PlannedFile
 
 
 def _reason(mirror: Mirror, permission: Permission, file: PlannedFile) -> str | None:
-    record = mirror.records.metadata(file.filename, file.sha256) if permission.reads_metadata else None
+    metadata = _metadata(mirror, file) if permission.reads_metadata else None
     environments = {one.name: one for one in mirror.config.environments}
-    return refusal_of(file, permission, record and record.metadata, environments)
+    return refusal_of(file, permission, metadata, environments)
+
+
+def _metadata(mirror: Mirror, file: PlannedFile) -> Said:
+    """Return what a file says of itself: of a release mostly one wheel was read, and beside the others stands what they say."""
+    if record := mirror.records.metadata(file.filename, file.sha256):
+        return record.metadata
+    path = metadata_path(mirror.package_path(file.project, file.filename))
+    made = mirror.ledger.made(path)
+    content = read_or_none(path) if made and mirror.ledger.is_right(path, made) else None
+    return None if content is None else read_metadata(content, file.filename)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mirror_tasks.files import holds, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.layout import metadata_path
+from mirror_tasks.layout import metadata_path, withdraw
 from mirror_tasks.publish.locks import InsideLock, led_lock
 from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
 from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets
@@ -50,6 +50,17 @@ class Publisher:
         metadata = metadata_path(path)
         has_metadata = is_wheel(file.filename) and os.path.lexists(metadata)
         return PublishedFile(file, path.stat().st_size, hash_as_made(self._mirror, metadata) if has_metadata else None)
+
+    def take_down(self, names: Iterable[str]) -> None:
+        """Take away the pages of projects of which nothing is permitted any more; the mirror then does not say that it is whole.
+
+        For a run that can't write the pages that list the projects, since not all could be asked for.
+        """
+        paths = [path for name in names for path in project_targets(self._mirror.output, name)]
+        if there := [path for path in paths if os.path.lexists(path)]:
+            withdraw(self._mirror.output)
+            for path in there:
+                path.unlink(missing_ok=True)
 
     def publish_root(self, plan: Plan) -> None:
         """Write the page that lists the projects, for clients and for people."""

@@ -212,7 +212,8 @@ class Closure:
         self.refusals = Refusals(rules, self._against)
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
-        self.refused: dict[str, CoreMetadata] = {}  # what the policy refuses by what it says, which is unusable then
+        # what the policy refuses by what it says, which is unusable then
+        self.refused: dict[str, CoreMetadata | Unusable] = {}
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
         self.asked: dict[Demand, dict[Asker, Asked]] = {}
         self.releases: dict[Demand, tuple[Version, ...]] = {}
@@ -286,10 +287,13 @@ class Closure:
 
     def _judged(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> CoreMetadata | Unusable | Failed:
         """Return core metadata as it arrived; what the policy refuses by what it says is as good as unusable."""
-        if self.rules.permission is None or not isinstance(metadata, CoreMetadata):
+        if self.rules.permission is None or isinstance(metadata, Failed):
             return metadata
-        name = canonicalize_name(metadata.name)
-        reason = self.rules.permission.of_metadata(name, version_of(filename, name), metadata)
+        read = metadata.repaired if isinstance(metadata, Unusable) else metadata  # that which an installer may take
+        if read is None:
+            return metadata
+        name = canonicalize_name(read.name)
+        reason = self.rules.permission.of_metadata(name, version_of(filename, name), read)
         if reason is None:
             return metadata
         self.refused[filename] = metadata
@@ -459,10 +463,15 @@ class Closure:
     def _is_permitted(self, demand: Demand, file: File) -> bool:
         """Say if the policy lets a file in that a lock names; what it refuses is a fault of the lock."""
         found = self.metadata.get(file.filename)
-        if file.filename in self.refused and isinstance(found, Unusable):
-            self._lock_fault(demand, f"{file.filename}: {found.reason}")
-            return False
-        return True
+        if self.rules.permission is None or not isinstance(found, Unusable):
+            return True
+        reason: str | None = found.reason
+        if file.filename not in self.refused:  # no installer can use it, and it would come in all the same
+            version = self._locked[demand].version
+            reason = self.rules.permission.of_metadata(demand.project, version, found)
+        if reason:
+            self._lock_fault(demand, f"{file.filename}: {reason}")
+        return reason is None
 
     def _lock_fault(self, demand: Demand, problem: str) -> None:
         self.lock_faults[demand.lock, demand.environment][f"{self._locked[demand]}: {problem}"] = None

@@ -37,7 +37,7 @@ class _Opened:
     """The universe, in which metadata that the policy refuses is as it was for some releases."""
 
     universe: Universe
-    refused: Mapping[str, CoreMetadata]
+    refused: Mapping[str, CoreMetadata | Unusable]
     permission: Permission | None
 
     def project(self, name: NormalizedName) -> Project | None:
@@ -62,7 +62,7 @@ class WaysIn:
     """
 
     universe: Universe
-    refused: Mapping[str, CoreMetadata]
+    refused: Mapping[str, CoreMetadata | Unusable]
     rules: Rules
     permission: Permission
 

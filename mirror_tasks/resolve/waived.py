@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.policy import Waiver
-from mirror_tasks.policy.permission import Finding, Permission, Subject
+from mirror_tasks.policy.permission import Finding, Permission, Said, Subject
 from mirror_tasks.resolve.plan import PlannedFile, Waived
 
 
 def waived_in(
-    files: Iterable[PlannedFile],
+    files: Collection[PlannedFile],
     permission: Permission | None,
     metadata: Mapping[str, object],
     environments: Mapping[str, Environment],
@@ -28,20 +28,28 @@ def waived_in(
     if permission is None or not permission.policy.exceptions:
         return ()
     found: set[Waived] = set()
+    by_hash = {_announced(file): metadata[file.filename] for file in files if file.filename in metadata}
     for file in files:
-        for one in _findings(file, permission, metadata.get(file.filename), environments):
+        # Of several wheels with the same METADATA one was read.
+        said = metadata.get(file.filename) or by_hash.get(_announced(file) or "")
+        known = said if isinstance(said, CoreMetadata | Unusable) else None
+        for one in _findings(file, permission, known, environments):
             if one.waiver is not None:
                 found.add(_waived(file, one, one.waiver))
     return tuple(sorted(found, key=attrgetter("project", "filename", "rule", "refusal")))
 
 
+def _announced(file: PlannedFile) -> str | None:
+    return (file.file.core_metadata or {}).get("sha256")
+
+
 def _findings(
-    file: PlannedFile, permission: Permission, metadata: object, environments: Mapping[str, Environment]
+    file: PlannedFile, permission: Permission, metadata: Said, environments: Mapping[str, Environment]
 ) -> Iterator[Finding]:
     subject = Subject(canonicalize_name(file.project), Version(file.version), file.file)
     for name in file.environments:
         yield from permission.findings(subject, environments.get(name))
-    if isinstance(metadata, CoreMetadata):
+    if permission.reads_metadata:
         yield from permission.findings_in(subject.project, subject.version, metadata)
 
 
@@ -60,11 +68,11 @@ def _waived(file: PlannedFile, finding: Finding, waiver: Waiver) -> Waived:
 
 
 def refusal_of(
-    file: PlannedFile, permission: Permission, metadata: object, environments: Mapping[str, Environment]
+    file: PlannedFile, permission: Permission, metadata: Said, environments: Mapping[str, Environment]
 ) -> str | None:
     """Return why the policy refuses a file that an earlier plan had, as a phrase; None if it is permitted.
 
-    :param metadata: of the file, if it is known.
+    :param metadata: of the file; None where nobody knows it, so that its licence is unknown.
     """
     refused = (one for one in _findings(file, permission, metadata, environments) if one.waiver is None)
     return next((one.reason for one in refused), None)

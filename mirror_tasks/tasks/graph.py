@@ -84,6 +84,7 @@ class MirrorTasks:
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
         self._said = False
+        self._refused_now: Sequence[str] = ()  # projects of which nothing is permitted any more
         names = set(self.creators())
         self.changing = frozenset(names - {self.name(kind) for kind in _LOOK_ONLY})
         self.fetching = frozenset(self.changing - {self.name(kind) for kind in _CHANGE_ALONE})
@@ -223,6 +224,7 @@ class MirrorTasks:
         if is_undecided and (before := published or self._last_plan):
             # Something could not be asked. What is published stays, for what is published may need it.
             plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
+            self._refused_now = sorted(before.published_by_project.keys() - plan.published_by_project.keys())
         plan = kept.with_kept(self.mirror, plan, published, closure.projects)
         self.growth.let_go()
         plan = replace(plan, judged=permitted.judged(self.mirror))
@@ -322,7 +324,11 @@ class MirrorTasks:
 
     def _room(self) -> Iterator[Task]:
         """Only when there is room for all that is to come does anything published change."""
-        yield from self.make.only_new([self.make.task(self.name("_room"), self._check_room, kind="group")])
+        yield from self.make.only_new([self.make.task(self.name("_room"), self._begin_to_change, kind="group")])
+
+    def _begin_to_change(self) -> None:
+        self._check_room()
+        self.publisher.take_down(self._refused_now)
 
     def _check_room(self) -> None:
         self.acquire.downloads.check_room(self._due)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
 from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.policy import RULES, Policy, ProjectPattern, RuleName, Waiver, has_rule
@@ -74,7 +75,8 @@ def _projects(block: Block) -> ProjectPattern | None:
         block.fault("version", f"{show(pattern.text)} says which versions already; keep one of the two")
     if version is None:
         return pattern
-    return ProjectPattern(pattern.name, f"=={version}", f"{pattern.text}=={version}")
+    release = None if version.endswith(".*") else Version(version)
+    return ProjectPattern(pattern.name, f"=={version}", f"{pattern.text}=={version}", release)
 
 
 def _version(block: Block) -> str | None:
