@@ -7,7 +7,6 @@ the rest is, and its hash: what a fault of the disk made of it is as good as non
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -55,12 +54,12 @@ def confirmed(content: bytes, evidence: str) -> bytes:
 class DumpAdvisories:
     """The advisories of a compiled dump; may be shared by threads.
 
-    :param content: what :func:`written` returned, in memory or on disk.
+    :param content: what :func:`written` returned.
     :param shown: the dump as the user wrote it.
     :raises ValueError: it is something else.
     """
 
-    def __init__(self, content: bytes | mmap.mmap, shown: str) -> None:
+    def __init__(self, content: bytes, shown: str) -> None:
         self._content = content
         end = content.find(b"\n", 0, 4096)
         try:
@@ -79,8 +78,7 @@ class DumpAdvisories:
     def opened(cls, path: Path, shown: str) -> DumpAdvisories | None:
         """Return those that were compiled to a file; None where it is not there, or is something else."""
         try:
-            with path.open("rb") as stream:
-                return cls(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), shown)
+            return cls(path.read_bytes(), shown)  # not mapped: Windows would not let it be replaced then
         except (OSError, ValueError):
             return None
 
