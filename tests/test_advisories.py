@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from mirror_tasks.config.policy import AdvisoryRule
 from mirror_tasks.policy.advisories import Match, check_advisories
 from mirror_tasks.policy.folding import fold
 from mirror_tasks.policy.matching import Hole, Reach, listed
-from mirror_tasks.policy.osv import Said, advisory_of
+from mirror_tasks.policy.osv import RecordError, Said, advisory_of
 from mirror_tasks.policy.severity import severity_of
 from tests.advisory_dumps import fixed_in, record
 
@@ -262,3 +263,32 @@ def test_ranges_are_judged_as_the_schemas_algorithm_does_word_for_word(
         bounds = [None if text == "0" else Version(text) for kind, text in one if kind != "limit"]
         assume(len(bounds) == len(set(bounds)))
     assert reach.meets(judged) == naive(judged, ranges, versions)
+
+
+WORDS = st.sampled_from([
+    "", "0", "1.0", "*", "?", "PyPI", "pypi:x", "npm", "somelib", "ECOSYSTEM", "SEMVER", "GIT", "GHSA-1", "CVSS:3.1/A:B",
+    "CVSS:4", "\n",
+])  # fmt: skip
+KEYS = st.sampled_from([
+    "id", "aliases", "modified", "withdrawn", "summary", "details", "severity", "affected", "package", "ecosystem", "name",
+    "ranges", "versions", "type", "events", "introduced", "fixed", "last_affected", "limit", "score", "database_specific",
+])  # fmt: skip
+ANYTHING = st.recursive(
+    st.one_of(WORDS, st.none(), st.integers(), st.booleans(), st.floats()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=5)),
+    max_leaves=30,
+)
+
+
+@given(ANYTHING, st.lists(st.tuples(KEYS, ANYTHING), max_size=4), st.lists(st.tuples(KEYS, ANYTHING), max_size=3))
+def test_whatever_a_record_holds_it_is_judged_or_refused_with_a_reason(
+    alone: object, above: list[tuple[str, object]], below: list[tuple[str, object]]
+) -> None:
+    said = record("GHSA-1", events=fixed_in("2"), versions=["1.0"])
+    said["affected"][0].update(below)
+    for one in (alone, said | dict(above)):
+        with contextlib.suppress(RecordError):  # nothing else comes out
+            found = advisory_of(one)
+            for rows in fold([found] if found else []).values():
+                for hole in rows:
+                    hole.match(Version("1.0"))
