@@ -79,10 +79,11 @@ def pip_audit(asked: Asked) -> Found:
     for project, one in asked.items():
         service = object.__new__(service_of.EcosystemsService)  # without its session, which asks
         service.timeout = None
+        told = [(record, _Session([_as_specifiers(record, project)])) for record in one["records"]]
         for version in one["versions"]:
             ids = found.setdefault(project, {}).setdefault(version, [])
-            for record in one["records"]:
-                service.session = _Session([_as_specifiers(record, project)])
+            for record, session in told:
+                service.session = session
                 try:
                     _, results = service.query(interface.ResolvedDependency(project, parse(version)))
                 except ValueError as error:
