@@ -206,8 +206,17 @@ def test_uv_repairs_a_requirement_as_is_said_of_it(tmp_path: Path) -> None:
 
 
 def _resolved_by_uv(wheels: Path, requirement: str) -> bool:
-    command = [str(find_client()), "pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-python-downloads"]
-    command += ["--python", sys.executable, "--no-index", "--find-links", str(wheels), "-"]
+    command = [str(find_client()), "pip", "compile", "--quiet", "--no-config", "--no-python-downloads"]
+    command += [
+        "--cache-dir",
+        str(wheels / "cache"),
+        "--python",
+        sys.executable,
+        "--no-index",
+        "--find-links",
+        str(wheels),
+        "-",
+    ]
     env = clean_environment()
     return (
         subprocess.run(command, input=requirement, capture_output=True, text=True, check=False, env=env).returncode == 0

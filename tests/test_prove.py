@@ -58,7 +58,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FakeIndex(world) as index:
         (folder / "mirror.yaml").write_text(YAML.format(index=index.url, here=this_environment()), "utf-8")
         (folder / "dodo.py").write_text(mirroring.DODO, "utf-8")
-        made = mirroring.doit(folder, "mirror")
+        made = mirroring.MirrorFolder(folder).doit("mirror")
         assert made.returncode == 0, made.stdout + made.stderr
     return folder
 
@@ -117,7 +117,7 @@ def test_published_metadata_that_breaks_a_rule_is_the_reason_that_is_given(mirro
 
 
 def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> None:
-    done = mirroring.doit(mirrored, "prove", "--own")
+    done = mirroring.MirrorFolder(mirrored).doit("prove", "--own")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 pairs proven" in done.stdout
     # A root that has only an sdist here is built here without being asked for.
@@ -133,7 +133,7 @@ def test_an_unfinished_mirror_is_not_proven(tmp_path: Path) -> None:
     (tmp_path / "mirror.yaml").write_text(
         YAML.format(index="https://index.example.com/simple/", here="{python: '3.9', platform: windows-x86}")
     )
-    done = mirroring.doit(tmp_path, "prove")
+    done = mirroring.MirrorFolder(tmp_path).doit("prove")
     assert done.returncode != 0
     assert "Run `doit mirror` first." in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
