@@ -27,11 +27,12 @@ from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_spe
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.locked_indexes import why_not_asked
 from mirror_tasks.config.model import Index, Root
-from mirror_tasks.index.file_names import is_wheel, version_of
+from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
 from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
+from mirror_tasks.resolve.judged_metadata import JudgedMetadata
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
@@ -212,8 +213,7 @@ class Closure:
         self.refusals = Refusals(rules, self._against)
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
-        # what the policy refuses by what it says, which is unusable then
-        self.refused: dict[str, CoreMetadata | Unusable] = {}
+        self.judgement = JudgedMetadata(rules.permission, self.metadata)
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
         self.asked: dict[Demand, dict[Asker, Asked]] = {}
         self.releases: dict[Demand, tuple[Version, ...]] = {}
@@ -282,22 +282,10 @@ class Closure:
 
     def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
         """Take in the core metadata of a file. Return what is wanted next."""
-        self.metadata[filename] = self._judged(filename, metadata)
+        self.metadata[filename] = (
+            metadata if isinstance(metadata, Failed) else self.judgement.judged(filename, metadata)
+        )
         return self._arrived(f"metadata:{filename}")
-
-    def _judged(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> CoreMetadata | Unusable | Failed:
-        """Return core metadata as it arrived; what the policy refuses by what it says is as good as unusable."""
-        if self.rules.permission is None or isinstance(metadata, Failed):
-            return metadata
-        read = metadata.repaired if isinstance(metadata, Unusable) else metadata  # that which an installer may take
-        if read is None:
-            return metadata
-        name = canonicalize_name(read.name)
-        reason = self.rules.permission.of_metadata(name, version_of(filename, name), read)
-        if reason is None:
-            return metadata
-        self.refused[filename] = metadata
-        return Unusable(reason)
 
     def want(self, project: NormalizedName, files: Iterable[File]) -> Wants:
         """Want a page, or the core metadata of files of a project, for the solver; nothing that was wanted before."""
@@ -454,11 +442,7 @@ class Closure:
 
     def _has_to_be_read(self, file: File) -> bool:
         """Say if nothing is known of a file that a lock names unless it is read: it has no hash, or the policy judges by that."""
-        return "sha256" not in file.hashes or self._judges_metadata
-
-    @property
-    def _judges_metadata(self) -> bool:
-        return self.rules.permission is not None and self.rules.permission.reads_metadata
+        return "sha256" not in file.hashes or self.judgement.is_needed
 
     def _is_permitted(self, demand: Demand, file: File) -> bool:
         """Say if the policy lets a file in that a lock names; what it refuses is a fault of the lock."""
@@ -466,7 +450,7 @@ class Closure:
         if self.rules.permission is None or not isinstance(found, Unusable):
             return True
         reason: str | None = found.reason
-        if file.filename not in self.refused:  # no installer can use it, and it would come in all the same
+        if file.filename not in self.judgement.refused:  # no installer can use it, and it would come in all the same
             version = self._locked[demand].version
             reason = self.rules.permission.of_metadata(demand.project, version, found)
         if reason:
@@ -500,7 +484,7 @@ class Closure:
         candidates = fitting(project, specifier_of(demand), environment, self.rules, demand.hashes)
         refused = 0
         for one in candidates:
-            refused += any(file.filename in self.refused for file in one.files)
+            refused += any(file.filename in self.judgement.refused for file in one.files)
             taken = [pair for pair in self._installs(one, environment) if not self._contradicts(demand, one, pair[0])]
             for installs, _ in enough.lacking(taken):
                 if isinstance(self.metadata.get(installs.filename), Failed):
@@ -538,7 +522,7 @@ class Closure:
         files = files_to_mirror(one, self.rules)
         unhashed = (file for file in files if "sha256" not in file.hashes)
         # The others of a release are read when that which is installed was: mostly its metadata is theirs.
-        unjudged = self._without_twin(files) if installs.filename in self.metadata else []
+        unjudged = self.judgement.to_read(files) if installs.filename in self.metadata else []
         bound = self._bound_requirements(demand, installs)
         pages = (one.name for one in bound if one.name not in self.projects)
         return {
@@ -549,21 +533,6 @@ class Closure:
                 if file.filename not in self.metadata
             },
         }
-
-    def _without_twin(self, files: Sequence[File]) -> list[File]:
-        """Return those whose metadata the policy has to judge, and of which none is known that the page says is the same."""
-        if not self._judges_metadata:
-            return []
-        unread = (file for file in files if file.filename not in self.metadata)
-        return [file for file in unread if self._twin(file, files) is None]
-
-    def _twin(self, file: File, others: Iterable[File]) -> File | None:
-        """Return a file whose metadata arrived and, by the hashes of the page, is that of another: nearly every wheel has one."""
-        sha256 = (file.core_metadata or {}).get("sha256")
-        if sha256 is None:
-            return None
-        known = (one for one in others if one.filename in self.metadata)
-        return next((one for one in known if (one.core_metadata or {}).get("sha256") == sha256), None)
 
     def _contradicts(self, demand: Demand, one: Candidate, installs: File) -> bool:
         """Say if no installation of the root can contain a file; it is kept why, for the plan."""
@@ -652,9 +621,8 @@ class Closure:
 
     def _is_usable(self, demand: Demand, file: File, of_release: Sequence[File]) -> bool:
         metadata = self.metadata.get(file.filename)
-        if metadata is None and self._judges_metadata:
-            twin = self._twin(file, of_release)
-            return twin is not None and twin.filename not in self.refused
+        if metadata is None and self.judgement.is_refused(file, of_release):
+            return False
         if isinstance(metadata, Failed) and self._has_to_be_read(file):
             # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
             self._not_satisfied(demand, metadata.reason, undecided=True)

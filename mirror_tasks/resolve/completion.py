@@ -338,7 +338,9 @@ class Completion:
         for case in self._given_up:
             if case in self._policy_lines or case.installer is not PIP:  # whose conflict is the one that is told
                 continue
-            ways = WaysIn(FromUpstream(self.closure), self.closure.refused, self._rules, self._rules.permission)
+            ways = WaysIn(
+                FromUpstream(self.closure), self.closure.judgement.refused, self._rules, self._rules.permission
+            )
             try:
                 self._policy_lines[case] = ways.lines(case.root, case.point)
             except NotKnownYet as unknown:
