@@ -27,6 +27,8 @@ from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
 Solutions = Mapping[str, Mapping[str, str]]
+# What is wanted of projects. The error that says so is not kept: it holds all that a search had made up to then.
+Missing = Mapping[NormalizedName, tuple[File, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Completion:
         """Solve what is left to solve from the releases chosen."""
         universe = FromChosen(self.closure)
         solvers: dict[str, Solver] = {}
-        missing: list[NotKnownYet] = []
+        missing: list[Missing] = []
         todo, self._todo = self._todo, []
         for case in todo:
             made = Solver(case.point, universe, self._seen_inside)
@@ -216,7 +218,7 @@ class Completion:
             try:
                 found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
             except NotKnownYet as unknown:
-                missing.append(unknown)
+                missing.append(unknown.files)
                 self._todo.append(case)
             except Undecided:
                 continue
@@ -289,7 +291,7 @@ class Completion:
 
     def _from_upstream(self) -> Wants:
         """Solve what failed from everything upstream; what that takes joins the closure."""
-        missing: list[NotKnownYet] = []
+        missing: list[Missing] = []
         wants = Wants()
         if (
             self._hashed != self.closure.hashed
@@ -306,7 +308,7 @@ class Completion:
             try:
                 found = solver.solve(case.root)
             except NotKnownYet as unknown:
-                missing.append(unknown)
+                missing.append(unknown.files)
                 waiting.add(case.anywhere)
                 continue
             except Undecided:
@@ -332,7 +334,7 @@ class Completion:
 
     def _from_what_the_policy_refuses(self) -> Wants:
         """Find out what of the policy stands in the way of each root that has no solution."""
-        missing: list[NotKnownYet] = []
+        missing: list[Missing] = []
         if self._rules.permission is None:
             return Wants()
         for case in self._given_up:
@@ -344,7 +346,7 @@ class Completion:
             try:
                 self._policy_lines[case] = ways.lines(case.root, case.point)
             except NotKnownYet as unknown:
-                missing.append(unknown)
+                missing.append(unknown.files)
             except Undecided:
                 self._policy_lines[case] = ()
         return self._wants(missing)
@@ -373,9 +375,9 @@ class Completion:
         }
         return (f"{name}-{version}" for name, (version, _) in found.pins.items() if (name, version) not in chosen)
 
-    def _wants(self, missing: Sequence[NotKnownYet]) -> Wants:
+    def _wants(self, missing: Sequence[Missing]) -> Wants:
         wants = Wants()
         for one in missing:
-            for name, files in one.files.items():
+            for name, files in one.items():
                 wants = wants.and_also(self.closure.want(name, files))
         return wants
