@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.work.memory import give_back_what_is_large
 from mirror_tasks.work.processes import Processes
 from tests.called import add
 from tests.launching import PATIENCE
@@ -200,3 +201,14 @@ def test_an_interruption_while_processes_are_forked_is_not_swallowed() -> None:
     launcher().start_code(INTERRUPTED_AT_A_FORK)
     done = launcher().wait()
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_memory_is_left_to_an_allocator_that_can_not_be_told(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def library(_name: None) -> None:
+        raise error
+
+    monkeypatch.setattr("mirror_tasks.work.memory.ctypes.CDLL", library)
+    give_back_what_is_large()

@@ -19,6 +19,7 @@ from doit.exceptions import InvalidTask
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.interruption import INTERRUPTED
 from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.work.memory import give_back_what_is_large
 from mirror_tasks.work.processes import READING, RECEIVING
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -96,6 +97,7 @@ def look_for_garbage_rarely() -> None:
 
 def start_processes() -> None:
     """Start the processes that receive and read, unless they are started."""
+    give_back_what_is_large()
     for processes in (RECEIVING, READING):
         processes.start()
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mirror_tasks.errors import MirrorError
+from mirror_tasks.work.memory import give_back_what_is_large
 
 _T = TypeVar("_T")
 Progress = Callable[[int], None]
@@ -261,6 +262,7 @@ def work_over_pipes(threads: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)  # whatever is printed here is no message
+    give_back_what_is_large()
     _work(_Pipes(reading, writing), None, threads)
 
 
