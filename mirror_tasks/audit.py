@@ -6,6 +6,7 @@ It needs this project, which a mirror can bring like any other, the directory th
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(in_words(error), _NOT_DONE)
     except MirrorError as error:
         return _told(error, _NOT_DONE)
+    _have_room_for_all_text(is_json=given.format == "json")
     if given.format == "json":
         sys.stdout.write(audit_json(found).decode())
     else:
@@ -46,6 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MirrorError as error:
         return _told(error, _REFUSED)
     return 0
+
+
+def _have_room_for_all_text(*, is_json: bool) -> None:
+    """Let output have every character: what is known of a hole is in any script, and a pipe may be for few of them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if is_json:
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _told(error: MirrorError, status: int) -> int:

@@ -155,6 +155,15 @@ def test_a_damaged_member_is_told(tmp_path: Path) -> None:
         read_dump(path)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_member_that_is_packed_in_a_way_that_can_fail_otherwise_is_told(tmp_path: Path, packing: int) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("PYSEC-1.json", json.dumps(record("PYSEC-1")))
+    with pytest.raises(AdvisoryError, match=r"file PYSEC-1\.json: .*expected it stored or deflated"):
+        read_dump(path)
+
+
 def test_a_dump_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(AdvisoryError, match="Bring a dump in the OSV layout"):
         read_dump(tmp_path / "all.zip")

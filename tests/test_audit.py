@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import subprocess
 import sys
@@ -167,6 +168,19 @@ def test_it_is_a_program_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "refused: evil 0.1: malware MAL-3" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_told_in_any_script_is_written_where_few_characters_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    dump = zip_of(tmp_path / "all.zip", [record("PYSEC-4", "other", fixed_in("1.0.1"), summary="漢字")])
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    arguments = [inside(tmp_path / "mirror"), "--from", dump, "--refuse", "critical", "--format", form]
+    assert program.main([str(one) for one in arguments]) == 0
+    sys.stdout.flush()
+    assert ("漢字" if form == "json" else r"\u6f22\u5b57") in written.getvalue().decode("utf-8")
 
 
 # --- Outside

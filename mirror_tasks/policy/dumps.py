@@ -269,6 +269,8 @@ def _reading(path: Path, entry: zipfile.ZipInfo, read: Callable[[], bytes]) -> b
 
 
 def _member(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is packed in a way that few tools can read; expected it stored or deflated")
     if entry.file_size > LARGEST_RECORD:
         raise ValueError(f"expected at most {LARGEST_RECORD:,} bytes, found {entry.file_size:,}")
     with opened.open(entry) as stream:
