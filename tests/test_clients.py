@@ -17,6 +17,7 @@ from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
 from tests.making import sdist, wheel
 from tests.mirroring import clean_environment, mirror_folder
+from tests.pip import run_pip
 
 UV = (uv.find_uv_bin(), "pip", "install", "--no-config", "--no-python-downloads", "--no-cache", "-q")
 EXPECTED = {"app": "1.0", "lib-core": "1.1", "speed": "2.0", "built": "0.5", "backend-needs": "1.0"}
@@ -51,15 +52,23 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.output
 
 
-def call(command: Sequence[str]) -> str:
+def environment() -> dict[str, str]:
     unreachable = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    environment = clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **unreachable)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **unreachable)
+
+
+def call(command: Sequence[str]) -> str:
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 
 
-PIP = (sys.executable, "-m", "pip", "--isolated")
+def install_by_pip(python: str, index: str, *requirements: str) -> None:
+    """Install where an empty environment has its packages; by ``--python`` pip would start, and import, once more."""
+    there = call([python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).strip()
+    command = ["--isolated", "install", "-q", "--no-cache-dir", "--target", there, "--index-url", index, *requirements]
+    done = run_pip(command, Path(there), environment())
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager
@@ -98,7 +107,8 @@ WAYS = ("server.py", "file", "a static web server")
 @pytest.fixture
 def fresh(tmp_path: Path) -> str:
     """The interpreter of a new, empty virtual environment."""
-    call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")])
+    quick = ("venv", "--no-config", "--no-python-downloads", "-q", "--python", sys.executable)
+    call([uv.find_uv_bin(), *quick, str(tmp_path / "env")])
     return python_of(tmp_path / "env")
 
 
@@ -114,7 +124,7 @@ def installed(python: str) -> dict[str, str]:
 @pytest.mark.parametrize("kind", WAYS)
 def test_pip_installs_extras_and_sdists_from_the_mirror_alone(output: Path, fresh: str, kind: str) -> None:
     with way(kind, output) as url:
-        call([*PIP, "--python", fresh, "install", "-q", "--no-cache-dir", "--index-url", url, "app[fast]", "built"])
+        install_by_pip(fresh, url, "app[fast]", "built")
     assert installed(fresh) == EXPECTED
 
 

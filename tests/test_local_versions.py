@@ -11,7 +11,7 @@ from mirror_tasks.describe_environment import environment_block
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import assert_valid, assert_whole, mirror_folder, packages
-from tests.test_clients import PIP, UV, call, fresh, installed, way
+from tests.test_clients import UV, call, fresh, install_by_pip, installed, way
 
 __all__ = ["fresh"]  # a fixture
 
@@ -69,11 +69,11 @@ def test_a_link_to_a_file_with_a_plus_in_its_name_is_read_alike_by_every_server(
 
 @pytest.mark.parametrize("client", ["pip", "uv"])
 def test_installers_get_the_local_version_from_the_mirror(output: Path, fresh: str, client: str) -> None:
-    command = (
-        [*PIP, "--python", fresh, "install", "-q", "--no-cache-dir"] if client == "pip" else [*UV, "--python", fresh]
-    )
     with way("server.py", output) as url:
-        call([*command, "--index-url", url, *ROOTS])
+        if client == "pip":
+            install_by_pip(fresh, url, *ROOTS)
+        else:
+            call([*UV, "--python", fresh, "--index-url", url, *ROOTS])
     assert installed(fresh) == {
         "torch": "2.8.0+cu128",
         "torchvision": "0.23.0+cu128",
