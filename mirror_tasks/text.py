@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 def readable(size: int) -> str:
@@ -33,6 +33,11 @@ _CREDENTIALS = re.compile(r"://([^/?#\s]*)@")
 
 # A password in which these are not encoded makes no URL: what seems to be a port then is no number.
 _MISSPELT = re.compile(r"://([^/?#\s@:\[]+):(?![^/?#\s]*@|\d*(?:[/?#\s'\",;)\]>]|$))\S*@")
+
+
+def and_more(names: Sequence[str]) -> str:
+    """Return what is said behind the first of some names: how many others there are."""
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def redact(text: str) -> str:

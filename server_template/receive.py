@@ -4085,7 +4085,9 @@ def tell_stream(root: Path, name: str, known: Seen, served: Optional[Generation]
 
 def age_of(manifest: Manifest) -> str:
     """Write when and by what a bundle was made, and how long what leaves its stream's plan stays."""
-    stays = ", ".join(f"{number} {unit}" for unit, number in (manifest.keep or {}).items())
+    stays = ", ".join(
+        f"{number} {unit if number != 1 else unit[:-1]}" for unit, number in (manifest.keep or {}).items()
+    )
     kept = f"; what leaves its plan stays for {stays}" if stays else ""
     return f"made {manifest.made['at']} by {manifest.made['by']}{kept}"
 

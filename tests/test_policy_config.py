@@ -239,7 +239,7 @@ PROJECT = (
             "advisories: {from: index, malwares: report}",
             "policy.advisories.malwares: unknown key 'malwares'; did you mean",
         ),
-        ("approval: true", "policy.approval: unknown value True; expected one of required"),
+        ("approval: true", "policy.approval: unknown value True; expected required"),
         ("file: missing.yaml", "policy.file: expected a file with the keys of a policy, found none at "),
         ("file: [a.yaml]", "policy.file: expected one line of text, found ['a.yaml']"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import html5lib
@@ -138,6 +139,15 @@ def test_what_the_policy_kept_out_is_named_and_nothing_else(html: str) -> None:
 
 def test_what_was_not_checked_is_said(html: str) -> None:
     assert "advisories: nobody knows of server-1" in section_of(html, "unchecked")
+
+
+@pytest.mark.parametrize(
+    ("newest", "is_told"),
+    [("2026-10-27T00:00:00Z", False), ("2026-10-26T23:59:59Z", True), ("", False), ("unknown", False)],
+)
+def test_a_dump_of_more_than_a_month_ago_is_to_be_looked_at_first(full: Dossier, newest: str, is_told: bool) -> None:
+    told = [one.text for one in alarms(replace(full, advisories_newest=newest)) if one.is_bad]
+    assert ("the dump of advisories ends 31 days before the day of judging: bring a newer one" in told) == is_told
 
 
 def test_there_is_a_field_for_signatures_and_what_is_signed_for(html: str, full: Dossier) -> None:

@@ -41,7 +41,7 @@ def did_you_mean(value: object, known: Iterable[str]) -> str:
 def unknown(what: str, value: object, known: Iterable[str]) -> str:
     """Return the problem of a word that is none of the known ones, naming them and the closest."""
     words = list(known)
-    hint = did_you_mean(value, words) or f"; expected one of {', '.join(words)}"
+    hint = did_you_mean(value, words) or f"; expected {'one of ' * (len(words) > 1)}{', '.join(words)}"
     return f"unknown {what} {show(value)}{hint}"
 
 

@@ -70,7 +70,7 @@ def read_dump(path: Path) -> Dump:
             return _dump(path, _advisories(path, _zip_files(path, stream)), lambda: digest)
     except OSError as error:
         problem = f"expected a zip or a folder of records, found that it can't be read: {error.strerror or error}"
-        advice = "Bring a dump in the OSV layout, and name it under policy.advisories.from."
+        advice = "Bring a dump in the OSV layout, and name it under policy.advisories.from, or with --from."
         raise AdvisoryError(_DOING, str(path), problem, advice) from error
 
 

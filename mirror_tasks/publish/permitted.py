@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from mirror_tasks.policy.permission import Permission, Said
 from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
 from mirror_tasks.resolve.waived import refusal_of
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.text import and_more
 
 
 def judged(mirror: Mirror) -> Judged | None:
@@ -44,14 +46,16 @@ def of_old_plan(mirror: Mirror, plan: Plan, note: Callable[[str], None]) -> Plan
 
 
 def kept_and_permitted(mirror: Mirror, kept: Iterable[KeptFile]) -> Iterator[KeptFile]:
-    """Yield what is kept and the policy does not refuse; tell of what it refuses."""
+    """Yield what is kept and the policy does not refuse; tell of what it refuses, of each release once for each reason."""
     permission = mirror.judging.permission
+    refused: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for one in kept:
-        reason = permission and _reason(mirror, permission, one.planned)
-        if reason:
-            mirror.note(f"not kept for locks: {one.planned.filename}: {reason}")
+        if reason := permission and _reason(mirror, permission, one.planned):
+            refused[one.planned.project, one.planned.version, reason].append(one.planned.filename)
         else:
             yield one
+    for (_, _, reason), names in refused.items():
+        mirror.note(f"not kept for locks: {names[0]}{and_more(names)}: {reason}")
 
 
 def _refused(mirror: Mirror, permission: Permission, files: Iterable[PlannedFile]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from mirror_tasks.report.dossier import Dossier
 from mirror_tasks.text import counted
 
 _MOST_NAMED = 8
+_OLD_DUMP = 30  # days; of an ecosystem of this size something becomes known every day
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ def _bad(dossier: Dossier) -> Iterator[str]:
         if hole.judgement.verdict == "refused":
             named = ", ".join(hole.releases[:_MOST_NAMED])
             yield f"{hole.judgement.match} on {named}: known since the plan was made, and refused by the policy"
+    days = dossier.age_of_advisories
+    if days is not None and days > _OLD_DUMP:
+        yield f"the dump of advisories ends {days:,} days before the day of judging: bring a newer one"
     if dossier.plan.lacking:
         yield f"no solution was found for {counted(len(dossier.plan.lacking), 'requirement')}"
     if altered := dossier.changes.altered_files:

@@ -39,6 +39,7 @@ class Dossier:
     """All that is shown of a mirror.
 
     :param advisories_from: what the advisories are that releases were judged by, in words; empty: none were looked at.
+    :param advisories_newest: when the newest record of the dump was modified, as it says; empty: there is no dump.
     :param origins: what is to be said of where files come from, the worst first; a line each. ``origins_unchecked``: what
         of that is not known.
     """
@@ -50,6 +51,7 @@ class Dossier:
     advisories_from: str
     origins: tuple[str, ...] = ()
     origins_unchecked: tuple[str, ...] = ()
+    advisories_newest: str = ""
 
     @property
     def policy(self) -> Policy | None:
@@ -65,6 +67,15 @@ class Dossier:
     def as_of(self) -> datetime.date | None:
         """The day by which was judged; None where nothing was."""
         return None if self.plan.judged is None else datetime.date.fromisoformat(self.plan.judged.as_of)
+
+    @cached_property
+    def age_of_advisories(self) -> int | None:
+        """How many days before the day of judging the dump ends; None where there is none, or its record has no day."""
+        try:
+            newest = datetime.date.fromisoformat(self.advisories_newest[:10])
+        except ValueError:
+            return None
+        return None if self.as_of is None else (self.as_of - newest).days
 
     @cached_property
     def planned(self) -> tuple[Component, ...]:

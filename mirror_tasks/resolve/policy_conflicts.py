@@ -121,28 +121,33 @@ class WaysIn:
     def _told(
         self, name: NormalizedName, version: Version, findings: tuple[Finding, ...], environment: Environment
     ) -> Iterator[str]:
-        nearest = self._nearest(name, version, environment)
-        permitted = f"the nearest that is permitted is {nearest}" if nearest else "none of its releases is permitted"
+        permitted = self._nearest(name, version, environment)
         for finding in findings:
             yield f"{name}-{version}: {finding.reason}; {permitted}"
             if exception := exception_for(name, version, finding, self.permission.as_of):
                 place = self.permission.policy.place_of_exceptions(finding.rule)
                 yield f"  to let it in, add under {place}:  {exception}"
 
-    def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> Version | None:
-        """Return the newest permitted release below one, else the oldest above it, as far as metadata is known."""
+    def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> str:
+        """Name the newest permitted release below one, else the oldest above it, as far as metadata is known."""
         project = self.universe.project(name)
         candidates = fitting(project, SpecifierSet(), environment, self.rules) if project else ()
-        permitted = [one.version for one in candidates if self._has_usable(name, one)]
-        below = [one for one in permitted if one < version]
-        return max(below, default=None) or min(permitted, default=None)
+        usable = {one.version: self._is_usable(name, one) for one in candidates}
+        permitted = [one for one, is_usable in usable.items() if is_usable is not False]
+        nearest = max((one for one in permitted if one < version), default=None) or min(permitted, default=None)
+        if nearest is None:
+            return "none of its releases is permitted"
+        if usable[nearest]:
+            return f"the nearest that is permitted is {nearest}"
+        return f"the nearest that may be permitted is {nearest}, of which was not read what it says of itself"
 
-    def _has_usable(self, name: NormalizedName, one: Candidate) -> bool:
-        """Say if one of the files of a release is not known to be of no use."""
+    def _is_usable(self, name: NormalizedName, one: Candidate) -> bool | None:
+        """Say if one of the files of a release is of use; None where that hangs on metadata that nobody has read."""
+        is_unread = False
         for file in one.files:
             try:
                 if not isinstance(self.universe.metadata(name, file), Unusable):
                     return True
             except (NotKnownYet, Undecided):
-                return True
-        return False
+                is_unread = True
+        return None if is_unread and self.permission.reads_metadata else is_unread

@@ -19,6 +19,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.selection import NO_TAG, Rules, check_policy, check_status, is_allowed, is_pin, refusal
+from mirror_tasks.text import and_more
 
 Against = Callable[[File, Environment], "str | None"]
 """Returns what the core metadata of a file, if it is known, says against using it in an environment."""
@@ -177,14 +178,10 @@ def decisive_reasons(project: Project, reasons: Mapping[str, str]) -> str:
     for filename, reason in (near or reasons).items():
         filenames[reason].append(filename)
     told = [
-        reason if reason == NO_TAG and not is_own else f"{names[0]}{_more(names)}: {reason}"
+        reason if reason == NO_TAG and not is_own else f"{names[0]}{and_more(names)}: {reason}"
         for reason, names in filenames.items()
     ]
     return "; ".join(told[:_MOST_TOLD]) + (f"; and {len(told) - _MOST_TOLD} more reasons" if told[_MOST_TOLD:] else "")
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _wrong_hash(file: File, hashes: frozenset[str]) -> str | None:

@@ -103,6 +103,7 @@ class Gatherer:
             advisories_from=_in_words(self._advisories),
             origins=published.to_look_at,
             origins_unchecked=published.open_questions,
+            advisories_newest=self._advisories.newest if self._advisories and self._advisories.records else "",
         )
         others = {
             "packages.csv": packages_csv(made_of),

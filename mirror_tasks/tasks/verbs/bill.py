@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
-from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile
 from mirror_tasks.tasks.console import new_console, new_table
 from mirror_tasks.text import counted, total
 from mirror_tasks.work.downloads import Downloads
@@ -32,14 +32,22 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
             f"+ completes {one.root} on {one.environment}, {added}: {one.reason}", markup=False, soft_wrap=True
         )
     print_one_sided(plan)
-    for gap in plan.gaps:
-        console.print(
-            f"! {gap.environment}: {gap.requirement}, asked by {', '.join(map(str, gap.by[:3]))}: {gap.reason}",
-            markup=False,
-            soft_wrap=True,
-        )
+    for line in gap_lines(plan.gaps):
+        console.print(line, markup=False, soft_wrap=True)
     for extra in plan.unknown_extras:
         console.print(f"! {extra}: the release has no such extra", markup=False)
+
+
+def gap_lines(gaps: Iterable[Gap]) -> Iterator[str]:
+    """Yield what nothing satisfies, once where it is the same on several environments."""
+    where: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for gap in gaps:
+        asked_by = ", ".join(map(str, gap.by[:3]))
+        where[gap.requirement, asked_by, gap.reason.replace(f" for {gap.environment}: ", ": ", 1)].append(
+            gap.environment
+        )
+    for (requirement, asked_by, reason), environments in where.items():
+        yield f"! {', '.join(environments)}: {requirement}, asked by {asked_by}: {reason}"
 
 
 def kept_beside(plan: Plan) -> str | None:
