@@ -228,13 +228,14 @@ def assert_whole(output: Path) -> None:
 # It has imported all of this project, and found out what is the same for all runs: what is installed, what pages are made by,
 # and what reading a mirror.yaml compiles. A run ends without what Python does at its end, which takes long after such imports.
 PREPARATION = """
-import functools, importlib, multiprocessing.popen_fork, os, pathlib, pkgutil, sys, traceback
+import contextlib, functools, importlib, multiprocessing.popen_fork, os, pathlib, pkgutil, sys, traceback
 import doit.doit_cmd, doit.plugin, requests.utils, rich.console, rich.live, rich.markup, rich.progress, rich.table
 import rich._emoji_codes
 import mirror_tasks
 
 for module in pkgutil.walk_packages(mirror_tasks.__path__, "mirror_tasks."):
-    importlib.import_module(module.name)
+    with contextlib.suppress(ImportError):  # of an extra that is not installed
+        importlib.import_module(module.name)
 
 from mirror_tasks.config import mirror_yaml
 from mirror_tasks.publish import pages
