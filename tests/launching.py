@@ -59,7 +59,6 @@ class Launcher:
     def __init__(self, preparation: str, *arguments: str, environment: Mapping[str, str]) -> None:
         self._output = tempfile.TemporaryDirectory()
         self._arguments: list[str] = []
-        self._pid = 0
         self._process = subprocess.Popen(
             [sys.executable, "-c", preparation + LOOP, *arguments],
             env=environment,
@@ -68,6 +67,7 @@ class Launcher:
             bufsize=0,
         )
         atexit.register(self.close)
+        self._pid = self._process.pid  # of whom it waits for
         self._read()  # it is prepared
 
     def begin(
