@@ -1,7 +1,7 @@
 """Measure resolving against uv: ``python benchmarks/against_uv.py``.
 
-Nine requirements on two environments, from the index that pip uses here, in turn: ``doit plan`` from an empty state, with sdists
-only where no wheel fits; and eighteen ``uv pip compile``, a requirement and an environment each, one cache that begins empty.
+Nine requirements on two environments, from the index that pip uses here, in turn: ``doit plan`` from an empty state, wheels only;
+and eighteen ``uv pip compile --no-build``, a requirement and an environment each, with one cache that begins empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from against_nab import index_of, told
 from against_reference import CLIENTS, CONFIGURATION, REQUIREMENTS, empty, install
 from measuring import DODO, PROJECT, Cost, machine, run, scratch, table
 
-SETTINGS = "sdists: fallback\nbuild-requirements: false\n"
+SETTINGS = "sdists: never\n"
 
 
 def main() -> None:
@@ -55,7 +55,8 @@ def plan(folder: Path, python: Path, timeout: float) -> Cost:
     (place / "dodo.py").write_text(DODO, "utf-8")
     roots = "".join(f"  - {one}\n" for one in REQUIREMENTS)
     (place / "mirror.yaml").write_text(f"{SETTINGS}{CONFIGURATION}{roots}", "utf-8")
-    return run([python, "-m", "doit", "plan"], place, folder / "own.log", timeout=timeout)
+    # One requirement has no wheel on one environment, which is told by the exit status; uv tells it likewise.
+    return run([python, "-m", "doit", "plan"], place, folder / "own.log", timeout=timeout, expected=(0, 1))
 
 
 def compile_all(folder: Path, python: Path, index: str, timeout: float) -> Cost:
