@@ -20,6 +20,7 @@ from mirror_tasks.config.yaml_file import read_yaml
 from mirror_tasks.errors import ConfigError, Fault, MirrorError, in_words
 from mirror_tasks.policy.compiling import read_advisories
 from mirror_tasks.report.audit import DEFAULT_RULE, audit, audit_json, audit_lines, check_audit, served
+from mirror_tasks.text import let_output_have_any_text
 
 _REFUSED = 1
 _NOT_DONE = 2
@@ -38,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(in_words(error), _NOT_DONE)
     except MirrorError as error:
         return _told(error, _NOT_DONE)
-    _have_room_for_all_text(is_json=given.format == "json")
+    let_output_have_any_text()
     if given.format == "json":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         sys.stdout.write(audit_json(found).decode())
     else:
         sys.stdout.writelines(f"{line}\n" for line in audit_lines(found))
@@ -48,15 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MirrorError as error:
         return _told(error, _REFUSED)
     return 0
-
-
-def _have_room_for_all_text(*, is_json: bool) -> None:
-    """Let output have every character: what is known of a hole is in any script, and a pipe may be for few of them."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        if is_json:
-            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-        else:
-            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _told(error: MirrorError, status: int) -> int:

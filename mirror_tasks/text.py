@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections.abc import Collection, Iterable, Sequence
+
+
+def let_output_have_any_text() -> None:
+    """Have characters written as escapes for which output has no place: what is told may be in any script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def readable(size: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import uv
 
+from mirror_tasks import pipeline
 from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
@@ -231,3 +233,13 @@ def test_ctrl_c_below_a_reporter_of_somebody_elses_keeps_what_doit_knows_of_the_
     process.communicate(timeout=PATIENCE)
     with contextlib.closing(sqlite3.connect(project.state / "doit.db")) as database:
         assert ("mine",) in database.execute("select task_id from doit").fetchall()
+
+
+def test_what_an_index_says_in_any_script_can_be_told_where_output_is_for_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    pipeline(tmp_path / "mirror.yaml")
+    print("yanked: \u6f22", flush=True)
+    assert written.getvalue() == b"yanked: \\u6f22\n"

@@ -30,8 +30,8 @@ ONLY_MIT = LicenceRule(frozenset({"MIT"}), "refuse")
 LICENCES: dict[str, Any] = {"licences": {"allow": ["MIT"], "unknown": "refuse"}}
 
 
-def gpl(version: str, *requires: str) -> bytes:
-    lines = ["License-Expression: GPL-3.0-only"]
+def gpl(version: str, *requires: str, licence: str = "GPL-3.0-only") -> bytes:
+    lines = [f"License-Expression: {licence}"]
     return core_metadata("app", version, metadata_version="2.4", lines=lines, requires=list(requires))
 
 
@@ -116,3 +116,19 @@ def test_each_wheel_that_an_exception_lets_in_is_told_of_and_not_only_the_one_th
     permission = Permission(Policy(licences=ONLY_MIT, exceptions=(waiver,)), DAY)
     found = waived_in(files, permission, {names[0]: read}, {})
     assert [one.filename for one in found] == list(names)
+
+
+def test_a_wheel_is_judged_by_what_it_says_where_its_page_says_that_it_says_what_another_does(tmp_path: Path) -> None:
+    read, name = "app-2-py312-none-any.whl", "app-2-py3-none-any.whl"
+    permitted = wheel("app", "2", "py312-none-any", metadata=gpl("2", licence="MIT"))
+    files = [permitted, wheel("app", "2", metadata=gpl("2"))]
+    with FakeIndex({"app": files}) as index:
+        served = index.projects["app"]
+        served[name].sidecar = served[read].sidecar
+        index.changed()
+        project = folder(tmp_path, index, None, ["app"])
+        end(project)
+        project = folder(tmp_path, index, LICENCES, ["app"])  # both stand in the mirror already
+        assert "found other metadata in the wheel" in end(project)
+        end(project)
+    assert {Path(path).name for path in sums(project) if path.endswith(".whl")} == {read}

@@ -21,6 +21,7 @@ from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ConfigError
 from mirror_tasks.index import pip_settings
 from mirror_tasks.tasks.parts import creator
+from mirror_tasks.text import let_output_have_any_text
 
 
 def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> dict[str, Any]:
@@ -31,6 +32,7 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         other tasks can live in one file. Without one, the mirror is what a plain ``doit`` makes.
     :raises doit.exceptions.InvalidDodoFile: the file can't be used; the message has all its faults.
     """
+    let_output_have_any_text()
     path = _config_path(config)
     dash = f"{prefix}-" if prefix else ""
     try:

@@ -234,12 +234,12 @@ class Growth:
     def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
         if "sha256" not in file.hashes:
             self.closure.hashes_arrived(project, self._acquire.fingerprints.known)
-        self._recall_refusals(project, file)
+        self._recall_surprises(project, file)
         arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
         return self.closure.metadata_arrived(file.filename, arrived)
 
-    def _recall_refusals(self, name: NormalizedName, file: File) -> None:
-        """Tell the closure, before it takes a release, which other wheels of it an earlier run had to refuse."""
+    def _recall_surprises(self, name: NormalizedName, file: File) -> None:
+        """Tell the closure, before it takes a release, what other wheels of it say that an earlier run did not expect."""
         project = self.closure.projects[name]
         assert isinstance(project, Project), "only a project with a page has files whose metadata is wanted"
         others = [
@@ -247,8 +247,8 @@ class Growth:
             for one in project.files(version_of(file.filename, name))
             if is_wheel(one.filename) and one.filename not in self.closure.metadata and one.filename != file.filename
         ]
-        for filename, refusal in self._acquire.metadata.known_refusals(others):
-            self.closure.metadata_arrived(filename, refusal)
+        for filename, found in self._acquire.metadata.known_surprises(others):
+            self.closure.metadata_arrived(filename, found)
 
 
 def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:

@@ -48,10 +48,29 @@ class Downloads:
         No content is read, so that it costs next to nothing.
         """
         path, known = self._place(file), self._mirror.ledger.known
-        if known(path) != file.sha256:
-            return False
         metadata = metadata_path(path)
+        if known(path) != file.sha256 or self._was_judged_by_another(file, known(metadata)):
+            return False
         return not is_wheel(file.filename) or known(metadata) is not None or not os.path.lexists(metadata)
+
+    def _was_judged_by_another(self, file: PlannedFile, made: str | None) -> bool:
+        """Say if the policy judged a wheel by other metadata than it has: its page says that it has that of one that was read.
+
+        :param made: the SHA-256 of the METADATA beside it.
+        """
+        if made is None or self._announced(file) in (None, made):
+            return False
+        return self._planned_from(file) not in (None, made)
+
+    def _planned_from(self, file: PlannedFile) -> str | None:
+        """Return the SHA-256 of the METADATA that a plan was made from; None where it was made from none."""
+        record = self._mirror.records.metadata(file.filename, file.sha256)
+        return record.metadata_sha256 if record else self._announced(file)
+
+    def _announced(self, file: PlannedFile) -> str | None:
+        """Return the SHA-256 of the METADATA that a page announces, where the policy judges by what that says."""
+        policy = self._mirror.config.policy
+        return (file.file.core_metadata or {}).get("sha256") if policy and policy.licences else None
 
     def is_held(self, file: PlannedFile) -> bool:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
@@ -150,8 +169,7 @@ class Downloads:
 
         :raises IntegrityError: the plan was made from other metadata.
         """
-        record = self._mirror.records.metadata(file.filename, file.sha256)
-        planned = record.metadata_sha256 if record else None
+        planned = self._planned_from(file)
         sha256 = self._have_metadata(file, wheel, planned)
         if planned not in (None, sha256):
             raise self._wrongly_planned(file, wheel)

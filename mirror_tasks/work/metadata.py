@@ -51,8 +51,8 @@ class MetadataReader:
             self._records.keep_metadata(file.filename, record)
         return record.metadata
 
-    def known_refusals(self, files: Iterable[File]) -> Iterator[tuple[str, Unusable]]:
-        """Yield those of the files that an earlier run found to be of no use, each with the reason; asks nobody.
+    def known_surprises(self, files: Iterable[File]) -> Iterator[tuple[str, CoreMetadata | Unusable]]:
+        """Yield what an earlier run found that files say, where it is of no use, or not what the page announces; asks nobody.
 
         Of a release the closure reads only what an installer prefers; what is wrong with the others shows when they come.
         """
@@ -61,7 +61,8 @@ class MetadataReader:
             if sha256 is None or self._records.metadata_record_path(file.filename).name not in self._kept_before:
                 continue
             record = self._records.metadata(file.filename, sha256)
-            if record is not None and isinstance(record.metadata, Unusable):
+            announced = (file.core_metadata or {}).get("sha256")
+            if record and (isinstance(record.metadata, Unusable) or announced not in (None, record.metadata_sha256)):
                 yield file.filename, record.metadata
 
     @cached_property
