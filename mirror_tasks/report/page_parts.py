@@ -13,6 +13,7 @@ from mirror_tasks.report.exceptions import UsedException
 from mirror_tasks.report.holes import Hole
 from mirror_tasks.report.html import Cell, bar, code, heading, items, mark, paragraph, table
 from mirror_tasks.report.judged_licences import LicenceCount, OddLicence, shown
+from mirror_tasks.report.rules import rules_in_words
 from mirror_tasks.text import readable
 
 _MOST_NAMED = 8
@@ -138,14 +139,16 @@ def _exception_row(one: UsedException) -> Sequence[Cell]:
 
 
 def refused(dossier: Dossier) -> Markup:
-    """Return what the policy kept out."""
+    """Return the rules of the policy, and what it kept out."""
     if dossier.policy is None:
         return paragraph("There is no policy.")
+    rules = table("rules", "The rules of the policy", ["Rule", "What it says"], rules_in_words(dossier.policy))
     note = "Releases that would have been taken, being newer than those that are here."
     heads = ["Project", "Releases", "Environments", "Why"]
     rows = [(one.project, _range(one.versions), ", ".join(one.environments), one.reason) for one in dossier.refused]
     found = table("refused", "Releases that the policy kept out", heads, rows)
-    return joined([paragraph(note, "note"), found]) if found else paragraph("Nothing that would have been taken.")
+    kept_out = [paragraph(note, "note"), found] if found else [paragraph("Nothing that would have been taken.")]
+    return joined([rules, *kept_out])
 
 
 def unchecked(dossier: Dossier) -> Markup:
