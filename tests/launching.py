@@ -67,7 +67,7 @@ class Launcher:
             bufsize=0,
         )
         atexit.register(self.close)
-        self._pid = self._process.pid  # of whom it waits for
+        self._pid = self._process.pid  # who is ended where no answer comes
         self._read()  # it is prepared
 
     def begin(
