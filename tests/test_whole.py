@@ -300,15 +300,22 @@ def copied(folder: Path) -> Path:
 def test_each_file_of_this_project_is_among_what_pages_are_made_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = copied(tmp_path) / "mirror_tasks"
-    monkeypatch.setattr(publishing, "__file__", str(package / "publish" / "pages.py"))
-    seen = {publishing.made_by()}
-    files = [path for path in package.rglob("*") if path.is_file()]
-    for path in files:
-        path.write_bytes(path.read_bytes() + b"\n")
-        seen.add(publishing.made_by())
-    assert len(seen) == 1 + len(files)
-    names = {path.relative_to(package).as_posix() for path in files}
+    """Folder by folder, each as if it were all: the whole is read once for each of its files otherwise."""
+    package = copied(tmp_path / "all") / "mirror_tasks"
+    files = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
+    for number, folder in enumerate(sorted({path.parent for path in files})):
+        alone = tmp_path / str(number) / "mirror_tasks"
+        here = [path for path in files if path.parent == folder]
+        for path in here:
+            (alone / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(package / path, alone / path)
+        monkeypatch.setattr(publishing, "__file__", str(alone / "publish" / "pages.py"))
+        seen = {publishing.made_by()}
+        for path in here:
+            (alone / path).write_bytes((alone / path).read_bytes() + b"\n")
+            seen.add(publishing.made_by())
+        assert len(seen) == 1 + len(here), folder
+    names = {path.as_posix() for path in files}
     assert {"publish/people/style.css", "publish/people/search.js", "publish/people/icon.svg", "text.py"} <= names
 
 
