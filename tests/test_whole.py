@@ -322,9 +322,8 @@ def test_each_file_of_this_project_is_among_what_pages_are_made_by(
 def test_another_version_of_whatever_renders_publishes_the_pages_anew(tmp_path: Path, index: FakeIndex) -> None:
     code = copied(tmp_path / "code")
     project = mirror_folder(tmp_path / "project", index, requirements=["alone"])
-    # Compiled once, outside of what is looked at: each of these runs is a process that imports all of it.
-    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
-    environment = run_environment({}) | {"PYTHONPATH": str(code), **compiled}
+    # Compiled once: each of these runs is a process that imports all of it.
+    environment = run_environment({}) | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": ""}
 
     def output_of(*arguments: str) -> str:
         done = subprocess.run(
