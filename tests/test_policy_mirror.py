@@ -90,6 +90,9 @@ def test_a_policy_is_obeyed_and_told_and_the_same_day_gives_the_same_bytes(tmp_p
     told = run(project, "explain", "lib==2")
     assert "advisory GHSA-aaaa-bbbb-cccc (high): fixed in 3" in told
     assert '- {project: lib, version: "2", advisory: GHSA-aaaa-bbbb-cccc, reason: "…", until: 2027-02-24}' in told
+    assert '- {project: app, version: "2", rule: licences, reason: "…", until: 2027-02-24}' in run(
+        project, "explain", "app==2"
+    )
     run(project, "prove")
 
 
@@ -102,6 +105,7 @@ def test_the_line_that_is_told_lets_a_release_in_and_is_named_once_nothing_needs
     assert failed.returncode != 0
     lines = (failed.stdout + failed.stderr).splitlines()
     line = next(line.partition("policy.except:  - ")[2] for line in lines if "to let it in" in line)
+    assert f"add under policy.except:  - {line}" in run(project, "explain", "lib==2")
     text = (tmp_path / "mirror.yaml").read_text() + f"  except:\n    - {line}\n"
     (tmp_path / "mirror.yaml").write_text(text)
     run(project)

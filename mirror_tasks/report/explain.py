@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.archives.requirements import project_of
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.own_page import OWN
-from mirror_tasks.index.project import Project
-from mirror_tasks.policy.permission import Subject, exception_for
+from mirror_tasks.index.project import File, Project
+from mirror_tasks.policy.permission import Finding, Subject, exception_for
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
@@ -33,12 +35,14 @@ class Explainer:
 
     :param page: gives a project as its page was last seen upstream, or None.
     :param refusals: what keeps a file out, by the rules and by what is known of its metadata.
+    :param metadata: gives what a file says of itself, if a run has read it.
     """
 
     config: Config
     refusals: Refusals
     plan: Plan
     page: Callable[[str], Project | None]
+    metadata: Callable[[File], CoreMetadata | Unusable | None] = lambda _file: None
 
     def explain(self, name: str) -> Iterator[str]:
         """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``) or a file, in lines."""
@@ -149,6 +153,9 @@ class Explainer:
         if project is None or not chosen:
             yield from self._absent_project(name)
             yield from self._kept(name, version)
+            if project is not None:
+                ways = (self._ways_in(project, version, environment) for environment in self.config.environments)
+                yield from dict.fromkeys(itertools.chain.from_iterable(ways))
             return
         yield f"{name}-{version} is not in {self._place(name)}; {', '.join(one.version for one in chosen)} is."
         yield from self._kept(name, version)
@@ -182,12 +189,15 @@ class Explainer:
         yield f"  to have it too, add under requirements:  - {project.name}=={version}"
 
     def _ways_in(self, project: Project, version: Version, environment: Environment) -> Iterator[str]:
-        """Yield the exceptions that would let a release in which the policy refuses by its page."""
+        """Yield the exceptions that would let a release in which the policy refuses."""
         if (permission := self.refusals.rules.permission) is None:
             return
         name = canonicalize_name(project.name)
-        subjects = (Subject(name, version, file, project.index) for file in project.files(version))
-        found = (finding for subject in subjects for finding in permission.findings(subject, environment))
+        found: list[Finding] = []
+        for file in project.files(version):
+            found += permission.findings(Subject(name, version, file, project.index), environment)
+            if (metadata := self.metadata(file)) is not None:
+                found += permission.findings_in(name, version, metadata)
         ways = {exception_for(name, version, one, permission.as_of): one.rule for one in found if one.waiver is None}
         for exception, rule in ways.items():
             if exception:

@@ -52,7 +52,7 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
     console = new_console()
     rules = Rules.of(mirror.config, mirror.judging.as_judged(plan.judged))
     refusals = Refusals(rules, lambda file, environment: _against(mirror.records, rules, file, environment))
-    explainer = Explainer(mirror.config, refusals, plan, pages.known)
+    explainer = Explainer(mirror.config, refusals, plan, pages.known, lambda file: _metadata(mirror.records, file))
     if not names and not size:
         raise ResolutionError(
             "explaining", "nothing", "expected a project, a release or a file", "Try `doit explain numpy`."
@@ -74,12 +74,17 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
 
 def _against(records: Records, rules: Rules, file: File, environment: Environment) -> str | None:
     """Return what the metadata of a file, if a run has read it, says against using it in an environment."""
-    record = records.metadata(file.filename, file.hashes.get("sha256", ""))
-    if record is None:
+    metadata = _metadata(records, file)
+    if metadata is None:
         return None
-    if isinstance(record.metadata, Unusable):
-        return record.metadata.reason
-    return check_python(record.metadata.requires_python, environment) or _policy_against(rules, file, record.metadata)
+    if isinstance(metadata, Unusable):
+        return metadata.reason
+    return check_python(metadata.requires_python, environment) or _policy_against(rules, file, metadata)
+
+
+def _metadata(records: Records, file: File) -> CoreMetadata | Unusable | None:
+    record = records.metadata(file.filename, file.hashes.get("sha256", ""))
+    return None if record is None else record.metadata
 
 
 def _policy_against(rules: Rules, file: File, metadata: CoreMetadata) -> str | None:
