@@ -23,7 +23,7 @@ from tests.making import core_metadata, wheel
 from tests.mirroring import MirrorFolder
 from tests.test_kept import sums
 from tests.test_policy_config import policy_of
-from tests.test_policy_mirror import TODAY, folder, licensed
+from tests.test_policy_mirror import TODAY, folder, licensed, plan
 
 DAY = datetime.date(2026, 11, 26)
 ONLY_MIT = LicenceRule(frozenset({"MIT"}), "refuse")
@@ -132,3 +132,19 @@ def test_a_wheel_is_judged_by_what_it_says_where_its_page_says_that_it_says_what
         assert "found other metadata in the wheel" in end(project)
         end(project)
     assert {Path(path).name for path in sums(project) if path.endswith(".whl")} == {read}
+
+
+def test_what_an_exception_lets_in_and_is_kept_for_locks_is_told_with_it(tmp_path: Path) -> None:
+    waiver = {"project": "app", "version": "2", "rule": "licences", "reason": "known", "until": "2027-01-31"}
+    policy = {**LICENCES, "except": [waiver]}
+    with FakeIndex({"app": [licensed("app", "1", "MIT"), wheel("app", "2", metadata=gpl("2"))]}) as index:
+        end(folder(tmp_path, index, policy, ["app"]))
+        project = folder(tmp_path, index, policy, ["app<2"])
+        with (tmp_path / "mirror.yaml").open("a") as config:
+            config.write("transfer: {keep: 30d}\n")
+        said = end(project)
+    assert any("/app-2-" in path for path in sums(project))
+    assert "nothing needs this exception" not in said
+    assert [(one["filename"], one["reason"]) for one in plan(project)["waived"]] == [
+        ("app-2-py3-none-any.whl", "known")
+    ]

@@ -12,7 +12,7 @@ from mirror_tasks.files import read_or_none
 from mirror_tasks.layout import metadata_path
 from mirror_tasks.policy.permission import Permission, Said
 from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
-from mirror_tasks.resolve.waived import refusal_of
+from mirror_tasks.resolve.waived import IN_ORDER, refusal_of, waived_in
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.text import and_more
 
@@ -56,6 +56,21 @@ def kept_and_permitted(mirror: Mirror, kept: Iterable[KeptFile]) -> Iterator[Kep
             yield one
     for (_, _, reason), names in refused.items():
         mirror.note(f"not kept for locks: {names[0]}{and_more(names)}: {reason}")
+
+
+def with_waived(mirror: Mirror, plan: Plan, made: Plan) -> Plan:
+    """Return a plan that says, too, which exceptions let in what it has of earlier plans, and what is kept.
+
+    :param made: what was planned in this run, of which it says so already.
+    """
+    permission = mirror.judging.permission
+    if plan is made or permission is None or not permission.policy.exceptions:
+        return plan
+    earlier = [file for file in plan.published if file.filename not in made.by_filename]
+    metadata = {file.filename: _metadata(mirror, file) for file in earlier} if permission.reads_metadata else {}
+    environments = {one.name: one for one in mirror.config.environments}
+    found = {*plan.waived, *waived_in(earlier, permission, metadata, environments)}
+    return replace(plan, waived=tuple(sorted(found, key=IN_ORDER)))
 
 
 def _refused(mirror: Mirror, permission: Permission, files: Iterable[PlannedFile]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,9 @@ from mirror_tasks.config.policy import Waiver
 from mirror_tasks.policy.permission import Finding, Permission, Said, Subject
 from mirror_tasks.resolve.plan import PlannedFile, Waived
 
+IN_ORDER = attrgetter("project", "filename", "rule", "refusal")
+"""By which a plan sorts what exceptions let in."""
+
 
 def waived_in(
     files: Collection[PlannedFile],
@@ -36,7 +39,7 @@ def waived_in(
         for one in _findings(file, permission, known, environments):
             if one.waiver is not None:
                 found.add(_waived(file, one, one.waiver))
-    return tuple(sorted(found, key=attrgetter("project", "filename", "rule", "refusal")))
+    return tuple(sorted(found, key=IN_ORDER))
 
 
 def _announced(file: PlannedFile) -> str | None:

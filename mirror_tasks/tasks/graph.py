@@ -216,7 +216,7 @@ class MirrorTasks:
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
         closure = self.growth.closure
-        plan = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
+        plan = made = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
         self.mirror.records.keep_solutions(self.growth.completion.solutions)
         is_undecided = any(gap.undecided for gap in plan.gaps)
         # A plan of 50,000 files takes a second and 150 MB to read.
@@ -226,6 +226,7 @@ class MirrorTasks:
             plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
             self._refused_now = sorted(before.published_by_project.keys() - plan.published_by_project.keys())
         plan = kept.with_kept(self.mirror, plan, published, closure.projects)
+        plan = permitted.with_waived(self.mirror, plan, made)
         self.growth.let_go()
         plan = replace(plan, judged=permitted.judged(self.mirror))
         self.mirror.plans.keep(plan)
