@@ -224,8 +224,9 @@ class MirrorTasks:
         if is_undecided and (before := published or self._last_plan):
             # Something could not be asked. What is published stays, for what is published may need it.
             plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
-            self._refused_now = sorted(before.published_by_project.keys() - plan.published_by_project.keys())
         plan = kept.with_kept(self.mirror, plan, published, closure.projects)
+        if is_undecided and published and self.mirror.judging.permission:
+            self._refused_now = sorted(published.published_by_project.keys() - plan.published_by_project.keys())
         plan = permitted.with_waived(self.mirror, plan, made)
         self.growth.let_go()
         plan = replace(plan, judged=permitted.judged(self.mirror))
