@@ -114,6 +114,9 @@ def in_words(error: OSError, doing: str = "using", subject: object = "the disk")
         advice = "Make room, then run again: what is finished is kept, and nothing of it is fetched again."
     elif error.errno in _TOO_MANY:
         advice = "Allow more open files (`ulimit -n`), or set fewer `workers`, then run again."
+    elif error.errno == errno.EPIPE:
+        doing, subject = "writing", "the output"
+        advice = "What reads it ended before all was written; let it read to the end."
     else:
         advice = "Check the path and its permissions, then run again."
     return StorageError(doing, str(error.filename or subject), error.strerror or str(error), advice)

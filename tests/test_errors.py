@@ -88,3 +88,9 @@ def test_what_the_system_says_comes_with_what_to_do_next(number: int, says: str)
     assert says in str(in_words(OSError(number, "it says so", "/a/file")))
     assert "/a/file" in str(in_words(OSError(number, "it says so", "/a/file")))
     assert "the disk" in str(in_words(OSError(number, "it says so")))
+
+
+def test_output_that_nobody_reads_to_its_end_is_not_called_a_fault_of_the_disk() -> None:
+    said = str(in_words(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert "writing the output" in said
+    assert "disk" not in said
