@@ -12,6 +12,8 @@ import pytest
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.config.model import Index, Root
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project, Row
@@ -253,3 +255,19 @@ def _by_hand(folder: Path, *files: tuple[str, bytes]) -> tuple[Mirror, Plan]:
         gaps=(),
     )
     return mirror, plan
+
+
+def test_a_release_of_which_two_files_say_different_licences_has_none_that_is_told_as_that_of_both(
+    tmp_path: Path,
+) -> None:
+    mirror, plan = planned({"requirements": ["app"], "index": {"app": {"1": {}}}}, tmp_path)
+    assert len(plan.files) == 2
+    for file, licence in zip(plan.files, ("MIT", "GPL-3.0-only"), strict=True):
+        record = mirror.records.metadata(file.filename, file.sha256)
+        assert record is not None
+        assert isinstance(record.metadata, CoreMetadata)
+        metadata = replace(record.metadata, licensing=LicenceFields(expression=licence))
+        mirror.records.keep_metadata(file.filename, replace(record, metadata=metadata))
+    found = by_name(components(mirror, plan, None))["app-1"].licence
+    assert found.expression is None
+    assert found.problem == "its files say different ones: app-1.tar.gz says GPL-3.0-only, another MIT"

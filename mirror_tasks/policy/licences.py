@@ -55,6 +55,16 @@ def unread_licence(reason: str) -> Licence:
     return Licence(None, "", (), problem)
 
 
+def differing(licence: Licence, other: Licence, filename: str) -> Licence:
+    """Return the licence of a release of which two files do not say the same one.
+
+    :param filename: of the file that says the other one.
+    """
+    says, found = (one.expression or "nothing that is known" for one in (other, licence))
+    said = tuple(dict.fromkeys((*licence.said, *other.said)))
+    return Licence(None, "", said, f"its files say different ones: {filename} says {says}, another {found}")
+
+
 @lru_cache(maxsize=4096)
 def _licence(fields: LicenceFields) -> Licence:
     said = tuple(_said(fields))

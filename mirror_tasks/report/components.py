@@ -7,7 +7,7 @@ is asked of an index, and nothing that is not known is guessed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.policy.advisories import Advisories, Match
-from mirror_tasks.policy.licences import Licence, licence_of
+from mirror_tasks.policy.licences import Licence, differing, licence_of
 from mirror_tasks.report.graph import Edges, Key, asked_by, asked_directly, built_with, required_by, sort_key
 from mirror_tasks.report.origins import indexes_of
 from mirror_tasks.report.said import Unread, in_order, said_by
@@ -115,7 +115,7 @@ class _Making:
             version=key[1],
             files=files,
             indexes={one.filename: self._indexes[one.filename] for one in files if one.filename in self._indexes},
-            licence=Licence(None, "", (), unread) if metadata is None else licence_of(metadata),
+            licence=Licence(None, "", (), unread) if metadata is None else self._licence(files, metadata),
             summary=None if metadata is None else metadata.summary,
             matches=self._matches(key),
             requires=_edges_of(key, self._requires),
@@ -125,6 +125,17 @@ class _Making:
             kept={one.filename: self._kept[one.filename].how_long for one in files if one.filename in self._kept},
             unread=unread,
         )
+
+    def _licence(self, files: Sequence[PlannedFile], metadata: CoreMetadata) -> Licence:
+        """Return the licence of a release by the metadata of one of its files, if no other that was read says another one."""
+        licence = licence_of(metadata)
+        for file in files:
+            record = self._mirror.records.metadata(file.filename, file.sha256)
+            if record and isinstance(record.metadata, CoreMetadata):
+                other = licence_of(record.metadata)
+                if other.expression != licence.expression:
+                    return differing(licence, other, file.filename)
+        return licence
 
     def _known(self, key: Key) -> CoreMetadata | None:
         said = self._of_itself(key)
