@@ -11,7 +11,7 @@ import pytest
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import Unusable, read_metadata
-from mirror_tasks.config.policy import Age, LicenceRule, Policy, ProjectPattern, Waiver
+from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, Waiver
 from mirror_tasks.index.project import File
 from mirror_tasks.policy.permission import Permission, check_cooldown
 from mirror_tasks.resolve.closure import Closure
@@ -114,7 +114,7 @@ def test_each_wheel_that_an_exception_lets_in_is_told_of_and_not_only_the_one_th
     files = [PlannedFile(one, "app", "1", ("here",)) for one in made]
     waiver = Waiver(ProjectPattern("app", "", "app"), "licences", "", "why", datetime.date(2027, 1, 1), "here")
     permission = Permission(Policy(licences=ONLY_MIT, exceptions=(waiver,)), DAY)
-    found = waived_in(files, permission, {names[0]: read}, {})
+    found = waived_in(files, permission, {names[0]: read}, {}, lambda _: "")
     assert [one.filename for one in found] == list(names)
 
 
@@ -148,3 +148,14 @@ def test_what_an_exception_lets_in_and_is_kept_for_locks_is_told_with_it(tmp_pat
     assert [(one["filename"], one["reason"]) for one in plan(project)["waived"]] == [
         ("app-2-py3-none-any.whl", "known")
     ]
+
+
+@pytest.mark.parametrize("index", ["a", "b"])
+def test_that_one_index_gives_no_upload_times_hides_no_exception_that_a_file_of_another_needs(index: str) -> None:
+    waiver = Waiver(ProjectPattern("app", "", "app"), "cooldown", "", "why", datetime.date(2027, 1, 1), "here")
+    policy = Policy(cooldown=Cooldown(Age(14 * 86400.0, None, "14d")), exceptions=(waiver,))
+    permission = Permission(policy, DAY, without_times=["b"])
+    name = "app-1-py3-none-any.whl"
+    file = File(name, f"https://index.example.com/{name}", {"sha256": "0" * 64}, 1, None, None, None, None)
+    found = waived_in([PlannedFile(file, "app", "1", ("here",))], permission, {}, {}, lambda _: index)
+    assert len(found) == (index == "a")

@@ -209,6 +209,10 @@ class Permission:
         """Say if a release is one of those that :meth:`letting_in` was called with."""
         return (project, version) in self._let_in
 
+    def asks_index_of(self, file: File) -> bool:
+        """Say if it matters which index serves a file: one that gives no upload times may be trusted without."""
+        return file.upload_time is None and bool(self._without_times)
+
     @property
     def reads_metadata(self) -> bool:
         """Whether it judges a file by its core metadata, so that each has to be read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from mirror_tasks.archives.core_metadata import read_metadata
 from mirror_tasks.config.policy import policy_digest
@@ -69,7 +70,7 @@ def with_waived(mirror: Mirror, plan: Plan, made: Plan) -> Plan:
     earlier = [file for file in plan.published if file.filename not in made.by_filename]
     metadata = {file.filename: _metadata(mirror, file) for file in earlier} if permission.reads_metadata else {}
     environments = {one.name: one for one in mirror.config.environments}
-    found = {*plan.waived, *waived_in(earlier, permission, metadata, environments)}
+    found = {*plan.waived, *waived_in(earlier, permission, metadata, environments, partial(_index_of, mirror))}
     return replace(plan, waived=tuple(sorted(found, key=IN_ORDER)))
 
 
@@ -82,7 +83,12 @@ def _refused(mirror: Mirror, permission: Permission, files: Iterable[PlannedFile
 def _reason(mirror: Mirror, permission: Permission, file: PlannedFile) -> str | None:
     metadata = _metadata(mirror, file) if permission.reads_metadata else None
     environments = {one.name: one for one in mirror.config.environments}
-    return refusal_of(file, permission, metadata, environments)
+    return refusal_of(file, permission, metadata, environments, partial(_index_of, mirror))
+
+
+def _index_of(mirror: Mirror, project: str) -> str:
+    page = mirror.records.project(project)
+    return page.index if page else ""
 
 
 def _metadata(mirror: Mirror, file: PlannedFile) -> Said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 
 from packaging.utils import NormalizedName
@@ -54,8 +55,15 @@ def make_plan(
         else (),
         statuses=_statuses(closure, {name for name, _ in by_release}),
         passed_over=_passed_over(closure),
-        waived=waived_in(files, closure.rules.permission, closure.metadata, closure.environments),
+        waived=waived_in(
+            files, closure.rules.permission, closure.metadata, closure.environments, partial(_index_of, closure)
+        ),
     )
+
+
+def _index_of(closure: Closure, name: str) -> str:
+    project = closure.projects.get(name)
+    return project.index if isinstance(project, Project) else ""
 
 
 def _faulty_locks(closure: Closure) -> Iterable[Unsolved]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import attrgetter
 
 from packaging.utils import canonicalize_name
@@ -23,10 +23,12 @@ def waived_in(
     permission: Permission | None,
     metadata: Mapping[str, object],
     environments: Mapping[str, Environment],
+    index_of: Callable[[str], str],
 ) -> tuple[Waived, ...]:
     """Return what of planned files the policy refuses and an exception lets in, sorted.
 
     :param metadata: of files, by name, as far as it is known.
+    :param index_of: gives the base URL of the index that serves a project; empty where that is not known.
     """
     if permission is None or not permission.policy.exceptions:
         return ()
@@ -36,7 +38,7 @@ def waived_in(
         # Of several wheels with the same METADATA one was read.
         said = metadata.get(file.filename) or by_hash.get(_announced(file) or "")
         known = said if isinstance(said, CoreMetadata | Unusable) else None
-        for one in _findings(file, permission, known, environments):
+        for one in _findings(file, permission, known, environments, index_of):
             if one.waiver is not None:
                 found.add(_waived(file, one, one.waiver))
     return tuple(sorted(found, key=IN_ORDER))
@@ -47,9 +49,14 @@ def _announced(file: PlannedFile) -> str | None:
 
 
 def _findings(
-    file: PlannedFile, permission: Permission, metadata: Said, environments: Mapping[str, Environment]
+    file: PlannedFile,
+    permission: Permission,
+    metadata: Said,
+    environments: Mapping[str, Environment],
+    index_of: Callable[[str], str],
 ) -> Iterator[Finding]:
-    subject = Subject(canonicalize_name(file.project), Version(file.version), file.file)
+    index = index_of(file.project) if permission.asks_index_of(file.file) else ""
+    subject = Subject(canonicalize_name(file.project), Version(file.version), file.file, index)
     for name in file.environments:
         yield from permission.findings(subject, environments.get(name))
     if permission.reads_metadata:
@@ -71,11 +78,15 @@ def _waived(file: PlannedFile, finding: Finding, waiver: Waiver) -> Waived:
 
 
 def refusal_of(
-    file: PlannedFile, permission: Permission, metadata: Said, environments: Mapping[str, Environment]
+    file: PlannedFile,
+    permission: Permission,
+    metadata: Said,
+    environments: Mapping[str, Environment],
+    index_of: Callable[[str], str],
 ) -> str | None:
     """Return why the policy refuses a file that an earlier plan had, as a phrase; None if it is permitted.
 
     :param metadata: of the file; None where nobody knows it, so that its licence is unknown.
     """
-    refused = (one for one in _findings(file, permission, metadata, environments) if one.waiver is None)
+    refused = (one for one in _findings(file, permission, metadata, environments, index_of) if one.waiver is None)
     return next((one.reason for one in refused), None)
