@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.test_policy_config import policy_of
 from tests.test_policy_mirror import TODAY, folder, licensed, plan
 
 DAY = datetime.date(2026, 11, 26)
+OF_THIS_PYTHON = f"py3{sys.version_info.minor}-none-any"  # of two pure wheels an installer prefers this one
 ONLY_MIT = LicenceRule(frozenset({"MIT"}), "refuse")
 LICENCES: dict[str, Any] = {"licences": {"allow": ["MIT"], "unknown": "refuse"}}
 
@@ -67,7 +69,7 @@ def test_a_lock_brings_in_no_file_of_which_the_licence_can_not_be_read(tmp_path:
 
 def test_what_was_never_read_is_judged_before_it_is_published_again(tmp_path: Path) -> None:
     """Of a release one wheel is read, and without the page of its project no other one would be."""
-    tags = ("py3-none-any", "py312-none-any")
+    tags = ("py3-none-any", OF_THIS_PYTHON)
     files = [wheel("app", "2", tag, metadata=gpl("2")) for tag in tags]
     with FakeIndex({"app": files, "lib": [licensed("lib", "1", "MIT")]}) as index:
         project = folder(tmp_path, index, None, ["app", "lib"])
@@ -119,8 +121,8 @@ def test_each_wheel_that_an_exception_lets_in_is_told_of_and_not_only_the_one_th
 
 
 def test_a_wheel_is_judged_by_what_it_says_where_its_page_says_that_it_says_what_another_does(tmp_path: Path) -> None:
-    read, name = "app-2-py312-none-any.whl", "app-2-py3-none-any.whl"
-    permitted = wheel("app", "2", "py312-none-any", metadata=gpl("2", licence="MIT"))
+    read, name = f"app-2-{OF_THIS_PYTHON}.whl", "app-2-py3-none-any.whl"
+    permitted = wheel("app", "2", OF_THIS_PYTHON, metadata=gpl("2", licence="MIT"))
     files = [permitted, wheel("app", "2", metadata=gpl("2"))]
     with FakeIndex({"app": files}) as index:
         served = index.projects["app"]
