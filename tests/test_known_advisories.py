@@ -188,13 +188,15 @@ def test_an_answer_that_is_none_is_told(body: bytes, said: str) -> None:
         matches_in(body, "https://index.example.com/pypi/app/1.0/json", APP, VERSION)
 
 
-def test_an_answer_without_the_field_knows_of_nothing_and_what_is_withdrawn_or_one_hole_counts_once() -> None:
+def test_an_answer_without_the_field_has_not_checked_and_what_is_withdrawn_or_one_hole_counts_once() -> None:
     url = "https://index.example.com/pypi/app/1.0/json"
-    assert matches_in(b'{"info": {}}', url, APP, VERSION) == ()
+    assert matches_in(b'{"info": {}}', url, APP, VERSION) is None
+    assert matches_in(b'{"info": {}, "vulnerabilities": null}', url, APP, VERSION) is None
+    assert matches_in(b'{"info": {}, "vulnerabilities": []}', url, APP, VERSION) == ()
     listed = [HOLE, {"id": "GHSA-1", "aliases": ["CVE-1"]}, {"id": "PYSEC-3", "withdrawn": "2026-01-01T00:00:00Z"}]
     listed.append({"id": "MAL-1", "aliases": [], "fixed_in": []})
     found = matches_in(json.dumps({"info": {}, "vulnerabilities": listed}).encode(), url, APP, VERSION)
-    assert [(match.id, match.is_malware) for match in found] == [("GHSA-1", False), ("MAL-1", True)]
+    assert [(match.id, match.is_malware) for match in found or ()] == [("GHSA-1", False), ("MAL-1", True)]
 
 
 def test_what_is_read_in_a_run_is_judged_by_in_that_run(tmp_path: Path) -> None:

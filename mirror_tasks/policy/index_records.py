@@ -42,8 +42,10 @@ def no_api(base: str, problem: str) -> AdvisoryError:
     return AdvisoryError("asking for advisories at", base, problem, advice)
 
 
-def matches_in(body: bytes, url: str, name: NormalizedName, version: Version) -> tuple[Match, ...]:
-    """Return what an answer says against the release that was asked for; no field of the kind means nothing.
+def matches_in(body: bytes, url: str, name: NormalizedName, version: Version) -> tuple[Match, ...] | None:
+    """Return what an answer says against the release that was asked for.
+
+    None where it has no field for that: an index that keeps no advisories has looked at nothing.
 
     :raises AdvisoryError: it is no such answer.
     """
@@ -51,7 +53,9 @@ def matches_in(body: bytes, url: str, name: NormalizedName, version: Version) ->
         answer = json.loads(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("info"), dict):
             raise RecordError("expected what the JSON API says of a release, found something else")
-        listed = answer.get("vulnerabilities") or []
+        listed = answer.get("vulnerabilities")
+        if listed is None:
+            return None
         if not isinstance(listed, list):
             raise RecordError("vulnerabilities: expected a list, found something else")
         found = [advisory_of(_as_record(one, name, version)) for one in listed]

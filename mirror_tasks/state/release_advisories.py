@@ -15,7 +15,7 @@ from mirror_tasks.policy.advisories import Match
 from mirror_tasks.policy.index_records import from_json, to_json
 from mirror_tasks.state.records import Records
 
-_FORMAT = 1  # of records: those of another are asked for anew
+_FORMAT = 2  # of records: those of another are asked for anew
 
 
 @dataclass(frozen=True, slots=True)
