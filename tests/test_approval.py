@@ -17,6 +17,7 @@ from mirror_tasks.errors import ResolutionError
 from mirror_tasks.report.approval import approve, approved
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.verbs.report import report
+from mirror_tasks.transfer.evidence import evidence
 from tests.crossing import receive, served
 from tests.fake_index import FakeIndex
 from tests.making import wheel
@@ -109,6 +110,13 @@ def test_a_mirror_that_changed_is_not_the_one_that_was_approved(project: MirrorF
     with (project.output / "SHA256SUMS").open("ab") as sums:
         sums.write(b"\n")
     assert "the mirror was" in refusal(approved, mirror)
+
+
+def test_a_mirror_that_was_made_by_another_policy_is_not_sent(project: MirrorFolder) -> None:
+    set_policy(project, cooldown="1d")
+    mirror = mirror_of(project)
+    told = refusal(lambda: evidence(mirror, unproven=True))
+    assert "expected a mirror that was made by the policy of mirror.yaml, found that this changed since" in told
 
 
 def test_who_approves_has_to_have_a_report_of_what_there_is(project: MirrorFolder) -> None:

@@ -84,6 +84,7 @@ def test_nothing_is_wanted_twice(tmp_path: Path) -> None:
         wanted += [*wants.projects, *(file.filename for _, file in wants.files)]
         todo += [closure.project_arrived(name, one.project(name)) for name in wants.projects]
         todo += [
-            closure.metadata_arrived(file.filename, one.metadata(file.filename, name)) for name, file in wants.files
+            closure.metadata_arrived(name, file.filename, one.metadata(file.filename, name))
+            for name, file in wants.files
         ]
     assert len(wanted) == len(set(wanted))

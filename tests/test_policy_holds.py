@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import Unusable, read_metadata
+from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata
 from mirror_tasks.config.policy import Age, Cooldown, LicenceRule, Policy, ProjectPattern, Waiver
 from mirror_tasks.index.project import File
 from mirror_tasks.policy.permission import Permission, check_cooldown
@@ -49,8 +50,18 @@ def test_a_licence_counts_where_only_one_installer_can_read_the_requirements() -
     assert isinstance(arrived, Unusable)
     assert arrived.repaired
     closure = Closure([], [], Rules(permission=Permission(Policy(licences=ONLY_MIT), DAY)))
-    closure.metadata_arrived(name, arrived)
+    closure.metadata_arrived(canonicalize_name("app"), name, arrived)
     assert closure.metadata[name] == Unusable("licence GPL-3.0-only is not allowed")
+
+
+def test_an_exception_lets_in_no_file_of_another_project_by_what_that_says_of_itself() -> None:
+    content = core_metadata("a-1", "2", metadata_version="2.4", lines=["License-Expression: GPL-3.0-only"])
+    waiver = Waiver(ProjectPattern("a-1", "", "a-1"), "licences", "", "why", datetime.date(2027, 1, 1), "here")
+    permission = Permission(Policy(licences=ONLY_MIT, exceptions=(waiver,)), DAY)
+    for project, is_let_in in (("a-1", True), ("a", False)):
+        closure = Closure([], [], Rules(permission=permission))
+        closure.metadata_arrived(canonicalize_name(project), "a-1-2.tar.gz", read_metadata(content, "a-1-2.tar.gz"))
+        assert isinstance(closure.metadata["a-1-2.tar.gz"], CoreMetadata) is is_let_in
 
 
 def test_a_lock_brings_in_no_file_of_which_the_licence_can_not_be_read(tmp_path: Path) -> None:

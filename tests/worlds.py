@@ -193,7 +193,7 @@ def follow(one: World, closure: Closure, wants: Wants, seed: int | None = None) 
         if isinstance(want, str):
             more = closure.project_arrived(want, one.project(want))  # type: ignore[arg-type]
         else:
-            more = closure.metadata_arrived(want[1].filename, one.metadata(want[1].filename, want[0]))
+            more = closure.metadata_arrived(want[0], want[1].filename, one.metadata(want[1].filename, want[0]))
         todo += [*more.projects, *more.files]
 
 

@@ -115,7 +115,7 @@ def _lack(mirror: Mirror, now: Subject) -> tuple[str, str]:
     """Return what keeps the mirror from being approved of, and what to do; nothing where nothing does."""
     if now.mirror is None or now.plan is None:
         return "expected a whole mirror, found none", "Run `doit mirror report`, read the report, then approve."
-    if not _is_judged_by(mirror, now.policy):
+    if not is_of_its_policy(mirror):
         return "the policy changed since it was made", "Run `doit mirror report`, read the report, then approve."
     if now.report is None:
         return "expected its report as it was written, found none", "Run `doit report`, read it, then approve."
@@ -126,9 +126,12 @@ def _lack(mirror: Mirror, now: Subject) -> tuple[str, str]:
     return "", ""
 
 
-def _is_judged_by(mirror: Mirror, policy: str | None) -> bool:
-    plan = mirror.plans.published()
-    return plan is not None and (policy is None or (plan.judged is not None and plan.judged.policy == policy))
+def is_of_its_policy(mirror: Mirror) -> bool:
+    """Say if the mirror was made by the policy that mirror.yaml has now."""
+    policy, plan = mirror.config.policy, mirror.plans.published()
+    if policy is None:
+        return plan is not None
+    return plan is not None and plan.judged is not None and plan.judged.policy == policy_digest(policy)
 
 
 def _report_of(mirror: Mirror, report: str) -> tuple[str, str | None] | None:
@@ -161,7 +164,7 @@ def approved(mirror: Mirror) -> Approved:
     approval = _read(content)
     changes = ["nobody approved of it"] if approval is None else list(_changes(approval.subject, now))
     if changes and mirror.config.policy is not None and mirror.config.policy.approval_required:
-        raise _refusal(mirror, approval, changes, now)
+        raise _refusal(mirror, approval, changes)
     is_of_it = now.report is not None and _report_of(mirror, now.report) == (now.plan, now.policy)
     digest = None if content is None or changes else sha256_of_bytes(content)
     return Approved(now.report if is_of_it else None, digest)
@@ -193,11 +196,11 @@ def _shown(digest: str | None) -> str:
     return f"{digest[:16]}…" if digest else "none that is whole"
 
 
-def _refusal(mirror: Mirror, approval: Approval | None, changes: list[str], now: Subject) -> ResolutionError:
+def _refusal(mirror: Mirror, approval: Approval | None, changes: list[str]) -> ResolutionError:
     problem = "policy.approval is required, and nobody approved of it"
     if approval is not None:
         lines = "".join(f"\n  {line}" for line in changes)
         problem = f"policy.approval is required, and since {approval.by} approved of it on {approval.at}:{lines}"
-    remade = "" if _is_judged_by(mirror, now.policy) else "mirror "
+    remade = "" if is_of_its_policy(mirror) else "mirror "
     advice = f"Run `doit {remade}report`, read the report, then `doit approve --by NAME`."
     return ResolutionError("bundling", str(mirror.output), problem, advice)

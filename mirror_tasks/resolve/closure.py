@@ -280,10 +280,12 @@ class Closure:
             self.projects[name] = project.with_fingerprints(known)
             self.hashed += 1
 
-    def metadata_arrived(self, filename: str, metadata: CoreMetadata | Unusable | Failed) -> Wants:
-        """Take in the core metadata of a file. Return what is wanted next."""
+    def metadata_arrived(
+        self, project: NormalizedName, filename: str, metadata: CoreMetadata | Unusable | Failed
+    ) -> Wants:
+        """Take in the core metadata of a file of a project. Return what is wanted next."""
         self.metadata[filename] = (
-            metadata if isinstance(metadata, Failed) else self.judgement.judged(filename, metadata)
+            metadata if isinstance(metadata, Failed) else self.judgement.judged(project, filename, metadata)
         )
         return self._arrived(f"metadata:{filename}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.index.file_names import version_of
@@ -29,13 +29,17 @@ class JudgedMetadata:
         """Whether each file has to be read, since the policy judges by what it says."""
         return self._permission is not None and self._permission.reads_metadata
 
-    def judged(self, filename: str, metadata: CoreMetadata | Unusable) -> CoreMetadata | Unusable:
-        """Return core metadata as it arrived, or that the policy refuses it."""
+    def judged(
+        self, project: NormalizedName, filename: str, metadata: CoreMetadata | Unusable
+    ) -> CoreMetadata | Unusable:
+        """Return core metadata as it arrived, or that the policy refuses it.
+
+        :param project: on whose page the file stands: ``a-1-2.tar.gz`` may be of ``a-1`` by what it says itself.
+        """
         read = metadata.repaired if isinstance(metadata, Unusable) else metadata  # that which an installer may take
         if self._permission is None or read is None:
             return metadata
-        name = canonicalize_name(read.name)
-        reason = self._permission.of_metadata(name, version_of(filename, name), read)
+        reason = self._permission.of_metadata(project, version_of(filename, project), read)
         if reason is None:
             return metadata
         self.refused[filename] = metadata

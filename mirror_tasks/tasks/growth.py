@@ -236,7 +236,7 @@ class Growth:
             self.closure.hashes_arrived(project, self._acquire.fingerprints.known)
         self._recall_surprises(project, file)
         arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
-        return self.closure.metadata_arrived(file.filename, arrived)
+        return self.closure.metadata_arrived(project, file.filename, arrived)
 
     def _recall_surprises(self, name: NormalizedName, file: File) -> None:
         """Tell the closure, before it takes a release, what other wheels of it say that an earlier run did not expect."""
@@ -248,7 +248,7 @@ class Growth:
             if is_wheel(one.filename) and one.filename not in self.closure.metadata and one.filename != file.filename
         ]
         for filename, found in self._acquire.metadata.known_surprises(others):
-            self.closure.metadata_arrived(filename, found)
+            self.closure.metadata_arrived(name, filename, found)
 
 
 def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
