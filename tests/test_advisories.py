@@ -56,11 +56,6 @@ def test_a_release_is_refused_by_the_worst_that_is_known_against_it_or_comes_in(
     assert check_advisories(matches, rule) == expected
 
 
-def test_what_is_waived_refuses_nothing_and_any_of_its_identifiers_names_it() -> None:
-    assert check_advisories((HOLE,), RULE, lambda match: match.is_named("cve-2024-1")) is None
-    assert check_advisories((HOLE, MALWARE), RULE, lambda match: match.is_named("CVE-2024-1")) is not None
-
-
 def holes(*records: Mapping[str, Any]) -> list[Hole]:
     """Return the holes of somelib that records say."""
     found = fold([one for one in map(advisory_of, records) if one is not None])

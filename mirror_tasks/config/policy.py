@@ -153,10 +153,6 @@ class Waiver:
         projects = self.projects.text if self.projects else ""
         return " in ".join(filter(None, (self.advisory, projects)))
 
-    def has_ended(self, day: datetime.date) -> bool:
-        """Say if it has ended on a day."""
-        return day >= self.until
-
 
 @dataclass(frozen=True, slots=True)
 class Constraint:

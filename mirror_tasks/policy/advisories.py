@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -84,17 +84,14 @@ def is_refused(match: Match, rule: AdvisoryRule) -> bool:
     return rule.refuse == "any" or SEVERITIES.index(match.severity) >= SEVERITIES.index(rule.refuse)
 
 
-def check_advisories(
-    matches: Iterable[Match] | None, rule: AdvisoryRule, waived: Callable[[Match], bool] = lambda _: False
-) -> str | None:
+def check_advisories(matches: Iterable[Match] | None, rule: AdvisoryRule) -> str | None:
     """Refuse a release that has an advisory of a severity that is refused, or that is malware.
 
     :param matches: None where nobody knows of the release; waivers of that are the caller's.
-    :param waived: says if an exception lets one in; asked only of what is refused.
     """
     if matches is None:
         return NOT_CHECKED if rule.not_checked == "refuse" else None
-    refused = sorted((one for one in matches if is_refused(one, rule) and not waived(one)), key=_worst_first)
+    refused = sorted((one for one in matches if is_refused(one, rule)), key=_worst_first)
     if not refused:
         return None
     more = f"; and {len(refused) - 1} more" if len(refused) > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,8 +50,3 @@ def _state(
     if not used[waiver.where]:
         return "not needed"
     return "ends soon" if as_of is not None and (waiver.until - as_of).days <= DAYS_OF_WARNING else "in use"
-
-
-def not_needed(exceptions: Sequence[UsedException]) -> tuple[UsedException, ...]:
-    """Return those that nothing needs any more."""
-    return tuple(one for one in exceptions if one.state == "not needed")
