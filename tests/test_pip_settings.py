@@ -206,15 +206,13 @@ def test_without_pip_its_variables_count_and_its_default_is_used_with_a_line_abo
     assert not caplog.records
 
 
-@pytest.mark.parametrize("says", ["https://index.example.com/simple/", ""])
-def test_the_library_that_has_the_default_is_imported_only_where_pip_names_no_index(says: str) -> None:
+def test_the_library_that_has_the_default_is_not_imported_for_it() -> None:
     program = (
         "import sys\n"
         "from mirror_tasks.index.pip_settings import default_index\n"
-        "default_index()\n"
-        "print('pypi_simple' in sys.modules)\n"
+        "print(default_index(), 'pypi_simple' in sys.modules)\n"
     )
-    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": says}
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": ""}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **settings},
@@ -223,7 +221,16 @@ def test_the_library_that_has_the_default_is_imported_only_where_pip_names_no_in
         timeout=60,
         check=True,
     )
-    assert done.stdout.strip() == str(not says)
+    assert done.stdout.split() == [PYPI_SIMPLE_ENDPOINT, "False"]
+
+
+@pytest.mark.parametrize("source", [None, "", "PYPI_SIMPLE_ENDPOINT: str = concluded()"])
+def test_a_library_whose_source_says_the_default_otherwise_is_asked_for_it(
+    monkeypatch: pytest.MonkeyPatch, source: str | None
+) -> None:
+    monkeypatch.setattr(pip_settings, "_has_pip", lambda: False)
+    monkeypatch.setattr("importlib.machinery.SourceFileLoader.get_source", lambda *_: source)
+    assert default_index() == PYPI_SIMPLE_ENDPOINT
 
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf", "nan"])
