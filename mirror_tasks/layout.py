@@ -9,12 +9,22 @@ from pathlib import Path
 
 def package_path(output: Path, project: str, filename: str) -> Path:
     """Where a file stands in a mirror."""
-    return output.joinpath("packages", project, filename)
+    return Path(package_place(output, project, filename))
+
+
+def package_place(output: Path, project: str, filename: str) -> str:
+    """Where a file stands in a mirror, as text: to make a path of it takes longer than to look if it is there."""
+    return f"{output}{os.sep}packages{os.sep}{project}{os.sep}{filename}"
 
 
 def metadata_path(path: Path) -> Path:
     """Where the core metadata of the file at ``path`` stands."""
-    return path.with_name(f"{path.name}.metadata")
+    return Path(metadata_place(path))
+
+
+def metadata_place(path: Path | str) -> str:
+    """Where the core metadata of the file at ``path`` stands, as text."""
+    return f"{path}.metadata"
 
 
 def manifest_paths(output: Path) -> tuple[Path, Path]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
+from mirror_tasks.errors import PageError
 from mirror_tasks.index.client import Page
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Fingerprint, Project
@@ -68,6 +70,21 @@ def test_half_a_character_in_a_page_is_no_reason_to_refuse_it(tmp_path: Path) ->
 def test_a_project_without_files_is_read_back(tmp_path: Path) -> None:
     records, project = kept(tmp_path, page(files=[]))
     assert shown(records.project("foo")) == shown(project)
+
+
+def test_a_record_that_is_replaced_under_its_reader_is_told_and_no_two_are_mixed(tmp_path: Path) -> None:
+    """Of a large page the lines of versions are read when they are asked for."""
+    many = [{"filename": f"foo-{number}.tar.gz", "url": "foo", "hashes": {"sha256": SHA}} for number in range(500)]
+    records, _ = kept(tmp_path, page(files=many))
+    reader = records.project("foo")
+    assert reader is not None
+    assert [file.filename for file in reader.files(Version("499"))] == ["foo-499.tar.gz"]
+    kept(tmp_path, page(files=many[1:]))
+    with pytest.raises(PageError, match="Let one run at a time use it, then run again"):
+        reader.files(Version("7"))
+    again = records.project("foo")
+    assert again is not None
+    assert [file.filename for file in again.files(Version("7"))] == ["foo-7.tar.gz"]
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -300, -1])

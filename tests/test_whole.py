@@ -395,3 +395,63 @@ def test_a_run_with_nothing_to_do_reads_no_page_and_no_package(project: MirrorFo
     opened = set((project.folder / "opened.txt").read_text().split())
     assert {Path(path).name for path in opened} <= {"mirror.json", "SHA256SUMS", *PROGRAMS, "mirror"}
     assert opened, "what is opened is seen"
+
+
+NAMING = """
+from mirror_tasks.tasks.reporter import Reporter
+
+class Naming(Reporter):
+    def get_status(self, task):
+        with open("tasks.txt", "a") as names:
+            print(task.name, file=names)
+
+DOIT_CONFIG["reporter"] = Naming
+"""
+
+
+def made_tasks(project: MirrorFolder) -> set[str]:
+    """Run `doit mirror`; return the names of the tasks of single things that the run had."""
+    dodo = project.folder / "dodo.py"
+    if NAMING not in dodo.read_text():
+        dodo.write_text(dodo.read_text() + NAMING)
+    (project.folder / "tasks.txt").unlink(missing_ok=True)
+    project.mirrored()
+    names = (project.folder / "tasks.txt").read_text().split()
+    return {name for name in names if ":" in name and not name.startswith("_")}
+
+
+def test_a_run_makes_no_task_of_what_stands_and_is_remembered(project: MirrorFolder) -> None:
+    """But for pages, which have to be asked for. `doit list` shows all the same."""
+    assert made_tasks(project) == {f"project:{name}" for name in ("alone", "app", "lib-core", "sourced", "speed")}
+    listed = project.doit("list", "--all").stdout
+    assert f"download:{ALONE}" in listed
+    assert f"metadata:{ALONE}" in listed
+    assert "index:alone" in listed
+    assert "release:alone-3.0" in listed
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        (f"mirror/packages/alone/{ALONE}", f"download:{ALONE}"),
+        (f"mirror/packages/alone/{ALONE}.metadata", f"download:{ALONE}"),
+        ("mirror/simple/alone/index.html", "index:alone"),
+        ("mirror/project/alone/index.html", "index:alone"),
+        (".mirror/releases/alone-3.0.json", "release:alone-3.0"),
+        (f".mirror/metadata/{ALONE}.json", f"metadata:{ALONE}"),
+    ],
+)
+def test_what_was_removed_has_a_task_again_that_makes_it(project: MirrorFolder, path: str, task: str) -> None:
+    before = (project.folder / path).read_bytes()
+    (project.folder / path).unlink()
+    assert task in made_tasks(project)
+    assert (project.folder / path).read_bytes() == before
+    assert_whole(project.output)
+    assert not [name for name in made_tasks(project) if not name.startswith("project:")]
+
+
+def test_what_doit_forgot_has_a_task_again_and_is_remembered(project: MirrorFolder, index: FakeIndex) -> None:
+    assert project.doit("forget", f"download:{ALONE}", "index:alone").returncode == 0
+    assert {f"download:{ALONE}", "index:alone"} <= made_tasks(project)
+    assert not asked(index), "it is there still"
+    assert not [name for name in made_tasks(project) if not name.startswith("project:")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import holds, sha256_of_bytes, to_json, write_whole
-from mirror_tasks.layout import manifest_paths, package_path, withdraw
-from mirror_tasks.publish.published import hash_as_made, published_paths
+from mirror_tasks.layout import manifest_paths, withdraw
+from mirror_tasks.publish.published import hash_as_made, published_places
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.succession import check_output, description
@@ -21,30 +22,29 @@ def write_manifest(mirror: Mirror, plan: Plan, report: Iterable[Path] = ()) -> N
     :raises IntegrityError: a published file is not what it was made as, or lies outside the output.
     """
     summary, sums = manifest_paths(mirror.output)
-    paths = [*published_paths(mirror.config, plan), *report]
-    _check_folders(mirror.output, paths)
-    made = {path: hash_as_made(mirror, path) for path in paths}
+    places = [*published_places(mirror.config, plan), *map(str, report)]
+    _check_folders(mirror.output, places)
+    made = {mirror.relative(place): hash_as_made(mirror, place) for place in places}
     about = to_json(_summary(mirror, plan))
-    made[summary] = sha256_of_bytes(about)
-    lines = sorted((mirror.relative(path), sha256) for path, sha256 in made.items())
-    content = "".join(f"{sha256}  {path}\n" for path, sha256 in lines).encode()
+    made[summary.name] = sha256_of_bytes(about)
+    content = "".join(f"{made[place]}  {place}\n" for place in sorted(made)).encode()
     # Before it is there: after a kill in between, the mirror must not pass for another configuration's.
-    mirror.records.keep_manifest(made[summary])
+    mirror.records.keep_manifest(made[summary.name])
     mirror.plans.keep_published(plan)
     if not (holds(sums, content) and holds(summary, about)):
         withdraw(mirror.output)
         _sweep(mirror.output)
         write_whole(summary, about)
         write_whole(sums, content)
-    mirror.ledger.seal_all({summary: made[summary], sums: sha256_of_bytes(content)})
+    mirror.ledger.seal_all({summary: made[summary.name], sums: sha256_of_bytes(content)})
 
 
-def _check_folders(output: Path, paths: Iterable[Path]) -> None:
+def _check_folders(output: Path, places: Iterable[str]) -> None:
     """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
 
     :raises IntegrityError: a folder is a link.
     """
-    folders = {path.parent for path in paths}
+    folders = {Path(folder) for folder in set(map(os.path.dirname, places))}
     folders |= {folder.parent for folder in folders}
     for folder in sorted(folders - {output, output.parent}):
         if folder.is_symlink():
@@ -68,15 +68,17 @@ def _summary(mirror: Mirror, plan: Plan) -> Mapping[str, object]:
         "projects": len(plan.by_project),
         "releases": len(plan.releases),
         "files": len(plan.files),
-        "bytes": _size_of(mirror.output, plan.files),
+        "bytes": _size_of(mirror, plan.files),
         "kept_files": len(plan.kept),
-        "kept_bytes": _size_of(mirror.output, (one.planned for one in plan.kept)),
+        "kept_bytes": _size_of(mirror, (one.planned for one in plan.kept)),
         "newest_upload": max((time for file in plan.files if (time := file.file.upload_time)), default=None),
     }
 
 
-def _size_of(output: Path, files: Iterable[PlannedFile]) -> int:
-    return sum(package_path(output, file.project, file.filename).stat().st_size for file in files)
+def _size_of(mirror: Mirror, files: Iterable[PlannedFile]) -> int:
+    """Return the bytes of files of which each was just found to be as it was made."""
+    seals = (mirror.ledger.seal_of(f"packages/{file.project}/{file.filename}") for file in files)
+    return sum(seal.size for seal in seals if seal)
 
 
 def _sweep(output: Path) -> None:

@@ -10,7 +10,7 @@ from mirror_tasks.config.model import Config
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.files import sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.layout import metadata_path, package_path, withdraw
+from mirror_tasks.layout import metadata_place, package_place, withdraw
 from mirror_tasks.publish.locks import inside_locks
 from mirror_tasks.publish.people.pages import assets, names_with_packed, project_path
 from mirror_tasks.publish.server import program_targets
@@ -31,22 +31,21 @@ def project_targets(output: Path, name: str) -> list[Path]:
     return [*(folder / form for form in FORMS), *(output / path for path in names_with_packed([project_path(name)]))]
 
 
-def published_paths(config: Config, plan: Plan) -> Iterator[Path]:
-    """Give every file that is published by a plan, but for the manifest itself."""
+def published_places(config: Config, plan: Plan) -> Iterator[str]:
+    """Give where every file stands that is published by a plan, as text, but for the manifest itself."""
     output = config.output
-    yield from program_targets(output)
-    yield from root_targets(output)
-    yield from (output / lock.path for lock in inside_locks(config, plan))
+    yield from map(str, (*program_targets(output), *root_targets(output)))
+    yield from (str(output / lock.path) for lock in inside_locks(config, plan))
     for name in plan.published_by_project:
-        yield from project_targets(output, name)
+        yield from map(str, project_targets(output, name))
     for file in plan.published:
-        path = package_path(output, file.project, file.filename)
-        yield path
-        if is_wheel(file.filename) and os.path.lexists(metadata_path(path)):
-            yield metadata_path(path)
+        place = package_place(output, file.project, file.filename)
+        yield place
+        if is_wheel(file.filename) and os.path.lexists(metadata_place(place)):
+            yield metadata_place(place)
 
 
-def hash_as_made(mirror: Mirror, path: Path) -> str:
+def hash_as_made(mirror: Mirror, path: Path | str) -> str:
     """Return the SHA-256 that a published file was made with.
 
     What is found is never taken for what was made: it would be published as right from then on.
@@ -54,7 +53,7 @@ def hash_as_made(mirror: Mirror, path: Path) -> str:
     :raises IntegrityError: something else stands there.
     """
     made = mirror.ledger.made(path)
-    if made and mirror.ledger.is_right(path, made):
+    if made and (mirror.ledger.known(path) == made or mirror.ledger.is_right(Path(path), made)):
         return made
     withdraw(mirror.output)
     problem = f"expected what was made there in this run (sha256 {made}), found something else"

@@ -99,7 +99,7 @@ class Ledger:
         have_folder(self._path.parent)
         return self._path.open("ab", buffering=0)
 
-    def made(self, path: Path) -> str | None:
+    def made(self, path: Path | str) -> str | None:
         """Return the hash that ``path`` had when it was made or last found right, whatever stands there now."""
         seal = self._seals.get(str(path).removeprefix(self._root))
         return seal.sha256 if seal else None
@@ -108,8 +108,10 @@ class Ledger:
         """Return what a file was when its hash was last checked; ``name`` is its path below the root, with slashes."""
         return self._seals.get(name if os.sep == "/" else name.replace("/", os.sep))
 
-    def known(self, path: Path) -> str | None:
+    def known(self, path: Path | str) -> str | None:
         """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
+
+        The path may be given as text: to make a path for each of thousands of files takes longer than all of this.
 
         A link is not what was made, wherever it leads.
         """
@@ -117,7 +119,7 @@ class Ledger:
         if seal is None:
             return None
         try:
-            status = path.lstat()
+            status = os.lstat(path)
         except OSError:
             return None
         is_same = (status.st_size, status.st_mtime_ns) == (seal.size, seal.mtime_ns) and stat.S_ISREG(status.st_mode)

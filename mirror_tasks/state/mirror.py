@@ -66,7 +66,7 @@ class Mirror:
         path = self.package_path(file.project, file.filename)
         return [path, metadata_path(path)] if is_wheel(file.filename) else [path]
 
-    def relative(self, path: Path) -> str:
+    def relative(self, path: Path | str) -> str:
         """Return a path as the manifest has it: relative to the mirror, with slashes."""
         return str(path)[len(str(self.output)) + 1 :].replace(os.sep, "/")
 

@@ -30,7 +30,7 @@ from mirror_tasks.publish.published import digest_as_made, project_targets, root
 from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import program_targets, server_template
 from mirror_tasks.resolve.excused import excused
-from mirror_tasks.resolve.plan import Plan, PlannedFile
+from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
@@ -268,27 +268,39 @@ class MirrorTasks:
     def _releases(self) -> Iterator[Task]:
         """the records of the releases: their files, environments, and who requires them"""
         plan = self.plan
-        tasks = [] if plan is None else [self._release(plan, position) for position in range(len(plan.releases))]
+        releases = plan.releases if plan else ()
+        tasks = [task for one in releases if (task := self._release(plan, one))] if plan else []
         yield from tasks
         yield self.make.group(
             "release",
             [task.name for task in tasks],
-            f"records which files of {counted(len(tasks), 'release')} are wanted, and why",
+            f"records which files of {counted(len(releases), 'release')} are wanted, and why",
         )
 
-    def _release(self, plan: Plan, position: int) -> Task:
-        release = plan.releases[position]
+    def _release(self, plan: Plan, release: PlannedRelease) -> Task | None:
+        name, targets = self.name("release", release.name), [self.mirror.records.release_path(release.name)]
+        unchanged = Unchanged(lambda: release_record(plan, release))
+        if self._can_be_left_out(name, targets, unchanged):
+            return None
         return self.make.task(
-            self.name("release", release.name),
+            name,
             self.mirror.plans.keep_release,
             plan,
             release,
             clean=True,
-            targets=[self.mirror.records.release_path(release.name)],
-            uptodate=[Unchanged(lambda: release_record(plan, release))],
+            targets=targets,
+            uptodate=[unchanged],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({str(one.by) for one in release.required})[:3])}",
         )
+
+    def _can_be_left_out(self, name: str, targets: Iterable[Path | str], unchanged: Unchanged) -> bool:
+        """Say if a run can do without a task: what it makes stands, and is remembered. `doit list` shows all.
+
+        In a run with nothing to do a task for each file, page and release, with its part of doit's graph, took most of the
+        time and memory.
+        """
+        return self.growth.is_running and unchanged.holds_for(name, targets)
 
     def _downloads(self) -> Iterator[Task]:
         """the files"""
@@ -313,7 +325,7 @@ class MirrorTasks:
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:
         """The files that are not in the mirror yet."""
-        return [file for file in (self.plan.published if self.plan else ()) if not self.acquire.downloads.is_done(file)]
+        return [file for file in self._brought.values() if not self.acquire.downloads.is_done(file)]
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
@@ -344,17 +356,14 @@ class MirrorTasks:
 
     @cached_property
     def _brought(self) -> Mapping[str, PlannedFile]:
-        """The files that have tasks, by the names of these: in a run, those that have something to do or to remember.
-
-        In a run with nothing to do a task for each file, each with its part of doit's graph, took most of the time and memory.
-        """
+        """The files that have tasks, by the names of these: in a run, those that have something to do or to remember."""
         # What is kept stands there; its task is due where somebody touched what stands beside it.
         files = self.plan.published if self.plan else ()
         named = ((self.name("download", file.filename), file) for file in files)
-        return {name: file for name, file in named if not (self.growth.is_running and self._stands(name, file))}
+        return {name: file for name, file in named if not self._stands(name, file)}
 
     def _stands(self, name: str, file: PlannedFile) -> bool:
-        return self._as_downloaded(file).holds_for(name, self.acquire.downloads.targets(file))
+        return self._can_be_left_out(name, self.acquire.downloads.targets(file), self._as_downloaded(file))
 
     def _as_downloaded(self, file: PlannedFile) -> Unchanged:
         return Unchanged(file.sha256.encode, lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
@@ -386,7 +395,7 @@ class MirrorTasks:
         names = list(plan.published_by_project) if plan else []
         # A page links to what else is mirrored.
         shared = cache(lambda: hashlib.sha256(self._written_by + repr(names).encode()).digest())
-        tasks = [self._project_pages(plan, name, shared) for name in names] if plan else []
+        tasks = [task for name in names if (task := self._project_pages(plan, name, shared))] if plan else []
         targets = root_targets(self.config.output) if plan else []
         yield from tasks
         yield Task(
@@ -404,7 +413,7 @@ class MirrorTasks:
             io={"capture": False},
             meta={"mirror": "group"},
             clean=cleaning(self._withdraw),
-            doc=f"writes the pages of {counted(len(tasks), 'project')}, for clients and for people",
+            doc=f"writes the pages of {counted(len(names), 'project')}, for clients and for people",
         )
 
     def _locks(self) -> Iterator[Task]:
@@ -437,7 +446,7 @@ class MirrorTasks:
             doc=f"leads it to {self.config.url}/",
         )
 
-    def _project_pages(self, plan: Plan, name: str, shared: Callable[[], bytes]) -> Task:
+    def _project_pages(self, plan: Plan, name: str, shared: Callable[[], bytes]) -> Task | None:
         files = plan.published_by_project[name]
 
         def made_from() -> bytes:
@@ -449,17 +458,21 @@ class MirrorTasks:
             }
             return shared() + to_json(of_it)
 
-        targets = project_targets(self.config.output, name)
+        task_name, targets = self.name("index", name), project_targets(self.config.output, name)
+        unchanged = Unchanged(made_from, lambda: digest_as_made(self.mirror, targets))
+        bringing = self._bringing(files)  # these are in the run for the page that waits for them
+        if not bringing and self._can_be_left_out(task_name, targets, unchanged):
+            return None
         return self.make.task(
-            self.name("index", name),
+            task_name,
             self.publisher.publish_project,
             plan,
             name,
             clean=cleaning(self._withdraw),
             subtask_of=self.name("index"),
             targets=targets,
-            task_dep=[self.name("_room"), *self._bringing(files)],
-            uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, targets))],
+            task_dep=[self.name("_room"), *bringing],
+            uptodate=[unchanged],
             doc=counted(len(files), "file"),
         )
 

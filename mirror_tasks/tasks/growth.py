@@ -28,12 +28,15 @@ below it, so ``_closure`` ends when the whole tree has. Where a root has no solu
 likewise, and ``_completed:2`` asks once more when it is there, until nothing is wanted.
 
 doit fails what depends on a task that failed. Nothing here depends on a task that brings something: a page that can't be
-had fails, and what it would have wanted is told as missing.
+had fails, and what it would have wanted is told as missing. What an earlier run read of metadata needs no task: the closure
+is told it when it wants it, and what it wants then takes its place.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -139,12 +142,32 @@ class Growth:
 
     def _grow(self, wants: Wants) -> Iterator[Task]:
         """Make the tasks that bring what the closure wants, each with the growth that follows it."""
+        wants = self._beyond_known(wants)
         self._fetch_ahead(wants)
         for name in wants.projects:
             yield from self._with_growth(self.project(name), partial(self._project_arrived, name))
         for project, file in wants.files:
             task = self.metadata(project, file, is_likely=self._is_mirroring and file.filename in wants.likely)
             yield from self._with_growth(task, partial(self._metadata_arrived, project, file))
+
+    def _beyond_known(self, wants: Wants) -> Wants:
+        """Tell the closure the metadata that it wants and that is known; return what has to be brought, also of what follows.
+
+        With nothing changed all is known, and a task for each, with its growth, took a third of a run.
+        """
+        todo, to_bring = deque(wants.files), []
+        wants = replace(wants, files=())
+        while todo:
+            project, file = todo.popleft()
+            known = None if self._acquire.advisories.are_asked_for else self._acquire.metadata.known(file)
+            if known is None:
+                to_bring.append((project, file))
+                continue
+            self._arrived[file.filename] = known
+            more = self._wanted(partial(self._metadata_arrived, project, file))
+            todo += more.files
+            wants = wants.and_also(replace(more, files=()))
+        return replace(wants, files=tuple(to_bring))
 
     def _fetch_ahead(self, wants: Wants) -> None:
         if self._is_mirroring:

@@ -15,7 +15,7 @@ from mirror_tasks.files import have_folder, replacing
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File
 from mirror_tasks.index.transfers import part_of
-from mirror_tasks.layout import metadata_path, withdraw
+from mirror_tasks.layout import metadata_path, metadata_place, package_place, withdraw
 from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.room import check_room, same_device
 from mirror_tasks.state.mirror import Mirror
@@ -35,9 +35,10 @@ class Downloads:
         self._files = files
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
 
-    def targets(self, file: PlannedFile) -> list[Path]:
+    def targets(self, file: PlannedFile) -> list[str]:
         """Return what a download writes: the file, and a wheel's core metadata beside it."""
-        return self._mirror.package_paths(file)
+        place = package_place(self._mirror.output, file.project, file.filename)
+        return [place, metadata_place(place)] if is_wheel(file.filename) else [place]
 
     def _place(self, file: PlannedFile) -> Path:
         return self._mirror.package_path(file.project, file.filename)
@@ -47,11 +48,14 @@ class Downloads:
 
         No content is read, so that it costs next to nothing.
         """
-        path, known = self._place(file), self._mirror.ledger.known
-        metadata = metadata_path(path)
-        if known(path) != file.sha256 or self._was_judged_by_another(file, known(metadata)):
+        path, known = package_place(self._mirror.output, file.project, file.filename), self._mirror.ledger.known
+        if known(path) != file.sha256:
             return False
-        return not is_wheel(file.filename) or known(metadata) is not None or not os.path.lexists(metadata)
+        metadata = metadata_place(path)
+        made = known(metadata)
+        if self._was_judged_by_another(file, made):
+            return False
+        return not is_wheel(file.filename) or made is not None or not os.path.lexists(metadata)
 
     def _was_judged_by_another(self, file: PlannedFile, made: str | None) -> bool:
         """Say if the policy judged a wheel by other metadata than it has: its page says that it has that of one that was read.
@@ -95,6 +99,10 @@ class Downloads:
 
         An sdist has to be read for the plan where its build requirements belong in it, and comes with that.
         """
+        # Most of what was made stands there still; what does not is fetched in its turn.
+        place = package_place(self._mirror.output, project, file.filename)
+        if self._mirror.ledger.made(place) == file.hashes.get("sha256", ""):
+            return
         if is_wheel(file.filename) or not self._mirror.config.build_requirements:
             self._ahead.begin(file.filename, project, file)
 

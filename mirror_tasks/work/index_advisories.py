@@ -25,6 +25,12 @@ class IndexAsker:
         self._asking: dict[tuple[str, Version], threading.Lock] = {}
         self._asked: set[tuple[str, Version]] = set()
 
+    @property
+    def are_asked_for(self) -> bool:
+        """Whether the policy judges by what indexes know."""
+        rule = self._mirror.advisories.rule
+        return rule is not None and rule.source is None
+
     def fetch(self, base: str, name: NormalizedName, version: Version) -> None:
         """Ask the index that serves a release what it knows against it, once a run, where the policy says ``index``.
 
@@ -32,8 +38,7 @@ class IndexAsker:
         :raises UpstreamError: it can't be had.
         :raises AdvisoryError: the index has no such API.
         """
-        rule = self._mirror.advisories.rule
-        if rule is None or rule.source is not None or base in ("", OWN):
+        if not self.are_asked_for or base in ("", OWN):
             return
         release = (name, version)
         with self._lock:

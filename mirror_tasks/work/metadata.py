@@ -45,11 +45,17 @@ class MetadataReader:
         :raises UpstreamError: it can't be had.
         :raises IntegrityError: what arrived is not what the index announced.
         """
-        record = self._records.metadata(file.filename, file.hashes["sha256"])
-        if record is None or self._has_to_ask(file, record):
-            record = self._record(project, file, is_likely=is_likely)
-            self._records.keep_metadata(file.filename, record)
+        if (known := self.known(file)) is not None:
+            return known
+        record = self._record(project, file, is_likely=is_likely)
+        self._records.keep_metadata(file.filename, record)
         return record.metadata
+
+    def known(self, file: File) -> CoreMetadata | Unusable | None:
+        """Return the core metadata of a file from its record; None where it has to be read."""
+        sha256 = file.hashes.get("sha256")
+        record = self._records.metadata(file.filename, sha256) if sha256 else None
+        return None if record is None or self._has_to_ask(file, record) else record.metadata
 
     def known_surprises(self, files: Iterable[File]) -> Iterator[tuple[str, CoreMetadata | Unusable]]:
         """Yield what an earlier run found that files say, where it is of no use, or not what the page announces; asks nobody.
@@ -58,7 +64,7 @@ class MetadataReader:
         """
         for file in files:
             sha256 = file.hashes.get("sha256")
-            if sha256 is None or self._records.metadata_record_path(file.filename).name not in self._kept_before:
+            if sha256 is None or f"{file.filename}.json" not in self._kept_before:
                 continue
             record = self._records.metadata(file.filename, sha256)
             announced = (file.core_metadata or {}).get("sha256")
