@@ -368,7 +368,11 @@ def test_two_end_records_that_say_different_things_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "alias", [f"{INFO}\\METADATA", f"{INFO}/Metadata", f"{INFO.upper()}/METADATA", f"{INFO}/METADATA."]
+    "alias",
+    [
+        *(f"{INFO}\\METADATA", f"{INFO}/Metadata", f"{INFO.upper()}/METADATA", f"{INFO}/METADATA."),
+        f"{INFO.replace('s', chr(0x17F))}/METADATA",  # a letter that is an s where case is ignored
+    ],
 )
 def test_a_name_that_is_metadata_s_on_some_systems_is_refused(alias: str) -> None:
     content = wheel_of((f"{INFO}/METADATA", METADATA), (alias, METADATA.replace(b"baz", b"evil")))
@@ -414,6 +418,31 @@ def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_empty_zip_is_refused() -> None:
     assert "no members" in why_wheel(zip_of({}))
+
+
+def in_directory(content: bytes, at: int, replacement: bytes) -> bytes:
+    """Return a zip with something else in the last entry of its directory."""
+    begin = content.rindex(b"PK\1\2") + at
+    return content[:begin] + replacement + content[begin + len(replacement) :]
+
+
+def test_a_damaged_directory_is_refused() -> None:
+    content = wheel_of((f"{INFO}/METADATA", METADATA), (with_extra("last", b"\7\7\1\0x"), b""))
+    assert metadata_of(content) == METADATA
+    assert "none that is known" in why_wheel(in_directory(content, 0, b"PK\3\4"))
+    assert "none that is known" in why_wheel(in_directory(content, 6, b"\x40"))  # by version 6.4 of the format
+    assert "extra field is cut short" in why_wheel(in_directory(content, 46 + len("last") + 2, b"\2"))
+    assert "entry of the zip's directory is cut short" in why_wheel(in_directory(content, 32, b"\1"))
+
+
+def test_numbers_that_have_no_room_in_the_directory_are_read_from_its_extra_field() -> None:
+    sizes = struct.pack("<HHQQ", 1, 16, len(METADATA), len(METADATA))
+    content = wheel_of((with_extra(f"{INFO}/METADATA", sizes), METADATA))
+    assert metadata_of(in_directory(content, 20, b"\xff" * 8)) == METADATA
+    assert "overlaps" in why_wheel(in_directory(content.replace(sizes, b"\7" + sizes[1:]), 20, b"\xff" * 8))
+    fewer = struct.pack("<HHQL", 1, 12, len(METADATA), 0)
+    short = wheel_of((with_extra(f"{INFO}/METADATA", fewer), METADATA))
+    assert "damaged" in why_wheel(in_directory(short, 20, b"\xff" * 8))
 
 
 # Tars that lie
@@ -697,6 +726,24 @@ def outcomes(read: Callable[[], object]) -> Iterator[str]:
 @given(changed(WHEEL))
 def test_no_wheel_makes_reading_fail_otherwise_than_with_a_reason(content: bytes) -> None:
     assert all(outcomes(lambda: parse_metadata(metadata_of(content), NAME)))
+
+
+SEVERAL = wheel_of(
+    *((f"{INFO}/METADATA", METADATA), ("foo_bar/\u00e4.py", b"pass"), ("foo_bar/", b"")),
+    *((with_extra("x", b"\1\0\0\0"), b"x" * 40), ("y", b"y" * 40)),
+    compression=zipfile.ZIP_DEFLATED,
+)
+
+
+@given(changed(SEVERAL))
+def test_a_zip_that_is_taken_is_seen_as_zipfile_sees_it_with_which_pip_unpacks(content: bytes) -> None:
+    try:
+        ours = {member.path: member.read() for member in zip_members(io.BytesIO(content))}
+    except BrokenError:
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        theirs = {safe_path(entry.orig_filename): archive.read(entry) for entry in archive.infolist()}
+    assert ours == theirs
 
 
 @given(changed(gzip.decompress(TAR)))

@@ -11,6 +11,7 @@ from mirror_tasks.archives.members import LARGEST_MEMBER, folded
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
 from mirror_tasks.archives.zip import directory_mentions, zip_members
 
+_DIST_INFO = b".dist-info"
 _SBOMS = ".dist-info/sboms/"
 _MOST_SBOMS = 100  # of a wheel; known ones have up to three
 
@@ -24,7 +25,7 @@ def wheel_metadata(archive: BinaryIO, filename: str, *, whole: bool = True) -> b
     :raises MetadataError: the wheel has not exactly one ``.dist-info`` folder of its own project with one METADATA
         in it, or is an archive that could be read in more than one way.
     """
-    members = zip_members(archive, whole=whole)
+    members = zip_members(archive, whole=whole, part=_DIST_INFO)
     # Some systems take other spellings for the same path.
     said = [(folded(member.path), member) for member in members if ".dist-info" in member.path.casefold()]
     folder = _dist_info([member.path for spelled, member in said if ".dist-info/" in f"{spelled}/"], filename)
@@ -45,7 +46,7 @@ def wheel_sboms(archive: BinaryIO, filename: str) -> tuple[tuple[str, bytes], ..
     """
     if not directory_mentions(archive, _SBOMS.encode()):
         return ()
-    members = zip_members(archive, whole=False)
+    members = zip_members(archive, whole=False, part=_DIST_INFO)
     folder = _dist_info([member.path for member in members if ".dist-info/" in member.path], filename)
     found = sorted(
         ((member.path.removeprefix(f"{folder}/sboms/"), member) for member in members if member.is_file),

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import io
-import stat
 import struct
-import zipfile
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple, cast
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import BinaryIO, NamedTuple
 
-from mirror_tasks.archives.members import BOMB_RATIO, LARGEST_MEMBER, MEBIBYTE, MOST_MEMBERS, Member, reading, safe_path
+from mirror_tasks.archives.members import (
+    BOMB_RATIO,
+    LARGEST_MEMBER,
+    LONGEST_PATH,
+    MEBIBYTE,
+    MOST_MEMBERS,
+    Member,
+    fast_zlib,
+    reading,
+    safe_path,
+)
 from mirror_tasks.archives.untrusted import BrokenError
+from mirror_tasks.archives.zip_directory import (
+    DEFLATED,
+    IS_UTF8,
+    STORED,
+    Entry,
+    entries_of,
+    extra_fields,
+    has_other_name,
+)
 
-# The central directory is held in memory: about 100 bytes a member, of which parsing makes a thousand.
+# The central directory is held in memory: about 100 bytes a member, of which parsing makes four times as many.
 LARGEST_DIRECTORY = 16 * MEBIBYTE
 # Below this much it doesn't matter how well something was compressed.
 _HARMLESS_MEMBER = MEBIBYTE
@@ -21,25 +39,32 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
 
 
-def zip_members(archive: BinaryIO, *, whole: bool = True) -> Sequence[Member]:
+def zip_members(archive: BinaryIO, *, whole: bool = True, part: bytes = b"") -> Sequence[Member]:
     """Return the members of a zip, in the order in which they lie in it.
 
     Some readers go by the directory, others (uv among them) by the header before each member: both have to say the same.
 
     :param archive: the whole zip, or a reader that fetches what is asked of it by ``seek`` and ``read``.
     :param whole: all headers are read, and not those of the members that are read only, for each is a request elsewhere.
+    :param part: ASCII in small letters: of members without it in their paths, however it is spelled, none need be returned.
     :raises BrokenError: it is no zip, is damaged, or could be read as something else by another reader.
     """
     end = _check_end(archive)
     with reading():
-        opened = zipfile.ZipFile(archive)
-        members = [
-            _ZipMember(safe_path(entry.orig_filename), opened, entry, after)
-            for entry, after in _check_layout(opened.infolist(), end)
+        archive.seek(end.start)
+        entries = entries_of(archive.read(end.length))
+        _check_layout(entries, end)
+        _check_paths(entries)
+        ends = [*(entry.offset for entry in entries[1:]), end.start]
+        if whole:
+            for entry, after in zip(entries, ends, strict=True):
+                _check_header(archive, entry, after)
+        # Beyond ASCII there are letters that some systems take for others.
+        return [
+            _ZipMember(archive, entry, after)
+            for entry, after in zip(entries, ends, strict=True)
+            if part in entry.name.lower() or not entry.name.isascii()
         ]
-        for member in members if whole else ():
-            member.check()
-    return members
 
 
 def directory_mentions(archive: BinaryIO, part: bytes) -> bool:
@@ -56,29 +81,35 @@ def directory_mentions(archive: BinaryIO, part: bytes) -> bool:
 
 
 class _ZipMember:
-    __slots__ = ("_after", "_entry", "_opened", "path")
+    __slots__ = ("_after", "_archive", "_entry", "path")
 
-    def __init__(self, path: str, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, after: int) -> None:
-        self.path = path
-        self._opened, self._entry, self._after = opened, entry, after
+    def __init__(self, archive: BinaryIO, entry: Entry, after: int) -> None:
+        self.path = safe_path(entry.path)
+        self._archive, self._entry, self._after = archive, entry, after
 
     @property
     def is_file(self) -> bool:
-        entry = self._entry
-        kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
-        return kind in {0, stat.S_IFREG} and not entry.is_dir()
-
-    def check(self) -> None:
-        """Refuse a member whose header says something else than the directory."""
-        if problem := _local_problem(cast(BinaryIO, self._opened.fp), self._entry, self._after):
-            raise BrokenError(f"{self.path[:200]!r}: {problem}; some readers go by its header")
+        return self._entry.is_file
 
     def read(self) -> bytes:
-        _check_entry(self._entry)
+        entry = self._entry
+        _check_readable(entry)
         with reading():
-            self.check()
-            with self._opened.open(self._entry) as stream:
-                return stream.read()
+            self._archive.seek(_check_header(self._archive, entry, self._after))
+            return _unpacked(entry, self._archive.read(entry.packed))
+
+
+def _unpacked(entry: Entry, packed: bytes) -> bytes:
+    """Return the content of a member, which has to be what the directory says of it."""
+    content = packed
+    if entry.method == DEFLATED:
+        content = fast_zlib.decompressobj(-fast_zlib.MAX_WBITS).decompress(packed, entry.size + 1)
+    if len(content) != entry.size:
+        found = f"{len(content):,} bytes" if len(content) < entry.size else "more"
+        raise BrokenError(f"the archive is damaged: expected {entry.size:,} bytes of {entry.path}, found {found}")
+    if fast_zlib.crc32(content) != entry.crc:
+        raise BrokenError(f"the archive is damaged: Bad CRC-32 for file {entry.path!r}")
+    return content
 
 
 class _End(NamedTuple):
@@ -134,78 +165,74 @@ def _directory(tail: bytes) -> tuple[_End, int]:
 _ALL_BITS = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
 
 
-def _check_layout(entries: list[zipfile.ZipInfo], end: _End) -> Iterator[tuple[zipfile.ZipInfo, int]]:
-    """Yield the members, each with where what is behind it begins; they lie one behind the other from the first byte on."""
+def _check_layout(entries: Sequence[Entry], end: _End) -> None:
+    """Refuse members that do not lie one behind the other from the first byte on, or are not as many as the end record says."""
     if not entries:
         raise BrokenError("the zip has no members")
     if len(entries) > MOST_MEMBERS:
         raise BrokenError(f"more than {MOST_MEMBERS:,} members")
     if len(entries) != end.members:
         raise BrokenError(f"expected {end.members:,} members, as the zip's end record says, found {len(entries):,}")
-    in_order = sorted(entries, key=lambda entry: entry.header_offset)
-    if in_order[0].header_offset != 0:
+    if entries[0].offset != 0:
         raise BrokenError("expected the zip to begin with its first member, found something before it")
-    ends = [entry.header_offset for entry in in_order[1:]] + [end.start]
-    for entry, after in zip(in_order, ends, strict=True):
-        # A local header has 30 bytes and the name at least; a data descriptor may follow the content.
-        if entry.header_offset + 30 + entry.compress_size > after:
-            raise BrokenError(f"the member {entry.filename[:200]!r} overlaps another one")
-        if _has_other_name(entry.extra):
-            raise BrokenError(f"the member {entry.filename[:200]!r} has a second name in an extra field")
-        yield entry, after
+    # A local header has 30 bytes and the name at least; a data descriptor may follow the content.
+    overlapping = [one for one, other in pairwise(entries) if one.offset + _LOCAL.size + one.packed > other.offset]
+    if entries[-1].offset + _LOCAL.size + entries[-1].packed > end.start:
+        overlapping.append(entries[-1])
+    if overlapping:
+        raise BrokenError(f"the member {overlapping[0].path[:200]!r} overlaps another one")
 
 
-def _has_other_name(extra: bytes) -> bool:
-    """Say if there is a Unicode path among extra fields: some readers take it for the name, older ones do not."""
-    return _UNICODE_PATH in extra and any(kind == 0x7075 for kind, _ in _extra_fields(extra))
+def _check_paths(entries: Sequence[Entry]) -> None:
+    """Refuse paths that lead out of the archive; where nothing in all of them can, they need not be looked at one by one."""
+    names = [entry.name for entry in entries]
+    together = b"\n" + b"\n".join(names)
+    is_odd = not together.isascii() or any(odd in together for odd in (b"..", b"\0", b"\n/"))
+    if is_odd or max(map(len, names)) > LONGEST_PATH:
+        for entry in entries:
+            safe_path(entry.path)
 
 
-_UNICODE_PATH = struct.pack("<H", 0x7075)
+def _check_header(archive: BinaryIO, entry: Entry, after: int) -> int:
+    """Refuse a member whose header says something else than the directory; return where its content begins.
 
-
-def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(extra):
-        kind, size = struct.unpack_from("<HH", extra, at)
-        yield kind, extra[at + 4 : at + 4 + size]
-        at += 4 + size
-
-
-def _local_problem(archive: BinaryIO, entry: zipfile.ZipInfo, after: int) -> str | None:
-    """Return what the header before a member says otherwise than the directory; None where they agree."""
-    archive.seek(entry.header_offset)
+    :param after: where what is behind it begins.
+    """
+    archive.seek(entry.offset)
     magic, _, flags, method, _, _, _, packed, size, name_size, extra_size = _LOCAL.unpack(archive.read(_LOCAL.size))
     name, extra = archive.read(name_size), archive.read(extra_size)
-    is_plain = entry.orig_filename.isascii()
-    expected = entry.orig_filename.encode("utf-8" if is_plain or entry.flag_bits & _IS_UTF8 else "cp437")
-    if magic != b"PK\3\4" or name != expected or (flags ^ entry.flag_bits) & _IS_UTF8 or _has_other_name(extra):
-        return "it has another name in its header"
+    begin: int = entry.offset + _LOCAL.size + name_size + extra_size
+    problem = None
+    if magic != b"PK\3\4" or name != entry.name or (flags ^ entry.flags) & IS_UTF8 or has_other_name(extra):
+        problem = "it has another name in its header"
+    elif method != entry.method or not _has_sizes(entry, flags, packed, size, extra):
+        problem = "it is compressed otherwise, or has another size, in its header"
+    elif after - begin - entry.packed not in ((12, 16, 20, 24) if flags & _HAS_DESCRIPTOR else (0,)):
+        problem = "there is something between it and the next member"
+    if problem:
+        raise BrokenError(f"{entry.path[:200]!r}: {problem}; some readers go by its header")
+    return begin
+
+
+def _has_sizes(entry: Entry, flags: int, packed: int, size: int, extra: bytes) -> bool:
+    """Say if the sizes in the header of a member are those of the directory, or none where they stand behind its content."""
     if packed == size == 0xFFFFFFFF:
-        size, packed = next(
-            (struct.unpack_from("<QQ", value) for kind, value in _extra_fields(extra) if kind == 1), (0, 0)
-        )
-    sizes = {(entry.compress_size, entry.file_size), *([(0, 0)] if flags & _HAS_DESCRIPTOR else [])}
-    behind = after - entry.header_offset - _LOCAL.size - name_size - extra_size - entry.compress_size
-    if method != entry.compress_type or (packed, size) not in sizes:
-        return "it is compressed otherwise, or has another size, in its header"
-    if behind not in ((12, 16, 20, 24) if flags & _HAS_DESCRIPTOR else (0,)):
-        return "there is something between it and the next member"
-    return None
+        later = [content for kind, content in extra_fields(extra) if kind == 1]
+        size, packed = struct.unpack_from("<QQ", later[0]) if later else (0, 0)
+    return (packed, size) == (entry.packed, entry.size) or bool(flags & _HAS_DESCRIPTOR and packed == size == 0)
 
 
 _LOCAL = struct.Struct("<4s5H3L2H")
-_HAS_DESCRIPTOR, _IS_UTF8, _ODD_FLAGS = 0x8, 0x800, 0x1 | 0x20 | 0x40 | 0x2000  # encrypted, a patch, or masked
+_HAS_DESCRIPTOR, _ODD_FLAGS = 0x8, 0x1 | 0x20 | 0x40 | 0x2000  # encrypted, a patch, or masked
 
 
-def _check_entry(entry: zipfile.ZipInfo) -> None:
+def _check_readable(entry: Entry) -> None:
     """Refuse to read what is encrypted, compressed in a way that wheels are not, or a bomb."""
-    if entry.flag_bits & _ODD_FLAGS:
-        raise BrokenError(f"{entry.filename} is encrypted")
-    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise BrokenError(f"{entry.filename}: expected it stored or deflated, found compression {entry.compress_type}")
-    if entry.file_size > LARGEST_MEMBER:
-        raise BrokenError(
-            f"{entry.filename} has {entry.file_size:,} bytes, more than the {LARGEST_MEMBER:,} that are read"
-        )
-    if entry.file_size > max(_HARMLESS_MEMBER, BOMB_RATIO * entry.compress_size):
-        raise BrokenError(f"{entry.filename} unpacks to more than {BOMB_RATIO} times its size: a zip bomb")
+    if entry.flags & _ODD_FLAGS:
+        raise BrokenError(f"{entry.path} is encrypted")
+    if entry.method not in {STORED, DEFLATED}:
+        raise BrokenError(f"{entry.path}: expected it stored or deflated, found compression {entry.method}")
+    if entry.size > LARGEST_MEMBER:
+        raise BrokenError(f"{entry.path} has {entry.size:,} bytes, more than the {LARGEST_MEMBER:,} that are read")
+    if entry.size > max(_HARMLESS_MEMBER, BOMB_RATIO * entry.packed):
+        raise BrokenError(f"{entry.path} unpacks to more than {BOMB_RATIO} times its size: a zip bomb")
