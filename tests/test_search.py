@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.model import RequestedRequirement, Root
+from mirror_tasks.resolve import search
+from mirror_tasks.resolve.needs import NotKnownYet
 from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
@@ -46,16 +50,45 @@ class Known:
     """The universe of a world in which everything is known."""
 
     def __init__(self, one: worlds.World) -> None:
-        self._one = one
+        self.one = one
         self._projects: dict[str, Any] = {}
 
     def project(self, name: str) -> Any:
         if name not in self._projects:
-            self._projects[name] = self._one.project(name)
+            self._projects[name] = self.one.project(name)
         return self._projects[name]
 
     def metadata(self, name: str, file: Any) -> Any:
-        return self._one.metadata(file.filename, name)
+        return self.one.metadata(file.filename, name)
+
+
+class Arriving(Known):
+    """The same, where a page and core metadata have to be asked for first."""
+
+    def __init__(self, one: worlds.World) -> None:
+        super().__init__(one)
+        self.arrived: set[str] = set()
+
+    def project(self, name: str) -> Any:
+        if name not in self.arrived:
+            raise NotKnownYet({canonicalize_name(name): ()})
+        return super().project(name)
+
+    def metadata(self, name: str, file: Any) -> Any:
+        if file.filename not in self.arrived:
+            raise NotKnownYet({canonicalize_name(name): (file,)})
+        return super().metadata(name, file)
+
+    def solve(self, limits: Limits) -> tuple[Solution | Conflict, int]:
+        """Return what is found, bringing what is wanted, and how often something was."""
+        solver = Solver(self.one.config.environments[0], self, Rules(), limits)
+        for rounds in itertools.count():
+            try:
+                return solver.solve(ROOT), rounds
+            except NotKnownYet as unknown:
+                self.arrived.update(unknown.files)
+                self.arrived.update(file.filename for files in unknown.files.values() for file in files)
+        raise AssertionError
 
 
 ROOT = Root(
@@ -72,6 +105,36 @@ def test_what_a_long_search_finds_holds_together(seed: int, tmp_path: Path) -> N
         for line in index[name][version]["requires"]:
             required = Requirement(line)
             assert required.specifier.contains(found.pins[required.name][0])
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(rounds=200), Limits(rounds=201)])
+@pytest.mark.parametrize(("size", "seed"), [((8, 20), 3), ((10, 30), 7)])
+def test_a_search_ends_alike_whether_all_is_known_or_arrives_bit_by_bit(
+    size: tuple[int, int], seed: int, limits: Limits, tmp_path: Path
+) -> None:
+    index = seeded(*size, seed)
+    expected = solver(index, tmp_path, limits).solve(ROOT)
+    one = worlds.world({"environments": HERE, "requirements": ["p0"], "index": index}, tmp_path)
+    assert Arriving(one).solve(limits)[0] == expected
+
+
+def test_a_search_that_waited_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[object] = []
+    step = vars(search)["unit_propagation"]
+
+    def counted(*given: object) -> object:
+        steps.append(given)
+        return step(*given)
+
+    monkeypatch.setitem(vars(search), "unit_propagation", counted)
+    index = seeded(8, 20, 3)
+    solver(index, tmp_path, Limits()).solve(ROOT)
+    known = len(steps)
+    steps.clear()
+    one = worlds.world({"environments": HERE, "requirements": ["p0"], "index": index}, tmp_path)
+    _, rounds = Arriving(one).solve(Limits())
+    assert rounds > 10
+    assert len(steps) == known
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,8 @@ class Completion:
 
     def _from_chosen(self) -> Wants:
         """Solve what is left to solve from the releases chosen."""
+        if not self._todo:
+            return Wants()
         universe = FromChosen(self.closure)
         solvers: dict[str, Solver] = {}
         missing: list[Missing] = []

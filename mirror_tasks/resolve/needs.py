@@ -78,13 +78,13 @@ def need_of(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> N
 def together(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Let what one asker says of a project in several lines hold together: one of them may be what pins a yanked release."""
     needs = tuple(needs)
+    if len({need.name for need in needs}) == len(needs):  # nearly always
+        return needs
     specifiers: dict[NormalizedName, SpecifierSet] = {}
     hashes: dict[NormalizedName, frozenset[str]] = {}
     for need in needs:
         specifiers[need.name] = specifiers.get(need.name, SpecifierSet()) & need.specifier
         hashes[need.name] = hashes.get(need.name, frozenset()) | need.hashes
-    if len(specifiers) == len(needs):
-        return needs
     merged = dict.fromkeys((need.name, need.extras) for need in needs)
     return tuple(Need(name, extras, specifiers[name], hashes[name]) for name, extras in merged)
 

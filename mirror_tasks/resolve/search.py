@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
-from nab_resolver.errors import ResolutionError, ResolutionLimitError, ResolutionTerminatedError
+from nab_resolver.decide import choose_package_to_decide
+from nab_resolver.errors import ResolutionError, ResolutionTerminatedError
+from nab_resolver.propagate import unit_propagation
 from nab_resolver.resolver import BaseProvider, Resolver, ResolverObserver
+from nab_resolver.root import ROOT
 from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProtocol, RootRequirement, Term
 from packaging.utils import NormalizedName
 
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.needs import Need, NotKnownYet, Release, positions
 
-MOST_WISHES = 64  # files and pages that are looked past before the search waits for them
-_LOOKED_PAST = object()
-_Found = TypeVar("_Found")
+MOST_WISHES = 64  # files and pages that are wanted ahead with one that a search waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,38 +175,91 @@ def _bits(versions: object) -> int:
     return versions.bits
 
 
-def search(
-    source: Source, needs: Sequence[Need], limits: Limits
-) -> Mapping[NormalizedName, Release] | Refutation | Unfinished:
-    """Look for releases that satisfy all needs, and what these require in turn.
+class Search:
+    """A search for releases that satisfy all needs, and what these require in turn."""
 
-    :raises NotKnownYet: something has to arrive first; search again then.
-    """
-    provider = _Provider(source, needs)
-    watcher = _Watcher(limits)
-    resolver = Resolver(provider, watcher, max_iterations=limits.rounds, range_type=Versions)
-    allowed = {need: provider.range_of(need) for need in needs}
-    for need, versions in allowed.items():
-        if versions is not None and versions.is_empty:
-            return Refutation((Fact(None, (), need),), (need.name,))
-    roots = [
+    def __init__(self, source: Source, needs: Sequence[Need], limits: Limits) -> None:
+        self._limits = limits
+        self._provider = _Provider(source, needs)
+        self._watcher = _Watcher(limits)
+        self._steps: _Steps | None = None
+
+    def go_on(self) -> Mapping[NormalizedName, Release] | Refutation | Unfinished:
+        """Search from where it had to wait, or from the beginning.
+
+        :raises NotKnownYet: something has to arrive first; go on then.
+        """
+        self._watcher.begin()
+        try:
+            if self._steps is None:
+                allowed = self._provider.allowed_by_roots()
+                if refused := next((need for need, versions in allowed.items() if versions.is_empty), None):
+                    return Refutation((Fact(None, (), refused),), (refused.name,))
+                self._steps = _Steps(self._provider, self._watcher, self._limits.rounds, _root_requirements(allowed))
+            pins = self._steps.go_on()
+        except _LimitMetError as error:
+            return self._watcher.unfinished(str(error))
+        except ResolutionTerminatedError as error:
+            return self._watcher.unfinished(f"what the library can do ({error})")
+        except ResolutionError as error:
+            return _refutation(error.incompatibility, self._provider)
+        return {package.name: self._provider.taken(package, at) for package, at in pins.items()}
+
+
+def _root_requirements(allowed: Mapping[Need, Versions]) -> Sequence[RootRequirement[Package, int]]:
+    return [
         RootRequirement[Package, int](package, versions, origin=need)
         for need, versions in allowed.items()
-        if versions is not None
         for package in _packages(need)
     ]
-    try:
-        pins = resolver.resolve(roots)
-    except ResolutionLimitError:
-        return provider.told(watcher.unfinished(f"{limits.rounds} rounds"))
-    except _LimitMetError as error:
-        return provider.told(watcher.unfinished(str(error)))
-    except ResolutionTerminatedError as error:
-        return provider.told(watcher.unfinished(f"what the library can do ({error})"))
-    except ResolutionError as error:
-        return _refutation(error.incompatibility, provider)
-    provider.told(pins)
-    return {package.name: provider.taken(package, at) for package, at in pins.items()}
+
+
+class _Steps(Resolver[Package, int]):
+    """The steps of a search, those of the library's ``solve`` one by one: an error of the provider leaves all as it was.
+
+    ``solve`` itself begins anew each time; for a root that steps back through hundreds of releases, whose metadata arrives
+    in a dozen rounds, that is nine tenths of its steps.
+    """
+
+    def __init__(
+        self,
+        provider: _Provider,
+        watcher: _Watcher,
+        most_rounds: int,
+        roots: Sequence[RootRequirement[Package, int]],
+    ) -> None:
+        super().__init__(provider, watcher, max_iterations=most_rounds, range_type=Versions)
+        self._add_root_requirements(roots)
+        self._changed: Any = ROOT
+        self._next: Any = None  # the package that is to be decided
+        self._is_whole = False
+        self._threshold, self._restarts = self._RESTART_THRESHOLD, self._MAX_RESTARTS
+
+    def go_on(self) -> Mapping[Package, int]:
+        """Return the versions of a solution.
+
+        :raises NotKnownYet: of the provider; to be called again then.
+        """
+        while not self._is_whole:
+            if self._next is None:
+                self._follow()
+            else:
+                self._changed, self._next = self._decide_next(self._next), None
+        return self._build_result().pins
+
+    def _follow(self) -> None:
+        """See what follows from what was decided: what is to be decided next, or that it contradicts itself."""
+        if self.stats.rounds == self.max_iterations:
+            raise _LimitMetError(f"{self.max_iterations} rounds")
+        self.stats.rounds += 1
+        conflict = unit_propagation(self, self._changed)
+        if conflict is None:
+            self._next = choose_package_to_decide(self)
+            self._is_whole = self._next is None
+            return
+        self._changed, self._threshold, self._restarts = self._handle_conflict(
+            conflict, self._threshold, self._restarts
+        )
 
 
 def _packages(need: Need) -> Iterator[Package]:
@@ -223,9 +277,13 @@ class _Watcher(ResolverObserver[Package, int]):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._cells = 0
-        self._ends = time.monotonic() + limits.seconds
+        self._ends = 0.0
         self._decided = 0
         self._blamed: Counter[NormalizedName] = Counter()
+
+    def begin(self) -> None:
+        """Count the seconds from now on."""
+        self._ends = time.monotonic() + self._limits.seconds
 
     def on_decision(self, package: Package, version: int, level: int) -> None:
         self._decided = max(self._decided, level)
@@ -249,54 +307,42 @@ class _Watcher(ResolverObserver[Package, int]):
 class _Provider(BaseProvider[Package, int]):
     """What the library asks, answered from a source.
 
-    What is not known yet is wished for and looked past, as if it required nothing: more that will be wanted is found in
-    the same search. Nothing that such a search finds is believed but that there is no solution, which more knowledge
-    would not change.
+    A version is chosen only when all is known that its choice hangs on, so that what a search finds does not hang on what
+    was known when. What has to arrive for that is wanted together with what will be looked at next.
     """
 
     def __init__(self, source: Source, roots: Sequence[Need]) -> None:
         self.needs: dict[tuple[Package, int], tuple[Need, ...]] = {}
         self.refused: dict[tuple[NormalizedName, int], Need] = {}
+        self._takeable: dict[tuple[Package, int], bool] = {}
+        self._dependencies: dict[tuple[Package, int], Mapping[Package, Versions]] = {}
         self._source = source
         self._roots = tuple(roots)
-        self._releases: dict[tuple[NormalizedName, int], Release | object | None] = {}
-        self._wishes: dict[NormalizedName, dict[str, File]] = {}
+        self._of_roots: dict[NormalizedName, list[Need]] = {}
+        self._releases: dict[tuple[NormalizedName, int], Release | None] = {}
         self._decisions: Mapping[Package, int] = {}
         self._ranges: Mapping[Package, RangeProtocol[int]] = {}
-        self._askers: dict[NormalizedName, list[tuple[Package, Need]]] | None = None  # of what is decided now
+        self._decided: list[tuple[Package, int]] = []
+        self._askers: dict[NormalizedName, list[tuple[Package, Need]]] = {}  # of what is decided, in its order
         self._clauses: list[Incompatibility[Package, int]] = []
         self._seen: dict[NormalizedName, int] = {}
         for need in roots:
+            self._of_roots.setdefault(need.name, []).append(need)
             self._seen.setdefault(need.name, len(self._seen))
 
-    def told(self, found: _Found) -> _Found:
-        """Return what was found, unless something was looked past.
+    def allowed_by_roots(self) -> Mapping[Need, Versions]:
+        """Return the versions that may satisfy each need of the root.
 
-        :raises NotKnownYet: something was.
+        :raises NotKnownYet: a page has to arrive first.
         """
-        if self._wishes:
-            raise NotKnownYet({name: tuple(files.values()) for name, files in self._wishes.items()})
-        return found
+        _know_all(self._missing_pages(self._roots))
+        return {need: self._range_of(need) for need in self._roots}
 
     def taken(self, package: Package, position: int) -> Release:
         """Return a release that was chosen."""
         release = self._releases[package.name, position]
-        assert isinstance(release, Release), "nothing that was looked past is told"
+        assert release is not None, "what has no usable file is not chosen"
         return release
-
-    def range_of(self, need: Need) -> Versions | None:
-        """Return the versions that may satisfy a need; None where that is not known yet."""
-        try:
-            return Versions(self._source.range_of(need))
-        except NotKnownYet as unknown:
-            self._wish(unknown)
-            return None
-
-    def _wish(self, unknown: NotKnownYet) -> None:
-        for name, files in unknown.files.items():
-            self._wishes.setdefault(name, {}).update((file.filename, file) for file in files)
-        if sum(len(files) or 1 for files in self._wishes.values()) >= MOST_WISHES:
-            self.told(None)
 
     # What the library calls
 
@@ -304,17 +350,17 @@ class _Provider(BaseProvider[Package, int]):
         self, positive_ranges: Mapping[Package, RangeProtocol[int]], decisions: Mapping[Package, int]
     ) -> None:
         """Remember what is decided: who asks for a project decides what may be taken of it."""
-        self._ranges, self._decisions, self._askers = positive_ranges, decisions, None
+        self._ranges, self._decisions = positive_ranges, decisions
+        # What was decided last is given up first.
+        while self._decided and decisions.get(self._decided[-1][0]) != self._decided[-1][1]:
+            for need in self.needs[self._decided.pop()]:
+                self._askers[need.name].pop()
 
     receive_decision_scan_hint = receive_partial_solution_hint
 
     def is_ready(self, package: Package) -> bool:
         """Say if something may be taken by what is decided; else wait, for who pins it may not be decided yet."""
-        needs = self._all_needs(package.name)
-        among = self._ranges.get(package)
-        if not needs or among is None:
-            return False
-        return next(self._source.candidates(package.name, needs, _bits(among)), None) is not None
+        return self._first(package) is not None
 
     def prioritize(
         self,
@@ -330,7 +376,16 @@ class _Provider(BaseProvider[Package, int]):
         return (-conflicts.bit_length(), bits & (bits - 1) != 0, first, package.extra)
 
     def choose_version(self, package: Package, version_range: RangeProtocol[int]) -> int | None:
-        """Return the version that an installer would try next, or None; then say for whom there is none."""
+        """Return the version that an installer would try next, or None; then say for whom there is none.
+
+        :raises NotKnownYet: what it hangs on has to arrive first. Nothing was done then, and it may be called again.
+        """
+        try:
+            return self._chosen(package, version_range)
+        except NotKnownYet as unknown:
+            raise self._with_likely(unknown) from None
+
+    def _chosen(self, package: Package, version_range: RangeProtocol[int]) -> int | None:
         among = _bits(version_range)
         decided = self._decisions.get(Package(package.name)) if package.extra else None
         if decided is not None and among >> decided & 1:
@@ -347,16 +402,17 @@ class _Provider(BaseProvider[Package, int]):
         return False
 
     def get_dependencies(self, package: Package, version: int) -> Mapping[Package, Versions]:
-        """Return what a release requires; an extra requires its project at the same version."""
-        found = {Package(package.name): Versions.singleton(version)} if package.extra else {}
-        for need in self._required(package, version):
-            allowed = self.range_of(need)
-            if allowed is None:
-                continue
-            self._seen.setdefault(need.name, len(self._seen))
-            for one in _packages(need):
-                found[one] = found[one] & allowed if one in found else allowed
-        return found
+        """Return what a release requires; an extra requires its project at the same version.
+
+        The library asks when it has decided on the release; when all is found, it asks once more.
+        """
+        key = (package, version)
+        self._decided.append(key)
+        for need in self.needs[key]:
+            self._askers.setdefault(need.name, []).append((package, need))
+        if key not in self._dependencies:
+            self._dependencies[key] = self._allowed_by(package, version)
+        return self._dependencies[key]
 
     def widen_decision(self, package: Package, version: int) -> Versions | None:
         """Say nothing of releases that were not looked at."""
@@ -370,53 +426,106 @@ class _Provider(BaseProvider[Package, int]):
     # How it is answered
 
     def _all_needs(self, name: NormalizedName) -> Sequence[Need]:
-        roots = [need for need in self._roots if need.name == name]
-        return roots + [need for _, need in self._asking(name)]
+        return [*self._of_roots.get(name, ()), *(need for _, need in self._askers.get(name, ()))]
 
-    def _asking(self, name: NormalizedName) -> Sequence[tuple[Package, Need]]:
-        if self._askers is None:
-            self._askers = {}
-            for package, position in self._decisions.items():
-                for need in self.needs.get((package, position), ()):  # the root has none
-                    self._askers.setdefault(need.name, []).append((package, need))
-        return self._askers.get(name, ())
+    def _first(self, package: Package) -> int | None:
+        """Return the version that is first in line by what is decided."""
+        needs = self._all_needs(package.name)
+        among = self._ranges.get(package)
+        if not needs or among is None:
+            return None
+        return next(self._source.candidates(package.name, needs, _bits(among)), None)
 
     def _is_takeable(self, package: Package, position: int) -> bool:
-        """Say if a release has usable metadata, and nothing that it requires is out of the question."""
+        """Say if a release has usable metadata, and nothing that it requires is out of the question.
+
+        :raises NotKnownYet: that is not known yet.
+        """
+        key = (package, position)
+        if key not in self._takeable:
+            self._takeable[key] = self._has_all(package, position)
+        return self._takeable[key]
+
+    def _has_all(self, package: Package, position: int) -> bool:
         if self._release(package.name, position) is None:
             return False
-        for need in self._required(package, position):
-            allowed = self.range_of(need)
-            if allowed is not None and allowed.is_empty:
+        needs = self.needs[package, position] = self._required(package, position)
+        _know_all(self._missing_pages(needs))
+        for need in needs:
+            if self._range_of(need).is_empty:
                 self.refused[package.name, position] = need
                 return False
         return True
 
-    def _required(self, package: Package, position: int) -> tuple[Need, ...]:
-        key = (package, position)
-        if key not in self.needs:
-            release = self._release(package.name, position)
-            extras = frozenset((package.extra,) if package.extra else ())
-            known = isinstance(release, Release)
-            self.needs[key] = self._source.dependencies(package.name, release, extras) if known else ()  # type: ignore[arg-type]
-        return self.needs[key]
+    def _allowed_by(self, package: Package, version: int) -> Mapping[Package, Versions]:
+        found = {Package(package.name): Versions.singleton(version)} if package.extra else {}
+        for need in self.needs[package, version]:
+            allowed = self._range_of(need)
+            self._seen.setdefault(need.name, len(self._seen))
+            for one in _packages(need):
+                found[one] = found[one] & allowed if one in found else allowed
+        return found
 
-    def _release(self, name: NormalizedName, position: int) -> Release | object | None:
+    def _range_of(self, need: Need) -> Versions:
+        return Versions(self._source.range_of(need))
+
+    def _required(self, package: Package, position: int) -> tuple[Need, ...]:
+        release = self._release(package.name, position)
+        extras = frozenset((package.extra,) if package.extra else ())
+        return self._source.dependencies(package.name, release, extras) if release else ()
+
+    def _release(self, name: NormalizedName, position: int) -> Release | None:
         key = (name, position)
         if key not in self._releases:
-            try:
-                self._releases[key] = self._source.release(name, position)
-            except NotKnownYet as unknown:
-                self._wish(unknown)
-                self._releases[key] = _LOOKED_PAST
+            self._releases[key] = self._source.release(name, position)
         return self._releases[key]
+
+    # What has to arrive first
+
+    def _missing_pages(self, needs: Iterable[Need]) -> Iterator[NotKnownYet]:
+        for need in needs:
+            try:
+                self._source.range_of(need)
+            except NotKnownYet as unknown:
+                yield unknown
+
+    def _with_likely(self, unknown: NotKnownYet) -> NotKnownYet:
+        """Add what the search will look at next, if nothing else contradicts it: one round trip then brings both."""
+        missing = [unknown]
+        for package in self._ranges:
+            if package not in self._decisions and (position := self._first(package)) is not None:
+                missing += self._missing(package, position)
+        return _together(missing)
+
+    def _missing(self, package: Package, position: int) -> Iterator[NotKnownYet]:
+        try:
+            needs = self._required(package, position)
+        except NotKnownYet as unknown:
+            yield unknown
+        else:
+            yield from self._missing_pages(needs)
 
     def _hold_back(self, package: Package, version_range: RangeProtocol[int]) -> None:
         """Only yanked releases or pre-releases are left, and nobody who asks now makes them acceptable: learn just that."""
-        askers = {asker: self._decisions[asker] for asker, _ in self._asking(package.name) if asker != package}
+        askers = {asker: self._decisions[asker] for asker, _ in self._askers.get(package.name, ()) if asker != package}
         terms = [Term(package, version_range, positive=True)]
         terms += [Term(asker, Versions.singleton(position), positive=True) for asker, position in askers.items()]
         self._clauses.append(Incompatibility(terms, cause=IncompatibilityCause.NO_VERSIONS))
+
+
+def _know_all(missing: Iterable[NotKnownYet]) -> None:
+    if found := list(missing):
+        raise _together(found)
+
+
+def _together(missing: Iterable[NotKnownYet]) -> NotKnownYet:
+    files: dict[NormalizedName, dict[str, File]] = {}
+    for unknown in missing:
+        if sum(len(some) or 1 for some in files.values()) >= MOST_WISHES:
+            break
+        for name, some in unknown.files.items():
+            files.setdefault(name, {}).update((file.filename, file) for file in some)
+    return NotKnownYet({name: tuple(some.values()) for name, some in files.items()})
 
 
 def _refutation(proof: Incompatibility[Package, int] | None, provider: _Provider) -> Refutation:

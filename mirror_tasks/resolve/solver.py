@@ -38,7 +38,7 @@ from mirror_tasks.resolve.needs import (
     prereleases,
     together,
 )
-from mirror_tasks.resolve.search import Limits, Refutation, Unfinished, search
+from mirror_tasks.resolve.search import Limits, Refutation, Search, Unfinished
 from mirror_tasks.resolve.selection import (
     Candidate,
     Rules,
@@ -103,6 +103,7 @@ class Solver:
         self._allowed: dict[tuple[str, Version], bool] = {}
         self._divided: dict[str, bool] = {}
         self._met_a_url = False
+        self._waiting: dict[Root, tuple[_Bounded, Search]] = {}  # the searches that have to wait
 
     def solve(self, root: Root, known: Mapping[str, str] | None = None) -> Solution | Conflict:
         """Look for releases with which a root can be installed.
@@ -120,11 +121,14 @@ class Solver:
     def _solve(
         self, root: Root, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str] | None
     ) -> Solution | Conflict:
+        if root in self._waiting:
+            return self._search(root, *self._waiting.pop(root))
         agreed = self._agreeing(needs, bounds, {}) or (known and self._agreeing(needs, bounds, known))
         # Who pins is looked at by the search only.
         if agreed and (self.installer.any_pin_admits_yanked or not self._is_yanked_below(root, agreed)):
             return agreed
-        return self._search(needs, bounds)
+        source = _Bounded(self, needs, bounds)
+        return self._search(root, source, Search(source, needs, self._limits))
 
     def others_may_differ(self, root: Root, found: Solution | Conflict) -> bool:
         """Say if another installer has to be asked: this one has no solution, or one that others may judge differently."""
@@ -295,9 +299,12 @@ class Solver:
         plain = applies(requirement, self.environment)
         return (not plain and applies(requirement, self.environment, extras)) if extras else plain
 
-    def _search(self, needs: Sequence[Need], bounds: Bounds) -> Solution | Conflict:
-        source = _Bounded(self, needs, bounds)
-        found = search(source, needs, self._limits)
+    def _search(self, root: Root, source: _Bounded, search: Search) -> Solution | Conflict:
+        try:
+            found = search.go_on()
+        except NotKnownYet:
+            self._waiting[root] = (source, search)
+            raise
         if isinstance(found, Refutation):
             return Conflict(tuple(explain(found, source)))
         if isinstance(found, Unfinished):
