@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 
@@ -86,9 +84,9 @@ def parse_filename(filename: str, project: str) -> tuple[str, str | None]:
         if _normal(fields[0]) != project:
             return "", f"named for another project than {project}"
         return fields[1], _tags_fault(fields[2])
-    if is_sdist(filename):
-        found = _sdist_pattern(project)(filename)
-        return (found[1], None) if found else ("", f"not named {project}-VERSION")
+    if ending := sdist_ending(filename):
+        text = _version_in(filename.removesuffix(ending), project)
+        return (text, None) if text else ("", f"not named {project}-VERSION")
     kinds = (reason for ending, reason in _OTHER_KINDS.items() if filename.endswith(ending))
     return "", next(kinds, "neither a wheel nor an sdist")
 
@@ -125,11 +123,13 @@ def _normal(name: str) -> str:
     return canonicalize_name(name)
 
 
-_ENDING = "|".join(map(re.escape, SDIST_ENDINGS))
+def _version_in(stem: str, project: str) -> str:
+    """Return what follows the name of the project in the name of an sdist without its ending; empty where it is another's.
 
-
-@lru_cache(maxsize=1 << 10)
-def _sdist_pattern(project: str) -> Callable[[str], re.Match[str] | None]:
-    """The name is known, so what follows it is the version: old names and old versions have dashes (foo-1.0-1)."""
-    name = "[-_.]+".join(re.escape(part) for part in project.split("-"))
-    return re.compile(rf"{name}-([^/\\]+)(?:{_ENDING})", re.IGNORECASE | re.ASCII).fullmatch
+    The name is known, so what follows it is the version: old names and old versions have dashes (foo-1.0-1).
+    """
+    dash = stem.find("-", len(project))
+    while dash > 0 and _normal(stem[:dash]) != project:
+        dash = stem.find("-", dash + 1)
+    is_its = dash > 0 and stem[:dash].isascii() and not {"/", "\\"} & set(stem)
+    return stem[dash + 1 :] if is_its else ""
