@@ -6,7 +6,6 @@ A wheel says it in METADATA, which its index may also serve beside it; PKG-INFO 
 from __future__ import annotations
 
 import email.parser
-import email.policy
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -159,7 +158,7 @@ def parse_metadata(content: bytes, filename: str, *, repair: bool = False) -> Co
 
 Headers = dict[str, list[str]]
 _BLANK_LINE = re.compile(r"(?:\r\n|\r(?!\n)|\n)(\r\n|\r(?!\n)|\n)").search
-_PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
+_PARSER = email.parser.HeaderParser()
 
 
 def headers_of(text: str, where: str) -> tuple[Headers, list[str]]:

@@ -13,14 +13,12 @@ from mirror_tasks.config.blocks import Block, show, unknown
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.own_builds import unbuilt
 from mirror_tasks.config.lock_files.own_sources import lacking_sources
-from mirror_tasks.config.lock_files.reading import read_lock
 from mirror_tasks.config.model import DynamicProject, RequestedRequirement, Root
 from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_git import BUILD, GitRequirement
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.own_urls import UrlRequirement
 from mirror_tasks.config.project_files.answers import Answers
-from mirror_tasks.config.projects import ProjectEntry, read_project
 from mirror_tasks.config.requirement_files import (
     parse_requirement,
     read_requirement,
@@ -274,6 +272,9 @@ class RootReader:
         self._keep(path, root)
 
     def _project(self, entry: Entry) -> None:
+        # Only now, as for locks below: what reads them takes a twentieth of what `doit list` does, and most mirrors have none.
+        from mirror_tasks.config.projects import ProjectEntry, read_project
+
         known = [one for one in self._environments if entry.environments is None or one.name in entry.environments]
         asked = ProjectEntry(
             path=self.path(entry.text),
@@ -332,6 +333,8 @@ class RootReader:
         return entry.environments if len(usable) in (0, len(asked)) else usable
 
     def _lock(self, entry: Entry) -> None:
+        from mirror_tasks.config.lock_files.reading import read_lock
+
         path = self.path(entry.text)
         groups, extras = _names(entry.block, "groups"), _names(entry.block, "extras")
         try:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from cvss import CVSS2, CVSS3, CVSS4
-from cvss.exceptions import CVSSError
-
 from mirror_tasks.config.policy import SEVERITIES, SeverityName
 from mirror_tasks.policy.osv import Said
 
@@ -56,6 +53,10 @@ def worst(found: list[Severity]) -> Severity:
 @lru_cache(maxsize=1 << 12)
 def _scored(vector: str) -> Severity | None:
     """Return what a vector comes to; None where it is no vector of CVSS."""
+    # Only now: most mirrors judge by no vector.
+    from cvss import CVSS2, CVSS3, CVSS4
+    from cvss.exceptions import CVSSError
+
     version, _, _ = vector.removeprefix("CVSS:").partition("/")
     try:
         if vector.startswith("CVSS:4"):

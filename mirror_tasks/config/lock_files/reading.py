@@ -63,7 +63,7 @@ def read_lock(
         if path.name == "pyproject.toml":
             hint = f"; name the lock that its tool made of it, or the project: `- {{project: {shown}}}`"
         raise ValueError(f"{shown}: expected a lock, known by its name ({known}), found {show(path.name)}{hint}")
-    # Only now: what reads the five formats takes as long to be imported as a tenth of what `doit list` takes without a lock.
+    # Only now: who asks if a file is a lock needs none of the five formats.
     from mirror_tasks.config.lock_files.formats import READERS, STALE
 
     try:
