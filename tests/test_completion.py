@@ -16,6 +16,7 @@ from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.completion import Completion, FromChosen
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
+from mirror_tasks.resolve.search import Search
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Solution, Solver
 from tests import worlds
@@ -68,6 +69,35 @@ def test_a_solution_that_no_longer_holds_is_not_believed(tmp_path: Path) -> None
     wrong = {"one/0": {"litellm": {"litellm": "3", "certifi": "2026.1"}}}
     _, completion = complete(one, wrong)
     assert completion.solutions["one/0"]["litellm"]["litellm"] == "2"
+
+
+@pytest.mark.parametrize("versions", [["1", "2"], ["1", "2", "3"]])
+def test_what_solves_a_root_is_tried_at_the_other_points_of_its_range_before_a_search(
+    versions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the closure has a solution, and where it has to be completed."""
+    index: dict[str, dict[str, Any]] = {
+        "a": {"1": {"requires": ["b", "c", "d"]}},
+        "b": {"1": {}, "2": {"requires": ["c<2"]}, "3": {"requires": ["c<0"]}},
+        "c": {"1": {}, "2": {}},
+        "d": {"1": {}, "2": {"requires_python": ">=3.12.3"}},
+    }
+    index["b"] = {version: index["b"][version] for version in versions}
+    searches: list[str] = []
+    go_on = Search.go_on
+
+    def counted(search: Search) -> Any:
+        found = go_on(search)
+        searches.append(type(found).__name__)
+        return found
+
+    monkeypatch.setattr(Search, "go_on", counted)
+    environments = {"one": {"python": "3.12", "platform": "linux-x86_64"}}
+    _, completion = complete(
+        worlds.world({"environments": environments, "requirements": ["a"], "index": index}, tmp_path)
+    )
+    assert set(completion.solutions) == {"one/0", "one/3"}
+    assert searches.count("dict") == 1
 
 
 NAMES = ("a", "b", "c", "d")

@@ -174,6 +174,9 @@ class Completion:
         self._upstream: dict[str, Solver] = {}
         self._policy_lines: dict[_Case, tuple[str, ...]] = {}
         self._asked: set[_Case] = set()
+        self._likely: dict[
+            _Case, dict[str, str]
+        ] = {}  # what is tried before anything is searched, by cases of all points
         self._hashed = closure.hashed
 
     def step(self) -> Wants:
@@ -218,7 +221,7 @@ class Completion:
             made = Solver(case.point, universe, self._seen_inside)
             solver = solvers.setdefault(case.key, made)
             try:
-                found = solver.solve(case.root, self._known.get(case.key, {}).get(case.root.name))
+                found = solver.solve(case.root, self._known_of(case))
             except NotKnownYet as unknown:
                 missing.append(unknown.files)
                 self._todo.append(case)
@@ -231,6 +234,10 @@ class Completion:
                 if isinstance(found, Solution) and solver.others_may_differ(case.root, found):
                     self._judge_for_others(case)
         return self._wants(missing)
+
+    def _known_of(self, case: _Case) -> Mapping[str, str] | None:
+        """Return what solved a case in the last run, or solves it from upstream, or at another point of its range."""
+        return self._known.get(case.key, {}).get(case.root.name) or self._likely.get(case.anywhere)
 
     def _note(self, case: _Case, found: Solution | Conflict) -> None:
         if isinstance(found, Solution):
@@ -287,8 +294,9 @@ class Completion:
         return {patch: found for patch, found in first.items() if all(patch in other for other in others)}
 
     def _keep(self, case: _Case, found: Solution) -> None:
-        versions = {name: version for name, (version, _) in sorted(found.pins.items())}
+        versions = found.versions
         self.solutions.setdefault(case.key, {})[case.root.name] = versions
+        self._likely.setdefault(case.anywhere, versions)
         self._failing.pop(case, None)
 
     def _from_upstream(self) -> Wants:
@@ -365,9 +373,8 @@ class Completion:
         new = tuple(sorted(self._new_releases(case, found)))
         if new:  # another point may have brought them already
             self.completed.append(Completed(case.environment.name, case.root.name, reason, new))
-        return self.closure.complete(
-            case.root, case.point, {name: version for name, (version, _) in found.pins.items()}
-        )
+        self._likely[case.anywhere] = found.versions
+        return self.closure.complete(case.root, case.point, found.versions)
 
     def _new_releases(self, case: _Case, found: Solution) -> Iterator[str]:
         chosen = {

@@ -62,6 +62,11 @@ class Solution:
 
     pins: Mapping[str, tuple[str, str]]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions by project, sorted by its name."""
+        return {name: version for name, (version, _) in sorted(self.pins.items())}
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
