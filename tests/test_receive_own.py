@@ -449,6 +449,7 @@ PKG_INFO = core_metadata("ours-a", "1.0")
 WHEEL_METADATA = "ours_a-1.0.dist-info/METADATA"
 SDIST = "ours_a-1.0.tar.gz"
 GOOD_TAR = (info("ours_a-1.0/PKG-INFO"), PKG_INFO)
+WITHOUT_PKG_INFO = tar_of((info("ours_a-1.0/setup.py"), b""))
 # A header that says its member to have 3 GiB; and one by which the next header lies before it, which kept tarfile busy.
 GIANT_HEADER = info("ours_a-1.0/long", tarfile.GNUTYPE_LONGNAME)
 GIANT_HEADER.size = 3 << 30
@@ -458,7 +459,8 @@ BACKWARDS = (
 )
 BACKWARDS = BACKWARDS[:148] + b"%06o\0 " % sum(BACKWARDS) + BACKWARDS[156:]
 
-BAD_FILES = {
+# What is large is made by the test that gives it.
+BAD_FILES: dict[str, tuple[str, bytes | Callable[[], bytes]]] = {
     "no archive": (OURS[0], b"PK"),
     "cut short": (OURS[0], OURS[1][:-30]),
     "something appended": (OURS[0], OURS[1] + b"#!/bin/sh\n" + bytes(30)),
@@ -468,7 +470,7 @@ BAD_FILES = {
     "an absolute path": (OURS[0], altered_zip(member("/etc/evil"))),
     "a path of Windows that leads out": (OURS[0], altered_zip(member("..\\evil.py"))),
     "METADATA is a link": (OURS[0], altered_zip(member(WHEEL_METADATA, PKG_INFO, stat.S_IFLNK), keep=False)),
-    "METADATA is a bomb": (OURS[0], altered_zip(member(WHEEL_METADATA, PKG_INFO + bytes(30 << 20)), keep=False)),
+    "METADATA is a bomb": (OURS[0], lambda: altered_zip(member(WHEEL_METADATA, PKG_INFO + bytes(30 << 20)), keep=False)),
     "METADATA of another project": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("alpha", "1.0"))[1]),
     "METADATA of another version": (OURS[0], wheel("ours-a", "1.0", metadata=core_metadata("ours-a", "2.0"))[1]),
     "METADATA in a folder of another project": (OURS[0], altered_zip(member("alpha-1.dist-info/METADATA", PKG_INFO), keep=False)),
@@ -477,12 +479,12 @@ BAD_FILES = {
     "METADATA that is no text": (OURS[0], wheel("ours-a", "1.0", metadata=PKG_INFO + b"\nWindows-\xe4\n")[1]),
     "METADATA without a name": (OURS[0], wheel("ours-a", "1.0", metadata=b"Metadata-Version: 2.1\n")[1]),
     "no tar": (SDIST, b"\x1f\x8b nothing"),
-    "no PKG-INFO": (SDIST, tar_of((info("ours_a-1.0/setup.py"), b""))),
+    "no PKG-INFO": (SDIST, WITHOUT_PKG_INFO),
     "two PKG-INFO": (SDIST, tar_of(GOOD_TAR, (info("other/PKG-INFO"), PKG_INFO))),
     "PKG-INFO is a link": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO", tarfile.SYMTYPE, "/etc/passwd"), b""))),
-    "PKG-INFO is too large": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO"), PKG_INFO + bytes(5 << 20)))),
+    "PKG-INFO is too large": (SDIST, lambda: tar_of((info("ours_a-1.0/PKG-INFO"), PKG_INFO + bytes(5 << 20)))),
     "a tar's path that leads out": (SDIST, tar_of(GOOD_TAR, (info("ours_a-1.0/../../evil"), b""))),
-    "a tar that is a bomb": (SDIST, tar_of(GOOD_TAR, (info("ours_a-1.0/zeros"), bytes(70 << 20)))),
+    "a tar that is a bomb": (SDIST, lambda: tar_of(GOOD_TAR, (info("ours_a-1.0/zeros"), bytes(70 << 20)))),
     "a header that fills the memory": (SDIST, gzip.compress(GIANT_HEADER.tobuf(tarfile.GNU_FORMAT) + bytes(9000))),
     "a size that leads backwards": (SDIST, gzip.compress(BACKWARDS + bytes(4096))),
     "PKG-INFO of another project": (SDIST, tar_of((info("ours_a-1.0/PKG-INFO"), core_metadata("alpha", "1.0")))),
@@ -532,7 +534,7 @@ def test_what_would_fill_the_memory_is_refused_for_what_it_says(root: Path, name
 def test_a_file_that_is_not_what_it_seems_is_refused_and_nothing_stays_of_it(root: Path, name: str) -> None:
     filename, content = BAD_FILES[name]
     before = everything(root)
-    done = add(root, (filename, content))
+    done = add(root, (filename, content if isinstance(content, bytes) else content()))
     assert done.returncode == 1, done.stdout
     assert filename in done.stderr
     assert "Traceback" not in done.stderr
@@ -542,7 +544,7 @@ def test_a_file_that_is_not_what_it_seems_is_refused_and_nothing_stays_of_it(roo
 
 def test_one_bad_file_keeps_the_others_out_too(root: Path) -> None:
     before = everything(root)
-    assert add(root, OURS, BAD_FILES["no PKG-INFO"]).returncode == 1
+    assert add(root, OURS, (SDIST, WITHOUT_PKG_INFO)).returncode == 1
     assert everything(root) == {**before, "received/lock": b""}
 
 

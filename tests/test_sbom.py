@@ -6,16 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-from jsonschema import Draft7Validator
 
 from mirror_tasks.policy.advisories import Match
 from mirror_tasks.policy.licences import Licence
@@ -26,6 +23,9 @@ from mirror_tasks.resolve.plan import Judged, KeptFile, PlannedFile, Waived
 from mirror_tasks.tasks.dossiers import Gatherer
 from tests.components_world import BOTH, INDEX, planned
 from tests.test_people_browser import needed, needed_module
+
+if TYPE_CHECKING:
+    from cyclonedx.validation.json import JsonStrictValidator
 
 WORLD = {
     "environments": BOTH,
@@ -40,7 +40,6 @@ WORLD = {
 NOTHING = CarriedSboms({}, {})
 WHEEL = "lib-2-py3-none-any.whl"
 CARRIED = CarriedSboms({WHEEL: (CarriedSbom("lib.cdx.json", f"{WHEEL}/lib.cdx.json", "0" * 64, b"{}"),)}, {})
-VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
 HOLE = Match(
     "GHSA-aaaa-bbbb-cccc", ("CVE-2026-1", "PYSEC-2026-2"), "moderate", "CVSS 3.1: 5.0", False, "a hole", ("3",)
 )
@@ -50,19 +49,22 @@ WAIVED = Waived(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _each_url_is_judged_once() -> Iterator[None]:
+@cache
+def validator() -> JsonStrictValidator:
+    """Return what judges a document, imported by who asks for it alone: the grammars of IRIs take seconds."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    from jsonschema import Draft7Validator
+
     checkers = Draft7Validator.FORMAT_CHECKER.checkers
-    kept = checkers["iri-reference"]
-    # The grammar by which an IRI is judged takes a tenth of a second for each.
-    checkers["iri-reference"] = (cache(kept[0]), kept[1])
-    yield
-    checkers["iri-reference"] = kept
+    check, raises = checkers["iri-reference"]
+    checkers["iri-reference"] = (cache(check), raises)  # judging an IRI takes a tenth of a second
+    return JsonStrictValidator(SchemaVersion.V1_6)
 
 
 def assert_valid(*documents: bytes) -> None:
     for content in documents:
-        assert VALIDATOR.validate_str(content.decode()) is None
+        assert validator().validate_str(content.decode()) is None
 
 
 class World:
