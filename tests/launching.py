@@ -7,15 +7,18 @@ with its own working directory, environment variables, output and exit status, a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 PATIENCE = 120.0  # seconds after which a run that does not end fails its test
 
@@ -148,6 +151,117 @@ class ScriptLauncher(Launcher):
         """
         self.begin(Path.cwd(), [prelude, self._script, *arguments], without_python(os.environ), stdin=stdin)
         return self.wait()
+
+
+# Each run has a process that waits for it, and says its id and how it ended. It ends when nobody gives orders any more.
+KEEPING = """
+import contextlib, gc, json, os, socket, sys
+
+def begin(arguments, output, errors):
+    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output, errors)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    run(arguments)
+    sys.exit()
+
+def keep(arguments, output, errors, news):
+    pid = os.fork()
+    if pid == 0:
+        os.close(news)
+        begin(arguments, output, errors)
+    os.close(output)
+    os.close(errors)
+    os.write(news, b"%d\\n" % pid)
+    os.write(news, b"%d\\n" % os.waitpid(pid, 0)[1])
+    os._exit(0)
+
+orders = socket.socket(fileno=int(sys.argv[-1]))
+gc.collect()
+gc.freeze()
+while True:
+    order, descriptors, *_ = socket.recv_fds(orders, 1 << 16, 3)
+    if not order:
+        break
+    if os.fork() == 0:
+        orders.close()
+        keep(json.loads(order), *descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+with contextlib.suppress(ChildProcessError):
+    while os.wait():
+        pass
+"""
+
+
+class Forked:
+    """A process of a :class:`ScriptForker`: what there is of a :class:`subprocess.Popen`, as far as tests need it."""
+
+    def __init__(self, news: IO[bytes], stdout: IO[str], stderr: IO[str]) -> None:
+        self._news = news
+        self.stdout = stdout
+        self.stderr = stderr
+        self.returncode: int | None = None
+        self.pid = self._next(PATIENCE)
+
+    def _next(self, seconds: float) -> int:
+        if not select.select([self._news], [], [], seconds)[0]:
+            raise subprocess.TimeoutExpired("a script", seconds)
+        return int(self._news.readline())
+
+    def poll(self) -> int | None:
+        """Return how it ended; None as long as it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Wait for its end; a negative code is that of a signal."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(self._next(timeout))
+            self._news.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ScriptForker:
+    """Starts a script of one file, which needs the standard library alone, any number of times at once."""
+
+    def __init__(self, script: Path) -> None:
+        self._orders, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", SCRIPT + KEEPING, str(script), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        atexit.register(self.close)
+
+    def start(self, *arguments: str) -> Forked:
+        """Start the script, of which the first argument is the path."""
+        pipes = [os.pipe() for _ in range(3)]
+        socket.send_fds(self._orders, [json.dumps(["", *arguments]).encode()], [writing for _, writing in pipes])
+        for _, writing in pipes:
+            os.close(writing)
+        (output, _), (errors, _), (news, _) = pipes
+        return Forked(open(news, "rb", 0), open(output, encoding="utf-8"), open(errors, encoding="utf-8"))
+
+    def close(self) -> None:
+        """End what starts it."""
+        self._orders.close()
+        self._process.wait(30)
 
 
 def without_python(environment: Mapping[str, str]) -> dict[str, str]:

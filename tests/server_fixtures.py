@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from tests.launching import ScriptLauncher, without_python
+from tests.launching import Forked, ScriptForker, ScriptLauncher, without_python
 from tests.making import sdist, wheel
 
 SERVER = Path(__file__).resolve().parent.parent / "server_template" / "server.py"
@@ -135,7 +135,7 @@ def seal_mirror(root: Path) -> None:
 class Running:
     """A server that runs: its process, its port, and the lines it has printed so far."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     welcome: list[str] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -168,15 +168,25 @@ class Running:
             return matching()[0]
 
 
+@functools.cache
+def _forker() -> ScriptForker:
+    return ScriptForker(SERVER)
+
+
+def _started(script: Path, *arguments: str, python: str | None) -> subprocess.Popen[str] | Forked:
+    if python is None and script.read_bytes() == SERVER.read_bytes():
+        return _forker().start(str(script), *arguments)
+    command = [python or sys.executable, "-I", str(script), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 @contextlib.contextmanager
-def running(root: Path, *options: str, python: str = sys.executable, server: Path | None = None) -> Iterator[Running]:
-    """Run the mirror's server.py in a process of its own until the block ends; it must then end well."""
-    process = subprocess.Popen(
-        [python, "-I", str(server or root / "server.py"), "--root", str(root), "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def running(root: Path, *options: str, python: str | None = None, server: Path | None = None) -> Iterator[Running]:
+    """Run the mirror's server.py in a process of its own until the block ends; it must then end well.
+
+    :param python: the command of an interpreter, if it is to be one that has imported nothing.
+    """
+    process = _started(server or root / "server.py", "--root", str(root), "--port", "0", *options, python=python)
     assert process.stdout
     assert process.stderr
     started = Running(process)

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -437,7 +438,7 @@ def test_a_handshake_that_takes_too_long_is_given_up(
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """Let this process open some thousands of files."""
+    """Let this process open some thousands of files, and those that it starts by their interpreter."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if before[1] != resource.RLIM_INFINITY and before[1] < 8000:
@@ -449,7 +450,7 @@ def many_descriptors() -> Iterator[None]:
 
 def test_more_than_a_thousand_clients_are_served_at_once(root: Path, many_descriptors: None) -> None:
     # Where all the machines of an office install at the same moment: uv opens up to fifty connections for each.
-    with running(root, "--log", "none") as served, contextlib.ExitStack() as stack:
+    with running(root, "--log", "none", python=sys.executable) as served, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Client(served.port)) for _ in range(1500)]
         for _ in range(2):
             for client in clients:
@@ -462,7 +463,7 @@ def test_clients_that_come_all_at_once_wait_their_turn_and_are_not_lost(root: Pa
     somaxconn = Path("/proc/sys/net/core/somaxconn")
     if not somaxconn.exists() or int(somaxconn.read_text()) < 1500:
         pytest.skip("the system lets fewer connections wait")
-    with running(root, "--log", "none") as served, contextlib.ExitStack() as stack:
+    with running(root, "--log", "none", python=sys.executable) as served, contextlib.ExitStack() as stack:
         served.process.send_signal(signal.SIGSTOP)  # as one that gets no processor time among hundreds of clients
         try:
             clients = [stack.enter_context(Client(served.port)) for _ in range(1400)]
