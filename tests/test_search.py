@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_the_same_world_has_the_same_solution_whatever_was_solved_before(tmp_pat
     assert other.solve(ROOT) == expected
     _, completion = complete(worlds.world({"environments": HERE, "requirements": ["p0"], "index": index}, tmp_path))
     assert not completion.unsolved
+
+
+def test_what_a_solver_remembers_is_let_go_with_it(tmp_path: Path) -> None:
+    """Garbage is looked for rarely: what refers to itself stays to the end of a run."""
+    one = solver(seeded(6, 12, 3), tmp_path, Limits())
+    one.solve(ROOT)
+    kept = weakref.ref(one)
+    del one
+    assert kept() is None
 
 
 def world_of(index: dict[str, Any]) -> dict[str, list[tuple[str, bytes]]]:

@@ -214,17 +214,22 @@ class Completion:
         if not self._todo:
             return Wants()
         universe = FromChosen(self.closure)
-        solvers: dict[str, Solver] = {}
-        missing: list[Missing] = []
         todo, self._todo = self._todo, []
+        by_solver: dict[str, list[_Case]] = {}
         for case in todo:
-            made = Solver(case.point, universe, self._seen_inside)
-            solver = solvers.setdefault(case.key, made)
+            by_solver.setdefault(case.key, []).append(case)
+        # One solver at a time: what each remembers of releases is 10 MB for 1,000 roots.
+        return self._wants([one for cases in by_solver.values() for one in self._solved_from(universe, cases)])
+
+    def _solved_from(self, universe: FromChosen, cases: Sequence[_Case]) -> Iterator[Missing]:
+        """Solve cases of one solver; yield what has to arrive first."""
+        solver = Solver(cases[0].point, universe, self._seen_inside)
+        for case in cases:
             try:
                 found = solver.solve(case.root, self._known_of(case))
             except NotKnownYet as unknown:
-                missing.append(unknown.files)
                 self._todo.append(case)
+                yield unknown.files
             except Undecided:
                 continue
             except Exception as error:  # that nobody foresaw: this root is undecided, and no other
@@ -233,7 +238,6 @@ class Completion:
                 self._note(case, found)
                 if isinstance(found, Solution) and solver.others_may_differ(case.root, found):
                     self._judge_for_others(case)
-        return self._wants(missing)
 
     def _known_of(self, case: _Case) -> Mapping[str, str] | None:
         """Return what solved a case in the last run, or solves it from upstream, or at another point of its range."""

@@ -6,7 +6,7 @@ It does no I/O: it reads from a :class:`Universe`, which raises :class:`NotKnown
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -102,7 +102,6 @@ class Solver:
         self._stepped: dict[NormalizedName, int] = {}
         self.universe = universe
         self.rules = rules
-        self._matches: dict[tuple[NormalizedName, str, frozenset[str]], _Lazily] = {}
         self._dependencies: dict[tuple[str, frozenset[str]], tuple[Need, ...]] = {}
         self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
         self._allowed: dict[tuple[str, Version], bool] = {}
@@ -203,7 +202,7 @@ class Solver:
             return next((one for one in matches if known is None or str(one.version) == known), None)
         key = (need.name, need.text, hashes)
         if key not in self._firsts:
-            self._firsts[key] = next(iter(self.matches(need.name, need.specifier, hashes)), None)
+            self._firsts[key] = next(self.matches(need.name, need.specifier, hashes), None)
         return self._firsts[key]
 
     def _allows(self, need: Need, release: Release) -> bool:
@@ -213,14 +212,8 @@ class Solver:
             self._allowed[key] = need.specifier.contains(release.version, prereleases=True)
         return self._allowed[key] and is_allowed(release.file, need.hashes)
 
-    def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterable[Release]:
-        """Return the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""
-        key = (name, str(specifier), hashes)
-        if key not in self._matches:
-            self._matches[key] = _Lazily(lambda: self._fitting(name, specifier, hashes))
-        return self._matches[key]
-
-    def _fitting(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterator[Release]:
+    def matches(self, name: NormalizedName, specifier: SpecifierSet, hashes: frozenset[str]) -> Iterator[Release]:
+        """Yield the releases of a project that satisfy a specifier, with the file an installer would take, the first first."""
         project = self.universe.project(name)
         if project is None:
             return
@@ -272,7 +265,7 @@ class Solver:
             specifier = bounds.specifiers.get(name, SpecifierSet())
             for need in wanted:
                 specifier &= need.specifier
-            first = next(iter(self.matches(name, specifier, bounds.hashes.get(name, frozenset()))), None)
+            first = next(self.matches(name, specifier, bounds.hashes.get(name, frozenset())), None)
             version = found.pins[name][0]
             if first is None or str(first.version) == version:
                 continue
@@ -479,34 +472,3 @@ def _pinned(needs: Iterable[Need], bounds: Bounds) -> Collection[NormalizedName]
     return {need.name for need in needs if is_pin(need.specifier)} | {
         name for name, specifier in bounds.specifiers.items() if is_pin(specifier)
     }
-
-
-class _Lazily:
-    """An iterable that computes each item once, when it is first asked for; what it raises, it raises each time."""
-
-    def __init__(self, make: Callable[[], Iterator[Release]]) -> None:
-        self._make = make
-        self._source: Iterator[Release] | None = None
-        self._items: list[Release] = []
-
-    def __iter__(self) -> Iterator[Release]:
-        position = 0
-        while True:
-            if position == len(self._items) and not self._advance():
-                return
-            yield self._items[position]
-            position += 1
-
-    def _advance(self) -> bool:
-        if self._source is None:
-            self._source = self._make()
-            for _ in self._items:
-                next(self._source)
-        try:
-            self._items.append(next(self._source))
-        except StopIteration:
-            return False
-        except BaseException:
-            self._source = None  # a generator that raised is spent; the next call begins again behind what is known
-            raise
-        return True
