@@ -102,8 +102,18 @@ def is_file(path: Path) -> bool:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Say if ``path`` is a regular file with this content."""
-    return is_file(path) and read_or_none(path) == content
+    """Say if ``path`` is a regular file with this content; it is not read into memory as a whole."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != len(content):
+            return False
+        with path.open("rb") as stream:
+            parts = (content[begin : begin + _CHUNK] for begin in range(0, len(content), _CHUNK))
+            return all(stream.read(len(part)) == part for part in parts)
+    except OSError as error:
+        if error.errno in _LACKS:
+            raise
+        return False
 
 
 def write_if_changed(path: Path, content: bytes, *, durable: bool = True) -> bool:
@@ -123,6 +133,19 @@ def sha256_of(stream: BinaryIO | IO[bytes]) -> str:
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_or_none(path: Path) -> str | None:
+    """Return the SHA-256 of a regular file, in hexadecimal, or None where there is none that can be read."""
+    if not is_file(path):
+        return None
+    try:
+        with path.open("rb") as stream:
+            return sha256_of(stream)
+    except OSError as error:
+        if error.errno in _LACKS:
+            raise
+        return None
 
 
 def sha256_of_bytes(content: bytes | memoryview) -> str:

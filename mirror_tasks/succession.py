@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
@@ -171,15 +171,15 @@ def _said_of(root: Root, versions: str | int) -> dict[str, Any]:
     return said if root.environments is None else {**said, "environments": list(root.environments)}
 
 
-def check_output(config: Config, published_here: frozenset[str]) -> None:
+def check_output(config: Config, published_here: Callable[[str], bool]) -> None:
     """Look if a mirror can be made at the output, and if it is this configuration's to write to.
 
-    :param published_here: the SHA-256 of each ``mirror.json`` that was published with this state.
+    :param published_here: says of the SHA-256 of a ``mirror.json`` if it was published with this state.
     :raises OutputError: it can't be written to, or another configuration publishes there.
     """
     _check_writable(config.output)
     content = read_or_none(config.output / "mirror.json")
-    if content is None or sha256_of_bytes(content) in published_here:
+    if content is None or published_here(sha256_of_bytes(content)):
         return
     theirs = _described(config.output, content)
     if theirs is None or theirs["configuration"] == description(config)["configuration"]:

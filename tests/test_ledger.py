@@ -48,11 +48,20 @@ def test_who_only_looks_changes_nothing_under_a_run_that_writes(tmp_path: Path, 
     with journal.open("ab") as stream:
         stream.write(lines)
     before = journal.read_bytes()
-    Ledger(journal, tmp_path)
+    assert Ledger(journal, tmp_path).known(first)
     assert journal.read_bytes() == before
     if lines.endswith(b"\n"):
         found_right(run, second)
         assert Ledger(journal, tmp_path).known(second)
+
+
+@pytest.mark.parametrize("line", ['["b", 9223372036854775808, 2, "%s"]', '["b", 1, -9223372036854775809, "%s"]'])
+def test_numbers_that_no_file_has_cost_their_line_alone(tmp_path: Path, line: str) -> None:
+    file, journal = made(tmp_path, "a"), tmp_path / "hashes.jsonl"
+    found_right(Ledger(journal, tmp_path), file)
+    journal.write_bytes(journal.read_bytes() + (line % ("ab" * 32)).encode() + b"\n")
+    assert Ledger(journal, tmp_path).known(file)
+    assert Ledger(journal, tmp_path).made(tmp_path / "b") is None
 
 
 def test_a_journal_of_many_runs_is_shortened(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_an_output_that_can_not_be_written_is_told_before_anything_is_fetched(
     config = load(configured(tmp_path))
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # whom these tests run as may write anywhere
     with pytest.raises(OutputError, match=r"found that .* does not permit it"):
-        check_output(config, frozenset())
+        check_output(config, lambda sha256: False)
 
 
 def test_an_output_that_is_a_link_to_a_folder_is_one(tmp_path: Path, index: FakeIndex) -> None:

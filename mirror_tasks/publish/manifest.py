@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,21 +21,33 @@ def write_manifest(mirror: Mirror, plan: Plan, report: Iterable[Path] = ()) -> N
     :raises IntegrityError: a published file is not what it was made as, or lies outside the output.
     """
     summary, sums = manifest_paths(mirror.output)
-    places = [*published_places(mirror.config, plan), *map(str, report)]
+    places = {*map(mirror.relative, published_places(mirror.config, plan)), *map(mirror.relative, report)}
     _check_folders(mirror.output, places)
-    made = {mirror.relative(place): hash_as_made(mirror, place) for place in places}
     about = to_json(_summary(mirror, plan))
-    made[summary.name] = sha256_of_bytes(about)
-    content = "".join(f"{made[place]}  {place}\n" for place in sorted(made)).encode()
+    about_sha256 = sha256_of_bytes(about)
+    content = _sums(mirror, places, {summary.name: about_sha256})
     # Before it is there: after a kill in between, the mirror must not pass for another configuration's.
-    mirror.records.keep_manifest(made[summary.name])
+    mirror.records.keep_manifest(about_sha256)
     mirror.plans.keep_published(plan)
     if not (holds(sums, content) and holds(summary, about)):
         withdraw(mirror.output)
         _sweep(mirror.output)
         write_whole(summary, about)
         write_whole(sums, content)
-    mirror.ledger.seal_all({summary: made[summary.name], sums: sha256_of_bytes(content)})
+    mirror.ledger.seal_all({summary: about_sha256, sums: sha256_of_bytes(content)})
+
+
+def _sums(mirror: Mirror, places: Iterable[str], known: Mapping[str, str]) -> bytes:
+    """Return the lines of ``SHA256SUMS``, of which 100,000 take 15 MB, so that they are not held in any other form.
+
+    :param places: of the files that are there, relative to the mirror; ``known`` has the SHA-256 of those that are to come.
+    :raises IntegrityError: a file is not what it was made as.
+    """
+    content = bytearray()
+    for place in sorted({*places, *known}):
+        sha256 = known.get(place) or hash_as_made(mirror, mirror.place(place))
+        content += f"{sha256}  {place}\n".encode()
+    return bytes(content)
 
 
 def _check_folders(output: Path, places: Iterable[str]) -> None:
@@ -44,7 +55,7 @@ def _check_folders(output: Path, places: Iterable[str]) -> None:
 
     :raises IntegrityError: a folder is a link.
     """
-    folders = {Path(folder) for folder in set(map(os.path.dirname, places))}
+    folders = {output / folder for folder in {place.rpartition("/")[0] for place in places}}
     folders |= {folder.parent for folder in folders}
     for folder in sorted(folders - {output, output.parent}):
         if folder.is_symlink():
@@ -76,7 +87,7 @@ def _summary(mirror: Mirror, plan: Plan) -> Mapping[str, object]:
 
 
 def _size_of(mirror: Mirror, files: Iterable[PlannedFile]) -> int:
-    """Return the bytes of files of which each was just found to be as it was made."""
+    """Return the bytes of files, of which each has to be as it was made."""
     seals = (mirror.ledger.seal_of(f"packages/{file.project}/{file.filename}") for file in files)
     return sum(seal.size for seal in seals if seal)
 
@@ -93,4 +104,7 @@ def check_may_publish(mirror: Mirror) -> None:
     :raises OutputError: it can't.
     """
     summary, _ = manifest_paths(mirror.output)
-    check_output(mirror.config, mirror.records.manifests() | {str(mirror.ledger.made(summary))})
+    # The ledger is the larger one: it is asked last, so that it is mostly not read yet when processes are forked.
+    check_output(
+        mirror.config, lambda sha256: sha256 in mirror.records.manifests() or sha256 == mirror.ledger.made(summary)
+    )

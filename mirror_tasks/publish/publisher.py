@@ -70,7 +70,7 @@ class Publisher:
     def _site_of(self, plan: Plan) -> Site:
         if self._site is None or self._site[0] is not plan:
             roots = tuple(root.name for root in self._mirror.config.roots)
-            site = Site(self._mirror.config.state, self._mirror.output, roots, sha256_of_bytes(plan.content))
+            site = Site(self._mirror.config.state, self._mirror.output, roots, plan.digest)
             self._site = (plan, site)
         return self._site[1]
 

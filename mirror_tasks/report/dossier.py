@@ -10,7 +10,6 @@ from functools import cached_property
 
 from mirror_tasks.config.model import Config, Root
 from mirror_tasks.config.policy import Policy
-from mirror_tasks.files import sha256_of_bytes
 from mirror_tasks.report.changes import Changes
 from mirror_tasks.report.components import Component
 from mirror_tasks.report.exceptions import UsedException, used_exceptions
@@ -61,7 +60,7 @@ class Dossier:
     @cached_property
     def plan_digest(self) -> str:
         """The SHA-256 of the plan, as it is kept."""
-        return sha256_of_bytes(self.plan.content)
+        return self.plan.digest
 
     @cached_property
     def as_of(self) -> datetime.date | None:

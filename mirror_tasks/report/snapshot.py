@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from mirror_tasks.files import sealed, sha256_of_bytes, unsealed
+from mirror_tasks.files import sealed, unsealed
 from mirror_tasks.index.file_names import parse_filename
 from mirror_tasks.resolve.plan import Plan
 
@@ -121,7 +121,7 @@ def snapshot(
     """Return what of a plan, and of what is known of its releases, another one is compared with."""
     files = sorted(plan.files, key=attrgetter("project", "filename"))
     return Snapshot(
-        plan=sha256_of_bytes(plan.content),
+        plan=plan.digest,
         as_of=plan.judged.as_of if plan.judged else "",
         files=tuple(ListedFile(one.project, one.version, one.filename, one.size, one.sha256) for one in files),
         lines=tuple(sorted(set(_lines(plan)))),

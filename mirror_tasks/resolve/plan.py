@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from mirror_tasks.files import sealed, unsealed
+from mirror_tasks.files import sealed, sha256_of_bytes, unsealed
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.closure import Asker
 from mirror_tasks.resolve.completion import Completed, OneSided, Unsolved
@@ -311,9 +311,9 @@ class Plan:
         )
 
     @cached_property
-    def content(self) -> bytes:
-        """The plan as :meth:`to_bytes` gives it, made once."""
-        return self.to_bytes()
+    def digest(self) -> str:
+        """The SHA-256 of the plan as it is kept, which is 30 MB of 50,000 files, and is not held in memory for it."""
+        return sha256_of_bytes(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """Return the plan as JSON, an item a line, so that two plans can be compared with diff."""
@@ -334,7 +334,9 @@ class Plan:
             "judged": self.judged,
             "waived": list(self.waived),
         }
-        return sealed(content)
+        made = sealed(content)
+        self.__dict__.setdefault("digest", sha256_of_bytes(made))  # so that it is not made once more to be hashed
+        return made
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Plan:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,18 +43,30 @@ class Ledger:
         self._path = path
         self._root = f"{root}{os.sep}"
         self._lock = threading.Lock()
-        self._seals: dict[str, Seal] = {}
         self._journal: IO[bytes] | None = None
-        self._load()
+        self._read: dict[str, bytes] | None = None
+        self._reading = threading.Lock()
 
-    def _load(self) -> None:
+    @property
+    def _packed(self) -> dict[str, bytes]:
+        """The seals by path, 100,000 in a mirror of 50,000 files.
+
+        They are read when they are first asked for: a process that was forked before has no copy of them.
+        """
+        if self._read is None:
+            with self._reading:
+                self._read = self._load() if self._read is None else self._read
+        return self._read
+
+    def _load(self) -> dict[str, bytes]:
         content = read_or_none(self._path)
         lines = (content or b"").splitlines()
         with _no_garbage():
-            self._seals = dict(filter(None, map(_seal_in, _entries(lines))))
+            packed = dict(filter(None, map(_packed_in, _entries(lines))))
         is_torn = bool(content) and not (content or b"").endswith(b"\n")
         is_no_file = content is None and os.path.lexists(self._path)
-        self._is_worn = is_torn or is_no_file or len(lines) > 2 * len(self._seals) + 100
+        self._is_worn = is_torn or is_no_file or len(lines) > 2 * len(packed) + 100
+        return packed
 
     @staticmethod
     def _line(name: str, seal: Seal) -> bytes:
@@ -70,13 +83,13 @@ class Ledger:
             status = path.lstat()
             seals[str(path).removeprefix(self._root)] = Seal(status.st_size, status.st_mtime_ns, sha256)
         with self._lock:
-            new = {name: seal for name, seal in seals.items() if self._seals.get(name) != seal}
+            new = {name: seal for name, seal in seals.items() if self._seal(name) != seal}
             if not new:
                 return
             if self._journal is None:
                 self._journal = self._opened()
             self._write(self._journal, b"".join(self._line(name, seal) for name, seal in new.items()))
-            self._seals |= new
+            self._packed.update((name, _packed(seal)) for name, seal in new.items())
 
     def _write(self, journal: IO[bytes], lines: bytes) -> None:
         """Write to the end, or have the journal written anew next time: half a line would take the next one with it."""
@@ -95,18 +108,23 @@ class Ledger:
         A torn last line must not swallow the next one, and a journal of many runs is shortened now and then.
         """
         if self._is_worn:
-            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sorted(self._seals.items())))
+            sealed = ((name, _unpacked(packed)) for name, packed in sorted(self._packed.items()))
+            write_whole(self._path, b"".join(self._line(name, seal) for name, seal in sealed))
         have_folder(self._path.parent)
         return self._path.open("ab", buffering=0)
 
     def made(self, path: Path | str) -> str | None:
         """Return the hash that ``path`` had when it was made or last found right, whatever stands there now."""
-        seal = self._seals.get(str(path).removeprefix(self._root))
+        seal = self._seal(str(path).removeprefix(self._root))
         return seal.sha256 if seal else None
+
+    def _seal(self, name: str) -> Seal | None:
+        packed = self._packed.get(name)
+        return None if packed is None else _unpacked(packed)
 
     def seal_of(self, name: str) -> Seal | None:
         """Return what a file was when its hash was last checked; ``name`` is its path below the root, with slashes."""
-        return self._seals.get(name if os.sep == "/" else name.replace("/", os.sep))
+        return self._seal(name if os.sep == "/" else name.replace("/", os.sep))
 
     def known(self, path: Path | str) -> str | None:
         """Return the hash of ``path`` if it was found right and has not been touched since, else None; reads no content.
@@ -115,7 +133,7 @@ class Ledger:
 
         A link is not what was made, wherever it leads.
         """
-        seal = self._seals.get(str(path).removeprefix(self._root))
+        seal = self._seal(str(path).removeprefix(self._root))
         if seal is None:
             return None
         try:
@@ -177,11 +195,27 @@ def _entry(line: bytes) -> object:
         return None
 
 
-def _seal_in(entry: object) -> tuple[str, Seal] | None:
+# As bytes a seal takes a third of the memory that its three fields take.
+_PACKED = struct.Struct("<qq32s")
+
+
+def _packed(seal: Seal) -> bytes:
+    return _PACKED.pack(seal.size, seal.mtime_ns, bytes.fromhex(seal.sha256))
+
+
+def _unpacked(packed: bytes) -> Seal:
+    size, mtime_ns, digest = _PACKED.unpack(packed)
+    return Seal(size, mtime_ns, digest.hex())
+
+
+def _packed_in(entry: object) -> tuple[str, bytes] | None:
     """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
     if not isinstance(entry, list) or len(entry) != 4:
         return None
     name, size, mtime_ns, sha256 = entry
     if type(size) is not int or type(mtime_ns) is not int or not isinstance(name, str) or not isinstance(sha256, str):
         return None
-    return (name, Seal(size, mtime_ns, sha256)) if _SHA256.fullmatch(sha256) else None
+    try:
+        return (name, _packed(Seal(size, mtime_ns, sha256))) if _SHA256.fullmatch(sha256) else None
+    except struct.error:  # numbers that no file has
+        return None

@@ -70,6 +70,10 @@ class Mirror:
         """Return a path as the manifest has it: relative to the mirror, with slashes."""
         return str(path)[len(str(self.output)) + 1 :].replace(os.sep, "/")
 
+    def place(self, relative: str) -> str:
+        """Return where a file stands that the manifest has by this path, as text."""
+        return f"{self.output}{os.sep}{relative.replace('/', os.sep)}"
+
     def published_sums(self) -> Mapping[str, str]:
         """Return the SHA-256 of each published file by its relative path, as ``SHA256SUMS`` has it; where it is not, none."""
         content = read_or_none(manifest_paths(self.output)[1]) or b""

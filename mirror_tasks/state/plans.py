@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirror_tasks.files import fields_of, read_or_none, sha256_of_bytes, to_json, write_if_changed
+from mirror_tasks.files import (
+    fields_of,
+    read_or_none,
+    sha256_of_bytes,
+    sha256_or_none,
+    to_json,
+    write_if_changed,
+    write_whole,
+)
 from mirror_tasks.resolve.plan import Plan, PlannedRelease
 from mirror_tasks.state.records import Records
 
@@ -39,11 +47,13 @@ class Plans:
 
     def keep(self, plan: Plan) -> None:
         """Write ``plan.json``."""
-        write_if_changed(self._records.plan, plan.content)
+        write_if_changed(self._records.plan, plan.to_bytes())
 
     def keep_published(self, plan: Plan) -> None:
         """Remember by which plan the mirror is made whole."""
-        write_if_changed(self._records.published, plan.content)
+        path = self._records.published
+        if sha256_or_none(path) != plan.digest:
+            write_whole(path, plan.to_bytes())
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
         """Write the record of a release: which of its files are wanted, for which environments, required by whom."""

@@ -406,7 +406,7 @@ class MirrorTasks:
             has_subtask=True,
             uptodate=[
                 Unchanged(
-                    lambda: self._written_by + (plan.content if plan else b""),
+                    lambda: self._written_by + (plan.digest.encode() if plan else b""),
                     lambda: digest_as_made(self.mirror, targets),
                 )
             ],
@@ -431,7 +431,7 @@ class MirrorTasks:
 
         def made_from() -> bytes:
             files = [sha256_of_bytes(read_or_none(path) or b"") for path in (lock.source, server_template())]
-            return to_json([self._written_by.decode(), self.config.url, *files]) + plan.content
+            return to_json([self._written_by.decode(), self.config.url, *files, plan.digest])
 
         return self.make.task(
             self.name("lock", lock.path.removeprefix("locks/")),

@@ -48,6 +48,7 @@ from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure, Failed, Wants
 from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.selection import candidate
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import TaskMaker
 from mirror_tasks.work.acquire import Acquirer
@@ -85,6 +86,7 @@ class Growth:
     def let_go(self) -> None:
         """Let go of all that was needed to make the plan: pages, metadata and solutions of thousands of projects."""
         del self.closure, self.completion
+        candidate.cache_clear()  # each holds the project that it is of
 
     # The stages
 

@@ -54,7 +54,7 @@ class ReportInside:
         kept = (state / "report" / "compared.json", state / "publishers.json")
         parts = [
             made_by(),
-            sha256_of_bytes(plan.content),
+            plan.digest,
             policy_digest(config.policy) if config.policy else "",
             known.digest if known else "",
             *(sha256_of_bytes(read_or_none(path) or b"") for path in kept),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.errors import StorageError
-from mirror_tasks.files import read_or_none, sha256_of_bytes, write_whole
+from mirror_tasks.files import read_or_none, write_whole
 from mirror_tasks.report.changes import Base
 from mirror_tasks.report.comparing import Comparing, read_snapshot
 from mirror_tasks.report.snapshot import Snapshot, snapshot, snapshot_of_files
@@ -51,7 +51,7 @@ def keep_what_goes(mirror: Mirror, sendings: Sendings, sequence: int) -> None:
 
 def _known(mirror: Mirror, plan: Plan) -> Snapshot:
     last = Comparing(mirror.config.state).last()
-    return last if last is not None and last.plan == sha256_of_bytes(plan.content) else snapshot(plan)
+    return last if last is not None and last.plan == plan.digest else snapshot(plan)
 
 
 def _path(sendings: Sendings, sequence: int) -> Path:
