@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
@@ -196,7 +197,7 @@ class Project:
         project._line_at = line_at
         while end < len(content):
             begin = content.index(b"\t", end) + 1
-            version = Version(content[end + 1 : begin - 1].decode())
+            version = _version(content[end + 1 : begin - 1])
             end = _end_of_line(content, begin)
             project._files[version] = content[begin:end] if line_at is None else begin
         project.versions = tuple(project._files)  # they were written in order
@@ -264,6 +265,12 @@ class Project:
         )
         project.skipped = (*self.skipped, *((name, reason) for name in sorted(self.unhashed)))
         return project
+
+
+@lru_cache(maxsize=1 << 15)
+def _version(text: bytes) -> Version:
+    """Return a version as it is kept, one object for all projects: 100,000 of 1,160 projects are 27,000 texts."""
+    return Version(text.decode())
 
 
 def _end_of_line(content: bytes, begin: int) -> int:
