@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Gap
 from mirror_tasks.tasks.verbs.bill import gap_lines
 

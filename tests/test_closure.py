@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.resolve.selection import Rules

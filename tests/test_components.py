@@ -19,7 +19,7 @@ from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project, Row
 from mirror_tasks.policy.advisories import Match
 from mirror_tasks.report.components import Component, components
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror

@@ -23,8 +23,8 @@ from mirror_tasks.config.transfer import Keep
 from mirror_tasks.describe_environment import environment_block
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project, Row
-from mirror_tasks.resolve.closure import Failed
 from mirror_tasks.resolve.kept import Withdrawn, as_offered, kept_files
+from mirror_tasks.resolve.outcome import Failed
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel

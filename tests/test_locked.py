@@ -15,8 +15,9 @@ from packaging.version import Version
 
 from mirror_tasks.config.lock_files.model import Lock, LockedFile, LockedPackage, Selection
 from mirror_tasks.config.model import Root
-from mirror_tasks.resolve.closure import Asker, Closure
+from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.resolve.selection import Rules

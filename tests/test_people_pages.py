@@ -26,7 +26,7 @@ from mirror_tasks.publish.people.pages import (
     with_packed,
 )
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedFile, PlannedRelease, Required
 from tests.server_fixtures import SERVER, seal_mirror, write
 

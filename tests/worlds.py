@@ -22,7 +22,8 @@ from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project
 from mirror_tasks.policy.advisories import Match
-from mirror_tasks.resolve.closure import Closure, Failed, Wants
+from mirror_tasks.resolve.closure import Closure
+from mirror_tasks.resolve.outcome import Failed, Wants
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.permission import permission_of
 

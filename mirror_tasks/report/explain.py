@@ -19,7 +19,7 @@ from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.policy.permission import Finding, Subject, exception_for
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
 from mirror_tasks.resolve.selection import fitting

@@ -34,45 +34,13 @@ from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
 from mirror_tasks.resolve.judged_metadata import JudgedMetadata
 from mirror_tasks.resolve.locked import locked_files
+from mirror_tasks.resolve.outcome import Asker, Failed, Wants
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
 from mirror_tasks.text import with_extras
 
 _MOST_AHEAD = 32  # releases
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A page or metadata that could not be had: the network, the index. What needs it stays undecided."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asked for a requirement: a root, a lock, a release that requires it or is built with it, or a root's completion.
-
-    :param kind: ``root``, ``lock``, ``release``, ``build`` or ``completion``.
-    :param name: of the root, or of the release's project.
-    :param version: of the release; empty for a root, a lock and a completion.
-    """
-
-    kind: str
-    name: str
-    version: str = ""
-
-    def __str__(self) -> str:
-        """Return it as people are told; nothing is ever read out of this."""
-        if self.is_root:
-            return self.name
-        release = f"{self.name}-{self.version}"
-        return {"release": release, "build": f"building {release}"}.get(self.kind, f"completing {self.name}")
-
-    @property
-    def is_root(self) -> bool:
-        """It stands in ``mirror.yaml``."""
-        return self.kind in ("root", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,32 +89,6 @@ class _Build:
     sdist: File
     environment: str
     scope: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What the closure wants next: pages of projects, and core metadata of files of projects. Nothing is wanted twice.
-
-    :param likely: the names of those of the files that belong in the mirror unless their metadata breaks a rule.
-    :param chosen: files that belong in the mirror, whatever else will be wanted.
-    """
-
-    projects: tuple[NormalizedName, ...] = ()
-    files: tuple[tuple[NormalizedName, File], ...] = ()
-    likely: frozenset[str] = frozenset()
-    chosen: tuple[tuple[NormalizedName, File], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.projects or self.files)
-
-    def and_also(self, other: Wants) -> Wants:
-        """Return both together."""
-        return Wants(
-            self.projects + other.projects,
-            self.files + other.files,
-            self.likely | other.likely,
-            self.chosen + other.chosen,
-        )
 
 
 @dataclass(slots=True)

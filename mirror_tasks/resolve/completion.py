@@ -19,8 +19,9 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.closure import Closure, Failed, Wants
+from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.needs import NotKnownYet, Undecided
+from mirror_tasks.resolve.outcome import Completed, Failed, OneSided, Unsolved, Wants
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.policy_conflicts import WaysIn
 from mirror_tasks.resolve.selection import Rules
@@ -29,25 +30,6 @@ from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 Solutions = Mapping[str, Mapping[str, str]]
 # What is wanted of projects. The error that says so is not kept: it holds all that a search had made up to then.
 Missing = Mapping[NormalizedName, tuple[File, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """Releases that were added so that a root can be installed in an environment, and the conflict without them."""
-
-    environment: str
-    root: str
-    reason: str
-    releases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unsolved:
-    """A root that can't be installed in an environment, not from everything upstream either."""
-
-    environment: str
-    root: str
-    lines: tuple[str, ...]
 
 
 class FromChosen:
@@ -101,16 +83,6 @@ def _metadata(closure: Closure, name: NormalizedName, file: File) -> CoreMetadat
     if isinstance(found, Failed):
         raise Undecided(found.reason)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class OneSided:
-    """A root that one installer can't install somewhere in an environment, not from upstream either, where another can."""
-
-    environment: str
-    root: str
-    installer: str
-    lines: tuple[str, ...]
 
 
 def _by_python(

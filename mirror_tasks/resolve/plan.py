@@ -16,8 +16,7 @@ from packaging.version import Version
 
 from mirror_tasks.files import sealed, sha256_of_bytes, unsealed
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.closure import Asker
-from mirror_tasks.resolve.completion import Completed, OneSided, Unsolved
+from mirror_tasks.resolve.outcome import Asker, Completed, OneSided, Unsolved
 
 FORMAT = 4
 

@@ -14,7 +14,8 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
-from mirror_tasks.resolve.completion import Completion, Unsolved
+from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.outcome import Unsolved
 from mirror_tasks.resolve.plan import Gap, PassedOver, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning

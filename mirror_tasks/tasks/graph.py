@@ -29,9 +29,7 @@ from mirror_tasks.publish.manifest import check_may_publish, write_manifest
 from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
 from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import program_targets, server_template
-from mirror_tasks.resolve.excused import excused
 from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
-from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
@@ -211,6 +209,9 @@ class MirrorTasks:
         yield self.make.group("_plan", [work.name])
 
     def _write_plan(self) -> None:
+        from mirror_tasks.resolve.excused import excused
+        from mirror_tasks.resolve.planning import make_plan
+
         if not self.growth.is_running:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."

@@ -38,7 +38,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.task import DelayedLoader, Task
 from packaging.utils import NormalizedName, canonicalize_name
@@ -46,12 +46,15 @@ from packaging.utils import NormalizedName, canonicalize_name
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.closure import Closure, Failed, Wants
-from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.outcome import Failed, Wants
 from mirror_tasks.resolve.selection import candidate
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.parts import TaskMaker
 from mirror_tasks.work.acquire import Acquirer
+
+if TYPE_CHECKING:
+    from mirror_tasks.resolve.closure import Closure
+    from mirror_tasks.resolve.completion import Completion
 
 
 class Growth:
@@ -74,12 +77,17 @@ class Growth:
     @cached_property
     def closure(self) -> Closure:
         """What the roots need; begun when the roots are known."""
+        # Only now, as what follows: to import what makes plans takes a tenth of what `doit list` does, which makes none.
+        from mirror_tasks.resolve.closure import Closure
+
         config = self._mirror.config
         return Closure(config.environments, config.roots, self._mirror.rules, config.indexes)
 
     @cached_property
     def completion(self) -> Completion:
         """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
+        from mirror_tasks.resolve.completion import Completion
+
         known = self._mirror.records.known_solutions()
         return Completion(self.closure, self._mirror.config.roots, self._mirror.rules, known)
 

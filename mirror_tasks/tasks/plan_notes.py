@@ -14,7 +14,7 @@ from mirror_tasks.errors import ResolutionError
 from mirror_tasks.index.project import Project
 from mirror_tasks.policy.advisories import Advisories
 from mirror_tasks.report.built_wheels import misfits
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.text import counted, total
 

@@ -26,7 +26,7 @@ from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.files import check_filename
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
 from mirror_tasks.publish.simple_index import file_url
-from mirror_tasks.resolve.closure import Asker
+from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedFile, PlannedRelease
 from mirror_tasks.text import readable
 
