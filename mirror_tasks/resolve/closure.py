@@ -34,6 +34,7 @@ from mirror_tasks.resolve.by_url import as_release, shown_with_reason
 from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
 from mirror_tasks.resolve.judged_metadata import JudgedMetadata
 from mirror_tasks.resolve.locked import locked_files
+from mirror_tasks.resolve.needs import NOTHING
 from mirror_tasks.resolve.outcome import Asker, Failed, Wants
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.reasons import Refusals
@@ -322,15 +323,17 @@ class Closure:
                 if (exact := as_release(requirement)) is None:
                     continue
                 requirement = exact
-            specifier, extras = asked.get(name, (SpecifierSet(), frozenset[str]()))
+            specifier, extras = asked.get(name, (SpecifierSet(), NOTHING))
             asked[name] = (
                 specifier & requirement.specifier,
                 extras | {canonicalize_name(extra) for extra in requirement.extras},
             )
         for name, (specifier, extras) in asked.items():
-            allowed = (hashes or {}).get(name) or bounds.hashes.get(name, frozenset())
+            allowed = (hashes or {}).get(name) or bounds.hashes.get(name, NOTHING)
             bound = bounds.specifiers.get(name, SpecifierSet())
-            demand = Demand(name, str(specifier & bound), extras, environment, scope, versions, allowed, installer)
+            demand = Demand(
+                name, str(specifier & bound), extras or NOTHING, environment, scope, versions, allowed, installer
+            )
             self._demand(demand, asker, Asked(str(specifier), str(bound) if bound != specifier else ""))
 
     def _demand(self, demand: Demand, asker: Asker, asked: Asked) -> None:

@@ -13,8 +13,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
+from mirror_tasks.archives.requirements import parse_requirement
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.resolve.by_url import BY_URL
 from mirror_tasks.text import with_extras
+
+NOTHING: frozenset[str] = frozenset()
+"""No extras, no hashes: each empty set that is made has 216 bytes of its own, and a large plan has 60,000 places for one."""
 
 
 class NotKnownYet(Exception):  # noqa: N818 - not an error: it says what has to arrive first
@@ -49,7 +54,7 @@ class Need:
     name: NormalizedName
     extras: frozenset[str]
     specifier: SpecifierSet = field(compare=False)
-    hashes: frozenset[str] = frozenset()
+    hashes: frozenset[str] = NOTHING
     text: str = field(init=False, repr=False)  # of the specifier, which hashes and compares slowly
 
     def __post_init__(self) -> None:
@@ -67,12 +72,24 @@ class Release:
     file: File
 
 
-def need_of(requirement: Requirement, hashes: frozenset[str] = frozenset()) -> Need | None:
+def need_of(requirement: Requirement, hashes: frozenset[str] = NOTHING) -> Need | None:
     """Return the need of a requirement; None for one by URL, which an index can't meet."""
     if requirement.url:
         return None
-    extras = frozenset(canonicalize_name(extra) for extra in requirement.extras)
+    extras = frozenset(map(canonicalize_name, requirement.extras)) or NOTHING
     return Need(canonicalize_name(requirement.name), extras, requirement.specifier, hashes)
+
+
+@lru_cache(maxsize=1 << 15)
+def need_in(line: str) -> tuple[Requirement, Need] | None:
+    """Return a line of core metadata as a requirement and as a need; None where PEP 508 does not allow it.
+
+    All environments, and all solvers of each, have one of it.
+    """
+    requirement = parse_requirement(line)
+    if requirement is None:
+        return None
+    return requirement, need_of(requirement) or Need(canonicalize_name(requirement.name), NOTHING, BY_URL)
 
 
 def together(needs: Iterable[Need]) -> tuple[Need, ...]:
@@ -84,7 +101,7 @@ def together(needs: Iterable[Need]) -> tuple[Need, ...]:
     hashes: dict[NormalizedName, frozenset[str]] = {}
     for need in needs:
         specifiers[need.name] = specifiers.get(need.name, SpecifierSet()) & need.specifier
-        hashes[need.name] = hashes.get(need.name, frozenset()) | need.hashes
+        hashes[need.name] = hashes.get(need.name, NOTHING) | need.hashes
     merged = dict.fromkeys((need.name, need.extras) for need in needs)
     return tuple(Need(name, extras, specifiers[name], hashes[name]) for name, extras in merged)
 

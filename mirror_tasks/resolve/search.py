@@ -25,7 +25,7 @@ from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProto
 from packaging.utils import NormalizedName
 
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.needs import Need, NotKnownYet, Release, positions
+from mirror_tasks.resolve.needs import NOTHING, Need, NotKnownYet, Release, positions
 
 MOST_WISHES = 64  # files and pages that are wanted ahead with one that a search waits for
 
@@ -471,7 +471,7 @@ class _Provider(BaseProvider[Package, int]):
 
     def _required(self, package: Package, position: int) -> tuple[Need, ...]:
         release = self._release(package.name, position)
-        extras = frozenset((package.extra,) if package.extra else ())
+        extras = frozenset((package.extra,)) if package.extra else NOTHING
         return self._source.dependencies(package.name, release, extras) if release else ()
 
     def _release(self, name: NormalizedName, position: int) -> Release | None:

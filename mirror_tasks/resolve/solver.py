@@ -27,12 +27,14 @@ from mirror_tasks.resolve.bounds import Bounds, bounds_of, marked_lines
 from mirror_tasks.resolve.by_url import BY_URL, WHY
 from mirror_tasks.resolve.conflicts import explain, explain_unfinished
 from mirror_tasks.resolve.needs import (
+    NOTHING,
     Need,
     NotKnownYet,
     Release,
     Undecided,
     Universe,
     admitted,
+    need_in,
     need_of,
     positions,
     prereleases,
@@ -106,6 +108,7 @@ class Solver:
         self._firsts: dict[tuple[NormalizedName, str, frozenset[str]], Release | None] = {}
         self._allowed: dict[tuple[str, Version], bool] = {}
         self._divided: dict[str, bool] = {}
+        self._yanked: dict[str, bool] = {}
         self._met_a_url = False
         self._waiting: dict[Root, tuple[_Bounded, Search]] = {}  # the searches that have to wait
 
@@ -165,11 +168,17 @@ class Solver:
         """Say if a solution has a yanked release that the user does not pin: not every installer would take it."""
         pinned = _pinned(_applying(root, self.environment), bounds_of(root, self.environment))
         return any(
-            file.filename == filename and file.yanked is not None
+            self._is_yanked(canonicalize_name(name), version, filename)
             for name, (version, filename) in found.pins.items()
-            if name not in pinned and (project := self.universe.project(canonicalize_name(name)))
-            for file in project.files(Version(version))
+            if name not in pinned
         )
+
+    def _is_yanked(self, name: NormalizedName, version: str, filename: str) -> bool:
+        if filename not in self._yanked:
+            project = self.universe.project(name)
+            files = project.files(Version(version)) if project else ()
+            self._yanked[filename] = any(one.filename == filename and one.yanked is not None for one in files)
+        return self._yanked[filename]
 
     def _agreeing(self, needs: Sequence[Need], bounds: Bounds, known: Mapping[str, str]) -> Solution | None:
         """Take for each project what is first in line, or known; a solution if nothing else that is required contradicts it."""
@@ -188,14 +197,14 @@ class Solver:
                 return None
             if (need.name, need.extras) not in seen:
                 seen.add((need.name, need.extras))
-                todo += self.dependencies(need.name, one, frozenset())
+                todo += self.dependencies(need.name, one, NOTHING)
                 todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
         return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
 
     def _first(self, need: Need, bounds: Bounds, known: str | None) -> Release | None:
         """Return the release that is first in line for a need; the one of a known version, if a version is known."""
         bound = bounds.specifiers.get(need.name)
-        hashes = need.hashes or bounds.hashes.get(need.name, frozenset())
+        hashes = need.hashes or bounds.hashes.get(need.name, NOTHING)
         if bound is not None or known is not None:
             specifier = need.specifier if bound is None else need.specifier & bound
             matches = self.matches(need.name, specifier, hashes)
@@ -253,11 +262,10 @@ class Solver:
         metadata = as_taken_by(self.installer, self.universe.metadata(name, release.file))
         assert metadata is not None, "a release that can be taken has metadata"
         for line in metadata.requires_dist:
-            requirement = parse_requirement(line)
-            if requirement is None or not self._applies(requirement, extras):
-                continue
-            self._met_a_url |= requirement.url is not None
-            yield need_of(requirement) or Need(canonicalize_name(requirement.name), frozenset(), BY_URL)
+            found = need_in(line)
+            if found is not None and self._applies(found[0], extras):
+                self._met_a_url |= found[0].url is not None
+                yield found[1]
 
     def _stopped_by_url(self, found: Solution, needs: Sequence[Need], bounds: Bounds) -> Conflict | None:
         """Return why no installer gets to a solution: it tries a newer release first, and ends at the URL that this requires."""
@@ -265,12 +273,12 @@ class Solver:
             specifier = bounds.specifiers.get(name, SpecifierSet())
             for need in wanted:
                 specifier &= need.specifier
-            first = next(self.matches(name, specifier, bounds.hashes.get(name, frozenset())), None)
+            first = next(self.matches(name, specifier, bounds.hashes.get(name, NOTHING)), None)
             version = found.pins[name][0]
             if first is None or str(first.version) == version:
                 continue
             extras = frozenset().union(*(need.extras for need in wanted))
-            required = [*self.dependencies(name, first, frozenset()), *self.dependencies(name, first, extras)]
+            required = [*self.dependencies(name, first, NOTHING), *self.dependencies(name, first, extras)]
             if url := next((one for one in required if one.specifier == BY_URL), None):
                 tried = f"{name}-{first.version} is tried before {name}-{version}, and requires {url.name}{BY_URL}"
                 return Conflict((tried, f"{url.name}{BY_URL}: {WHY}", f"{name}<{first.version} would do without"))
@@ -289,7 +297,7 @@ class Solver:
             project = self.universe.project(need.name)
             files = project.files(Version(version)) if project else ()
             one = Release(Version(version), next(file for file in files if file.filename == filename))
-            todo += self.dependencies(need.name, one, frozenset())
+            todo += self.dependencies(need.name, one, NOTHING)
             todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
         return wanted
 
@@ -379,6 +387,13 @@ class _Bounded:
         found = admitted(project, specifier)
         return found if bound is None else found & admitted(project, bound)
 
+    def _whole(self, name: NormalizedName) -> int:
+        """Return the versions that what binds the root allows."""
+        key = (name, "")  # as of a need that says nothing of the version
+        if key not in self._ranges:
+            self._ranges[key] = self._range_of(name, SpecifierSet())
+        return self._ranges[key]
+
     def candidates(self, name: NormalizedName, needs: Sequence[Need], among: int) -> Iterator[int]:
         """Yield the positions of what an installer may take with these needs, the first in line first."""
         key = (name, *(need.text for need in needs))
@@ -402,7 +417,7 @@ class _Bounded:
         assert project is not None, "nothing is asked of a project that is not there"
         specifiers = [need.specifier for need in needs] + [self.bounds.get(name, SpecifierSet())]
         pinned = self.may_be_pinned(name) and any(is_pin(one) for one in specifiers)
-        satisfying = self._range_of(name, SpecifierSet())
+        satisfying = self._whole(name)
         for need in needs:
             satisfying &= self.range_of(need)
         finals = satisfying & ~prereleases(project)
@@ -436,7 +451,7 @@ class _Bounded:
         return self._has_files[key]
 
     def _candidate(self, name: NormalizedName, position: int, pinned: bool) -> Candidate:
-        return self._solver.candidate(name, position, self.hashes.get(name, frozenset()), pinned=pinned)
+        return self._solver.candidate(name, position, self.hashes.get(name, NOTHING), pinned=pinned)
 
     def exists(self, name: NormalizedName, among: int) -> bool:
         """Say if any of these versions could be taken, if only it were pinned or asked for."""
@@ -447,7 +462,7 @@ class _Bounded:
 
     def release(self, name: NormalizedName, position: int) -> Release | None:
         """Return a release with the file that an installer would take; None where no file's metadata is usable."""
-        return self._solver.release(name, position, self.hashes.get(name, frozenset()))
+        return self._solver.release(name, position, self.hashes.get(name, NOTHING))
 
     def dependencies(self, name: NormalizedName, release: Release, extras: frozenset[str]) -> tuple[Need, ...]:
         """Return what a release requires; with extras, only what these add."""
