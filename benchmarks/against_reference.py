@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from measuring import DODO, PROJECT, Cost, machine, run, scratch, size_of, table
+from measuring import DODO, PROJECT, Cost, machine, put_aside, run, scratch, size_of, table
 
 REQUIREMENTS = (
     "requests>=2.24.0",
@@ -193,7 +193,7 @@ def reference_line(requirement: str) -> str:
 
 def empty(folder: Path) -> Path:
     """Make the folder anew."""
-    shutil.rmtree(folder, ignore_errors=True)
+    put_aside(folder)
     folder.mkdir(parents=True)
     return folder
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tomli
 import uv
-from measuring import DODO, Cost, doit, machine, run, scratch, serving, with_checkout
+from measuring import DODO, Cost, doit, machine, put_aside, run, scratch, serving, with_checkout
 from plan_of_300 import ENVIRONMENTS, names
 
 HERE = Path(__file__).resolve().parent
@@ -54,7 +54,7 @@ def main() -> None:
         again: dict[str, list[Cost]] = {name: [] for name in ways}
         for _ in range(given.repeats):
             for name, way in ways.items():
-                shutil.rmtree(way / ".mirror", ignore_errors=True)
+                put_aside(way / ".mirror")
                 first[name].append(plan(way, given, record=False))
                 again[name].append(plan(way, given, record=False))
     for name in ways:

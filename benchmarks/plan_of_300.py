@@ -8,13 +8,12 @@ after it asked.
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import DODO, Cost, doit, machine, run, scratch, serving, with_checkout
+from measuring import DODO, Cost, doit, machine, put_aside, run, scratch, serving, with_checkout
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = """\
@@ -60,7 +59,7 @@ def plan(
     :param settings: further keys of ``mirror.yaml``.
     :param whole_memory: see :func:`measuring.run`.
     """
-    shutil.rmtree(folder / ".mirror", ignore_errors=True)
+    put_aside(folder / ".mirror")
     (folder / "dodo.py").write_text(DODO, "utf-8")
     server = [
         sys.executable,
