@@ -18,6 +18,7 @@ import uv
 
 from mirror_tasks import pipeline
 from mirror_tasks.publish.server import PROGRAMS
+from mirror_tasks.tasks.parts import LeanTask
 from tests.fake_index import FakeIndex
 from tests.interpreters import python_of
 from tests.launching import PATIENCE
@@ -243,3 +244,8 @@ def test_what_an_index_says_in_any_script_can_be_told_where_output_is_for_few(
     pipeline(tmp_path / "mirror.yaml")
     print("yanked: \u6f22", flush=True)
     assert written.getvalue() == b"yanked: \\u6f22\n"
+
+
+def test_a_task_has_no_more_attributes_than_share_their_names_for_a_large_mirror_has_ten_thousand() -> None:
+    most = 30  # in CPython; a task with one more has a dictionary of its own names, and takes twice as much memory
+    assert len(vars(LeanTask("some", None))) <= most

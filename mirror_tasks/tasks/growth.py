@@ -49,7 +49,7 @@ from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.outcome import Failed, Wants
 from mirror_tasks.resolve.selection import candidate
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.tasks.parts import LeanTask, TaskMaker
 from mirror_tasks.work.acquire import Acquirer
 
 if TYPE_CHECKING:
@@ -134,14 +134,14 @@ class Growth:
         yield from bugs
         if not wants:
             self._fetch_ahead(wants)
-            yield Task(name, None, task_dep=_hidden(bugs), has_subtask=True)
+            yield LeanTask(name, None, task_dep=_hidden(bugs), has_subtask=True)
             return
         children = list(self._grow(wants))
         arrived, after = self._make.name("_arrived", str(number)), self._make.name("_completed", str(number + 1))
         yield from children
-        yield Task(arrived, None, task_dep=_hidden(children), has_subtask=True)
+        yield LeanTask(arrived, None, task_dep=_hidden(children), has_subtask=True)
         yield made_after(arrived, after, lambda: self._round(after, number + 1))
-        yield Task(name, None, task_dep=[after, *_hidden(bugs)], has_subtask=True)
+        yield LeanTask(name, None, task_dep=[after, *_hidden(bugs)], has_subtask=True)
 
     # One step of the growth
 
@@ -286,7 +286,7 @@ class Growth:
 
 def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
     """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
-    return Task(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
+    return LeanTask(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
 
 
 def _hidden(tasks: Iterable[Task]) -> list[str]:
