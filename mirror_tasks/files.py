@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -158,17 +159,35 @@ def to_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
 
     Only the outermost levels have lines of their own: what is inside is left to the encoder that is written in C.
     """
-    if not isinstance(value, Mapping):
-        return f"{_lines(value)}\n".encode()
-    return ("{\n" + ",\n".join(f" {_compact(key)}: {_lines(value[key])}" for key in sorted(value)) + "\n}\n").encode()
+    if isinstance(value, Mapping):
+        return "".join(("{\n", *_members(value))).encode()
+    return "".join((*_lines(value), "\n")).encode()
 
 
-def _lines(value: Any) -> str:
+def _members(value: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what follows the first line, a piece at a time: of a large plan the whole takes 30 MB."""
+    between = " "
+    for key in sorted(value):
+        yield f"{between}{_compact(key)}: "
+        yield from _lines(value[key])
+        between = ",\n "
+    yield "\n}\n"
+
+
+def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, (list, tuple)) and value:
-        return "[\n  " + ",\n  ".join(map(_compact, value)) + "\n ]"
-    if isinstance(value, Mapping) and value:
-        return "{\n  " + ",\n  ".join(f"{_compact(key)}: {_compact(value[key])}" for key in sorted(value)) + "\n }"
-    return _compact(value)
+        yield "[\n  "
+        yield _compact(value[0])
+        yield from (f",\n  {_compact(one)}" for one in value[1:])
+        yield "\n ]"
+    elif isinstance(value, Mapping) and value:
+        between = "{\n  "
+        for key in sorted(value):
+            yield f"{between}{_compact(key)}: {_compact(value[key])}"
+            between = ",\n  "
+        yield "\n }"
+    else:
+        yield _compact(value)
 
 
 _SEAL = re.compile(rb'\{\n "\.sha256": "([0-9a-f]{64})",?\n')
@@ -179,8 +198,18 @@ def sealed(value: Mapping[str, Any]) -> bytes:
 
     What a fault of the disk or a foreign hand made of it is then told from what was written, whatever it is.
     """
-    rest = to_json(value).removeprefix(b"{\n")
-    return b'{\n ".sha256": "%s"%s\n%s' % (sha256_of_bytes(rest).encode(), b"," if value else b"", rest)
+    content = io.BytesIO()
+    content.write(b'{\n ".sha256": "')
+    place = content.tell()
+    content.write(b'%s"%s\n' % (b"0" * 64, b"," if value else b""))
+    begin = content.tell()
+    for piece in _members(value):
+        content.write(piece.encode())
+    with content.getbuffer() as written:
+        sha256 = sha256_of_bytes(written[begin:])
+    content.seek(place)
+    content.write(sha256.encode())
+    return content.getvalue()  # which is no copy
 
 
 def unsealed(content: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -43,11 +44,11 @@ def _sums(mirror: Mirror, places: Iterable[str], known: Mapping[str, str]) -> by
     :param places: of the files that are there, relative to the mirror; ``known`` has the SHA-256 of those that are to come.
     :raises IntegrityError: a file is not what it was made as.
     """
-    content = bytearray()
+    content = io.BytesIO()
     for place in sorted({*places, *known}):
         sha256 = known.get(place) or hash_as_made(mirror, mirror.place(place))
-        content += f"{sha256}  {place}\n".encode()
-    return bytes(content)
+        content.write(f"{sha256}  {place}\n".encode())
+    return content.getvalue()
 
 
 def _check_folders(output: Path, places: Iterable[str]) -> None:

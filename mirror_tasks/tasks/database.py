@@ -182,21 +182,24 @@ class _Rows:
         backend._get_task_data = self.of  # noqa: SLF001
 
     def of(self, task_id: str) -> dict[str, Any]:
-        """Return what is kept of a task; called by doit, which holds it in memory from then on."""
-        if self._all is None:
-            found: dict[str, Any] = self._one_by_one(task_id)
-            return found
-        row = self._all.get(task_id)
-        return {} if row is None else self._backend.codec.decode(row.decode("utf-8", "replace"))
+        """Return what is kept of a task; called by doit, which holds it in memory from then on.
+
+        Hardly anything is asked for twice, so that it is let go here; what is not here is looked for in the database.
+        """
+        row = self._left.pop(task_id, None)
+        found: dict[str, Any] = (
+            self._one_by_one(task_id) if row is None else self._backend.codec.decode(row.decode("utf-8", "replace"))
+        )
+        return found
 
     @cached_property
-    def _all(self) -> Mapping[str, bytes] | None:
-        """The records as they are kept, by task; None where one can't be read, which must not cost the others."""
+    def _left(self) -> dict[str, bytes]:
+        """The records as they are kept, by task; none where one can't be read, which must not cost the others."""
         query = "select task_id, cast(task_data as blob) as row from doit where task_data is not null"
         try:
             return {one["task_id"]: one["row"] for one in self._backend._conn.execute(query)}  # noqa: SLF001
         except sqlite3.Error:
-            return None
+            return {}
 
 
 @contextlib.contextmanager
