@@ -83,6 +83,7 @@ class Arriving(Known):
     def solve(self, limits: Limits) -> tuple[Solution | Conflict, int]:
         """Return what is found, bringing what is wanted, and how often something was."""
         solver = Solver(self.one.config.environments[0], self, Rules(), limits)
+        self.solver = weakref.ref(solver)
         for rounds in itertools.count():
             try:
                 return solver.solve(ROOT), rounds
@@ -178,6 +179,10 @@ def test_what_a_solver_remembers_is_let_go_with_it(tmp_path: Path) -> None:
     kept = weakref.ref(one)
     del one
     assert kept() is None
+    world = worlds.world({"environments": HERE, "requirements": ["p0"], "index": seeded(6, 12, 3)}, tmp_path)
+    waiting = Arriving(world)
+    waiting.solve(Limits())
+    assert waiting.solver() is None
 
 
 def world_of(index: dict[str, Any]) -> dict[str, list[tuple[str, bytes]]]:

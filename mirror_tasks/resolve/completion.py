@@ -20,7 +20,7 @@ from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure
-from mirror_tasks.resolve.needs import NotKnownYet, Undecided
+from mirror_tasks.resolve.needs import Missing, NotKnownYet, Undecided
 from mirror_tasks.resolve.outcome import Completed, Failed, OneSided, Unsolved, Wants
 from mirror_tasks.resolve.points import Met
 from mirror_tasks.resolve.policy_conflicts import WaysIn
@@ -28,8 +28,6 @@ from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
 Solutions = Mapping[str, Mapping[str, str]]
-# What is wanted of projects. The error that says so is not kept: it holds all that a search had made up to then.
-Missing = Mapping[NormalizedName, tuple[File, ...]]
 
 
 class FromChosen:

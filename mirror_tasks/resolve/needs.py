@@ -22,6 +22,10 @@ NOTHING: frozenset[str] = frozenset()
 """No extras, no hashes: each empty set that is made has 216 bytes of its own, and a large plan has 60,000 places for one."""
 
 
+Missing = Mapping[NormalizedName, tuple[File, ...]]
+"""What has to arrive, as :class:`NotKnownYet` says it. That error itself is not kept: it holds all that a search made."""
+
+
 class NotKnownYet(Exception):  # noqa: N818 - not an error: it says what has to arrive first
     """The universe does not know this yet: pages of projects, and the core metadata of files of them.
 
@@ -30,7 +34,7 @@ class NotKnownYet(Exception):  # noqa: N818 - not an error: it says what has to 
 
     def __init__(self, files: Mapping[NormalizedName, Iterable[File]]) -> None:
         super().__init__(*files)
-        self.files = {name: tuple(some) for name, some in files.items()}
+        self.files: Missing = {name: tuple(some) for name, some in files.items()}
 
 
 class Undecided(Exception):  # noqa: N818 - as above: the task that asked has failed and says why

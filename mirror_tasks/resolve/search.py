@@ -25,7 +25,7 @@ from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProto
 from packaging.utils import NormalizedName
 
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.needs import NOTHING, Need, NotKnownYet, Release, positions
+from mirror_tasks.resolve.needs import NOTHING, Missing, Need, NotKnownYet, Release, positions
 
 MOST_WISHES = 64  # files and pages that are wanted ahead with one that a search waits for
 
@@ -383,7 +383,7 @@ class _Provider(BaseProvider[Package, int]):
         try:
             return self._chosen(package, version_range)
         except NotKnownYet as unknown:
-            raise self._with_likely(unknown) from None
+            raise self._with_likely(unknown.files) from None
 
     def _chosen(self, package: Package, version_range: RangeProtocol[int]) -> int | None:
         among = _bits(version_range)
@@ -482,26 +482,26 @@ class _Provider(BaseProvider[Package, int]):
 
     # What has to arrive first
 
-    def _missing_pages(self, needs: Iterable[Need]) -> Iterator[NotKnownYet]:
+    def _missing_pages(self, needs: Iterable[Need]) -> Iterator[Missing]:
         for need in needs:
             try:
                 self._source.range_of(need)
             except NotKnownYet as unknown:
-                yield unknown
+                yield unknown.files
 
-    def _with_likely(self, unknown: NotKnownYet) -> NotKnownYet:
+    def _with_likely(self, wanted: Missing) -> NotKnownYet:
         """Add what the search will look at next, if nothing else contradicts it: one round trip then brings both."""
-        missing = [unknown]
+        missing = [wanted]
         for package in self._ranges:
             if package not in self._decisions and (position := self._first(package)) is not None:
                 missing += self._missing(package, position)
         return _together(missing)
 
-    def _missing(self, package: Package, position: int) -> Iterator[NotKnownYet]:
+    def _missing(self, package: Package, position: int) -> Iterator[Missing]:
         try:
             needs = self._required(package, position)
         except NotKnownYet as unknown:
-            yield unknown
+            yield unknown.files
         else:
             yield from self._missing_pages(needs)
 
@@ -513,17 +513,17 @@ class _Provider(BaseProvider[Package, int]):
         self._clauses.append(Incompatibility(terms, cause=IncompatibilityCause.NO_VERSIONS))
 
 
-def _know_all(missing: Iterable[NotKnownYet]) -> None:
+def _know_all(missing: Iterable[Missing]) -> None:
     if found := list(missing):
         raise _together(found)
 
 
-def _together(missing: Iterable[NotKnownYet]) -> NotKnownYet:
+def _together(missing: Iterable[Missing]) -> NotKnownYet:
     files: dict[NormalizedName, dict[str, File]] = {}
-    for unknown in missing:
+    for wanted in missing:
         if sum(len(some) or 1 for some in files.values()) >= MOST_WISHES:
             break
-        for name, some in unknown.files.items():
+        for name, some in wanted.items():
             files.setdefault(name, {}).update((file.filename, file) for file in some)
     return NotKnownYet({name: tuple(some.values()) for name, some in files.items()})
 
