@@ -435,6 +435,13 @@ def test_a_damaged_directory_is_refused() -> None:
     assert "entry of the zip's directory is cut short" in why_wheel(in_directory(content, 32, b"\1"))
 
 
+def test_a_wheel_of_a_writer_that_says_its_system_beside_the_version_that_is_needed_is_read_as_zipfile_reads_it() -> (
+    None
+):
+    content = wheel_of((f"{INFO}/METADATA", METADATA))
+    assert metadata_of(in_directory(content, 7, b"\3")) == METADATA
+
+
 def test_numbers_that_have_no_room_in_the_directory_are_read_from_its_extra_field() -> None:
     sizes = struct.pack("<HHQQ", 1, 16, len(METADATA), len(METADATA))
     content = wheel_of((with_extra(f"{INFO}/METADATA", sizes), METADATA))

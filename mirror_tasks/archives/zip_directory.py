@@ -16,9 +16,9 @@ from mirror_tasks.archives.untrusted import BrokenError
 STORED, DEFLATED = 0, 8
 IS_UTF8 = 0x800  # among the flags: the name is in UTF-8, not in code page 437
 _UNIX = 3
-_NEWEST_VERSION = 63  # of the format that is needed to read a member; what zipfile reads
+_NEWEST_VERSION = 63  # of the format that is needed to read a member, in one byte of two; what zipfile reads
 _LATER = 0xFFFFFFFF  # the number has no room here: it is in an extra field
-_HEADER = struct.Struct("<4sxBHHH4xLLLHHH4xLL")  # 46 bytes
+_HEADER = struct.Struct("<4sxBBxHH4xLLLHHH4xLL")  # 46 bytes
 _UNICODE_PATH = struct.pack("<H", 0x7075)
 
 
