@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -448,6 +449,21 @@ def test_what_was_removed_has_a_task_again_that_makes_it(project: MirrorFolder, 
     assert (project.folder / path).read_bytes() == before
     assert_whole(project.output)
     assert not [name for name in made_tasks(project) if not name.startswith("project:")]
+
+
+@pytest.mark.parametrize("words", [("-n", "2", "-a", "mirror"), ("run", "-ca", "mirror"), ("--always", "mirror")])
+def test_who_has_doit_do_all_again_has_pages_written_anew_that_nothing_else_tells_from_those_that_were_made(
+    project: MirrorFolder, words: tuple[str, ...]
+) -> None:
+    page, record = project.output / "simple" / "alone" / "index.html", project.state / "releases" / "alone-3.0.json"
+    before = page.read_bytes(), record.read_bytes()
+    for path in (page, record):
+        time = path.stat().st_mtime_ns
+        altered(path)
+        os.utime(path, ns=(time, time))
+    assert project.doit(*words).returncode == 0
+    assert (page.read_bytes(), record.read_bytes()) == before
+    assert_whole(project.output)
 
 
 def test_what_doit_forgot_has_a_task_again_and_is_remembered(project: MirrorFolder, index: FakeIndex) -> None:

@@ -44,7 +44,7 @@ from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.report_inside import ReportInside
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.tasks.verbs import approve, audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
-from mirror_tasks.tasks.verbs.making import named_before
+from mirror_tasks.tasks.verbs.making import does_all_again, named_before
 from mirror_tasks.text import counted, readable, total
 from mirror_tasks.work.acquire import Acquirer
 from mirror_tasks.work.processes import RECEIVING
@@ -82,6 +82,7 @@ class MirrorTasks:
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
         self._said = False
+        self._does_all_again = does_all_again()
         self._refused_now: Sequence[str] = ()  # projects of which nothing is permitted any more
         names = set(self.creators())
         self.changing = frozenset(names - {self.name(kind) for kind in _LOOK_ONLY})
@@ -296,12 +297,12 @@ class MirrorTasks:
         )
 
     def _can_be_left_out(self, name: str, targets: Iterable[Path | str], unchanged: Unchanged) -> bool:
-        """Say if a run can do without a task: what it makes stands, and is remembered. `doit list` shows all.
+        """Say if a run can do without a task: what it makes stands, and is remembered. `doit list` shows all, `doit -a` does all.
 
         In a run with nothing to do a task for each file, page and release, with its part of doit's graph, took most of the
         time and memory.
         """
-        return self.growth.is_running and unchanged.holds_for(name, targets)
+        return self.growth.is_running and not self._does_all_again and unchanged.holds_for(name, targets)
 
     def _downloads(self) -> Iterator[Task]:
         """the files"""

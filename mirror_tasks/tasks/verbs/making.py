@@ -44,6 +44,12 @@ def doit_command() -> str:
     return next(iter(sys.argv[1:]), "")
 
 
+def does_all_again() -> bool:
+    """Say if all tasks of the run are to be done, also what is not due: ``doit -a``."""
+    # What is taken for it and is not costs the time of making tasks, and nothing else.
+    return any(re.fullmatch("-[A-Za-z0-9]*a|--al[a-z-]*", word) for word in sys.argv[1:])
+
+
 @contextmanager
 def patience(text: str) -> Iterator[None]:
     """Say what is done if it takes longer than people wait without being told: a line of standard error, alive on a terminal."""
