@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -95,8 +96,10 @@ def _size_of(mirror: Mirror, files: Iterable[PlannedFile]) -> int:
 
 def _sweep(output: Path) -> None:
     """Delete what a killed run left half-written; all that is wanted is there when this is called."""
-    for path in [*output.rglob(".*.part"), *output.rglob(".*.part.etag")]:
-        path.unlink(missing_ok=True)
+    for folder, _, names in os.walk(output):
+        for name in names:
+            if name.startswith(".") and name.endswith((".part", ".part.etag")):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def check_may_publish(mirror: Mirror) -> None:

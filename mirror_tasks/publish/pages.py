@@ -6,6 +6,7 @@ one changes: a directory that has it is whole.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import zlib
@@ -50,9 +51,14 @@ class Site:
 
 def made_by() -> str:
     """Return a digest of all that pages are made by: code, templates, what they load, and the versions of it all."""
-    folder = Path(__file__).resolve().parent.parent
-    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    content = {path.relative_to(folder).as_posix(): sha256_of_bytes(path.read_bytes()) for path in files}
+    whole = str(Path(__file__).resolve().parent.parent)
+    # By text: with a path for each file it takes twice as long, in each run that asks if pages are due.
+    content = {
+        f"{folder.removeprefix(whole)}/{name}": sha256_of_bytes(Path(folder, name).read_bytes())
+        for folder, _, names in os.walk(whole)
+        if not folder.endswith("__pycache__")
+        for name in names
+    }
     versions = [sys.version, zlib.ZLIB_RUNTIME_VERSION, *map(metadata.version, ("mirror-tasks", "packaging"))]
     return sha256_of_bytes(to_json({"files": content, "versions": versions}))
 
