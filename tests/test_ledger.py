@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_what_was_hashed_is_remembered_by_the_next_run(tmp_path: Path) -> None:
     assert Ledger(journal, tmp_path).known(file) is None
 
 
+@pytest.mark.parametrize("seconds", [-1, (1 << 63) // 1_000_000_000 + 1, 253_402_300_799])
+def test_a_file_of_any_time_is_remembered(seconds: int, tmp_path: Path) -> None:
+    """A clock that was wrong, or who unpacks an archive, may set one that is beyond 64 bits of nanoseconds, in 2262."""
+    file, journal = made(tmp_path, "a"), tmp_path / "hashes.jsonl"
+    os.utime(file, (seconds, seconds))
+    sha256 = found_right(Ledger(journal, tmp_path), file)
+    assert Ledger(journal, tmp_path).known(file) == sha256
+
+
 def test_a_torn_last_line_costs_nothing_but_itself(tmp_path: Path) -> None:
     first, second, journal = made(tmp_path, "a"), made(tmp_path, "b"), tmp_path / "hashes.jsonl"
     found_right(Ledger(journal, tmp_path), first)
@@ -55,7 +65,9 @@ def test_who_only_looks_changes_nothing_under_a_run_that_writes(tmp_path: Path, 
         assert Ledger(journal, tmp_path).known(second)
 
 
-@pytest.mark.parametrize("line", ['["b", 9223372036854775808, 2, "%s"]', '["b", 1, -9223372036854775809, "%s"]'])
+@pytest.mark.parametrize(
+    "line", ['["b", 9223372036854775808, 2, "%s"]', '["b", 1, -9999999999999999999999999999999, "%s"]']
+)
 def test_numbers_that_no_file_has_cost_their_line_alone(tmp_path: Path, line: str) -> None:
     file, journal = made(tmp_path, "a"), tmp_path / "hashes.jsonl"
     found_right(Ledger(journal, tmp_path), file)

@@ -201,16 +201,16 @@ def _entry(line: bytes) -> object:
 
 
 # As bytes a seal takes a third of the memory that its three fields take.
-_PACKED = struct.Struct("<qq32s")
+_PACKED = struct.Struct("<q12s32s")  # the time in more than 8 bytes: some file systems have years beyond 2262
 
 
 def _packed(seal: Seal) -> bytes:
-    return _PACKED.pack(seal.size, seal.mtime_ns, bytes.fromhex(seal.sha256))
+    return _PACKED.pack(seal.size, seal.mtime_ns.to_bytes(12, "little", signed=True), bytes.fromhex(seal.sha256))
 
 
 def _unpacked(packed: bytes) -> Seal:
-    size, mtime_ns, digest = _PACKED.unpack(packed)
-    return Seal(size, mtime_ns, digest.hex())
+    size, mtime, digest = _PACKED.unpack(packed)
+    return Seal(size, int.from_bytes(mtime, "little", signed=True), digest.hex())
 
 
 def _packed_in(entry: object) -> tuple[str, bytes] | None:
@@ -222,5 +222,5 @@ def _packed_in(entry: object) -> tuple[str, bytes] | None:
         return None
     try:
         return (name, _packed(Seal(size, mtime_ns, sha256))) if _SHA256.fullmatch(sha256) else None
-    except struct.error:  # numbers that no file has
+    except (struct.error, OverflowError):  # numbers that no file has
         return None
