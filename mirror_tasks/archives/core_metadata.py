@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from mirror_tasks.archives import licence_fields
 from mirror_tasks.archives.licence_fields import NOTHING_SAID, LicenceFields
 from mirror_tasks.archives.members import MEBIBYTE
-from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.archives.requirements import is_requirement
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
 from mirror_tasks.config.installers import Installer, repaired_requirement
 from mirror_tasks.errors import MetadataError
@@ -244,7 +244,7 @@ def valid_requirements(lines: Iterable[str], where: str) -> tuple[str, ...]:
         raise BrokenError(f"{where}: {len(lines):,} requirements, more than the {MOST_REQUIREMENTS:,} that are read")
     for line in lines:
         checked(line, where)
-    invalid = [line for line in lines if parse_requirement(line) is None]
+    invalid = [line for line in lines if not is_requirement(line)]
     if invalid:
         raise BrokenError(
             f"{where}: not a valid requirement (PEP 508): {', '.join(repr(line[:200]) for line in invalid[:3])}"
@@ -254,7 +254,7 @@ def valid_requirements(lines: Iterable[str], where: str) -> tuple[str, ...]:
 
 def _repaired(lines: Iterable[str]) -> list[str]:
     lines = (checked(line, "Requires-Dist") for line in lines)
-    return [line if parse_requirement(line) else repaired_requirement(line) or line for line in lines]
+    return [line if is_requirement(line) else repaired_requirement(line) or line for line in lines]
 
 
 def summary_of(headers: Headers) -> str | None:

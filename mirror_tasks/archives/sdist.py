@@ -37,7 +37,7 @@ from mirror_tasks.archives.core_metadata import (
 )
 from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.archives.members import LARGEST_MEMBER, Member, folded
-from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.archives.requirements import is_requirement
 from mirror_tasks.archives.tar import tar_members
 from mirror_tasks.archives.untrusted import BrokenError, untrusted
 from mirror_tasks.archives.zip import zip_members
@@ -367,7 +367,7 @@ def _build(
     lines += asked_for(backend, pyproject)
     if len(lines) > MOST_REQUIREMENTS:
         raise BrokenError(f"{len(lines):,} build requirements, more than the {MOST_REQUIREMENTS:,} that are read")
-    valid = [line for line in lines if parse_requirement(checked(line, "a build requirement")) is not None]
-    invalid = [line for line in lines if parse_requirement(line) is None]
+    valid = [line for line in lines if is_requirement(checked(line, "a build requirement"))]
+    invalid = [line for line in lines if not is_requirement(line)]
     problems += [f"the build requirement {line[:200]!r} is not valid (PEP 508); left out" for line in invalid]
     return backend, with_wheel(valid)
