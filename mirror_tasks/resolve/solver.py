@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from sys import intern
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -199,7 +200,7 @@ class Solver:
                 seen.add((need.name, need.extras))
                 todo += self.dependencies(need.name, one, NOTHING)
                 todo += self.dependencies(need.name, one, need.extras) if need.extras else ()
-        return Solution({name: (str(one.version), one.file.filename) for name, one in chosen.items()})
+        return Solution({name: _pin(one) for name, one in chosen.items()})
 
     def _first(self, need: Need, bounds: Bounds, known: str | None) -> Release | None:
         """Return the release that is first in line for a need; the one of a known version, if a version is known."""
@@ -315,7 +316,7 @@ class Solver:
             return Conflict(tuple(explain(found, source)))
         if isinstance(found, Unfinished):
             return Conflict(tuple(explain_unfinished(found)), limit=found.limit)
-        return Solution({name: (str(one.version), one.file.filename) for name, one in found.items()})
+        return Solution({name: _pin(one) for name, one in found.items()})
 
     def release(self, name: NormalizedName, position: int, hashes: frozenset[str]) -> Release | None:
         """Return a release of a project with the file that an installer would take; None where none is usable.
@@ -480,6 +481,11 @@ def doubtful_markers(lines: tuple[str, ...]) -> tuple[str, ...]:
 def _applying(root: Root, environment: Environment) -> Sequence[Need]:
     lines = (one for one in root.requirements if applies(one.requirement, environment))
     return [need for one in lines if (need := need_of(one.requirement, one.hashes)) is not None]
+
+
+def _pin(one: Release) -> tuple[str, str]:
+    """Return what a solution says of a release: thousands of them name the same one, so its version is one text in all."""
+    return intern(str(one.version)), one.file.filename
 
 
 def _pinned(needs: Iterable[Need], bounds: Bounds) -> Collection[NormalizedName]:

@@ -37,7 +37,7 @@ FORMAT = 5  # of records: those of another format are asked for anew
 PAGE_FORMAT = (
     6  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
 )
-_LARGE = 1 << 15  # bytes; a record of fewer is held in memory
+_LARGE = 1 << 12  # bytes; a record of fewer is held in memory
 PROVENANCE_FORMAT = 1  # of provenance objects: to be raised whenever index/attestations.py refuses what it took before
 
 
