@@ -508,6 +508,18 @@ def test_a_file_that_is_another_one_on_some_systems_is_refused(path: str) -> Non
     assert "by some systems" in why_sdist(zip_of(members), "foo_bar-1.0.zip")
 
 
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("path", ["P\u212aG-INFO", "foo_bar.egg-info/require\u017f.txt"])  # Kelvin's sign, the long s
+def test_letters_that_some_systems_take_for_others_are_seen_in_each_kind_of_tar(path: str, kind: int) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", format=kind) as tar:
+        for name in ("PKG-INFO", "one.py", "two.py", path, "three.py"):
+            content = PKG_INFO if name == "PKG-INFO" else b""
+            member, _ = tar_entry(f"{ROOT}/{name}", content)
+            tar.addfile(member, io.BytesIO(content))
+    assert "by some systems" in why_sdist(stream.getvalue())
+
+
 @pytest.mark.parametrize("path", ["pyproject.toml", "other/pyproject.toml", f"{ROOT}\\pyproject.toml", "._x/PKG-INFO"])
 def test_what_stands_beside_the_folder_is_refused_for_pip_would_build_from_it(path: str) -> None:
     members = {f"{ROOT}/PKG-INFO": PKG_INFO, path: b"evil"}

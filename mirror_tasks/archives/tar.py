@@ -342,7 +342,9 @@ def _plain_header(buffer: bytes, at: int, usual: _Usual) -> tuple[bytes, bytes, 
 
 def _is_odd(name: bytes, endings: tuple[bytes, ...]) -> bool:
     """Say if a file's name may be asked for, or may lead elsewhere than it seems on any system."""
-    text = name.decode("latin-1")  # to look for something in bytes takes ten times as long
+    if not name.isascii():  # some systems take the sign of Kelvin for a K, and the long s for an s
+        return True
+    text = name.decode("ascii")  # to look for something in bytes takes ten times as long
     if ".." in text or "./" in text or "//" in text or " /" in text or "\\" in text or ":" in text:
         return True
     return name.lower().endswith(endings)
