@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from mirror_tasks.errors import PageError, UpstreamError
 from mirror_tasks.index import client as upstream
-from mirror_tasks.index import entries, html_page, html_tags
+from mirror_tasks.index import entries, html_page, html_tags, untrusted_json
 from mirror_tasks.index.html_tags import start_tags, unescaped
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import Project
+from mirror_tasks.index.untrusted_json import read_untrusted
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages
@@ -118,6 +119,35 @@ def test_a_number_that_no_machine_has_costs_only_its_own_file(number: str) -> No
     assert filename == "foo-1.0.tar.gz"
     assert "not a number of bytes" in reason
     assert len(reason) < 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            '{"a": 1, "a": [2, {}]}',
+            "[-0, 1.5, 9223372036854775807]",
+            '"\\ud83d\\ude00 \\u00e9"',
+            '"\\ud800 x"',
+            " [] ",
+        ),
+        *("\ufeff[1]", "[NaN]", f"[{DIGITS}]", "", "[1] 2", "{'a': 1}", '"\t"', "[" * 100_000, "[1,]"),
+    ],
+)
+def test_a_page_says_the_same_where_there_is_no_fast_reader(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> object:
+        try:
+            return repr(read_untrusted(text.encode(), most_containers=200_000, most_values=10))
+        except ValueError as error:
+            return str(error)
+
+    found = read()
+    monkeypatch.setattr(untrusted_json, "_fast_loads", refuse)
+    assert read() == found
+
+
+def refuse(_body: bytes) -> None:
+    raise ValueError("there is no faster reader")
 
 
 @pytest.mark.parametrize(

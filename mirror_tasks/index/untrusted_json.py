@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or importlib.util.find_spec("orjson") is None:
+
+    def _fast_loads(_body: bytes) -> Any:
+        raise ValueError("there is no faster reader")
+
+else:  # the same in half the time; it takes fewer things for JSON
+    from orjson import loads as _fast_loads
 
 # Half a character, escaped or as it is; two patterns, for each begins with bytes that are looked for fast.
 _HALVES = (re.compile(rb"\\u[dD][89a-fA-F]").search, re.compile(rb"\xed[\xa0-\xbf]").search)
@@ -24,6 +33,14 @@ def read_untrusted(body: bytes, *, most_containers: int, most_values: int) -> An
     if containers > most_containers or values > most_values:
         expected = f"expected at most {most_containers:,} objects and lists and {most_values:,} values"
         raise ValueError(f"{expected}, found {containers:,} and {values:,}")
+    try:
+        return _fast_loads(body)
+    except ValueError:
+        return _lenient(body)
+
+
+def _lenient(body: bytes) -> Any:
+    """Return the value of what is JSON, or what the standard library, and so pip, takes for it."""
     try:
         value = _loads(body)
         if any(half(body) for half in _HALVES):
