@@ -291,10 +291,10 @@ def test_cleaning_a_published_file_withdraws_the_manifest(project: MirrorFolder)
 # --- What pages are made by
 
 
-def copied(folder: Path) -> Path:
-    """Copy the code of this project; return the folder that is to be on Python's path."""
+def copied(folder: Path, *without: str) -> Path:
+    """Copy the code of this project, and what Python compiled of it; return the folder that is to be on Python's path."""
     for part in ("mirror_tasks", "server_template"):
-        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns(*without))
     return folder
 
 
@@ -302,7 +302,7 @@ def test_each_file_of_this_project_is_among_what_pages_are_made_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folder by folder, each as if it were all: the whole is read once for each of its files otherwise."""
-    package = copied(tmp_path / "all") / "mirror_tasks"
+    package = copied(tmp_path / "all", "__pycache__") / "mirror_tasks"
     files = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
     for number, folder in enumerate(sorted({path.parent for path in files})):
         alone = tmp_path / str(number) / "mirror_tasks"
@@ -323,7 +323,7 @@ def test_each_file_of_this_project_is_among_what_pages_are_made_by(
 def test_another_version_of_whatever_renders_publishes_the_pages_anew(tmp_path: Path, index: FakeIndex) -> None:
     code = copied(tmp_path / "code")
     project = mirror_folder(tmp_path / "project", index, requirements=["alone"])
-    # Compiled once: each of these runs is a process that imports all of it.
+    # Compiled once at most: each of these runs is a process that imports all of it.
     environment = run_environment({}) | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": ""}
 
     def output_of(*arguments: str) -> str:
