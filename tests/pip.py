@@ -12,8 +12,14 @@ from tests.launching import Launcher
 from tests.mirroring import clean_environment
 
 PREPARATION = """
-import sys
-import pip._internal.cli.main, pip._internal.commands.download, pip._internal.commands.install
+import contextlib, importlib, pkgutil, sys
+import pip._internal.cli.main, pip._internal.network.session
+
+names = [module.name for module in pkgutil.walk_packages(pip._internal.__path__, "pip._internal.")]
+for name in [*names, "pip._vendor.distro", "pip._vendor.truststore"]:
+    with contextlib.suppress(ImportError):  # of another system, or an older pip
+        importlib.import_module(name)
+pip._internal.network.session.user_agent()  # it asks programs, and keeps what they said
 
 def run(arguments):
     sys.argv = ["pip", *arguments]
@@ -26,10 +32,13 @@ def run_pip(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``pip`` to its end, in a process of its own, as if this Python had been started for it.
 
+    It does not look for conflicts in what is installed for these tests, which takes it as long as all the rest.
+
     :param folder: its working directory.
     :param environment: all environment variables; None for those of this machine without what could lead pip elsewhere.
     """
-    _launcher().begin(folder, arguments, environment or clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1"))
+    quiet = ["--no-warn-conflicts"] if "install" in arguments else []
+    _launcher().begin(folder, [*arguments, *quiet], environment or clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1"))
     return _launcher().wait()
 
 
