@@ -320,6 +320,19 @@ def test_each_file_of_this_project_is_among_what_pages_are_made_by(
     assert {"publish/people/style.css", "publish/people/search.js", "publish/people/icon.svg", "text.py"} <= names
 
 
+def test_what_is_no_file_among_those_of_this_project_fails_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emacs has a link to nowhere beside each file that is changed in it."""
+    module = tmp_path / "mirror_tasks" / "publish" / "pages.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("pass")
+    monkeypatch.setattr(publishing, "__file__", str(module))
+    before = publishing.made_by()
+    module.with_name(".#pages.py").symlink_to("somebody@example.com.1234")
+    assert publishing.made_by() == before
+
+
 def test_another_version_of_whatever_renders_publishes_the_pages_anew(tmp_path: Path, index: FakeIndex) -> None:
     code = copied(tmp_path / "code")
     project = mirror_folder(tmp_path / "project", index, requirements=["alone"])

@@ -58,6 +58,7 @@ def made_by() -> str:
         for folder, _, names in os.walk(whole)
         if not folder.endswith("__pycache__")
         for name in names
+        if Path(folder, name).is_file()  # an editor may have a link to nowhere beside what is open in it
     }
     versions = [sys.version, zlib.ZLIB_RUNTIME_VERSION, *map(metadata.version, ("mirror-tasks", "packaging"))]
     return sha256_of_bytes(to_json({"files": content, "versions": versions}))
