@@ -389,7 +389,10 @@ class _Provider(BaseProvider[Package, int]):
         among = _bits(version_range)
         decided = self._decisions.get(Package(package.name)) if package.extra else None
         if decided is not None and among >> decided & 1:
-            return decided if self._is_takeable(package, decided) else None
+            if self._is_takeable(package, decided):
+                return decided
+            self._rule_out(package, decided)
+            return None
         for position in self._source.candidates(package.name, self._all_needs(package.name), among):
             if self._is_takeable(package, position):
                 return position
@@ -511,6 +514,11 @@ class _Provider(BaseProvider[Package, int]):
         terms = [Term(package, version_range, positive=True)]
         terms += [Term(asker, Versions.singleton(position), positive=True) for asker, position in askers.items()]
         self._clauses.append(Incompatibility(terms, cause=IncompatibilityCause.NO_VERSIONS))
+
+    def _rule_out(self, package: Package, position: int) -> None:
+        """Learn that one version can't be taken, and nothing of others: they were not looked at."""
+        term = Term(package, Versions.singleton(position), positive=True)
+        self._clauses.append(Incompatibility([term], cause=IncompatibilityCause.NO_VERSIONS))
 
 
 def _know_all(missing: Iterable[Missing]) -> None:
