@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.resolve import search
+from mirror_tasks.resolve.completion import FromChosen
 from mirror_tasks.resolve.needs import NotKnownYet
 from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Rules
@@ -96,6 +97,54 @@ class Arriving(Known):
 ROOT = Root(
     name="p0", key_path="", requirements=(RequestedRequirement(requirement=Requirement("p0"), where="mirror.yaml"),)
 )
+
+
+def with_extras(seed: int) -> dict[str, Any]:
+    """A small index whose releases require others, with extras and in extras."""
+    chance = random.Random(seed)
+    names = "abcde"
+
+    def requirement(name: str) -> str:
+        other = chance.choice([one for one in names if one != name])
+        extras = chance.choice(["", "", "[x]", "[y]", "[x,y]"])
+        specifier = chance.choice(["", "", ">=2", "<2", "==3", "<3", "!=2"])
+        return f"{other}{extras}{specifier}" + chance.choice(["", "", '; extra == "x"', '; extra == "y"'])
+
+    def release(name: str) -> dict[str, Any]:
+        own = [f'{name}[y]; extra == "x"'] if chance.random() < 0.2 else []
+        return {"requires": own + [requirement(name) for _ in range(chance.randrange(4))], "extras": ["x", "y"]}
+
+    index = {name: {v: release(name) for v in chance.sample("123", chance.randrange(4))} for name in names}
+    return {name: releases for name, releases in index.items() if releases}
+
+
+def installs(index: dict[str, Any], root: str, versions: dict[str, str]) -> bool:
+    """Say if a root and all that it requires can be had with these versions."""
+    todo, seen = [Requirement(root)], set()
+    while todo:
+        need = todo.pop()
+        if need.name not in versions or not need.specifier.contains(versions[need.name]):
+            return False
+        for extra in ("", *need.extras):
+            if (need.name, extra) not in seen:
+                seen.add((need.name, extra))
+                required = map(Requirement, index[need.name][versions[need.name]]["requires"])
+                todo += [one for one in required if one.marker is None or one.marker.evaluate({"extra": extra})]
+    return True
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_a_root_with_extras_has_a_solution_exactly_when_there_is_one(seed: int, tmp_path: Path) -> None:
+    index = with_extras(seed)
+    roots = ["a[x]", "b[x,y]<3", "c[y]"]
+    one = worlds.world({"environments": HERE, "requirements": roots, "index": index}, tmp_path)
+    closure, _ = complete(one)
+    mirror = Solver(one.config.environments[0].at(0), FromChosen(closure), Rules())
+    for root in one.config.roots:
+        among = (dict(zip(index, versions, strict=True)) for versions in itertools.product(*index.values()))
+        assert isinstance(mirror.solve(root), Solution) == any(installs(index, root.name, one) for one in among), (
+            root.name
+        )
 
 
 @pytest.mark.parametrize("seed", share([4, 1, 5]))
