@@ -14,7 +14,7 @@ from pathlib import Path
 from mirror_tasks.config.model import Config
 from mirror_tasks.files import read_or_none
 from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.layout import manifest_paths, metadata_path, package_path
+from mirror_tasks.layout import manifest_paths, metadata_place, package_path, package_place
 from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.resolve.selection import Rules
 from mirror_tasks.state.known_advisories import KnownAdvisories
@@ -61,10 +61,14 @@ class Mirror:
         """Where a file stands in the mirror."""
         return package_path(self.output, project, filename)
 
+    def package_places(self, file: PlannedFile) -> list[str]:
+        """Where a planned file stands in the mirror, and a wheel's core metadata beside it, as text."""
+        place = package_place(self.output, file.project, file.filename)
+        return [place, metadata_place(place)] if is_wheel(file.filename) else [place]
+
     def package_paths(self, file: PlannedFile) -> list[Path]:
-        """Where a planned file stands in the mirror, and a wheel's core metadata beside it."""
-        path = self.package_path(file.project, file.filename)
-        return [path, metadata_path(path)] if is_wheel(file.filename) else [path]
+        """Return the same as paths."""
+        return list(map(Path, self.package_places(file)))
 
     def relative(self, path: Path | str) -> str:
         """Return a path as the manifest has it: relative to the mirror, with slashes."""

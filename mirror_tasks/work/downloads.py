@@ -37,8 +37,7 @@ class Downloads:
 
     def targets(self, file: PlannedFile) -> list[str]:
         """Return what a download writes: the file, and a wheel's core metadata beside it."""
-        place = package_place(self._mirror.output, file.project, file.filename)
-        return [place, metadata_place(place)] if is_wheel(file.filename) else [place]
+        return self._mirror.package_places(file)
 
     def _place(self, file: PlannedFile) -> Path:
         return self._mirror.package_path(file.project, file.filename)
