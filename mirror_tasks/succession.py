@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.file_kinds import kind_by_name
 from mirror_tasks.config.lock_files.model import Lock
-from mirror_tasks.config.model import Config, Root
+from mirror_tasks.config.model import Config, RequestedRequirement, Root
 from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
@@ -110,14 +110,12 @@ class _Included:
         return {"require": text, **said} if said else text
 
     def _file(self, root: Root) -> str:
-        lines = [
-            " ".join([str(one.requirement), *(f"--hash=sha256:{sha256}" for sha256 in sorted(one.hashes))])
-            for one in root.requirements
-        ]
+        lines = list(map(_with_hashes, root.requirements))
         name = self._name_for(root.name.replace(" [", "-").replace(", ", "-").rstrip("]"))
         if root.constraints:
-            constraints = self._keep(self._name_for(f"constraints-of-{name}"), map(str, root.constraints))
-            lines.insert(0, f"-c {constraints}")
+            hashed = {str(one.requirement): _with_hashes(one) for one in root.hashed_constraints}
+            constraints = [hashed.get(str(one), str(one)) for one in root.constraints]
+            lines.insert(0, f"-c {self._keep(self._name_for(f'constraints-of-{name}'), constraints)}")
         return self._keep(name, lines)
 
     def _lock(self, lock: Lock) -> str:
@@ -144,6 +142,10 @@ class _Included:
     def _keep(self, name: str, lines: Iterable[str]) -> str:
         self.files[name] = "".join(f"{redact(line)}\n" for line in lines)
         return name
+
+
+def _with_hashes(line: RequestedRequirement) -> str:
+    return " ".join([str(line.requirement), *(f"--hash=sha256:{sha256}" for sha256 in sorted(line.hashes))])
 
 
 def _own_files(config: Config) -> Iterator[dict[str, Any]]:

@@ -589,6 +589,18 @@ def test_constraints_are_kept_apart_from_requirements(tmp_path: Path) -> None:
     assert [str(line) for line in one.roots[0].constraints] == ["rich<14", "pip<30", "black==24.1"]
 
 
+def test_a_constraint_that_allows_no_file_of_a_line_is_a_fault(tmp_path: Path) -> None:
+    limits = (
+        f"rich<14 --hash=sha256:{HASH}\nflask --hash=sha256:{HASH}\nblack; python_version<'3.9' --hash=sha256:{HASH}"
+    )
+    one = f"-c c.txt\nFlask==3.1 --hash=sha256:{'0' * 64}\nblack==24.1 --hash=sha256:{'0' * 64}\n"
+    assert line_faults(tmp_path, one, c_txt=limits) == [
+        "c.txt:2: no hash of flask here is among those at requirements.txt:2, so that no file may be taken; give the same"
+    ]
+    both = f"-c c.txt\nFlask==3.1 --hash=sha256:{'0' * 64} --hash=sha256:{HASH}\n"
+    assert lines_of(tmp_path, both, c_txt=limits) == [f"Flask==3.1 {'0' * 64} {HASH} (requirements.txt:2)"]
+
+
 def test_files_that_name_each_other_come_to_an_end(tmp_path: Path) -> None:
     assert lines_of(tmp_path, "a\n-r x.txt\n", x_txt="b\n-r requirements.txt\n-r x.txt\n") == [
         "a (requirements.txt:1)",

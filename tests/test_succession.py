@@ -162,7 +162,7 @@ def configured(folder: Path) -> Path:
     for name, text in {
         "requirements.txt": "-c limits.txt\n-r more.txt\napp[fast]>=1 ; python_version >= '3.8'  # by hand\n",
         "more.txt": f"alone==3.0 --hash=sha256:{'a' * 64} --hash=sha256:{'b' * 64}\n",
-        "limits.txt": "lib-core<2\n",
+        "limits.txt": f"lib-core<2\nlib-hashed==2 --hash=sha256:{'c' * 64}\n",
         "wanted.txt": "speed==2.0  # asked for 3 times\n",
     }.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -200,6 +200,7 @@ def without_places(roots: tuple[Root, ...]) -> list[Root]:
             name="",
             key_path="",
             requirements=tuple(sorted((replace(one, where="") for one in root.requirements), key=str)),
+            hashed_constraints=tuple(replace(one, where="") for one in root.hashed_constraints),
         )
         for root in roots
     ]

@@ -88,6 +88,7 @@ class Root:
     :param key_path: its place in ``mirror.yaml``, such as ``requirements[0]``.
     :param versions: how many releases of each of its projects: ``latest``, ``all`` or a number of newest ones.
     :param wished: it is what clients asked for; that no index has it is told, and no fault of the mirror.
+    :param hashed_constraints: those of its constraints that have hashes; they are among ``constraints``, too.
     :param is_file: its lines stand in a file: a requirements file, or that of a project.
     :param own: the name of the folder that its files are in, which the user brings along; empty for an index.
     :param environments: the names of the environments that it is limited to; None: all.
@@ -98,6 +99,7 @@ class Root:
     key_path: str
     requirements: tuple[RequestedRequirement, ...]
     constraints: tuple[Requirement, ...] = ()
+    hashed_constraints: tuple[RequestedRequirement, ...] = ()
     versions: str | int = "latest"
     wished: bool = False
     is_file: bool = False

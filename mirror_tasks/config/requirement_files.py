@@ -33,14 +33,14 @@ class RequirementLines:
     """What a requirements file and those it names hold; ``seen`` ends circles.
 
     :ivar places: those of the constraints, one for each.
-    :ivar hashed: those of constraints that have hashes, which are not looked at.
+    :ivar hashed: the constraints that have hashes; they are among ``constraints``, too.
     :ivar own: the requirements that name a URL, each with its place; they are among ``requirements``, too.
     """
 
     requirements: list[RequestedRequirement] = field(default_factory=list)
     constraints: list[Requirement] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    hashed: list[str] = field(default_factory=list)
+    hashed: list[RequestedRequirement] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[Path, bool]] = field(default_factory=set)
     own: list[tuple[str, UrlRequirement]] = field(default_factory=list)
@@ -137,7 +137,22 @@ def read_requirements(path: Path, shown: str, base: Path) -> RequirementLines:
     """
     lines = RequirementLines()
     _File(Path(os.path.normpath(path)), shown, base, lines, as_constraints=False).read()
+    lines.faults.extend(_without_a_common_hash(lines))
     return lines
+
+
+def _without_a_common_hash(lines: RequirementLines) -> Iterator[Fault]:
+    """Yield a fault for each constraint that allows none of the files which a line on the same project allows.
+
+    pip takes what both allow, which is nothing then. Lines with markers may never meet.
+    """
+    required = [one for one in lines.requirements if one.hashes and one.requirement.marker is None]
+    for constraint in (one for one in lines.hashed if one.requirement.marker is None):
+        name = canonicalize_name(constraint.requirement.name)
+        for line in (one for one in required if canonicalize_name(one.requirement.name) == name):
+            if line.hashes.isdisjoint(constraint.hashes):
+                problem = f"no hash of {name} here is among those at {line.where}, so that no file may be taken; give the same"
+                yield Fault(constraint.where, problem)
 
 
 def read_constraints(path: Path, shown: str, base: Path) -> RequirementLines:
@@ -268,7 +283,9 @@ class _File:
         self.lines.constraints.append(requirement)
         self.lines.places.append(where)
         if hashes:
-            self.lines.hashed.append(where)
+            self.lines.hashed.append(
+                RequestedRequirement(requirement=requirement, hashes=frozenset(hashes), where=where)
+            )
 
     def requirement(self, found: RequestedText, hashes: frozenset[str], where: str) -> None:
         if found.git is not None:

@@ -266,6 +266,7 @@ class RootReader:
             key_path=entry.key_path,
             requirements=tuple(lines.requirements),
             constraints=tuple(lines.constraints),
+            hashed_constraints=tuple(lines.hashed),
             versions=entry.versions,
             is_file=True,
             environments=entry.environments,

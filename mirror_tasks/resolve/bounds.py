@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.model import Root
+from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.resolve.selection import applies
 
 
@@ -43,12 +43,26 @@ def bounds_of(root: Root, environment: Environment) -> Bounds:
         if requirement.specifier:
             name = canonicalize_name(requirement.name)
             specifiers[name] = specifiers.get(name, SpecifierSet()) & requirement.specifier
-    hashes: dict[NormalizedName, frozenset[str]] = {}
+    return Bounds(specifiers, _hashes_of(root, environment))
+
+
+def _hashes_of(root: Root, environment: Environment) -> Mapping[NormalizedName, frozenset[str]]:
+    """Return which hashes the lines and constraints of a root allow: where both name some, those that both name, as in pip."""
+    lines, constraints = (
+        _hashes_by_project(one for one in some if applies(one.requirement, environment))
+        for some in (root.requirements, root.hashed_constraints)
+    )
+    both = {name: lines[name] & constraints[name] for name in lines.keys() & constraints.keys()}
+    return {**constraints, **lines, **{name: hashes for name, hashes in both.items() if hashes}}
+
+
+def _hashes_by_project(lines: Iterable[RequestedRequirement]) -> dict[NormalizedName, frozenset[str]]:
+    found: dict[NormalizedName, frozenset[str]] = {}
     for one in lines:
         if one.hashes:
             name = canonicalize_name(one.requirement.name)
-            hashes[name] = hashes.get(name, frozenset()) | one.hashes
-    return Bounds(specifiers, hashes)
+            found[name] = found.get(name, frozenset()) | one.hashes
+    return found
 
 
 _MOST_KNOWN = 256

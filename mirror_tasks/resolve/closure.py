@@ -329,7 +329,7 @@ class Closure:
                 extras | {canonicalize_name(extra) for extra in requirement.extras},
             )
         for name, (specifier, extras) in asked.items():
-            allowed = (hashes or {}).get(name) or bounds.hashes.get(name, NOTHING)
+            allowed = bounds.hashes.get(name) or (hashes or {}).get(name, NOTHING)
             bound = bounds.specifiers.get(name, SpecifierSet())
             demand = Demand(
                 name, str(specifier & bound), extras or NOTHING, environment, scope, versions, allowed, installer

@@ -205,7 +205,7 @@ class Solver:
     def _first(self, need: Need, bounds: Bounds, known: str | None) -> Release | None:
         """Return the release that is first in line for a need; the one of a known version, if a version is known."""
         bound = bounds.specifiers.get(need.name)
-        hashes = need.hashes or bounds.hashes.get(need.name, NOTHING)
+        hashes = bounds.hashes.get(need.name) or need.hashes
         if bound is not None or known is not None:
             specifier = need.specifier if bound is None else need.specifier & bound
             matches = self.matches(need.name, specifier, hashes)

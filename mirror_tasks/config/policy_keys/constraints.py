@@ -40,7 +40,7 @@ def read_constraint_files(source: Source) -> tuple[Constraint, ...]:
 def _lines_of(source: Source, name: str) -> Iterator[Constraint]:
     path = Path(os.path.normpath(source.folder / os.path.expanduser(name)))  # noqa: PTH111 (Path raises without a home)
     lines = read_constraints(path, name, source.folder)
-    hashed = (Fault(where, _HASHED) for where in lines.hashed)
+    hashed = (Fault(one.where, _HASHED) for one in lines.hashed)
     source.line_faults.extend(Fault(_placed(source, one.key_path), one.problem) for one in (*lines.faults, *hashed))
     if not lines.constraints and not lines.faults:
         source.block.fault("constraints", f"expected constraints in {name}, found none")
