@@ -18,9 +18,9 @@ import pytest
 
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.tasks.parts import Failure
-from mirror_tasks.tasks.progress import Tally, in_all
 from mirror_tasks.tasks.reporter import Reporter
 from mirror_tasks.tasks.run import Run
+from mirror_tasks.tasks.tally import Tally, in_all
 from mirror_tasks.text import total
 from tests.fake_index import FakeIndex
 from tests.launching import PATIENCE

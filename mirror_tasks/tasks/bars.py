@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from mirror_tasks.tasks.progress import Tally, in_all
+from mirror_tasks.tasks.tally import Tally, in_all
 
 
 class Bars(Progress):

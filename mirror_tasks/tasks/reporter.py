@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO
 
-from mirror_tasks.tasks.progress import Display, Tally
+from mirror_tasks.tasks.progress import Display
 from mirror_tasks.tasks.run import RUN
+from mirror_tasks.tasks.tally import Tally
 
 _ERROR = 2  # doit's exit status for what is no failure of a task's own
 _SHOWN = 5  # names of tasks that failed for one reason

@@ -18,7 +18,7 @@ from doit.exceptions import InvalidTask
 
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.interruption import INTERRUPTED
-from mirror_tasks.tasks.progress import Tally
+from mirror_tasks.tasks.tally import Tally
 from mirror_tasks.work.memory import give_back_what_is_large
 from mirror_tasks.work.processes import READING, RECEIVING
 
