@@ -445,6 +445,17 @@ def test_a_file_that_was_broken_on_disk_is_mended(project: MirrorFolder, index: 
     assert asked(index) == {f"/files/alone/{ALONE}": 1}
 
 
+def test_a_file_that_was_only_touched_is_checked_and_not_told_as_a_download(
+    project: MirrorFolder, index: FakeIndex
+) -> None:
+    os.utime(project.output / "packages" / "alone" / ALONE, (1, 1))
+    (project.output / "packages" / "app" / APP).write_bytes(b"another size")
+    done = project.mirrored()
+    bill = [line.partition(" file")[0] for line in done.stdout.splitlines() if line.startswith("to ")]
+    assert bill == ["to check again: 1", "to download: 1"]
+    assert asked(index) == {f"/files/app/{APP}": 1}
+
+
 # --- The everyday verbs
 
 

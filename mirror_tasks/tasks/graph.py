@@ -40,9 +40,9 @@ from mirror_tasks.tasks.attesting import provenance_tasks
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
-from mirror_tasks.tasks.progress import Tally
 from mirror_tasks.tasks.report_inside import ReportInside
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
+from mirror_tasks.tasks.tally import Tally
 from mirror_tasks.tasks.verbs import approve, audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
 from mirror_tasks.tasks.verbs.making import does_all_again, named_before
 from mirror_tasks.text import counted, readable, total
@@ -332,10 +332,14 @@ class MirrorTasks:
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
         if self._due and self.growth.is_running and not self._said:
-            missing = [file for file in self._due if not self.acquire.downloads.is_held(file)]
+            downloads = self.acquire.downloads
+            in_place = [file for file in self._due if downloads.is_in_place(file)]
+            lacking = [file for file in self._due if not downloads.is_in_place(file)]
+            missing = [file for file in lacking if not downloads.is_held(file)]
             self.tally.start_downloads(len(self._due), sum(file.size or 0 for file in missing))
-            size = total(file.size for file in self._due)
-            self._note(f"to download: {counted(len(self._due), 'file')}, {size}")
+            for what, files in (("to check again", in_place), ("to download", lacking)):
+                if files:
+                    self._note(f"{what}: {counted(len(files), 'file')}, {total(file.size for file in files)}")
             self._said = True
 
     def _room(self) -> Iterator[Task]:

@@ -79,8 +79,16 @@ class Downloads:
         """Say if a file was fetched already, to be read, and waits in the state folder to take its place."""
         return self._files.held_path(file.filename).exists()
 
+    def is_in_place(self, file: PlannedFile) -> bool:
+        """Say if a file of the right size stands in the mirror, so that all there is to do may be to hash it again."""
+        try:
+            return self._place(file).stat().st_size == file.file.size
+        except OSError:
+            return False
+
     def check_room(self, due: Iterable[PlannedFile]) -> None:
-        """Look if there is room in the output for files that are due; those that were held on its file system are there.
+        """Look if there is room in the output for files that are due; those that were held on its file system, or stand
+        in their place, are there.
 
         :raises StorageError: there is not.
         """
@@ -89,7 +97,7 @@ class Downloads:
         needed = 0
         for file in due:
             held, place = self._files.held_path(file.filename), self._place(file)
-            if not (held.exists() and same_device(held, self._mirror.output)):
+            if not (held.exists() and same_device(held, self._mirror.output)) and not self.is_in_place(file):
                 needed += min(bytes_to_come(path, file.file) for path in (held, place))
         check_room([(self._mirror.output, needed)], "making room for what is to be downloaded into")
 
