@@ -14,7 +14,7 @@ from mirror_tasks.work.downloads import Downloads
 def print_bill(plan: Plan, downloads: Downloads) -> None:
     """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
     console = new_console()
-    due = {file.filename for file in plan.files if not downloads.is_done(file)}
+    due = {one.filename for one in plan.files if not downloads.is_done(one) and not downloads.is_in_place(one)}
     table = new_table("environment", title="What will be in the mirror", title_justify="left")
     for column in ("projects", "releases", "files", "size", "still to fetch"):
         table.add_column(column, justify="right")
