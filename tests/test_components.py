@@ -23,7 +23,7 @@ from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.resolve.planning import make_plan
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.state.records import further_record
+from mirror_tasks.state.places import further_record
 from tests import worlds
 from tests.components_world import BOTH, INDEX, LINUX, keep_page, keep_records, planned
 from tests.making import sdist, wheel

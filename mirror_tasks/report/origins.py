@@ -10,7 +10,7 @@ from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.plan import PlannedFile
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.state.records import further_record
+from mirror_tasks.state.places import further_record
 
 
 def indexes_of(mirror: Mirror, project: str, files: Iterable[PlannedFile]) -> Mapping[str, str]:

@@ -9,26 +9,33 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mirror_tasks.config.model import Config
+from mirror_tasks.config.bindings import binding_of
+from mirror_tasks.config.model import Config, Index
 from mirror_tasks.files import read_or_none
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import manifest_paths, metadata_place, package_path, package_place
-from mirror_tasks.resolve.plan import PlannedFile
-from mirror_tasks.resolve.selection import Rules
-from mirror_tasks.state.known_advisories import KnownAdvisories
 from mirror_tasks.state.ledger import Ledger
 from mirror_tasks.state.permission import Judging
+from mirror_tasks.state.places import Places, built_record_path, further_record
 from mirror_tasks.state.plans import Plans
-from mirror_tasks.state.records import Records
+
+if TYPE_CHECKING:
+    from mirror_tasks.resolve.plan import PlannedFile
+    from mirror_tasks.resolve.selection import Rules
+    from mirror_tasks.state.known_advisories import KnownAdvisories
+    from mirror_tasks.state.records import Records
 
 
 class Mirror:
-    """A mirror and its state folder.
+    """A mirror and its state folder. What reads and judges is imported when it is first asked for: `doit list` asks for none.
 
     :param note: leaves a line for the user; called from many threads.
     :ivar config: what the user wants of it; once projects were asked what they require, with that.
+    :ivar places: where it is kept what is known.
     :ivar ledger: the hashes of the files that were made or found right.
     """
 
@@ -36,16 +43,31 @@ class Mirror:
         self.config = config
         self.output = config.output
         self.note = note
-        self.records = Records(config.state)
-        self.plans = Plans(self.records)
+        self.places = Places(config.state)
+        self.plans = Plans(self.places)
         self.ledger = Ledger(config.state / "hashes.jsonl", config.output)
-        self.advisories = KnownAdvisories(lambda: self.config, self.records)
         self.judging = Judging(lambda: self.config)
         self.judging.advisories = lambda: self.advisories.known
+
+    @cached_property
+    def records(self) -> Records:
+        """What is kept in the state folder."""
+        from mirror_tasks.state.records import Records
+
+        return Records(self.config.state)
+
+    @cached_property
+    def advisories(self) -> KnownAdvisories:
+        """The advisories that it is judged by."""
+        from mirror_tasks.state.known_advisories import KnownAdvisories
+
+        return KnownAdvisories(lambda: self.config, self.records)
 
     @property
     def rules(self) -> Rules:
         """The rules by which files are chosen, the policy among them."""
+        from mirror_tasks.resolve.selection import Rules
+
         return Rules.of(self.config, self.judging.permission)
 
     def learn(self, config: Config) -> None:
@@ -56,6 +78,23 @@ class Mirror:
             indexes=config.indexes,
             dynamic=config.dynamic,
         )
+
+    def further_indexes(self, project: str) -> tuple[Index, ...]:
+        """Return the indexes that add files of a project which locks name."""
+        return binding_of(project, self.config.indexes or ()).further
+
+    def page_paths(self, project: str) -> list[Path]:
+        """Where the page of a project is kept, those that further indexes have of it, and what says how it was built."""
+        pages = [self.places.page_record_path(record) for record in self._page_records(project)]
+        is_built = any(one.name == project and one.git for one in self.config.own)
+        return [*pages, built_record_path(self.config.builds, project)] if is_built else pages
+
+    def page_age(self, project: str) -> float:
+        """Return the seconds since each page of a project was confirmed."""
+        return max(map(self.places.page_age, self._page_records(project)))
+
+    def _page_records(self, project: str) -> list[str]:
+        return [project, *(further_record(project, index.base) for index in self.further_indexes(project))]
 
     def package_path(self, project: str, filename: str) -> Path:
         """Where a file stands in the mirror."""

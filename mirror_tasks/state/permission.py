@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mirror_tasks.config import clock
 from mirror_tasks.config.model import Config
 from mirror_tasks.config.own_sources import names_of
-from mirror_tasks.config.policy import Policy
 from mirror_tasks.errors import ResolutionError
-from mirror_tasks.policy.advisories import Advisories
-from mirror_tasks.policy.permission import Permission
-from mirror_tasks.resolve.plan import Judged
+
+if TYPE_CHECKING:
+    from mirror_tasks.policy.advisories import Advisories
+    from mirror_tasks.policy.permission import Permission
+    from mirror_tasks.resolve.plan import Judged
 
 
 class Judging:
@@ -70,6 +72,10 @@ def permission_of(
 
     :param is_another_day: see :class:`~mirror_tasks.policy.permission.Permission`.
     """
+    # Only now: most mirrors permit everything.
+    from mirror_tasks.config.policy import Policy
+    from mirror_tasks.policy.permission import Permission
+
     without_times = [index.base for index in config.indexes or () if not index.upload_times]
     policy = config.policy or Policy()
     return Permission(policy, day, advisories, names_of(config.own), without_times, is_another_day=is_another_day)

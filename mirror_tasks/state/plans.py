@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirror_tasks.files import (
     fields_of,
@@ -13,30 +14,34 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
-from mirror_tasks.resolve.plan import Plan, PlannedRelease
-from mirror_tasks.state.records import Records
+from mirror_tasks.state.places import Places
+
+if TYPE_CHECKING:
+    from mirror_tasks.resolve.plan import Plan, PlannedRelease
 
 
 class Plans:
     """The plans in a state folder."""
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self._read_last: tuple[str, Plan] | None = None
 
     def last(self) -> Plan | None:
         """Return the plan of the last run, or None."""
-        return self._read(self._records.plan)
+        return self._read(self._places.plan)
 
     def published(self) -> Plan | None:
         """Return the plan that the mirror was last made whole by, or None."""
-        return self._read(self._records.published)
+        return self._read(self._places.published)
 
     def _read(self, path: Path) -> Plan | None:
         """Read a plan; the last one and the published one are mostly the same, which is parsed once."""
         content = read_or_none(path)
         if content is None:
             return None
+        from mirror_tasks.resolve.plan import Plan  # only now: where there is none, nothing of it is needed
+
         digest = sha256_of_bytes(content)
         if self._read_last is None or self._read_last[0] != digest:
             try:
@@ -47,17 +52,17 @@ class Plans:
 
     def keep(self, plan: Plan) -> None:
         """Write ``plan.json``."""
-        write_if_changed(self._records.plan, plan.to_bytes())
+        write_if_changed(self._places.plan, plan.to_bytes())
 
     def keep_published(self, plan: Plan) -> None:
         """Remember by which plan the mirror is made whole."""
-        path = self._records.published
+        path = self._places.published
         if sha256_or_none(path) != plan.digest:
             write_whole(path, plan.to_bytes())
 
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
         """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
-        write_if_changed(self._records.release_path(release.name), release_record(plan, release), durable=False)
+        write_if_changed(self._places.release_path(release.name), release_record(plan, release), durable=False)
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

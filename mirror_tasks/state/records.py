@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
-
-from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.errors import PageError
@@ -31,6 +28,7 @@ from mirror_tasks.files import (
 )
 from mirror_tasks.index.client import Seen
 from mirror_tasks.index.project import Fingerprint, Project
+from mirror_tasks.state.places import Places
 
 _SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line
 FORMAT = 5  # of records: those of another format are asked for anew
@@ -56,47 +54,8 @@ class MetadataRecord:
     asked: bool = False
 
 
-class Records:
-    """The state folder.
-
-    :param folder: ``.mirror`` beside ``mirror.yaml``.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.plan = folder / "plan.json"
-        self.published = folder / "published.json"
-        self.solutions = folder / "solutions.json"
-        self.fingerprints = folder / "fingerprints.jsonl"
-        self.advisories = folder / "advisories" / "dump.jsonl"
-
-    def page_record_path(self, name: str) -> Path:
-        """Where the page of a project is kept, as last seen upstream.
-
-        :param name: of the project; of a page that a further index has of it, what :func:`further_record` makes of the two.
-            It is the same for all that is kept of pages.
-        """
-        return self.folder / "projects" / f"{name}.page"
-
-    def metadata_record_path(self, filename: str) -> Path:
-        """Where the core metadata of a file is kept."""
-        return self.folder / "metadata" / f"{filename}.json"
-
-    def provenance_path(self, file_sha256: str) -> Path:
-        """Where the provenance object of a file is kept; it is of these bytes, whatever they are called."""
-        return self.folder / "provenance" / f"{file_sha256}.json"
-
-    def release_path(self, name: str) -> Path:
-        """Where it is kept which files of a release are wanted, for which environments, required by whom."""
-        return self.folder / "releases" / f"{name}.json"
-
-    def release_advisories_path(self, name: str, version: Version) -> Path:
-        """Where it is kept what an index says against a release."""
-        return self.folder / "advisories" / "index" / f"{name}-{version}.json"
-
-    def held_path(self, filename: str) -> Path:
-        """Where a file waits that had to be fetched whole to be read, until it takes its place in the mirror."""
-        return self.folder / "held" / filename
+class Records(Places):
+    """What is kept in the state folder, read and written."""
 
     def manifests(self) -> frozenset[str]:
         """Return the SHA-256 of each ``mirror.json`` that was ever published from here."""
@@ -164,18 +123,10 @@ class Records:
         page_format, *seen = json.loads(content[_SEAL:begin])
         return (Seen(*seen), content, begin) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None, 0)
 
-    def page_age(self, name: str) -> float:
-        """Return the seconds since upstream last confirmed the page; infinite if it never did, or after now."""
-        try:
-            age = time.time() - self.page_record_path(name).stat().st_mtime
-        except OSError:
-            return float("inf")
-        return age if age >= 0 else float("inf")  # a clock that was ahead: when that was, nobody knows
-
     def keep_project(self, project: Project, seen: Seen, name: str | None = None) -> None:
         """Keep a project, and what is to be remembered of its page.
 
-        :param name: see :meth:`page_record_path`; that of the project, if not given.
+        :param name: see :meth:`~mirror_tasks.state.places.Places.page_record_path`; that of the project, if not given.
         """
         body = project.to_bytes()
         rest = json.dumps([PAGE_FORMAT, *astuple(seen)]).encode() + b"\n" + body
@@ -251,14 +202,6 @@ def _line_at(path: Path, size: int, begin: int) -> bytes:
             return record.readline()
     problem = "expected what was just read there, found something else"
     raise PageError("reading", str(path), problem, "Let one run at a time use it, then run again.")
-
-
-def further_record(name: str, index: str) -> str:
-    """Return the name by which the page is kept that a further index has of a project; no project has such a name.
-
-    :param index: the base URL of the index.
-    """
-    return f"{name}@{sha256_of_bytes(index.encode())[:16]}" if index else name
 
 
 def _ends_line(journal: IO[bytes]) -> bool:

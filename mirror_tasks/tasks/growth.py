@@ -222,7 +222,7 @@ class Growth:
     def project(self, name: str, **settings: Any) -> Task:
         """Return the task that fetches the page of a project."""
         task_name = self._make.name("project", name)
-        targets = self._acquire.pages.paths(name)
+        targets = self._mirror.page_paths(name)
         return self._make.task(task_name, self._fetch_page, name, targets=targets, clean=True, **settings)
 
     def _fetch_page(self, name: str) -> None:
@@ -242,7 +242,7 @@ class Growth:
 
         :param is_likely: the file itself is sure to be wanted as well.
         """
-        target = self._mirror.records.metadata_record_path(file.filename)
+        target = self._mirror.places.metadata_record_path(file.filename)
         name = self._make.name("metadata", file.filename)
         return self._make.task(
             name, self._read_metadata, project, file, is_likely, targets=[target], clean=True, **settings

@@ -36,7 +36,7 @@ class Known:
         yield self._make.group("project", [task.name for task in tasks], doc)
 
     def _project(self, name: str) -> Task:
-        is_fresh = self._pages.age(name) < self._mirror.config.refresh
+        is_fresh = self._mirror.page_age(name) < self._mirror.config.refresh
         return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
 
     def metadata(self, plan: Plan | None) -> Iterator[Task]:

@@ -26,6 +26,7 @@ from mirror_tasks.files import have_folder, read_or_none, sealed, sha256_of, uns
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.own_page import KnownFile
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.places import built_record_path
 from mirror_tasks.work.git import Clone, Commit
 
 _FORMAT = 2
@@ -73,13 +74,9 @@ class GitBuilds:
     def _place(self, project: str, commit: str) -> Path:
         return self._folder / project / commit
 
-    def record_path(self, project: str) -> Path:
-        """Where it is kept which commit was taken, and what was built of it; where it is not, that is asked anew."""
-        return self._folder / project / "built.json"
-
     def _known(self, project: str) -> _Record | None:
         try:
-            data: dict[str, Any] = unsealed(read_or_none(self.record_path(project)) or b"")
+            data: dict[str, Any] = unsealed(read_or_none(built_record_path(self._folder, project)) or b"")
         except ValueError:
             return None
         if data.get("format") not in (_FORMAT, _PURE_ONLY):
@@ -155,7 +152,7 @@ class GitBuilds:
             "files": {name: list(known) for name, known in record.files.items()},
             "without_wheel": record.without_wheel,
         }
-        write_whole(self.record_path(project), sealed(content))
+        write_whole(built_record_path(self._folder, project), sealed(content))
 
 
 def _record(source: GitSource, commit: Commit, built: Built) -> _Record:

@@ -28,7 +28,8 @@ from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.project import File
 from mirror_tasks.layout import metadata_path, withdraw
 from mirror_tasks.policy.index_records import address, matches_in, no_api
-from mirror_tasks.state.records import MetadataRecord, Records, further_record
+from mirror_tasks.state.places import further_record
+from mirror_tasks.state.records import MetadataRecord, Records
 from mirror_tasks.state.release_advisories import ReleaseAdvisories, confirm, keep, kept
 
 Progress = Callable[[int], None]

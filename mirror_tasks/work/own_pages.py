@@ -46,10 +46,6 @@ class OwnPages:
         """Say if a project is served from the user's own files."""
         return name in self._projects
 
-    def is_built(self, name: str) -> bool:
-        """Say if a project is built from a repository."""
-        return name in self._projects and self._projects[name].git is not None
-
     def update(self, name: str) -> None:
         """Bring the record of a project's page up to date.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 
 from packaging.version import Version
 
@@ -19,7 +18,7 @@ from mirror_tasks.index.further_pages import FurtherPage, with_locked_files
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import Project
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.state.records import further_record
+from mirror_tasks.state.places import further_record
 from mirror_tasks.work import jobs
 from mirror_tasks.work.fingerprints import Fingerprints
 from mirror_tasks.work.git_builds import GitBuilds
@@ -59,7 +58,7 @@ class ProjectPages:
         elif not self._update(name, ""):
             self._note_bound(name)
             return None
-        for index in self._further(name):
+        for index in self._mirror.further_indexes(name):
             self._update(name, index.base)
         project = self.known(name)
         if project is None:
@@ -67,22 +66,6 @@ class ProjectPages:
             problem = "expected what was just written there, found something else"
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
-
-    def paths(self, name: str) -> list[Path]:
-        """Where the page of a project is kept, those that further indexes have of it, and what says how it was built."""
-        pages = [self._records.page_record_path(record) for record in self._kept(name)]
-        return [*pages, self._builds.record_path(name)] if self._own.is_built(name) else pages
-
-    def age(self, name: str) -> float:
-        """Return the seconds since each page of a project was confirmed."""
-        return max(map(self._records.page_age, self._kept(name)))
-
-    def _kept(self, name: str) -> list[str]:
-        return [name, *(further_record(name, index.base) for index in self._further(name))]
-
-    def _further(self, name: str) -> tuple[Index, ...]:
-        """Return the indexes that add files of a project which locks name."""
-        return binding_of(name, self._indexes or ()).further
 
     def _update(self, name: str, further: str) -> bool:
         """Bring a page of an index up to date, unless it is young enough; say if there is one.
@@ -118,7 +101,9 @@ class ProjectPages:
         Where locks take it from further indexes too, it has the files that they name of these.
         """
         project = self._page(name, name)
-        return project and with_locked_files(project, map(partial(self._further_page, name), self._further(name)))
+        return project and with_locked_files(
+            project, map(partial(self._further_page, name), self._mirror.further_indexes(name))
+        )
 
     def _further_page(self, name: str, index: Index) -> FurtherPage:
         project = self._page(name, further_record(name, index.base))
