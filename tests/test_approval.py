@@ -119,6 +119,14 @@ def test_a_mirror_that_was_made_by_another_policy_is_not_sent(project: MirrorFol
     assert "expected a mirror that was made by the policy of mirror.yaml, found that this changed since" in told
 
 
+def test_a_mirror_that_was_made_by_another_policy_is_not_reported_on(project: MirrorFolder) -> None:
+    set_policy(project, cooldown="1d")
+    told = refusal(report, mirror_of(project), {}, "", "text")
+    assert "expected a mirror that was made by the policy of mirror.yaml, found that this changed since" in told
+    assert "Run `doit mirror report`" in told
+    assert not (project.folder / "report").exists()
+
+
 def test_who_approves_has_to_have_a_report_of_what_there_is(project: MirrorFolder) -> None:
     mirror = mirror_of(project)
     assert "expected its report as it was written, found none" in refusal(approve, mirror, "A. Person", "", AT)

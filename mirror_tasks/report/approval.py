@@ -134,6 +134,18 @@ def is_of_its_policy(mirror: Mirror) -> bool:
     return plan is not None and plan.judged is not None and plan.judged.policy == policy_digest(policy)
 
 
+def check_policy(mirror: Mirror, doing: str, advice: str) -> None:
+    """Look if the mirror has nothing that the policy refuses by now: what it was made by tells.
+
+    :param doing: what it is looked at for, in the words of an error; ``advice`` says there what to do.
+    :raises ResolutionError: the policy changed since.
+    """
+    if mirror.config.policy is not None and not is_of_its_policy(mirror):
+        name = mirror.config.path.name
+        problem = f"expected a mirror that was made by the policy of {name}, found that this changed since"
+        raise ResolutionError(doing, str(mirror.output), problem, advice)
+
+
 def _report_of(mirror: Mirror, report: str) -> tuple[str, str | None] | None:
     """Return the plan and the policy of the report that was written last, if it is this one."""
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import read_or_none, sha256_of_bytes
 from mirror_tasks.prove.proven import proof_of, proof_path, sums_digest
-from mirror_tasks.report.approval import approved, is_of_its_policy
+from mirror_tasks.report.approval import approved, check_policy
 from mirror_tasks.state.mirror import Mirror
 
 
@@ -37,18 +37,5 @@ def evidence(mirror: Mirror, *, unproven: bool) -> Evidence:
         advice = "Run `doit prove` first; or say `doit bundle --unproven`, and the bundle says it too."
         raise ResolutionError("bundling", str(mirror.output), problem, advice)
     found = approved(mirror)
-    _check_policy(mirror)
+    check_policy(mirror, "bundling", "Run `doit mirror prove` first: what the policy refuses now may be in it.")
     return Evidence(None if plan is None else sha256_of_bytes(plan), proof, found.report, found.approval)
-
-
-def _check_policy(mirror: Mirror) -> None:
-    """Look if the mirror has nothing that the policy refuses by now: what it was made by tells.
-
-    :raises ResolutionError: the policy changed since.
-    """
-    if mirror.config.policy is not None and not is_of_its_policy(mirror):
-        problem = (
-            f"expected a mirror that was made by the policy of {mirror.config.path.name}, found that this changed since"
-        )
-        advice = "Run `doit mirror prove` first: what the policy refuses now may be in it."
-        raise ResolutionError("bundling", str(mirror.output), problem, advice)

@@ -37,14 +37,16 @@ def task(name: str, mirror: Mirror, problems: Mapping[str, str], after: Sequence
 def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -> None:
     """Write the report of the mirror beside it, and say what is in it.
 
-    :raises MirrorError: there is no mirror, or the report can't be written.
+    :raises MirrorError: there is no mirror, the policy changed since it was made, or the report can't be written.
     """
     # Only now: no other task needs any of it.
+    from mirror_tasks.report.approval import check_policy
     from mirror_tasks.report.folder import folder_of, write_report
     from mirror_tasks.tasks.dossiers import Gatherer
 
     gatherer = Gatherer(mirror, problems)
     plan = gatherer.published_plan("reporting on")
+    check_policy(mirror, "reporting on", "Run `doit mirror report`: what is in it was judged by another one.")
     with patience(f"looking at {counted(len(plan.releases), 'release')}"):
         made = gatherer.report(plan, typed(since))
     folder = folder_of(mirror.config)
