@@ -304,7 +304,11 @@ def test_a_report_in_the_mirror_is_published_with_it_served_and_the_same_as_that
         project.mirrored()
         changes = (project.output / "report" / "changes.json").read_bytes()
         assert changes != inside["report/changes.json"]
+        assert '<a href="report/index.html">' in (project.output / "index.html").read_text(encoding="utf-8")
         sums = (project.output / "SHA256SUMS").read_text(encoding="utf-8")
         assert f"{hashlib.sha256(changes).hexdigest()}  report/changes.json\n" in sums
         assert project.doit("clean", "_report").returncode == 0
         assert not (project.output / "report").exists()
+        project.configure(index.url, report="beside")
+        project.mirrored()
+        assert 'href="report/' not in (project.output / "index.html").read_text(encoding="utf-8")

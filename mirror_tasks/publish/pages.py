@@ -37,12 +37,14 @@ class Site:
     :param output: the mirror.
     :param roots: the requirements of ``mirror.yaml``, as written.
     :param plan_sha256: of ``plan.json``, so that pages are written from no other plan.
+    :param has_report: the report stands in the mirror, too.
     """
 
     state: Path
     output: Path
     roots: tuple[str, ...]
     plan_sha256: str
+    has_report: bool = False
 
     def package_path(self, file: PlannedFile) -> Path:
         """Where a file stands in the mirror."""
@@ -124,4 +126,4 @@ def _read_plan(site: Site) -> tuple[Plan, PeoplePages]:
         content = read_or_none(metadata_path(site.package_path(file)))
         return None if content is None else description_of(content)
 
-    return plan, PeoplePages(plan, metadata_of, description, site.roots)
+    return plan, PeoplePages(plan, metadata_of, description, site.roots, has_report=site.has_report)

@@ -70,7 +70,8 @@ class Publisher:
     def _site_of(self, plan: Plan) -> Site:
         if self._site is None or self._site[0] is not plan:
             roots = tuple(root.name for root in self._mirror.config.roots)
-            site = Site(self._mirror.config.state, self._mirror.output, roots, plan.digest)
+            config = self._mirror.config
+            site = Site(config.state, self._mirror.output, roots, plan.digest, has_report=config.report == "mirror")
             self._site = (plan, site)
         return self._site[1]
 

@@ -485,7 +485,7 @@ class MirrorTasks:
     @cached_property
     def _written_by(self) -> bytes:
         """What pages were made by, beside the plan: another program makes other pages, and other requirements too."""
-        settings = [self.config.ask_backends, [root.name for root in self.config.roots]]
+        settings = [self.config.ask_backends, [root.name for root in self.config.roots], self.config.report]
         return publishing.made_by().encode() + to_json(settings)
 
     def _server(self) -> Iterator[Task]:

@@ -42,6 +42,10 @@ _ASSET_NAMES = ("icon.svg", "search.js", "style.css")
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _OPTIONAL = re.compile(r"\bextra\b")
 
+_REPORT = markup(
+    '<p><a href="report/index.html">The report</a> says what is signed for: licences, advisories, exceptions, changes.</p>\n'
+)
+
 
 def project_path(name: str) -> str:
     """Return where a project's page stands, relative to the mirror directory.
@@ -88,6 +92,7 @@ class PeoplePages:
     :param metadata: gives a file's core metadata, or None where it is not known.
     :param descriptions: gives a file's description as :func:`description_of` reads it, or None.
     :param roots: the requirements of ``mirror.yaml``, as written.
+    :param has_report: the report stands in the mirror, so that the front page leads to it.
     """
 
     def __init__(
@@ -96,11 +101,14 @@ class PeoplePages:
         metadata: Callable[[PlannedFile], CoreMetadata | None],
         descriptions: Callable[[PlannedFile], str | None],
         roots: Sequence[str],
+        *,
+        has_report: bool = False,
     ) -> None:
         self._plan = plan
         self._metadata = metadata
         self._descriptions = descriptions
         self._roots = roots
+        self._has_report = has_report
 
     def front_page(self) -> bytes:
         """Return the page that says what the mirror holds and lists its projects."""
@@ -109,6 +117,7 @@ class PeoplePages:
             [
                 markup("<h1>{}</h1>\n", title),
                 self._figures(),
+                _REPORT if self._has_report else NOTHING,
                 self._about(),
                 _install(None),
                 self._projects(),
