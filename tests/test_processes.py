@@ -111,6 +111,20 @@ print(found == [2 * n for n in range(200)])
     assert run(body) == "True"
 
 
+def test_a_process_has_no_more_threads_than_the_calls_at_a_time_can_use() -> None:
+    body = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+processes = Processes(1, 256)
+processes.start()
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda n: processes.call(abs, n), range(2000)))
+# A thread has sent its result a moment before it is free: each caller may find one more. The main thread makes none.
+print(processes.call(threading.active_count) <= 2 * 8 + 1)
+"""
+    assert run(body) == "True"
+
+
 def test_a_process_that_ends_fails_its_calls_and_says_what_it_did_and_what_to_do() -> None:
     shown = run("for _ in range(3): print(outcome(processes, end, 'foo.whl'))").splitlines()
     assert len(shown) == 3
