@@ -1,7 +1,8 @@
 """Measure this project against nab, a resolver with a downloader: ``python benchmarks/against_nab.py``.
 
 Eight requirements on CPython 3.11 and 3.12 on linux x86_64 and windows amd64, from the index that pip uses here, caches cold:
-``nab download`` and ``doit mirror`` in turn. With ``--busy`` something else keeps half of each processor busy meanwhile.
+``nab download`` and ``doit mirror`` in turn, and ``doit mirror`` without the sdists, of which nab fetches none. With ``--busy``
+something else keeps half of each processor busy meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from measuring import DODO, PROJECT, Cost, machine, run, scratch, size_of, table
 ROOTS = [
     one for one in REQUIREMENTS if not one.startswith("xonsh")
 ]  # that has no wheel which fits, and nab builds nothing
+WITHOUT_SDISTS = "doit mirror, sdists: fallback"
 SLICE = 0.005  # seconds of work, then as many of rest
 CONFIGURATION = """\
 environments:
@@ -48,15 +50,20 @@ def main() -> None:
         own = install(folder / "venv", str(PROJECT), given.timeout)
         nab = install(folder / "venv-nab", "nab", given.timeout).with_name("nab")
         index = index_of(own)
-        costs: dict[str, list[Cost]] = {"nab download": [], "doit mirror": []}
+        costs: dict[str, list[Cost]] = {"nab download": [], "doit mirror": [], WITHOUT_SDISTS: []}
         with busy() if given.busy else contextlib.nullcontext():
             for _ in range(given.repeats):
                 costs["nab download"].append(download(folder, nab, index, given.timeout))
-                costs["doit mirror"].append(mirror(folder, own, given.timeout))
-        sizes = {"nab download": size_of(folder / "nab" / "out"), "doit mirror": size_of(folder / "own" / "mirror")}
+                costs["doit mirror"].append(mirror(folder / "own", own, "", given.timeout))
+                costs[WITHOUT_SDISTS].append(mirror(folder / "few", own, "sdists: fallback\n", given.timeout))
+        sizes = {
+            "nab download": size_of(folder / "nab" / "out"),
+            "doit mirror": size_of(folder / "own" / "mirror"),
+            WITHOUT_SDISTS: size_of(folder / "few" / "mirror"),
+        }
     print(table([("", "s", "processor, s", "files", "MB"), *(row(name, costs[name], *sizes[name]) for name in costs)]))
-    theirs, ours = (statistics.median(cost.seconds for cost in some) for some in costs.values())
-    print(f"{theirs / ours:.2f} times faster as a whole; to reach: 1.5")
+    theirs, ours, few = (statistics.median(cost.seconds for cost in some) for some in costs.values())
+    print(f"{theirs / ours:.2f} times faster as a whole; to reach: 1.5. Without sdists: {theirs / few:.2f}")
 
 
 def row(name: str, costs: list[Cost], files: int, size: int) -> tuple[object, ...]:
@@ -98,12 +105,14 @@ platforms = ["linux_x86_64", "windows_amd64"]
     return told("nab download", run(command, place, folder / "nab.log", timeout=timeout, variables=certificates()))
 
 
-def mirror(folder: Path, python: Path, timeout: float) -> Cost:
+def mirror(folder: Path, python: Path, settings: str, timeout: float) -> Cost:
     """Mirror with this project, from nothing."""
-    place = empty(folder / "own")
+    place = empty(folder)
     (place / "dodo.py").write_text(DODO, "utf-8")
-    (place / "mirror.yaml").write_text(CONFIGURATION + "".join(f"  - {one}\n" for one in ROOTS), "utf-8")
-    return told("doit mirror", run([python, "-m", "doit", "mirror"], place, folder / "own.log", timeout=timeout))
+    roots = "".join(f"  - {one}\n" for one in ROOTS)
+    (place / "mirror.yaml").write_text(f"{settings}{CONFIGURATION}{roots}", "utf-8")
+    log = folder.with_suffix(".log")
+    return told(f"doit mirror {settings}".strip(), run([python, "-m", "doit", "mirror"], place, log, timeout=timeout))
 
 
 def told(name: str, cost: Cost) -> Cost:
