@@ -70,7 +70,8 @@ class Tally:
         """Return the state in few words, the numbers of bytes being shown beside it."""
         if self.planned_files:
             return f"downloading {min(self.done_files, self.planned_files)}/{self.planned_files} files"
-        return f"resolving {self.pages} projects, {self.metadata} files {self.newest[:30]}"
+        files = f", {self.metadata} files" if self.metadata else ""  # what was read in an earlier run is not read again
+        return f"resolving {self.pages} projects{files} {self.newest[:30]}"
 
     def sentence(self) -> str:
         """Return the state in one line."""
@@ -78,7 +79,8 @@ class Tally:
             of_bytes = f", {readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
             files = f"downloading: {min(self.done_files, self.planned_files)} of {counted(self.planned_files, 'file')}"
             return f"{files}{of_bytes if self.planned_bytes else ''}"  # what was held already has nothing to receive
-        return f"resolving: {self.pages} project pages, {self.metadata} core metadata; {self.newest}"
+        metadata = f", {self.metadata} core metadata" if self.metadata else ""
+        return f"resolving: {self.pages} project pages{metadata}; {self.newest}"
 
 
 def in_all(tallies: Iterable[Tally]) -> Tally:
