@@ -8,9 +8,10 @@ from __future__ import annotations
 import email.parser
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from email.errors import MessageDefect
 from email.message import Message
+from sys import intern
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -60,6 +61,11 @@ class CoreMetadata:
     def license(self) -> str | None:
         """One line to show: the licence expression, or what the older field begins with, or None."""
         return self.licensing.expression or self.licensing.name
+
+    def with_shared_lines(self) -> CoreMetadata:
+        """Return it with the lines that others have too: the releases of a project require nearly the same, again and again."""
+        requires, extras = (tuple(map(intern, lines)) for lines in (self.requires_dist, self.provides_extra))
+        return replace(self, requires_dist=requires, provides_extra=extras)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can hold; :meth:`from_json` reads it back."""

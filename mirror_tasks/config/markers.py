@@ -57,13 +57,14 @@ def holds(marker: str, environment: Mapping[str, str], installer: Installer) -> 
     if not installer.compares_text:
         return _judged_by_uv(marker, environment)
     try:
-        return _parsed(marker).evaluate({**environment})
+        return parse_marker(marker).evaluate({**environment})
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError, KeyError):  # KeyError: so packaging 26.1 says it
         return True
 
 
 @lru_cache(maxsize=16384)
-def _parsed(marker: str) -> Marker:
+def parse_marker(marker: str) -> Marker:
+    """Return the marker that is written so, one object for all who have it."""
     return Marker(marker)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from sys import intern
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -20,7 +21,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken_by
-from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.archives.requirements import normalized, parse_requirement
 from mirror_tasks.config.bindings import reason_of_absence
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
@@ -227,6 +228,8 @@ class Closure:
         self, project: NormalizedName, filename: str, metadata: CoreMetadata | Unusable | Failed
     ) -> Wants:
         """Take in the core metadata of a file of a project. Return what is wanted next."""
+        if isinstance(metadata, CoreMetadata):
+            metadata = metadata.with_shared_lines()
         self.metadata[filename] = (
             metadata if isinstance(metadata, Failed) else self.judgement.judged(project, filename, metadata)
         )
@@ -317,7 +320,7 @@ class Closure:
         bounds = self._bounds[scope]
         asked: dict[NormalizedName, tuple[SpecifierSet, frozenset[str]]] = {}
         for requirement in requirements:
-            name = canonicalize_name(requirement.name)
+            name = normalized(requirement.name)
             if requirement.url:
                 self.unsatisfied[Unsatisfied(environment, *shown_with_reason(requirement))][asker] = None
                 if (exact := as_release(requirement)) is None:
@@ -326,15 +329,22 @@ class Closure:
             specifier, extras = asked.get(name, (SpecifierSet(), NOTHING))
             asked[name] = (
                 specifier & requirement.specifier,
-                extras | {canonicalize_name(extra) for extra in requirement.extras},
+                extras | {normalized(extra) for extra in requirement.extras},
             )
         for name, (specifier, extras) in asked.items():
             allowed = bounds.hashes.get(name) or (hashes or {}).get(name, NOTHING)
             bound = bounds.specifiers.get(name, SpecifierSet())
             demand = Demand(
-                name, str(specifier & bound), extras or NOTHING, environment, scope, versions, allowed, installer
+                name,
+                intern(str(specifier & bound)),
+                extras or NOTHING,
+                environment,
+                scope,
+                versions,
+                allowed,
+                installer,
             )
-            self._demand(demand, asker, Asked(str(specifier), str(bound) if bound != specifier else ""))
+            self._demand(demand, asker, Asked(intern(str(specifier)), intern(str(bound)) if bound != specifier else ""))
 
     def _demand(self, demand: Demand, asker: Asker, asked: Asked) -> None:
         askers = self.asked.get(demand)
@@ -643,7 +653,7 @@ class Closure:
 def _requirements(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requirement]]:
     """Return the requirements that PEP 508 allows, each with the name of its project; asked for in each environment."""
     parsed = (requirement for line in lines if (requirement := parse_requirement(line)) is not None)
-    return tuple((canonicalize_name(requirement.name), requirement) for requirement in parsed)
+    return tuple((normalized(requirement.name), requirement) for requirement in parsed)
 
 
 def specifier_of(demand: Demand) -> SpecifierSet:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from sys import intern
 from typing import Protocol
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
-from mirror_tasks.archives.requirements import parse_requirement
+from mirror_tasks.archives.requirements import normalized, parse_requirement
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.by_url import BY_URL
 from mirror_tasks.text import with_extras
@@ -62,7 +63,7 @@ class Need:
     text: str = field(init=False, repr=False)  # of the specifier, which hashes and compares slowly
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", str(self.specifier))
+        object.__setattr__(self, "text", intern(str(self.specifier)))
 
     def __str__(self) -> str:
         return f"{with_extras(self.name, self.extras)}{self.text}"
@@ -80,8 +81,8 @@ def need_of(requirement: Requirement, hashes: frozenset[str] = NOTHING) -> Need 
     """Return the need of a requirement; None for one by URL, which an index can't meet."""
     if requirement.url:
         return None
-    extras = frozenset(map(canonicalize_name, requirement.extras)) or NOTHING
-    return Need(canonicalize_name(requirement.name), extras, requirement.specifier, hashes)
+    extras = frozenset(map(normalized, requirement.extras)) or NOTHING
+    return Need(normalized(requirement.name), extras, requirement.specifier, hashes)
 
 
 @lru_cache(maxsize=1 << 15)
@@ -93,7 +94,7 @@ def need_in(line: str) -> tuple[Requirement, Need] | None:
     requirement = parse_requirement(line)
     if requirement is None:
         return None
-    return requirement, need_of(requirement) or Need(canonicalize_name(requirement.name), NOTHING, BY_URL)
+    return requirement, need_of(requirement) or Need(normalized(requirement.name), NOTHING, BY_URL)
 
 
 def together(needs: Iterable[Need]) -> tuple[Need, ...]:
