@@ -346,7 +346,7 @@ class Plan:
         data = unsealed(content)
         if data.get("format") != FORMAT:
             raise ValueError(f"expected a plan of format {FORMAT}, found {data.get('format')!r}")
-        return cls(
+        plan = cls(
             environments=tuple(data["environments"]),
             releases=tuple(_release(one) for one in data["releases"]),
             files=tuple(_file(one) for one in data["files"]),
@@ -365,6 +365,8 @@ class Plan:
             judged=Judged(**data["judged"]) if data.get("judged") else None,
             waived=tuple(Waived(**one) for one in data.get("waived", ())),
         )
+        plan.__dict__["digest"] = sha256_of_bytes(content)  # it is what is kept, and is not made once more to be hashed
+        return plan
 
 
 def _by_project(files: Iterable[PlannedFile]) -> Mapping[str, tuple[PlannedFile, ...]]:

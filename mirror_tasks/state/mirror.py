@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,10 @@ class Mirror:
     def page_age(self, project: str) -> float:
         """Return the seconds since each page of a project was confirmed."""
         return max(map(self.places.page_age, self._page_records(project)))
+
+    def page_seals(self, projects: Iterable[str]) -> Mapping[str, Sequence[str | None]]:
+        """Return what tells the pages of projects, as they are kept now, from all others."""
+        return {name: list(map(self.records.page_seal, self._page_records(name))) for name in sorted(projects)}
 
     def _page_records(self, project: str) -> list[str]:
         return [project, *(further_record(project, index.base) for index in self.further_indexes(project))]

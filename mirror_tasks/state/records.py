@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,6 +124,17 @@ class Records(Places):
         page_format, *seen = json.loads(content[_SEAL:begin])
         return (Seen(*seen), content, begin) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None, 0)
 
+    def page_seal(self, name: str) -> str | None:
+        """Return the SHA-256 that the record of a page begins with, which is that of all the rest; None where there is none.
+
+        Whether it is, :meth:`seen` looks.
+        """
+        try:
+            with self.page_record_path(name).open("rb") as record:
+                return record.read(_SEAL - 1).decode("ascii", "replace")
+        except OSError:
+            return None
+
     def keep_project(self, project: Project, seen: Seen, name: str | None = None) -> None:
         """Keep a project, and what is to be remembered of its page.
 
@@ -151,6 +163,15 @@ class Records(Places):
         """Keep the provenance object of a file."""
         content = sealed({"format": PROVENANCE_FORMAT, "object": found})
         write_if_changed(self.provenance_path(file_sha256), content, durable=False)
+
+    def state_beside_pages(self) -> Sequence[Sequence[str | int]]:
+        """Return what the system says of the records that plans are made from, pages apart: where it is the same, they are."""
+        folder = self.metadata_record_path("any").parent
+        try:
+            found = sorted(os.scandir(folder), key=attrgetter("name"))
+        except OSError:
+            found = []
+        return [*map(_state_of, found), _state_of(self.solutions), _state_of(self.fingerprints)]
 
     def known_solutions(self) -> dict[str, dict[str, dict[str, str]]]:
         """Return the solutions of the last run: versions by project, by root, by environment and point."""
@@ -188,6 +209,14 @@ class Records(Places):
         else:
             content["metadata"] = record.metadata.to_json()
         write_if_changed(self.metadata_record_path(filename), sealed(content), durable=False)
+
+
+def _state_of(file: Path | os.DirEntry[str]) -> Sequence[str | int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return [file.name]
+    return [file.name, found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def _line_at(path: Path, size: int, begin: int) -> bytes:

@@ -39,6 +39,7 @@ from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.attesting import provenance_tasks
 from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.known import Known
+from mirror_tasks.tasks.last_plan import LastPlan
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.report_inside import ReportInside
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
@@ -77,12 +78,21 @@ class MirrorTasks:
         self._asking = Asking(self.mirror, upstream, self.make, self.growth)
         self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
         self._plan: Plan | None = None
+        self._does_all_again = does_all_again()
+        self._last = LastPlan(
+            self.mirror,
+            self.acquire,
+            self.make,
+            self.growth,
+            self.tally,
+            lambda: self._made_by,
+            does_all_again=self._does_all_again,
+        )
         locks = [(config.state, config.state / "run.lock"), (config.output, lock_of_output(config.output.resolve()))]
         self._as_of = AsOf(self.mirror.judging)
         self._lock = RunLock(locks, config.path, self._note)
         self.is_one_of_several = False
         self._said = False
-        self._does_all_again = does_all_again()
         self._refused_now: Sequence[str] = ()  # projects of which nothing is permitted any more
         names = set(self.creators())
         self.changing = frozenset(names - {self.name(kind) for kind in _LOOK_ONLY})
@@ -148,7 +158,9 @@ class MirrorTasks:
         delayed = {
             **({"advisories": (self._advisories, "_begin")} if reads else {}),
             **({"ask": (self._asking.stage, begun), "_asked": (self._asking.asked_stage, "ask")} if asks else {}),
-            "_closure": (self.growth.closure_stage, "_asked" if asks else begun),
+            "_look": (self._last.look_stage, "_asked" if asks else begun),
+            "_pages": (self._last.pages_stage, "_look"),
+            "_closure": (self.growth.closure_stage, "_pages"),
             "_complete": (self.growth.completion_stage, "_closure"),
             "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
@@ -205,18 +217,30 @@ class MirrorTasks:
     def _planning(self) -> Iterator[Task]:
         known = [self.name("_asked")] if self.config.dynamic else []  # without that there is nothing to plan
         known += [self.name("advisories")] if self.mirror.advisories.dump else []
-        work = self.make.task(self.name("_plan", "write"), self._write_plan, kind="plan", task_dep=known)
-        yield work
+        work = self.make.task(self._last.writing, self._write_plan, kind="plan", task_dep=known)
+        yield self._last.remembered_by(work)
         yield self.make.group("_plan", [work.name])
 
     def _write_plan(self) -> None:
-        from mirror_tasks.resolve.excused import excused
-        from mirror_tasks.resolve.planning import make_plan
-
         if not self.growth.is_running:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
+        self._plan = plan = (self._last_plan if self.growth.rests else None) or self._made_plan()
+        for line in (
+            *plan_notes.before(self.config, plan, self.acquire.pages.known),
+            *plan_notes.unchecked(self.config, plan, self.mirror.advisories.known),
+            *plan_notes.unmet(self.config, plan),
+        ):
+            self._note(line)
+        self.tally.incomplete += [self._of_which(line) for line in plan_notes.incomplete(plan)]
+        self._note(plan_notes.summary(plan))
+
+    def _made_plan(self) -> Plan:
+        """Make the plan of what has grown, and write it."""
+        from mirror_tasks.resolve.excused import excused
+        from mirror_tasks.resolve.planning import make_plan
+
         closure = self.growth.closure
         plan = made = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
         self.mirror.records.keep_solutions(self.growth.completion.solutions)
@@ -230,18 +254,11 @@ class MirrorTasks:
         if is_undecided and published and self.mirror.judging.permission:
             self._refused_now = sorted(published.published_by_project.keys() - plan.published_by_project.keys())
         plan = permitted.with_waived(self.mirror, plan, made)
-        self.growth.let_go()
         plan = replace(plan, judged=permitted.judged(self.mirror))
         self.mirror.plans.keep(plan)
-        self._plan = plan
-        for line in (
-            *plan_notes.before(self.config, plan, self.acquire.pages.known),
-            *plan_notes.unchecked(self.config, plan, self.mirror.advisories.known),
-            *plan_notes.unmet(self.config, plan),
-        ):
-            self._note(line)
-        self.tally.incomplete += [self._of_which(line) for line in plan_notes.incomplete(plan)]
-        self._note(plan_notes.summary(plan))
+        self._last.keep(plan)
+        self.growth.let_go()
+        return plan
 
     def _plan_verb(self) -> Iterator[Task]:
         task = self.make.task(
@@ -486,7 +503,11 @@ class MirrorTasks:
     def _written_by(self) -> bytes:
         """What pages were made by, beside the plan: another program makes other pages, and other requirements too."""
         settings = [self.config.ask_backends, [root.name for root in self.config.roots], self.config.report]
-        return publishing.made_by().encode() + to_json(settings)
+        return self._made_by.encode() + to_json(settings)
+
+    @cached_property
+    def _made_by(self) -> str:
+        return publishing.made_by()
 
     def _server(self) -> Iterator[Task]:
         yield self.make.task(

@@ -62,6 +62,7 @@ class Growth:
 
     :param begin: called when the first task of the mirror runs.
     :ivar is_running: a task of the mirror runs. doit calls creators also for `list`, `info` and `clean`: nothing grows then.
+    :ivar rests: the last plan is that of this run as well (:mod:`.last_plan`): nothing grows, and there is no closure.
     """
 
     def __init__(self, mirror: Mirror, acquire: Acquirer, make: TaskMaker, begin: Callable[[], None]) -> None:
@@ -70,6 +71,7 @@ class Growth:
         self._make = make
         self._begin = begin
         self.is_running = False
+        self.rests = False
         self._is_mirroring = False
         self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
         self._bugs = 0
@@ -91,6 +93,16 @@ class Growth:
         known = self._mirror.records.known_solutions()
         return Completion(self.closure, self._mirror.config.roots, self._mirror.rules, known)
 
+    @property
+    def _grows(self) -> bool:
+        return self.is_running and not self.rests
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether all that was wanted arrived, and no error was met that nobody foresaw."""
+        arrived = (*self.closure.projects.values(), *self.closure.metadata.values())
+        return not self._bugs and not any(isinstance(one, Failed) for one in arrived)
+
     def let_go(self) -> None:
         """Let go of all that was needed to make the plan: pages, metadata and solutions of thousands of projects."""
         del self.closure, self.completion
@@ -110,6 +122,10 @@ class Growth:
         """Let nothing grow: it is not known what is wanted."""
         self.is_running = False
 
+    def rest(self) -> None:
+        """Let nothing grow: it is known what is wanted."""
+        self.rests = True
+
     def ahead_stage(self) -> Iterator[Task]:
         """Make ``_ahead``, which `mirror` needs and `plan` does not: files may be fetched before the plan is made."""
         yield self._make.task(self._make.name("_ahead"), self._set_mirroring, kind="group")
@@ -119,7 +135,7 @@ class Growth:
 
     def closure_stage(self) -> Iterator[Task]:
         """Make ``_closure``, which waits for all that grows from the roots."""
-        children = self._children(self.closure.start) if self.is_running else []
+        children = self._children(self.closure.start) if self._grows else []
         yield from children
         yield self._make.group("_closure", _hidden(children))
 
@@ -129,7 +145,7 @@ class Growth:
 
     def _round(self, name: str, number: int) -> Iterator[Task]:
         """Make one round of the completion: what it wants grows, and when that is there the next round is made."""
-        wants = self._wanted(lambda: self.completion.step()) if self.is_running else Wants()
+        wants = self._wanted(lambda: self.completion.step()) if self._grows else Wants()
         bugs = self._tasks_of_bugs()
         yield from bugs
         if not wants:
@@ -207,7 +223,7 @@ class Growth:
 
     def _tasks_of_bugs(self) -> list[Task]:
         """Make a task that fails of each such error: it is told, and the exit status says that not all is done."""
-        if not self.is_running:  # then there may be nothing to make a closure by
+        if not self._grows:  # then there may be nothing to make a closure by
             return []
         bugs, self.closure.bugs = self.closure.bugs, []
         tasks = []

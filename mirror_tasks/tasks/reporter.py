@@ -55,7 +55,7 @@ class Reporter:
             return
         if kind is None and task.actions and not task.name.startswith("_"):
             self._display.say(f".  {task.title()}")
-        elif kind in ("ask", "project", "metadata", "download", "index"):
+        elif kind in ("ask", "pages", "project", "metadata", "download", "index"):
             self._display.update()
         elif kind == "verb":
             if (task.options or {}).get("format") == "json":  # for programs: standard output has nothing else

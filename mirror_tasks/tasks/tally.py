@@ -19,6 +19,8 @@ class Tally:
     :ivar planned_bytes: bytes of all files that the plan names and that are not in the mirror yet.
     """
 
+    pages_to_ask: int = 0
+    pages_asked: int = 0
     pages: int = 0
     metadata: int = 0
     planned_files: int = 0
@@ -50,7 +52,10 @@ class Tally:
     def count(self, kind: str, name: str) -> None:
         """Count a finished task of a kind."""
         with self._lock:
-            if kind == "project":
+            if kind == "pages":
+                self.pages_asked += 1
+                self.newest = name
+            elif kind == "project":
                 self.pages += 1
                 self.newest = name
             elif kind == "metadata":
@@ -58,6 +63,15 @@ class Tally:
                 self.newest = name
             elif kind == "download":
                 self.done_files += 1
+
+    def start_pages(self, count: int) -> None:
+        """Set how many pages are asked for before anything is resolved."""
+        with self._lock:
+            self.pages_to_ask += count
+
+    @property
+    def _asks(self) -> bool:
+        return self.pages_asked < self.pages_to_ask
 
     def start_downloads(self, files: int, size: int) -> None:
         """Set what is to be downloaded; what was received while resolving does not count."""
@@ -70,6 +84,8 @@ class Tally:
         """Return the state in few words, the numbers of bytes being shown beside it."""
         if self.planned_files:
             return f"downloading {min(self.done_files, self.planned_files)}/{self.planned_files} files"
+        if self._asks:
+            return f"asking what changed: {self.pages_asked}/{self.pages_to_ask} projects {self.newest[:30]}"
         files = f", {self.metadata} files" if self.metadata else ""  # what was read in an earlier run is not read again
         return f"resolving {self.pages} projects{files} {self.newest[:30]}"
 
@@ -79,6 +95,8 @@ class Tally:
             of_bytes = f", {readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
             files = f"downloading: {min(self.done_files, self.planned_files)} of {counted(self.planned_files, 'file')}"
             return f"{files}{of_bytes if self.planned_bytes else ''}"  # what was held already has nothing to receive
+        if self._asks:
+            return f"asking what changed: {self.pages_asked} of {self.pages_to_ask} project pages; {self.newest}"
         metadata = f", {self.metadata} core metadata" if self.metadata else ""
         return f"resolving: {self.pages} project pages{metadata}; {self.newest}"
 
@@ -93,4 +111,13 @@ def in_all(tallies: Iterable[Tally]) -> Tally:
     return found
 
 
-_NUMBERS = ("pages", "metadata", "planned_files", "planned_bytes", "done_files", "received_bytes")
+_NUMBERS = (
+    "pages_to_ask",
+    "pages_asked",
+    "pages",
+    "metadata",
+    "planned_files",
+    "planned_bytes",
+    "done_files",
+    "received_bytes",
+)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from packaging.version import Version
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_metadata, reason_of
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
-from mirror_tasks.errors import MetadataError, PageError, UpstreamError
+from mirror_tasks.errors import MetadataError, MirrorError, PageError, UpstreamError
 from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index import attestations
 from mirror_tasks.index.client import Route, Upstream
@@ -90,6 +90,30 @@ def update_page(route: Route, name: str, folder: Path, further: str = "") -> boo
             project = parse_page(page.body, page.content_type, page.url, name, page.index)
             records.keep_project(project, page.seen, record)
     return True
+
+
+def update_pages(
+    route: Route, projects: Sequence[Sequence[tuple[str, str]]], folder: Path
+) -> Sequence[bool | MirrorError]:
+    """Bring the records of the pages of several projects up to date; return for each what :func:`update_page` did, or raised.
+
+    It ends with the first that can't be had: an index that is not there would be waited for as often as there are pages.
+
+    :param projects: of each the pages to ask for, the next only where there was the one before: name, and further index.
+    """
+    found: list[bool | MirrorError] = []
+    for pages in projects:
+        found.append(_updated(route, pages, folder))
+        if isinstance(found[-1], MirrorError):
+            break
+    return found
+
+
+def _updated(route: Route, pages: Iterable[tuple[str, str]], folder: Path) -> bool | MirrorError:
+    try:
+        return all(update_page(route, name, folder, further) or further for name, further in pages)
+    except MirrorError as error:
+        return error
 
 
 def update_advisories(route: Route, base: str, name: NormalizedName, version: Version, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
 from packaging.version import Version
@@ -11,7 +12,7 @@ from mirror_tasks.config.bindings import binding_of
 from mirror_tasks.config.lock_files.model import LockedFile
 from mirror_tasks.config.locked_indexes import further_files
 from mirror_tasks.config.model import Index
-from mirror_tasks.errors import PageError
+from mirror_tasks.errors import MirrorError, PageError
 from mirror_tasks.files import is_device
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.further_pages import FurtherPage, with_locked_files
@@ -38,6 +39,7 @@ class ProjectPages:
         self._upstream = upstream
         self._fingerprints = fingerprints
         self._mirror = mirror
+        self._asked: dict[str, bool | MirrorError] = {}
         self._demanding = {index.base for index in mirror.config.indexes or () if index.hashes_required}
 
     @property
@@ -53,13 +55,12 @@ class ProjectPages:
         if is_device(name):
             reason = "Windows can have no folder of this name, so no mirror has the project"
             return Project(name, "", {}, [(name, reason)])
-        if name in self._own:
-            self._own.update(name)
-        elif not self._update(name, ""):
-            self._note_bound(name)
+        was_asked = self._asked.pop(name, None)
+        outcome = self._outcomes([name])[name] if was_asked is None else was_asked
+        if isinstance(outcome, MirrorError):
+            raise outcome
+        if not outcome:
             return None
-        for index in self._mirror.further_indexes(name):
-            self._update(name, index.base)
         project = self.known(name)
         if project is None:
             path = self._records.page_record_path(name)
@@ -67,14 +68,50 @@ class ProjectPages:
             raise PageError("reading", str(path), problem, "Check the disk, then run again.")
         return project
 
-    def _update(self, name: str, further: str) -> bool:
-        """Bring a page of an index up to date, unless it is young enough; say if there is one.
+    def ask(self, names: Iterable[str]) -> None:
+        """Ask for the pages of projects before their turn, if they changed; what came of it is what :meth:`fetch` finds then."""
+        # Where nothing came of it they are asked for in their turn.
+        with contextlib.suppress(MirrorError, OSError):
+            self._asked.update(self._outcomes([name for name in names if not is_device(name)]))
 
-        :param further: the base URL of a further index; empty for the one that serves the project.
+    def have_answered(self, names: Iterable[str]) -> bool:
+        """Say if it is known of the pages of all these projects, asked for before their turn, what they are now."""
+        return all(isinstance(self._asked.get(name), bool) for name in names)
+
+    def _outcomes(self, names: Sequence[str]) -> Mapping[str, bool | MirrorError]:
+        """Bring the pages of projects up to date, unless they are young enough; say of each project if there is one.
+
+        Where one can't be had, the others need not have been asked for.
+
+        :raises MirrorError: no index can be asked.
         """
-        return self._is_fresh(name, further) or RECEIVING.call(
-            jobs.update_page, self._upstream.route, name, self._records.folder, further
-        )
+        found = {name: self._own_outcome(name) for name in names}
+        stale = {name: pages for name in names if found[name] is True and (pages := self._stale(name))}
+        if stale:
+            route, folder = self._upstream.route, self._records.folder
+            asked = dict(zip(stale, RECEIVING.call(jobs.update_pages, route, [*stale.values()], folder), strict=False))
+            found = {
+                name: asked.get(name, known) for name, known in found.items() if name in asked or name not in stale
+            }
+        for name, outcome in found.items():
+            if outcome is False:
+                self._note_bound(name)
+        return found
+
+    def _own_outcome(self, name: str) -> bool | MirrorError:
+        """Bring the page of an own project up to date; of others nothing is known here that speaks against them."""
+        try:
+            if name in self._own:
+                self._own.update(name)
+        except MirrorError as error:
+            return error
+        return True
+
+    def _stale(self, name: str) -> Sequence[tuple[str, str]]:
+        """Return which pages of a project have to be asked for: its name, and the base URL of a further index."""
+        served = [] if name in self._own else [""]
+        pages = [*served, *(index.base for index in self._mirror.further_indexes(name))]
+        return [(name, further) for further in pages if not self._is_fresh(name, further)]
 
     def _is_fresh(self, name: str, further: str) -> bool:
         record = further_record(name, further)

@@ -1,0 +1,474 @@
+"""The last plan is that of this run as well where nothing that it was made from has changed; else it is made anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_index import FakeIndex
+from tests.making import sdist, wheel
+from tests.mirroring import (
+    DODO,
+    IMPATIENT,
+    MirrorFolder,
+    asked,
+    assert_whole,
+    mirror_folder,
+    packages,
+    small_world,
+    tree,
+)
+
+# What a test may set: the day, and of which versions this program and a library that decides say that they are.
+SETTABLE = """
+import datetime, os
+from importlib import metadata
+from mirror_tasks.config import clock
+from mirror_tasks.publish import pages
+
+clock.today = lambda: datetime.date.fromisoformat(os.environ.get("TODAY", "2026-11-26"))
+_made_by, _version = pages.made_by, metadata.version
+pages.made_by = lambda: _made_by() + os.environ.get("PROGRAM", "")
+metadata.version = lambda name: _version(name) + (os.environ.get("LIBRARY", "") if name == "nab-resolver" else "")
+"""
+NAMING = """
+from mirror_tasks.tasks.reporter import Reporter
+
+class Naming(Reporter):
+    def get_status(self, task):
+        with open("tasks.txt", "a") as names:
+            print(task.name, file=names)
+
+DOIT_CONFIG["reporter"] = Naming
+"""
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with FakeIndex(small_world()) as index:
+        yield index
+
+
+@pytest.fixture
+def project(tmp_path: Path, index: FakeIndex) -> MirrorFolder:
+    """A mirror that has been made, and an index that has not been asked for anything yet."""
+    return made(tmp_path / "project", index)
+
+
+def made(folder: Path, index: FakeIndex, **settings: Any) -> MirrorFolder:
+    project = mirror_folder(folder, index, IMPATIENT + SETTABLE + DODO + NAMING, **settings)
+    project.mirrored()
+    index.requests.clear()
+    return project
+
+
+def grew(project: MirrorFolder, *arguments: str, fails: bool = False, **settings: str) -> bool:
+    """Run `doit mirror`, or what is given; say if the plan was made anew: then the closure has grown from page to page."""
+    (project.folder / "tasks.txt").unlink(missing_ok=True)
+    done = project.doit(*(arguments or ("mirror",)), **settings)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    names = (project.folder / "tasks.txt").read_text().split()
+    return any(name.startswith("project:") for name in names)
+
+
+# --- Nothing has changed
+
+
+def test_with_nothing_changed_no_plan_is_made_and_each_page_is_asked_for_once(
+    project: MirrorFolder, index: FakeIndex
+) -> None:
+    passing = (".mirror/doit.db", ".mirror/run.lock", ".mirror.lock", "tasks.txt")
+    before = {path: content for path, content in tree(project.folder).items() if path not in passing}
+    assert not grew(project)
+    assert asked(index, "/") == {f"/simple/{name}/": 1 for name in small_world()}
+    assert {path: content for path, content in tree(project.folder).items() if path not in passing} == before
+
+
+def test_a_run_that_makes_no_plan_says_what_one_says_that_does(tmp_path: Path, index: FakeIndex) -> None:
+    project = made(tmp_path, index, requirements=["app[fast]", "absent; python_version > '4'", "alone"])
+    again, anew = project.mirrored(), project.doit("-a", "mirror")
+    assert again.stdout == anew.stdout
+    assert "resolved: 4 projects" in again.stdout
+
+
+def test_what_has_no_solution_fails_each_run_with_the_same_words(tmp_path: Path, index: FakeIndex) -> None:
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING, requirements=["app>9", "alone"])
+    first, second = project.doit("mirror"), project.doit("mirror")
+    assert first.returncode == second.returncode != 0
+    assert "app>9" in second.stdout
+    assert [line for line in first.stdout.splitlines() if "download" not in line] == second.stdout.splitlines()
+
+
+def test_the_bill_of_a_plan_that_stands_is_the_same(project: MirrorFolder) -> None:
+    anew = project.doit("-a", "plan")
+    assert not grew(project, "plan")
+    assert project.doit("plan").stdout == anew.stdout
+
+
+def test_a_project_that_no_index_has_keeps_no_plan_from_standing(tmp_path: Path, index: FakeIndex) -> None:
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING, requirements=["needy", "alone"])
+    index.add("needy", *wheel("needy", "1.0", requires=["absent; extra == 'more'"], extras={"more": ["absent"]}))
+    project.configure(index.url, requirements=["needy[more]", "alone"])
+    assert grew(project, fails=True)
+    assert not grew(project, fails=True)
+    index.add("absent", *wheel("absent", "1.0"))
+    assert grew(project)
+    assert "absent" in packages(project.output)
+
+
+# --- What a plan is made from has changed
+
+
+def a_page(project: MirrorFolder, index: FakeIndex) -> None:
+    index.add("speed", *wheel("speed", "1.0"))
+
+
+def a_page_of_a_project_whose_release_stays(project: MirrorFolder, index: FakeIndex) -> None:
+    next(iter(index.projects["alone"].values())).requires_python = ">=3.1"
+    index.changed()
+
+
+def the_configuration(project: MirrorFolder, index: FakeIndex) -> None:
+    project.configure(index.url, wheels="best")
+
+
+def the_url_of_the_index(project: MirrorFolder, index: FakeIndex) -> None:
+    project.configure(index.url.replace("127.0.0.1", "localhost"))
+
+
+def metadata_removed(project: MirrorFolder, index: FakeIndex) -> None:
+    next((project.state / "metadata").iterdir()).unlink()
+
+
+def metadata_that_is_garbage(project: MirrorFolder, index: FakeIndex) -> None:
+    next((project.state / "metadata").iterdir()).write_text("garbage")
+
+
+def metadata_added(project: MirrorFolder, index: FakeIndex) -> None:
+    one = next((project.state / "metadata").iterdir())
+    shutil.copy(one, one.with_name("speed-9.0-py3-none-any.whl.json"))
+
+
+def the_solutions(project: MirrorFolder, index: FakeIndex) -> None:
+    (project.state / "solutions.json").write_text("garbage")
+
+
+def the_fingerprints(project: MirrorFolder, index: FakeIndex) -> None:
+    (project.state / "fingerprints.jsonl").write_text("garbage")
+
+
+def the_plan_itself(project: MirrorFolder, index: FakeIndex) -> None:
+    plan = project.state / "plan.json"
+    plan.write_bytes(plan.read_bytes().replace(b"alone-3.0", b"alone-3.1"))
+
+
+def no_plan(project: MirrorFolder, index: FakeIndex) -> None:
+    assert project.doit("clean", "plan").returncode == 0
+    assert not (project.state / "plan.json").exists()
+
+
+def what_doit_remembers(project: MirrorFolder, index: FakeIndex) -> None:
+    (project.state / "doit.db").unlink()
+
+
+def metadata_cleaned(project: MirrorFolder, index: FakeIndex) -> None:
+    assert project.doit("clean", "metadata:alone-3.0-py3-none-any.whl").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_page,
+        a_page_of_a_project_whose_release_stays,
+        the_configuration,
+        the_url_of_the_index,
+        metadata_removed,
+        metadata_that_is_garbage,
+        metadata_added,
+        metadata_cleaned,
+        the_solutions,
+        the_fingerprints,
+        the_plan_itself,
+        no_plan,
+        what_doit_remembers,
+    ],
+    ids=lambda change: str(change.__name__),
+)
+def test_a_change_of_what_a_plan_is_made_from_makes_it_anew_and_once(
+    project: MirrorFolder, index: FakeIndex, change: Callable[[MirrorFolder, FakeIndex], None]
+) -> None:
+    change(project, index)
+    index.requests.clear()
+    assert grew(project)
+    assert set(asked(index, "/simple/").values()) == {1}, "no page is asked for twice in a run"
+    assert_whole(project.output)
+    plan = (project.state / "plan.json").read_bytes()
+    assert not grew(project)
+    assert grew(project, "-a", "mirror")
+    assert (project.state / "plan.json").read_bytes() == plan
+
+
+def test_another_program_or_library_makes_the_plan_anew(project: MirrorFolder) -> None:
+    assert grew(project, PROGRAM="2")
+    assert not grew(project, PROGRAM="2")
+    assert grew(project, PROGRAM="2", LIBRARY="2")
+    assert not grew(project, PROGRAM="2", LIBRARY="2")
+
+
+def test_who_has_doit_forget_all_has_the_plan_made_anew(project: MirrorFolder) -> None:
+    assert project.doit("forget", "--all").returncode == 0
+    assert grew(project)
+
+
+def test_a_page_that_was_cleaned_comes_again_and_the_plan_stands_if_it_is_the_same(
+    project: MirrorFolder, index: FakeIndex
+) -> None:
+    page = project.state / "projects" / "alone.page"
+    before = page.read_bytes()
+    assert project.doit("clean", "project:alone").returncode == 0
+    assert not page.exists()
+    assert not grew(project)
+    assert page.read_bytes() == before
+
+
+def test_a_record_of_a_page_that_is_damaged_is_mended_though_the_plan_stands(project: MirrorFolder) -> None:
+    page = project.state / "projects" / "alone.page"
+    before = page.read_bytes()
+    page.write_bytes(before[:-20] + b"garbage" + before[-13:])
+    project.mirrored()
+    assert page.read_bytes() == before
+
+
+def test_another_index_in_the_settings_of_pip_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING)
+    config = project.folder / "mirror.yaml"
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if not line.startswith("index")))
+    assert grew(project, PIP_INDEX_URL=index.url)
+    assert not grew(project, PIP_INDEX_URL=index.url)
+    with FakeIndex(small_world()) as other:
+        assert grew(project, PIP_INDEX_URL=other.url)
+        assert other.url.removesuffix("simple/") in (project.state / "plan.json").read_text()
+
+
+def test_a_variable_in_the_configuration_that_changes_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING)
+    project.configure("${WHERE}/simple/")
+    assert grew(project, WHERE=index.origin)
+    assert not grew(project, WHERE=index.origin)
+    with FakeIndex(small_world()) as other:
+        assert grew(project, WHERE=other.origin)
+
+
+# --- Files that the configuration names
+
+
+def test_a_changed_requirements_file_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    (tmp_path / "requirements.txt").write_text("alone\n")
+    project = made(tmp_path, index, requirements=[{"file": "requirements.txt"}])
+    assert not grew(project)
+    (tmp_path / "requirements.txt").write_text("alone\nspeed\n")
+    assert grew(project)
+    assert "speed" in packages(project.output)
+
+
+def test_a_changed_project_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    text = '[project]\nname = "ours"\nversion = "1"\ndependencies = ["alone"%s]\n[build-system]\nrequires = []\n'
+    (tmp_path / "pyproject.toml").write_text(text % "")
+    project = made(tmp_path, index, requirements=[{"project": "pyproject.toml"}])
+    assert not grew(project)
+    (tmp_path / "pyproject.toml").write_text(text % ', "speed"')
+    assert grew(project)
+    assert "speed" in packages(project.output)
+
+
+def test_a_changed_lock_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    def lock(version: str) -> None:
+        name, _ = next(one for one in small_world()["lib-core"] if f"-{version}-" in one[0])
+        sha256 = index.projects["lib-core"][name].sha256
+        (tmp_path / "pylock.toml").write_text(
+            'lock-version = "1.0"\ncreated-by = "a test"\n[[packages]]\nname = "lib-core"\n'
+            f'version = "{version}"\n[[packages.wheels]]\nname = "{name}"\nurl = "https://index.example.com/{name}"\n'
+            f'hashes = {{sha256 = "{sha256}"}}\n'
+        )
+
+    lock("1.0")
+    project = made(tmp_path, index, requirements=[{"lock": "pylock.toml"}])
+    assert not grew(project)
+    lock("1.1")
+    assert grew(project)
+    assert packages(project.output)["lib-core"] == ["lib_core-1.0-py3-none-any.whl", "lib_core-1.1-py3-none-any.whl"]
+
+
+def test_a_changed_wheel_of_ones_own_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    (tmp_path / "dist").mkdir()
+    name, content = wheel("ours", "1.0", requires=["alone"])
+    (tmp_path / "dist" / name).write_bytes(content)
+    project = made(tmp_path, index, requirements=[{"wheels": "dist/"}], accept_changed=["ours"])
+    assert not grew(project)
+    (tmp_path / "dist" / name).write_bytes(wheel("ours", "1.0", requires=["speed"])[1])
+    assert grew(project)
+    assert "speed" in packages(project.output)
+    newer, content = wheel("ours", "1.1")
+    (tmp_path / "dist" / newer).write_bytes(content)
+    assert grew(project)
+    assert not grew(project)
+
+
+# --- Time, and what is judged by it
+
+
+def test_without_a_rule_that_knows_days_a_plan_stands_on_another_day(project: MirrorFolder) -> None:
+    assert not grew(project, TODAY="2027-03-01")
+
+
+def test_with_a_policy_the_plan_is_made_anew_on_another_day(tmp_path: Path, index: FakeIndex) -> None:
+    name, content = wheel("alone", "4.0")
+    index.add("alone", name, content, upload_time="2026-11-20T00:00:00Z")
+    project = made(tmp_path, index, requirements=["alone"], policy={"cooldown": "14d"})
+    assert not grew(project)
+    assert grew(project, TODAY="2026-11-27")
+    assert grew(project, TODAY="2026-12-05")
+    assert name in packages(project.output)["alone"]
+
+
+def test_a_day_to_judge_as_of_makes_the_plan_anew_and_is_another_than_today(tmp_path: Path, index: FakeIndex) -> None:
+    project = made(tmp_path, index, requirements=["alone"])
+    assert grew(project, "mirror", "--as-of", "2026-11-26")
+    assert not grew(project, "mirror", "--as-of", "2026-11-26")
+    assert grew(project, "mirror", "--as-of", "2026-11-25")
+    assert grew(project)
+    project.configure(index.url, requirements=["alone"], policy={"exclude": ["none-of-these"]})
+    assert grew(project)
+    assert grew(project, "mirror", "--as-of", "2026-11-26"), "what is refused is then told in other words"
+
+
+def test_a_newer_dump_of_advisories_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
+    def dump(*affected: str) -> None:
+        (tmp_path / "osv").mkdir(exist_ok=True)
+        for number, name in enumerate(affected):
+            package = {"ecosystem": "PyPI", "name": name}
+            ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
+            record = {
+                "id": f"GHSA-aaaa-bbbb-ccc{number}",
+                "modified": "2026-11-01T00:00:00Z",
+                "affected": [{"package": package, "ranges": ranges}],
+                "database_specific": {"severity": "HIGH"},
+            }
+            (tmp_path / "osv" / f"{record['id']}.json").write_text(json.dumps(record))
+
+    dump("sourced")
+    policy = {"advisories": {"from": "osv", "refuse": "high"}}
+    project = made(tmp_path, index, requirements=["speed"], policy=policy)
+    assert not grew(project)
+    dump("sourced", "unknown")
+    assert grew(project)
+
+
+def test_what_indexes_say_of_releases_is_asked_in_each_run_so_that_the_plan_is_made_anew(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    index.vulnerabilities = {"alone": {"3.0": []}}
+    project = made(tmp_path, index, requirements=["alone"], policy={"advisories": {"from": "index", "refuse": "high"}})
+    assert grew(project)
+    assert grew(project)
+
+
+# --- What is kept beside the plan
+
+
+def test_a_kept_file_that_is_gone_makes_the_plan_anew_and_is_told(tmp_path: Path, index: FakeIndex) -> None:
+    project = made(tmp_path, index, requirements=["alone"], transfer={"keep": "90d"})
+    index.add("alone", *wheel("alone", "4.0"))
+    assert grew(project)
+    assert not grew(project)
+    kept = project.output / "packages" / "alone" / "alone-3.0-py3-none-any.whl"
+    assert kept.exists()
+    kept.unlink()
+    assert grew(project)
+    assert "alone-3.0" not in (project.state / "plan.json").read_text().partition('"files"')[2]
+
+
+def test_what_is_kept_for_some_days_is_due_in_spite_of_a_plan_that_stood(tmp_path: Path, index: FakeIndex) -> None:
+    project = made(tmp_path, index, requirements=["alone"], transfer={"keep": "90d"})
+    index.add("alone", *wheel("alone", "4.0"))
+    assert grew(project)
+    assert '"alone-3.0-' in (project.state / "plan.json").read_text()
+    assert grew(project, TODAY="2027-04-01")
+    assert json.loads((project.state / "plan.json").read_text())["kept"] == []
+
+
+def test_what_left_the_plan_is_kept_though_it_left_in_a_plan_that_was_not_published(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    project = made(tmp_path, index, requirements=["alone"], transfer={"keep": "90d"})
+    index.add("alone", *wheel("alone", "4.0"))
+    assert grew(project, "plan")
+    assert grew(project, "plan"), "it is not published yet"
+    assert grew(project)
+    assert len(json.loads((project.state / "plan.json").read_text())["kept"]) == 1
+
+
+# --- Failures
+
+
+def test_an_index_that_is_not_there_is_not_waited_for_with_each_page_of_the_last_plan(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    names = [f"n{number:02}" for number in range(15)]
+    index.add("needy", *wheel("needy", "1.0", requires=names))
+    for name in names:
+        index.add(name, *wheel(name, "1.0"))
+    project = made(tmp_path, index, requirements=["needy"])
+    index.fault("/simple/*", "status", status=403)
+    assert grew(project, fails=True)
+    assert asked(index, "/simple/") == {"/simple/n00/": 1, "/simple/needy/": 1}
+
+
+def test_a_page_that_can_not_be_had_is_told_though_nothing_was_changed(project: MirrorFolder, index: FakeIndex) -> None:
+    index.fault("/simple/speed/", "status", status=403)
+    assert grew(project, fails=True)
+    assert asked(index, "/simple/")["/simple/speed/"] == 1
+    index.mend()
+    assert grew(project), "the last plan lacks something"
+    assert not grew(project)
+
+
+def test_a_project_that_vanished_is_told_though_nothing_else_was_changed(
+    project: MirrorFolder, index: FakeIndex
+) -> None:
+    del index.projects["speed"]
+    assert grew(project, fails=True)
+    assert grew(project, fails=True)
+
+
+def test_an_error_that_nobody_foresaw_is_told_in_each_run(tmp_path: Path, index: FakeIndex) -> None:
+    broken = "from mirror_tasks.resolve import completion\ncompletion.Solver.solve = lambda *given: 1 / 0\n"
+    project = mirror_folder(tmp_path, index, IMPATIENT + broken + DODO + NAMING, requirements=["alone"])
+    for _ in range(2):
+        done = project.doit("mirror")
+        assert done.returncode != 0
+        assert "ZeroDivisionError" in done.stdout
+
+
+def test_a_sdist_that_could_not_be_read_is_tried_in_each_run(tmp_path: Path, index: FakeIndex) -> None:
+    index.add("broken", *sdist("broken", "1.0"))
+    index.fault("/files/broken/*", "status", status=403)
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING, requirements=["broken"])
+    assert grew(project, fails=True)
+    index.mend()
+    assert grew(project)
+    assert not grew(project)
+
+
+def test_list_shows_what_it_showed_after_a_run_that_made_no_plan(project: MirrorFolder) -> None:
+    before = project.doit("list", "--all", "-s").stdout
+    assert not grew(project)
+    assert project.doit("list", "--all", "-s").stdout == before
+    assert os.path.exists(project.state / "plan.json")
