@@ -249,3 +249,24 @@ def test_what_an_index_says_in_any_script_can_be_told_where_output_is_for_few(
 def test_a_task_has_no_more_attributes_than_share_their_names_for_a_large_mirror_has_ten_thousand() -> None:
     most = 30  # in CPython; a task with one more has a dictionary of its own names, and takes twice as much memory
     assert len(vars(LeanTask("some", None))) <= most
+
+
+def test_a_command_that_lists_imports_nothing_that_fetches_resolves_or_publishes(tmp_path: Path) -> None:
+    """It takes as long as what it imports: half of what a run imports is for what only a run does."""
+    mirror_folder(tmp_path, None, DODO).configure("https://index.example.com/simple/")
+    code = "import sys; from doit.doit_cmd import DoitMain; DoitMain().run(['list']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list"],
+        cwd=tmp_path,
+        env={**clean_environment(), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert "makes the mirror" in done.stdout
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "mirror_tasks.tasks.graph" in imported
+    what_works = ("work", "archives", "policy", "resolve", "report", "transfer", "index.client", "publish.pages")
+    works = tuple(f"mirror_tasks.{name}" for name in what_works)
+    assert not sorted(name for name in imported if name.startswith((*works, "urllib3", "ssl", "rich")))

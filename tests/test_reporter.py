@@ -48,6 +48,9 @@ class SomeMirror:
     def take_folders(self) -> None:
         pass
 
+    def open_workshop(self) -> None:
+        pass
+
 
 def tally_of(reporter: Reporter) -> Tally:
     return reporter._run.mirrors[0].tally

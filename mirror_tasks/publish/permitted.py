@@ -8,24 +8,13 @@ from dataclasses import replace
 from functools import partial
 
 from mirror_tasks.archives.core_metadata import read_metadata
-from mirror_tasks.config.policy import policy_digest
 from mirror_tasks.files import read_or_none
 from mirror_tasks.layout import metadata_path
 from mirror_tasks.policy.permission import Permission, Said
-from mirror_tasks.resolve.plan import Judged, KeptFile, Plan, PlannedFile
+from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile
 from mirror_tasks.resolve.waived import IN_ORDER, refusal_of, waived_in
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.text import and_more
-
-
-def judged(mirror: Mirror) -> Judged | None:
-    """Return by what files were judged in this run; None where everything is permitted."""
-    permission = mirror.judging.permission
-    if permission is None:
-        return None
-    known = permission.advisories
-    about = known and {"from": known.shown, "sha256": known.digest, "newest": known.newest, "records": known.records}
-    return Judged(permission.as_of.isoformat(), policy_digest(permission.policy), about or None)
 
 
 def of_old_plan(mirror: Mirror, plan: Plan, note: Callable[[str], None]) -> Plan:

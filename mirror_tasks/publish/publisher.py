@@ -10,9 +10,11 @@ from typing import Any, Protocol, TypeVar
 from mirror_tasks.files import holds, sha256_of_bytes
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.layout import metadata_path, withdraw
-from mirror_tasks.publish.locks import InsideLock, led_lock
+from mirror_tasks.publish import pages as publishing
+from mirror_tasks.publish.locks import InsideLock, inside_locks, led_lock
+from mirror_tasks.publish.manifest import write_manifest
 from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
-from mirror_tasks.publish.published import hash_as_made, project_targets, root_targets
+from mirror_tasks.publish.published import digest_as_made, hash_as_made, project_targets, root_targets
 from mirror_tasks.publish.server import program_targets, programs
 from mirror_tasks.publish.simple_index import PublishedFile
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -38,6 +40,31 @@ class Publisher:
         self._mirror = mirror
         self._call = call
         self._site: tuple[Plan, Site] | None = None
+
+    def made_by(self) -> str:
+        """Return a digest of all that pages are made by."""
+        return publishing.made_by()
+
+    # Where things stand, and whether they do
+
+    @property
+    def root_targets(self) -> Sequence[Path]:
+        """Where the pages stand that list the projects."""
+        return root_targets(self._mirror.output)
+
+    def project_targets(self, name: str) -> Sequence[Path]:
+        """Return where the pages of a project stand."""
+        return project_targets(self._mirror.output, name)
+
+    def digest_as_made(self, paths: Iterable[Path]) -> str | None:
+        """Return a digest of published files as they were made, or None if one of them is not as it was made any more."""
+        return digest_as_made(self._mirror, paths)
+
+    def locks_of(self, plan: Plan) -> Sequence[InsideLock]:
+        """Return the locks that are led to the mirror."""
+        return inside_locks(self._mirror.config, plan)
+
+    # What is published
 
     def publish_project(self, plan: Plan, name: str) -> None:
         """Write the pages of a project whose files all stand in the mirror."""
@@ -98,6 +125,13 @@ class Publisher:
         self._mirror.note_altered(output / path for path in contents)
         self._mirror.ledger.seal_all(write_published(output, output, contents))
         return [output / path for path in contents]
+
+    def publish_manifest(self, plan: Plan, beside: Iterable[Path]) -> None:
+        """Say that the mirror is whole.
+
+        :param beside: other files that are published.
+        """
+        write_manifest(self._mirror, plan, beside)
 
     def programs_are_published(self) -> bool:
         """Say if the mirror has this version's programs, and it is known that they were put there."""

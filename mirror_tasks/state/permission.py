@@ -41,6 +41,24 @@ class Judging:
         """
         return self._permission(self.as_of)
 
+    @property
+    def judged(self) -> Judged | None:
+        """By what files are judged in this run; None where everything is permitted."""
+        permission = self.permission
+        if permission is None:
+            return None
+        from mirror_tasks.config.policy import policy_digest
+        from mirror_tasks.resolve.plan import Judged
+
+        known = permission.advisories
+        about = known and {
+            "from": known.shown,
+            "sha256": known.digest,
+            "newest": known.newest,
+            "records": known.records,
+        }
+        return Judged(permission.as_of.isoformat(), policy_digest(permission.policy), about or None)
+
     def as_judged(self, judged: Judged | None) -> Permission | None:
         """Return what is permitted on the day of a plan that was made before: what is told of it is judged as it was.
 

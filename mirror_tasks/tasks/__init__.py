@@ -43,7 +43,7 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
     # Only now: pip takes as long to answer as all of this takes to be imported.
     from mirror_tasks.tasks.reporter import Reporter
     from mirror_tasks.tasks.together import TOGETHER
-    from mirror_tasks.tasks.verbs import describe
+    from mirror_tasks.tasks.verbs import offered
 
     if asked:
         # Imported once, and not by each process that begins to receive: 0.04 s in all but one, 4 % of a run with nothing to
@@ -52,7 +52,7 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
 
     found: dict[str, Any] = {
         f"task_{dash}{verb.__name__}": creator(lambda verb=verb: iter([verb(f"{dash}{verb.__name__}")]))  # type: ignore[misc]
-        for verb in (describe.environment, describe.requirements)
+        for verb in (offered.environment, offered.requirements)
     }
     if loaded is None:
         found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from doit.task import Task
 
-from mirror_tasks.state.known_advisories import KnownAdvisories
-from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.tasks.stages import Stages
 from mirror_tasks.text import counted
 
+if TYPE_CHECKING:
+    from mirror_tasks.state.known_advisories import KnownAdvisories
 
-def task(make: TaskMaker, growth: Growth, known: KnownAdvisories) -> Task:
+
+def task(make: TaskMaker, stages: Stages, known: KnownAdvisories) -> Task:
     """Return the task; where it fails nothing grows: a mirror that is judged by nothing is not what was asked for."""
 
     def update() -> None:
         try:
             known.update()
         except BaseException:
-            growth.stop()
+            stages.stop()
             raise
 
     return make.task(

@@ -29,8 +29,8 @@ from mirror_tasks.errors import MirrorError
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.publish.manifest import check_may_publish
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.growth import Growth, made_after
-from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.tasks.parts import TaskMaker, made_after
+from mirror_tasks.tasks.stages import Stages
 from mirror_tasks.text import counted
 from mirror_tasks.work.project_backends import ProjectBackends, is_current
 
@@ -38,12 +38,12 @@ from mirror_tasks.work.project_backends import ProjectBackends, is_current
 class Asking:
     """The tasks of one mirror that ask build backends."""
 
-    def __init__(self, mirror: Mirror, upstream: Upstream, make: TaskMaker, growth: Growth) -> None:
+    def __init__(self, mirror: Mirror, upstream: Upstream, make: TaskMaker, stages: Stages) -> None:
         self._mirror = mirror
         self._upstream = upstream
         self._backends = ProjectBackends(mirror, upstream)
         self._make = make
-        self._growth = growth
+        self._stages = stages
         self._failed: list[str] = []
         self._heard = bool(mirror.config.unknown)  # there is something that mirror.yaml was read without
 
@@ -61,13 +61,13 @@ class Asking:
         yield from self._round(self._make.name("_asked"), 1)
 
     def _round(self, name: str, number: int) -> Iterator[Task]:
-        problem = self._read_again() if self._growth.is_running and not self._failed else None
+        problem = self._read_again() if self._stages.is_running and not self._failed else None
         if problem or self._failed:
-            self._growth.stop()
+            self._stages.stop()
         if problem:
             yield self._make.task(name, partial(_raise, problem), kind="group")
             return
-        further = self._tasks() if self._growth.is_running else []
+        further = self._tasks() if self._stages.is_running else []
         if not further:
             yield Task(name, None, task_dep=list(self._failed), has_subtask=True)
             return
@@ -111,7 +111,7 @@ class Asking:
 
     def _is_current(self, project: DynamicProject, task: Task, values: Mapping[str, Any]) -> bool:
         current = is_current(project, self._mirror.config)
-        if not current and self._growth.is_running:
+        if not current and self._stages.is_running:
             self._backends.announce(project)  # now: what is told in its action is shown only when that has ended
         return current
 

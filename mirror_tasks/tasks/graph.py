@@ -11,44 +11,42 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doit.task import Task
 
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError, StorageError
 from mirror_tasks.files import read_or_none, sha256_of_bytes, to_json
-from mirror_tasks.index.client import Upstream
 from mirror_tasks.layout import manifest_paths, withdraw
-from mirror_tasks.publish import kept, permitted
-from mirror_tasks.publish import pages as publishing
-from mirror_tasks.publish.locks import InsideLock, inside_locks
-from mirror_tasks.publish.manifest import check_may_publish, write_manifest
-from mirror_tasks.publish.published import digest_as_made, project_targets, root_targets
-from mirror_tasks.publish.publisher import Publisher
 from mirror_tasks.publish.server import program_targets, server_template
-from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.plans import release_record
 from mirror_tasks.state.run_lock import RunLock, lock_of_output
-from mirror_tasks.tasks import advisories, plan_notes
+from mirror_tasks.tasks import advisories
 from mirror_tasks.tasks.as_of import AsOf
-from mirror_tasks.tasks.asking import Asking
 from mirror_tasks.tasks.attesting import provenance_tasks
-from mirror_tasks.tasks.growth import Growth
+from mirror_tasks.tasks.bringing import Bringing
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.last_plan import LastPlan
 from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
-from mirror_tasks.tasks.report_inside import ReportInside
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
+from mirror_tasks.tasks.stages import Stages
 from mirror_tasks.tasks.tally import Tally
-from mirror_tasks.tasks.verbs import approve, audit, bill, bundle, changes, explain, prove, prune, report, serve, wanted
+from mirror_tasks.tasks.verbs import offered
 from mirror_tasks.tasks.verbs.making import does_all_again, named_before
+from mirror_tasks.tasks.workshop import Workshop
 from mirror_tasks.text import counted, readable, total
-from mirror_tasks.work.acquire import Acquirer
-from mirror_tasks.work.processes import RECEIVING
+
+if TYPE_CHECKING:
+    from mirror_tasks.publish.locks import InsideLock
+    from mirror_tasks.publish.publisher import Publisher
+    from mirror_tasks.resolve.plan import Plan, PlannedFile, PlannedRelease
+    from mirror_tasks.tasks.asking import Asking
+    from mirror_tasks.tasks.plan_teller import PlanTeller
+    from mirror_tasks.work.acquire import Acquirer
 
 _LOOK_ONLY = {"serve", "prove", "explain", "changes", "audit"}
 _CHANGE_ALONE = {"approve", "bundle", "prune", "report", "wanted"}
@@ -64,26 +62,18 @@ class MirrorTasks:
         self.dash = dash
         self.tally = Tally()
         self.mirror = Mirror(config, self.tally.note)
-        upstream = Upstream(config.indexes, own=config.own_urls, connections=max(16, config.workers))
-        self.acquire = Acquirer(
-            self.mirror,
-            upstream,
-            self.tally.received,
-            checks_room=os.environ.get("MIRROR_SPACE") != "any",
-        )
-        self.publisher = Publisher(self.mirror, RECEIVING.call)
-        self._inside = ReportInside(self.mirror, self.acquire.provenance, self.publisher)
+        self._workshop = Workshop(self.mirror, self.tally)
         self.make = TaskMaker(dash, config.state / "bugs")
-        self.growth = Growth(self.mirror, self.acquire, self.make, self._begin)
-        self._asking = Asking(self.mirror, upstream, self.make, self.growth)
-        self._known = Known(self.mirror, self.make, self.growth, self.acquire.pages)
+        bringing = Bringing(self.mirror, self._workshop, self.make)
+        self.stages = Stages(self.mirror, self._workshop, self.make, bringing, self._begin)
+        self._known = Known(self.mirror, self.make, bringing)
         self._plan: Plan | None = None
         self._does_all_again = does_all_again()
         self._last = LastPlan(
             self.mirror,
-            self.acquire,
+            self._workshop,
             self.make,
-            self.growth,
+            self.stages,
             self.tally,
             lambda: self._made_by,
             does_all_again=self._does_all_again,
@@ -108,13 +98,34 @@ class MirrorTasks:
 
         :raises MirrorError: another one uses them, or the output is not for this mirror.
         """
+        from mirror_tasks.publish.manifest import check_may_publish
+
         if not self.config.unknown:  # else it is known only later what mirror it is
             check_may_publish(self.mirror)
         self._lock.take()
 
+    def open_workshop(self) -> None:
+        """Import what works, before processes are forked, so that they have it from the first one."""
+        _ = self._workshop.tools
+
+    @property
+    def acquire(self) -> Acquirer:
+        """What fetches and reads."""
+        return self._workshop.tools.acquire
+
+    @property
+    def publisher(self) -> Publisher:
+        """What publishes."""
+        return self._workshop.tools.publisher
+
+    @property
+    def _teller(self) -> PlanTeller:
+        return self._workshop.tools.teller
+
     def _begin(self) -> None:
         """Begin what the run began already, but where the reporter is somebody else's."""
         self.take_folders()
+        self.open_workshop()
         self._as_of.take()
         start_processes()
         look_for_garbage_rarely()
@@ -134,34 +145,34 @@ class MirrorTasks:
     def creators(self) -> dict[str, Creator]:
         """Return the task creators by the name of the task they make."""
         plain = {
-            "_begin": self.growth.begin_stage,
-            "_ahead": self.growth.ahead_stage,
+            "_begin": self.stages.begin_stage,
+            "_ahead": self.stages.ahead_stage,
             "plan": self._plan_verb,
             "server": self._server,
             "mirror": self._mirror,
             **({"_report": self._report_inside} if self.config.report == "mirror" else {}),
         }
         alone = {
-            "serve": lambda name: serve.task(name, self.config.output),
-            "prune": lambda name: prune.task(name, self.mirror),
-            "prove": lambda name: prove.task(name, self.mirror, self._named_before(name)),
+            "serve": lambda name: offered.serve(name, self.config.output),
+            "prune": lambda name: offered.prune(name, self.mirror),
+            "prove": lambda name: offered.prove(name, self.mirror, self._named_before(name)),
             "report": self._report,
-            "approve": lambda name: approve.task(name, self.mirror, self._named_before(name)),
-            "bundle": lambda name: bundle.task(name, self.mirror, self._named_before(name)),
-            "wanted": lambda name: wanted.task(name, self.mirror, self.acquire.pages),
-            "audit": lambda name: audit.task(name, self.mirror),
-            "changes": lambda name: changes.task(name, self.mirror),
-            "explain": lambda name: explain.task(name, self.mirror, self.acquire.pages),
+            "approve": lambda name: offered.approve(name, self.mirror, self._named_before(name)),
+            "bundle": lambda name: offered.bundle(name, self.mirror, self._named_before(name)),
+            "wanted": lambda name: offered.wanted(name, self.mirror, self._workshop),
+            "audit": lambda name: offered.audit(name, self.mirror),
+            "changes": lambda name: offered.changes(name, self.mirror),
+            "explain": lambda name: offered.explain(name, self.mirror, self._workshop),
         }
-        asks, reads = bool(self.config.dynamic), self.mirror.advisories.dump is not None
+        asks, reads = bool(self.config.dynamic), self._has_dump
         begun = "advisories" if reads else "_begin"
         delayed = {
             **({"advisories": (self._advisories, "_begin")} if reads else {}),
             **({"ask": (self._asking.stage, begun), "_asked": (self._asking.asked_stage, "ask")} if asks else {}),
             "_look": (self._last.look_stage, "_asked" if asks else begun),
             "_pages": (self._last.pages_stage, "_look"),
-            "_closure": (self.growth.closure_stage, "_pages"),
-            "_complete": (self.growth.completion_stage, "_closure"),
+            "_closure": (self.stages.closure_stage, "_pages"),
+            "_complete": (self.stages.completion_stage, "_closure"),
             "_plan": (self._planning, "_complete"),
             "project": (self._known_projects, None),
             "metadata": (self._known_metadata, None),
@@ -183,6 +194,18 @@ class MirrorTasks:
             waits_for = self.name(executed) if executed else None
             found[self.name(kind)] = creator(make, make.__doc__ or "", waits_for, delayed=True)
         return found
+
+    @property
+    def _has_dump(self) -> bool:
+        """Say if the policy names a dump of advisories."""
+        rule = self.config.policy.advisories if self.config.policy else None
+        return rule is not None and rule.source is not None
+
+    @cached_property
+    def _asking(self) -> Asking:
+        from mirror_tasks.tasks.asking import Asking  # only now: most mirrors ask nobody
+
+        return Asking(self.mirror, self._workshop.tools.upstream, self.make, self.stages)
 
     def _named_before(self, name: str) -> list[str]:
         """Return those of what is usually done before a verb that the command line names before it."""
@@ -210,54 +233,35 @@ class MirrorTasks:
 
     def _advisories(self) -> Iterator[Task]:
         """the advisories of the dump that the policy names"""
-        yield advisories.task(self.make, self.growth, self.mirror.advisories)
+        yield advisories.task(self.make, self.stages, self.mirror.advisories)
 
     # The plan and what follows from it
 
     def _planning(self) -> Iterator[Task]:
         known = [self.name("_asked")] if self.config.dynamic else []  # without that there is nothing to plan
-        known += [self.name("advisories")] if self.mirror.advisories.dump else []
+        known += [self.name("advisories")] if self._has_dump else []
         work = self.make.task(self._last.writing, self._write_plan, kind="plan", task_dep=known)
         yield self._last.remembered_by(work)
         yield self.make.group("_plan", [work.name])
 
     def _write_plan(self) -> None:
-        if not self.growth.is_running:
+        if not self.stages.is_running:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
-        self._plan = plan = (self._last_plan if self.growth.rests else None) or self._made_plan()
-        for line in (
-            *plan_notes.before(self.config, plan, self.acquire.pages.known),
-            *plan_notes.unchecked(self.config, plan, self.mirror.advisories.known),
-            *plan_notes.unmet(self.config, plan),
-        ):
+        self._plan = plan = (self._last_plan if self.stages.rests else None) or self._made_plan()
+        for line in self._teller.notes(plan):
             self._note(line)
-        self.tally.incomplete += [self._of_which(line) for line in plan_notes.incomplete(plan)]
-        self._note(plan_notes.summary(plan))
+        self.tally.incomplete += map(self._of_which, self._teller.incomplete(plan))
 
     def _made_plan(self) -> Plan:
         """Make the plan of what has grown, and write it."""
-        from mirror_tasks.resolve.excused import excused
-        from mirror_tasks.resolve.planning import make_plan
+        from mirror_tasks.tasks.plan_making import made_plan  # only now: where nothing has changed, none is made
 
-        closure = self.growth.closure
-        plan = made = make_plan(closure, self.growth.completion, excused(self.config.roots, closure))
-        self.mirror.records.keep_solutions(self.growth.completion.solutions)
-        is_undecided = any(gap.undecided for gap in plan.gaps)
-        # A plan of 50,000 files takes a second and 150 MB to read.
-        published = self.mirror.plans.published() if is_undecided or self.config.transfer else None
-        if is_undecided and (before := published or self._last_plan):
-            # Something could not be asked. What is published stays, for what is published may need it.
-            plan = plan.with_what_was(permitted.of_old_plan(self.mirror, before, self._note))
-        plan = kept.with_kept(self.mirror, plan, published, closure.projects)
-        if is_undecided and published and self.mirror.judging.permission:
-            self._refused_now = sorted(published.published_by_project.keys() - plan.published_by_project.keys())
-        plan = permitted.with_waived(self.mirror, plan, made)
-        plan = replace(plan, judged=permitted.judged(self.mirror))
-        self.mirror.plans.keep(plan)
-        self._last.keep(plan)
-        self.growth.let_go()
+        growth = self.stages.growth
+        plan, self._refused_now = made_plan(self.mirror, growth, self._note)
+        self._last.keep(plan, growth)
+        growth.let_go()
         return plan
 
     def _plan_verb(self) -> Iterator[Task]:
@@ -266,7 +270,7 @@ class MirrorTasks:
             self._show_plan,
             task_dep=[self.name("_plan")],
             params=self._as_of.params,
-            targets=[self.mirror.records.plan],
+            targets=[self.mirror.places.plan],
             verbosity=2,
             kind="verb",
             clean=True,
@@ -276,13 +280,13 @@ class MirrorTasks:
 
     def _show_plan(self) -> None:
         assert self.plan is not None, "_plan went before"
-        bill.print_bill(self.plan, self.acquire.downloads)
+        self._teller.show(self.plan)
         try:
             self._check_room()
         except StorageError as error:
             self._note(f"! {error}")
         self._say_what_else(self.plan)
-        plan_notes.check_roots(self.config, self.plan)
+        self._teller.check_roots(self.plan)
 
     def _releases(self) -> Iterator[Task]:
         """the records of the releases: their files, environments, and who requires them"""
@@ -297,7 +301,7 @@ class MirrorTasks:
         )
 
     def _release(self, plan: Plan, release: PlannedRelease) -> Task | None:
-        name, targets = self.name("release", release.name), [self.mirror.records.release_path(release.name)]
+        name, targets = self.name("release", release.name), [self.mirror.places.release_path(release.name)]
         unchanged = Unchanged(lambda: release_record(plan, release))
         if self._can_be_left_out(name, targets, unchanged):
             return None
@@ -319,7 +323,7 @@ class MirrorTasks:
         In a run with nothing to do a task for each file, page and release, with its part of doit's graph, took most of the
         time and memory.
         """
-        return self.growth.is_running and not self._does_all_again and unchanged.holds_for(name, targets)
+        return self.stages.is_running and not self._does_all_again and unchanged.holds_for(name, targets)
 
     def _downloads(self) -> Iterator[Task]:
         """the files"""
@@ -335,11 +339,11 @@ class MirrorTasks:
 
     def _provenance(self) -> Iterator[Task]:
         """who published the files"""
-        yield from provenance_tasks(self.mirror.plans.published(), self.acquire.provenance, self.make)
+        yield from provenance_tasks(self.mirror.plans.published(), self.mirror.places, self._workshop, self.make)
 
     def _report(self, name: str) -> Task:
         after = [self.name("provenance"), *self._named_before(name)]
-        return report.task(name, self.mirror, self.acquire.provenance.problems, after)
+        return offered.report(name, self.mirror, self._workshop, after)
 
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:
@@ -348,7 +352,7 @@ class MirrorTasks:
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
-        if self._due and self.growth.is_running and not self._said:
+        if self._due and self.stages.is_running and not self._said:
             downloads = self.acquire.downloads
             in_place = [file for file in self._due if downloads.is_in_place(file)]
             lacking = [file for file in self._due if not downloads.is_in_place(file)]
@@ -386,7 +390,7 @@ class MirrorTasks:
         return {name: file for name, file in named if not self._stands(name, file)}
 
     def _stands(self, name: str, file: PlannedFile) -> bool:
-        return self._can_be_left_out(name, self.acquire.downloads.targets(file), self._as_downloaded(file))
+        return self._can_be_left_out(name, self.mirror.package_places(file), self._as_downloaded(file))
 
     def _as_downloaded(self, file: PlannedFile) -> Unchanged:
         return Unchanged(file.sha256.encode, lambda: file.sha256 if self.acquire.downloads.is_done(file) else None)
@@ -403,7 +407,7 @@ class MirrorTasks:
             self.acquire.downloads.download,
             file,
             clean=cleaning(self._withdraw),
-            targets=self.acquire.downloads.targets(file),
+            targets=self.mirror.package_places(file),
             uptodate=[self._as_downloaded(file)],
             subtask_of=self.name("download"),
             task_dep=[self.name("_room")],
@@ -419,7 +423,7 @@ class MirrorTasks:
         # A page links to what else is mirrored.
         shared = cache(lambda: hashlib.sha256(self._written_by + repr(names).encode()).digest())
         tasks = [task for name in names if (task := self._project_pages(plan, name, shared))] if plan else []
-        targets = root_targets(self.config.output) if plan else []
+        targets = self.publisher.root_targets if plan else []
         yield from tasks
         yield Task(
             self.name("index"),
@@ -430,7 +434,7 @@ class MirrorTasks:
             uptodate=[
                 Unchanged(
                     lambda: self._written_by + (plan.digest.encode() if plan else b""),
-                    lambda: digest_as_made(self.mirror, targets),
+                    lambda: self.publisher.digest_as_made(targets),
                 )
             ],
             io={"capture": False},
@@ -442,7 +446,7 @@ class MirrorTasks:
     def _locks(self) -> Iterator[Task]:
         """the locks, led to the mirror"""
         plan = self.plan
-        locks = inside_locks(self.config, plan) if plan else ()
+        locks = self.publisher.locks_of(plan) if plan else ()
         if plan and locks:
             yield from self._download_tasks()
         tasks = [self._lock_inside(plan, lock) for lock in locks] if plan else []
@@ -465,7 +469,7 @@ class MirrorTasks:
             subtask_of=self.name("lock"),
             targets=[target],
             task_dep=[self.name("_room"), *self._bringing(plan.files)],
-            uptodate=[Unchanged(made_from, lambda: digest_as_made(self.mirror, [target]))],
+            uptodate=[Unchanged(made_from, lambda: self.publisher.digest_as_made([target]))],
             doc=f"leads it to {self.config.url}/",
         )
 
@@ -481,8 +485,8 @@ class MirrorTasks:
             }
             return shared() + to_json(of_it)
 
-        task_name, targets = self.name("index", name), project_targets(self.config.output, name)
-        unchanged = Unchanged(made_from, lambda: digest_as_made(self.mirror, targets))
+        task_name, targets = self.name("index", name), self.publisher.project_targets(name)
+        unchanged = Unchanged(made_from, lambda: self.publisher.digest_as_made(targets))
         bringing = self._bringing(files)  # these are in the run for the page that waits for them
         if not bringing and self._can_be_left_out(task_name, targets, unchanged):
             return None
@@ -507,12 +511,12 @@ class MirrorTasks:
 
     @cached_property
     def _made_by(self) -> str:
-        return publishing.made_by()
+        return self.publisher.made_by()
 
     def _server(self) -> Iterator[Task]:
         yield self.make.task(
             self.name("server"),
-            self.publisher.publish_programs,
+            self._publish_programs,
             targets=program_targets(self.config.output),
             clean=cleaning(self._withdraw),
             uptodate=[self._programs_are_published],
@@ -521,6 +525,9 @@ class MirrorTasks:
 
     def _withdraw(self) -> None:
         withdraw(self.config.output)
+
+    def _publish_programs(self) -> None:
+        self.publisher.publish_programs()
 
     def _programs_are_published(self) -> bool:
         return self.publisher.programs_are_published()
@@ -541,7 +548,7 @@ class MirrorTasks:
 
     def _publish_report(self) -> None:
         assert self.plan is not None, "_plan went before"
-        self._inside.publish(self.plan)
+        self._workshop.tools.inside.publish(self.plan)
 
     def _mirror(self) -> Iterator[Task]:
         reports = ["_report"] if self.config.report == "mirror" else []
@@ -559,24 +566,14 @@ class MirrorTasks:
 
     def _finish(self) -> None:
         assert self.plan is not None, "_plan went before"
-        write_manifest(self.mirror, self.plan, self._inside.paths)
-        self.tally.outcomes.append(self._of_which(self._outcome(self.plan)))
+        self.publisher.publish_manifest(self.plan, self._workshop.tools.inside.paths)
+        self.tally.outcomes.append(self._of_which(self._teller.outcome(self.plan)))
         self._say_what_else(self.plan)
-        plan_notes.check_roots(self.config, self.plan)
+        self._teller.check_roots(self.plan)
 
     def _say_what_else(self, plan: Plan) -> None:
-        for line in (bill.kept_beside(plan), bill.newer_left_out(plan)):
-            if line:
-                self._note(line)
-
-    def _outcome(self, plan: Plan) -> str:
-        size = f"{counted(len(plan.by_project), 'project')}, {counted(len(plan.files), 'file')}"
-        what = f"{self.config.output.name}: {size}"
-        if not plan.is_complete:
-            return f"{what}, checked, BUT NOT ALL that {self.config.path.name} requires: {'; '.join(plan.lacking)}"
-        if not plan.files:
-            return f"{what}: EMPTY, since no requirement applies to any environment"
-        return f"{what}, whole and checked"
+        for line in self._teller.beside(plan):
+            self._note(line)
 
 
 def _both_spellings(paths: Iterable[Path]) -> list[str]:

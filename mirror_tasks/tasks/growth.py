@@ -38,64 +38,44 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from doit.task import DelayedLoader, Task
-from packaging.utils import NormalizedName, canonicalize_name
+from doit.task import Task
+from packaging.utils import NormalizedName
 
-from mirror_tasks.errors import MirrorError
 from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.resolve.closure import Closure
+from mirror_tasks.resolve.completion import Completion
 from mirror_tasks.resolve.outcome import Failed, Wants
 from mirror_tasks.resolve.selection import candidate
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import LeanTask, TaskMaker
+from mirror_tasks.tasks.bringing import Bringing, NotBrought
+from mirror_tasks.tasks.parts import LeanTask, TaskMaker, made_after
 from mirror_tasks.work.acquire import Acquirer
-
-if TYPE_CHECKING:
-    from mirror_tasks.resolve.closure import Closure
-    from mirror_tasks.resolve.completion import Completion
 
 
 class Growth:
-    """The tasks of one mirror that bring pages and metadata, and what follows from each.
+    """The growth of one run: what it has brought says which tasks it needs next."""
 
-    :param begin: called when the first task of the mirror runs.
-    :ivar is_running: a task of the mirror runs. doit calls creators also for `list`, `info` and `clean`: nothing grows then.
-    :ivar rests: the last plan is that of this run as well (:mod:`.last_plan`): nothing grows, and there is no closure.
-    """
-
-    def __init__(self, mirror: Mirror, acquire: Acquirer, make: TaskMaker, begin: Callable[[], None]) -> None:
+    def __init__(self, mirror: Mirror, acquire: Acquirer, make: TaskMaker, bringing: Bringing) -> None:
         self._mirror = mirror
         self._acquire = acquire
         self._make = make
-        self._begin = begin
-        self.is_running = False
-        self.rests = False
-        self._is_mirroring = False
-        self._arrived: dict[str, Any] = {}  # what a task brought, by project or file name, until the closure is told
+        self._bringing = bringing
         self._bugs = 0
 
     @cached_property
     def closure(self) -> Closure:
         """What the roots need; begun when the roots are known."""
-        # Only now, as what follows: to import what makes plans takes a tenth of what `doit list` does, which makes none.
-        from mirror_tasks.resolve.closure import Closure
-
         config = self._mirror.config
         return Closure(config.environments, config.roots, self._mirror.rules, config.indexes)
 
     @cached_property
     def completion(self) -> Completion:
         """What solves every root, and completes the closure where one has no solution; begun when that is whole."""
-        from mirror_tasks.resolve.completion import Completion
-
         known = self._mirror.records.known_solutions()
         return Completion(self.closure, self._mirror.config.roots, self._mirror.rules, known)
-
-    @property
-    def _grows(self) -> bool:
-        return self.is_running and not self.rests
 
     @property
     def is_certain(self) -> bool:
@@ -108,44 +88,17 @@ class Growth:
         del self.closure, self.completion
         candidate.cache_clear()  # each holds the project that it is of
 
-    # The stages
+    # What the stages are made of
 
-    def begin_stage(self) -> Iterator[Task]:
-        """Make ``_begin``, the first task of a run."""
-        yield self._make.task(self._make.name("_begin"), self._set_running, kind="group")
-
-    def _set_running(self) -> None:
-        self._begin()
-        self.is_running = True
-
-    def stop(self) -> None:
-        """Let nothing grow: it is not known what is wanted."""
-        self.is_running = False
-
-    def rest(self) -> None:
-        """Let nothing grow: it is known what is wanted."""
-        self.rests = True
-
-    def ahead_stage(self) -> Iterator[Task]:
-        """Make ``_ahead``, which `mirror` needs and `plan` does not: files may be fetched before the plan is made."""
-        yield self._make.task(self._make.name("_ahead"), self._set_mirroring, kind="group")
-
-    def _set_mirroring(self) -> None:
-        self._is_mirroring = True
-
-    def closure_stage(self) -> Iterator[Task]:
-        """Make ``_closure``, which waits for all that grows from the roots."""
-        children = self._children(self.closure.start) if self._grows else []
+    def from_roots(self) -> Iterator[Task]:
+        """Make ``_closure``, and all that it waits for."""
+        children = self._children(self.closure.start)
         yield from children
         yield self._make.group("_closure", _hidden(children))
 
-    def completion_stage(self) -> Iterator[Task]:
-        """Make ``_complete``, which waits for what the roots need beyond the closure."""
-        yield from self._round(self._make.name("_complete"), 1)
-
-    def _round(self, name: str, number: int) -> Iterator[Task]:
+    def complete(self, name: str, number: int) -> Iterator[Task]:
         """Make one round of the completion: what it wants grows, and when that is there the next round is made."""
-        wants = self._wanted(lambda: self.completion.step()) if self._grows else Wants()
+        wants = self._wanted(lambda: self.completion.step())
         bugs = self._tasks_of_bugs()
         yield from bugs
         if not wants:
@@ -156,7 +109,7 @@ class Growth:
         arrived, after = self._make.name("_arrived", str(number)), self._make.name("_completed", str(number + 1))
         yield from children
         yield LeanTask(arrived, None, task_dep=_hidden(children), has_subtask=True)
-        yield made_after(arrived, after, lambda: self._round(after, number + 1))
+        yield made_after(arrived, after, lambda: self.complete(after, number + 1))
         yield LeanTask(name, None, task_dep=[after, *_hidden(bugs)], has_subtask=True)
 
     # One step of the growth
@@ -171,9 +124,10 @@ class Growth:
         wants = self._beyond_known(wants)
         self._fetch_ahead(wants)
         for name in wants.projects:
-            yield from self._with_growth(self.project(name), partial(self._project_arrived, name))
+            yield from self._with_growth(self._bringing.project(name), partial(self._project_arrived, name))
         for project, file in wants.files:
-            task = self.metadata(project, file, is_likely=self._is_mirroring and file.filename in wants.likely)
+            is_likely = self._bringing.is_mirroring and file.filename in wants.likely
+            task = self._bringing.metadata(project, file, is_likely=is_likely)
             yield from self._with_growth(task, partial(self._metadata_arrived, project, file))
 
     def _beyond_known(self, wants: Wants) -> Wants:
@@ -189,14 +143,14 @@ class Growth:
             if known is None:
                 to_bring.append((project, file))
                 continue
-            self._arrived[file.filename] = known
+            self._bringing.arrived[file.filename] = known
             more = self._wanted(partial(self._metadata_arrived, project, file))
             todo += more.files
             wants = wants.and_also(replace(more, files=()))
         return replace(wants, files=tuple(to_bring))
 
     def _fetch_ahead(self, wants: Wants) -> None:
-        if self._is_mirroring:
+        if self._bringing.is_mirroring:
             for project, file in wants.chosen:
                 self._acquire.downloads.fetch_ahead(project, file)
 
@@ -223,8 +177,6 @@ class Growth:
 
     def _tasks_of_bugs(self) -> list[Task]:
         """Make a task that fails of each such error: it is told, and the exit status says that not all is done."""
-        if not self._grows:  # then there may be nothing to make a closure by
-            return []
         bugs, self.closure.bugs = self.closure.bugs, []
         tasks = []
         for subject, error in bugs:
@@ -233,59 +185,25 @@ class Growth:
             tasks.append(self._make.task(name, partial(_raise, error), kind="group"))
         return tasks
 
-    # Pages
-
-    def project(self, name: str, **settings: Any) -> Task:
-        """Return the task that fetches the page of a project."""
-        task_name = self._make.name("project", name)
-        targets = self._mirror.page_paths(name)
-        return self._make.task(task_name, self._fetch_page, name, targets=targets, clean=True, **settings)
-
-    def _fetch_page(self, name: str) -> None:
-        try:
-            self._arrived[name] = self._acquire.pages.fetch(name)
-        except MirrorError as error:
-            self._arrived[name] = Failed(str(error))
-            raise
+    # What arrived
 
     def _project_arrived(self, name: NormalizedName) -> Wants:
-        return self.closure.project_arrived(name, self._arrived.pop(name, Failed("its page was not fetched")))
-
-    # Metadata
-
-    def metadata(self, project: str, file: File, *, is_likely: bool = False, **settings: Any) -> Task:
-        """Return the task that reads the core metadata of a file.
-
-        :param is_likely: the file itself is sure to be wanted as well.
-        """
-        target = self._mirror.places.metadata_record_path(file.filename)
-        name = self._make.name("metadata", file.filename)
-        return self._make.task(
-            name, self._read_metadata, project, file, is_likely, targets=[target], clean=True, **settings
-        )
-
-    def _read_metadata(self, project: str, file: File, is_likely: bool) -> None:
-        try:
-            self._fetch_advisories(project, file)
-            file = self._acquire.files.identify(project, file)
-            self._arrived[file.filename] = self._acquire.metadata.read(project, file, is_likely=is_likely)
-        except MirrorError as error:
-            self._arrived[file.filename] = Failed(str(error))
-            raise
-
-    def _fetch_advisories(self, project: str, file: File) -> None:
-        """Ask the index of a project what it knows against a release, where the policy judges by that."""
-        name = canonicalize_name(project)
-        page = self.closure.projects.get(name)
-        if isinstance(page, Project):
-            self._acquire.advisories.fetch(page.index, name, version_of(file.filename, name))
+        return self.closure.project_arrived(name, self._arrived(name, "its page was not fetched"))
 
     def _metadata_arrived(self, project: NormalizedName, file: File) -> Wants:
         if "sha256" not in file.hashes:
             self.closure.hashes_arrived(project, self._acquire.fingerprints.known)
         self._recall_surprises(project, file)
-        arrived = self._arrived.pop(file.filename, Failed("its metadata was not read"))
+        arrived = self._arrived(file.filename, "its metadata was not read")
         return self.closure.metadata_arrived(project, file.filename, arrived)
+
+    def _arrived(self, of: str, otherwise: str) -> Any:
+        """Return what a task has brought, or why there is nothing.
+
+        :param otherwise: why, where no task said.
+        """
+        arrived = self._bringing.arrived.pop(of, Failed(otherwise))
+        return Failed(str(arrived)) if isinstance(arrived, NotBrought) else arrived
 
     def _recall_surprises(self, name: NormalizedName, file: File) -> None:
         """Tell the closure, before it takes a release, what other wheels of it say that an earlier run did not expect."""
@@ -298,11 +216,6 @@ class Growth:
         ]
         for filename, found in self._acquire.metadata.known_surprises(others):
             self.closure.metadata_arrived(name, filename, found)
-
-
-def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
-    """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
-    return LeanTask(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
 
 
 def _hidden(tasks: Iterable[Task]) -> list[str]:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from doit.task import Task
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import is_wheel
-from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.growth import Growth
+from mirror_tasks.tasks.bringing import Bringing
 from mirror_tasks.tasks.parts import TaskMaker
 from mirror_tasks.text import counted
-from mirror_tasks.work.project_pages import ProjectPages
+
+if TYPE_CHECKING:
+    from mirror_tasks.resolve.plan import Plan, PlannedFile
 
 
 class Known:
     """The pages and metadata of the last plan. What the growth has made already is left out: a task exists once."""
 
-    def __init__(self, mirror: Mirror, make: TaskMaker, growth: Growth, pages: ProjectPages) -> None:
+    def __init__(self, mirror: Mirror, make: TaskMaker, bringing: Bringing) -> None:
         self._mirror = mirror
-        self._records = mirror.records
         self._make = make
-        self._growth = growth
-        self._pages = pages
+        self._bringing = bringing
 
     def projects(self, plan: Plan | None) -> Iterator[Task]:
         """Make the tasks of the pages of all projects that were planned or are required."""
@@ -37,7 +37,7 @@ class Known:
 
     def _project(self, name: str) -> Task:
         is_fresh = self._mirror.page_age(name) < self._mirror.config.refresh
-        return self._growth.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
+        return self._bringing.project(name, uptodate=[is_fresh], subtask_of=self._make.name("project"))
 
     def metadata(self, plan: Plan | None) -> Iterator[Task]:
         """Make the tasks of the metadata that the plan was made from."""
@@ -55,9 +55,9 @@ class Known:
         return [plan.by_filename[filename] for filename in sorted(names) if filename in plan.by_filename]
 
     def _metadata(self, file: PlannedFile) -> Task:
-        is_known = self._records.metadata(file.filename, file.sha256) is not None
+        is_known = self._mirror.records.metadata(file.filename, file.sha256) is not None
         group = self._make.name("metadata")
-        return self._growth.metadata(file.project, file.file, uptodate=[is_known], subtask_of=group)
+        return self._bringing.metadata(file.project, file.file, uptodate=[is_known], subtask_of=group)
 
 
 def _projects_of(root: Root) -> set[str]:

@@ -22,20 +22,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.task import Task
 
 from mirror_tasks.config.digest import digest_of
 from mirror_tasks.files import sha256_of_bytes, sha256_or_none, to_json
-from mirror_tasks.publish import permitted
-from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks import database
-from mirror_tasks.tasks.growth import Growth
 from mirror_tasks.tasks.parts import TaskMaker
+from mirror_tasks.tasks.stages import Stages
 from mirror_tasks.tasks.tally import Tally
-from mirror_tasks.work.acquire import Acquirer
+from mirror_tasks.tasks.workshop import Workshop
+
+if TYPE_CHECKING:
+    from mirror_tasks.resolve.plan import Plan
+    from mirror_tasks.tasks.growth import Growth
 
 _DECIDING = ("nab-resolver", "license-expression", "cvss")  # packaging is among what pages are made by
 _AT_A_TIME = 16  # pages that one task asks for
@@ -51,18 +53,18 @@ class LastPlan:
     def __init__(
         self,
         mirror: Mirror,
-        acquire: Acquirer,
+        workshop: Workshop,
         make: TaskMaker,
-        growth: Growth,
+        stages: Stages,
         tally: Tally,
         made_by: Callable[[], str],
         *,
         does_all_again: bool,
     ) -> None:
         self._mirror = mirror
-        self._acquire = acquire
+        self._workshop = workshop
         self._make = make
-        self._growth = growth
+        self._stages = stages
         self._tally = tally
         self._made_by = made_by
         self._does_all_again = does_all_again
@@ -71,7 +73,7 @@ class LastPlan:
 
     def look_stage(self) -> Iterator[Task]:
         """Make ``_look``, which finds out if all but the pages is what it was."""
-        if self._growth.is_running:
+        if self._stages.is_running:
             self._kept = database.kept_of(self.writing)
         yield self._make.task(self._make.name("_look"), self._look, kind="group")
 
@@ -86,7 +88,7 @@ class LastPlan:
             self._projects = projects
 
     def _may_stand(self) -> bool:
-        if not self._growth.is_running or self._does_all_again or self._acquire.advisories.are_asked_for:
+        if not self._stages.is_running or self._does_all_again or self._workshop.tools.acquire.advisories.are_asked_for:
             return False
         return sha256_or_none(self._mirror.places.plan) == self._kept.get("plan") and self._is_kept_beside()
 
@@ -97,7 +99,7 @@ class LastPlan:
         plan = self._mirror.plans.published()
         if plan is None or plan.digest != self._kept.get("plan"):
             return False
-        return all(self._acquire.downloads.is_done(one.planned) for one in plan.kept)
+        return all(self._workshop.tools.acquire.downloads.is_done(one.planned) for one in plan.kept)
 
     def _made_from(self) -> str:
         """Return a digest of all that a plan is made from, pages apart."""
@@ -107,7 +109,7 @@ class LastPlan:
             digest_of(mirror.config),
             self._made_by(),
             [metadata.version(name) for name in _DECIDING],
-            permitted.judged(mirror),
+            mirror.judging.judged,
             [str(judging.as_of), str(judging.today) if has_end else ""],
             mirror.records.state_beside_pages(),
         ]
@@ -129,26 +131,26 @@ class LastPlan:
         yield self._make.task(self._make.name("_pages"), self._decide, kind="group", task_dep=before)
 
     def _ask(self, names: Iterable[str]) -> None:
-        self._acquire.pages.ask(names)
+        self._workshop.tools.acquire.pages.ask(names)
         for name in names:
             self._tally.count("pages", name)
 
     def _decide(self) -> None:
-        pages, projects = self._acquire.pages, self._projects
+        pages, projects = self._workshop.tools.acquire.pages, self._projects
         if projects is not None and pages.have_answered(projects) and self._pages(projects) == self._kept.get("pages"):
-            self._growth.rest()
+            self._stages.rest()
 
     def _pages(self, projects: Iterable[str]) -> str:
         return sha256_of_bytes(to_json(self._mirror.page_seals(projects)))
 
     # What is remembered
 
-    def keep(self, plan: Plan) -> None:
+    def keep(self, plan: Plan, growth: Growth) -> None:
         """Take note of what a plan was made from that was just written; of one that lacks something there is nothing to keep."""
         self._kept = {}
-        if not self._growth.is_certain:
+        if not growth.is_certain:
             return
-        projects = sorted(self._growth.closure.projects)
+        projects = sorted(growth.closure.projects)
         self._kept = {
             "made_from": self._made_from(),
             "projects": projects,

@@ -101,6 +101,11 @@ class TaskMaker:
         return is_new
 
 
+def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
+    """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
+    return LeanTask(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
+
+
 def option(name: str, default: object, text: str) -> dict[str, Any]:
     """Return the option ``--name`` of a verb, as doit wants it described."""
     return {"name": name, "long": name, "short": "", "type": type(default), "default": default, "help": text}

@@ -19,8 +19,6 @@ from doit.exceptions import InvalidTask
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.interruption import INTERRUPTED
 from mirror_tasks.tasks.tally import Tally
-from mirror_tasks.work.memory import give_back_what_is_large
-from mirror_tasks.work.processes import READING, RECEIVING
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,6 +39,9 @@ class MirrorOfRun(Protocol):
 
         :raises MirrorError: another one uses them, or the output is not for this mirror.
         """
+
+    def open_workshop(self) -> None:
+        """Import what works, before processes are forked, so that they have it from the first one."""
 
 
 class Run:
@@ -69,7 +70,10 @@ class Run:
         except MirrorError as error:
             raise InvalidTask(str(error)) from None
         # Now only: a process that is forked before has no part in the locks of the folders, and may outlive the first one.
-        if any(reached & mirror.fetching for mirror in self.mirrors):
+        fetching = [mirror for mirror in self.mirrors if reached & mirror.fetching]
+        for mirror in fetching:
+            mirror.open_workshop()
+        if fetching:
             start_processes()
         if threading.current_thread() is threading.main_thread():
             for number in _ENDING_SIGNALS:
@@ -97,6 +101,10 @@ def look_for_garbage_rarely() -> None:
 
 def start_processes() -> None:
     """Start the processes that receive and read, unless they are started."""
+    # Only now: commands that run nothing have none.
+    from mirror_tasks.work.memory import give_back_what_is_large
+    from mirror_tasks.work.processes import READING, RECEIVING
+
     give_back_what_is_large()
     # What is imported by now is no garbage, in none of them: to look at it copies it into each, and takes 3 % of a first mirror.
     gc.freeze()

@@ -35,10 +35,6 @@ class Downloads:
         self._files = files
         self._ahead = Ahead(self._hold_if_missing, _AHEAD)
 
-    def targets(self, file: PlannedFile) -> list[str]:
-        """Return what a download writes: the file, and a wheel's core metadata beside it."""
-        return self._mirror.package_places(file)
-
     def _place(self, file: PlannedFile) -> Path:
         return self._mirror.package_path(file.project, file.filename)
 

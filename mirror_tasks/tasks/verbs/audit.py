@@ -7,22 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import doit.loader
-from doit.task import Task
 
 from mirror_tasks.config.policy import AdvisoryRule
 from mirror_tasks.errors import AdvisoryError
+from mirror_tasks.policy.compiling import read_advisories
+from mirror_tasks.report.audit import DEFAULT_RULE, audit_json, audit_lines, check_audit, served
+from mirror_tasks.report.audit import audit as judge
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.changes import FORMAT
-from mirror_tasks.tasks.verbs.making import verb
-
-FROM = option("from", "", "judge by this dump, a zip or a folder, and not by the one that the policy names")
-
-
-def task(name: str, mirror: Mirror) -> Task:
-    """Judge what is in the mirror already."""
-    doc = "judges what is in the mirror already by a newer dump of advisories; asks nobody, changes nothing"
-    return verb(name, lambda **given: attempt(audit, mirror, given["from"], given["format"]), doc, [FROM, FORMAT])
 
 
 def audit(mirror: Mirror, named: str, form: str) -> None:
@@ -30,11 +21,6 @@ def audit(mirror: Mirror, named: str, form: str) -> None:
 
     :raises AdvisoryError: something is refused, there is no dump, or it is broken.
     """
-    # Only now: no other task needs any of it.
-    from mirror_tasks.policy.compiling import read_advisories
-    from mirror_tasks.report.audit import audit as judge
-    from mirror_tasks.report.audit import audit_json, audit_lines, check_audit, served
-
     place = served(mirror.config.output)
     rule = _rule(mirror, named)
     assert rule.source is not None, "a rule for an audit has a dump"
@@ -52,8 +38,6 @@ def audit(mirror: Mirror, named: str, form: str) -> None:
 
 def _rule(mirror: Mirror, named: str) -> AdvisoryRule:
     """Return what the policy refuses, with the dump to go by."""
-    from mirror_tasks.report.audit import DEFAULT_RULE
-
     rule = mirror.advisories.rule or DEFAULT_RULE
     if named:  # as the user typed it, wherever that was
         return replace(rule, source=Path(doit.loader.initial_workdir or ".") / named, shown=Path(named).name)

@@ -4,68 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import doit.loader
-from doit.task import Task
 
+from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.errors import ResolutionError
+from mirror_tasks.publish.server import receiver_template
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.run import look_for_garbage_rarely
-from mirror_tasks.tasks.verbs.making import doit_command, verb
 from mirror_tasks.text import readable
-
-if TYPE_CHECKING:
-    from mirror_tasks.config.transfer import Transfer
-    from mirror_tasks.transfer.bundle import Finished
-    from mirror_tasks.transfer.missing import Missing
+from mirror_tasks.transfer import bases
+from mirror_tasks.transfer.bundle import Asked, Bundler, Finished
+from mirror_tasks.transfer.missing import MOST_BYTES, Missing, read_missing
+from mirror_tasks.transfer.sendings import Sendings
 
 _EXAMPLE = "transfer: {to: /media/stick, sign: {ssh: ~/.ssh/id_ed25519}}"
 
 
-def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
-    """Write what is not inside yet.
-
-    :param after: tasks that it waits for.
-    """
-    params = [
-        option("sent", 0, "mark bundle N as sent: later ones build on it"),
-        option("since", 0, "build on bundle N, not on what is known to be inside"),
-        option("full", False, "build on nothing: carry everything"),
-        option("again", "", "carry once more what this file names, which receive.py --missing wrote"),
-        option("unproven", False, "also where `doit prove` did not prove all; the bundle says so"),
-        option("volume", 0, "write this volume of the newest bundle once more"),
-    ]
-    return verb(name, lambda **asked: attempt(_answer, mirror, asked), _doc(mirror), params, task_dep=list(after))
-
-
-def _doc(mirror: Mirror) -> str:
-    """Return what `doit list` says; it is reckoned for that alone."""
-    doc = "writes what is not inside yet onto a stick, signed"
-    transfer = mirror.config.transfer
-    if transfer is None or not doit_command().startswith("list"):
-        return doc
-    from mirror_tasks.transfer.outlook import outlook
-
-    return outlook(mirror, transfer) or doc
-
-
-def _answer(mirror: Mirror, asked: dict[str, object]) -> None:
+def bundle(mirror: Mirror, asked: Mapping[str, object]) -> None:
     """Do what the options say.
 
     :raises MirrorError: it can't be done.
     """
     look_for_garbage_rarely()
-    # Only now: no other task needs any of it.
-    from mirror_tasks.publish.server import receiver_template
-    from mirror_tasks.transfer import bases
-    from mirror_tasks.transfer.bundle import Asked, Bundler
-    from mirror_tasks.transfer.sendings import Sendings
-
     transfer = _transfer(mirror)
     _check_one(asked)
     if sent := int(str(asked["sent"])):
@@ -94,8 +58,6 @@ def _missing(path: Path) -> Missing:
 
     :raises ResolutionError: the file can't be read as that.
     """
-    from mirror_tasks.transfer.missing import MOST_BYTES, read_missing
-
     path = Path(doit.loader.initial_workdir or ".") / path  # as the user typed it, wherever that was
     try:
         with path.open("rb") as stream:
@@ -123,7 +85,7 @@ def _transfer(mirror: Mirror) -> Transfer:
     return transfer
 
 
-def _check_one(asked: dict[str, object]) -> None:
+def _check_one(asked: Mapping[str, object]) -> None:
     """Refuse options that ask for different things.
 
     :raises ResolutionError: two of them are given, or a number is none.

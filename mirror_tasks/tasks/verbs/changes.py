@@ -5,33 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import doit.loader
-from doit.task import Task
 
+from mirror_tasks.report.changes import KINDS, Changes, ProjectChange, changes_json, files_in_short
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import patience, verb
-
-if TYPE_CHECKING:
-    from mirror_tasks.report.changes import Changes, ProjectChange
-
-SINCE = option("since", "", "compare with this plan.json, not with what is inside or the last report")
-FORMAT = {
-    **option("format", "text", "json: for programs"),
-    "choices": (("text", "for people"), ("json", "for programs")),
-}
-
-
-def task(name: str, mirror: Mirror) -> Task:
-    """Print what changed."""
-    doc = "says what changed since the last report, or what is inside: projects, files, requirements, licences, advisories"
-
-    def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
-        return attempt(changes, mirror, since, format)
-
-    return verb(name, answer, doc, [SINCE, FORMAT])
+from mirror_tasks.tasks.dossiers import Gatherer
+from mirror_tasks.tasks.verbs.making import patience
+from mirror_tasks.text import printable, total
 
 
 def changes(mirror: Mirror, since: str, form: str) -> None:
@@ -39,10 +20,6 @@ def changes(mirror: Mirror, since: str, form: str) -> None:
 
     :raises MirrorError: there is no plan, or none that could be compared with.
     """
-    # Only now: no other task needs any of it.
-    from mirror_tasks.report.changes import changes_json
-    from mirror_tasks.tasks.dossiers import Gatherer
-
     gatherer = Gatherer(mirror)
     plan = gatherer.newest_plan("comparing")
     with patience("comparing"):
@@ -64,9 +41,6 @@ def print_changes(found: Changes) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from mirror_tasks.report.changes import KINDS
-    from mirror_tasks.text import printable
-
     console = Console(highlight=False)
     for line in first_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)
@@ -83,9 +57,6 @@ def print_changes(found: Changes) -> None:
 
 
 def _row(one: ProjectChange) -> tuple[str, ...]:
-    from mirror_tasks.report.changes import files_in_short
-    from mirror_tasks.text import total
-
     size = total(file.size for file in (*one.new, *one.altered))
     return _SIGNS[one.kind], one.project, ", ".join(one.before), ", ".join(one.after), files_in_short(one), size
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from doit.task import Task
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
@@ -19,36 +18,16 @@ from mirror_tasks.resolve.selection import Rules, check_python
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.records import Records
 from mirror_tasks.tasks.console import escaped, new_console, new_table
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
 from mirror_tasks.text import readable
 from mirror_tasks.work.project_pages import ProjectPages
 
 
-def task(name: str, mirror: Mirror, pages: ProjectPages) -> Task:
-    """Say why something is in the mirror, or why not."""
-
-    def answer(size: bool, names: list[str] | None) -> None:
-        explain(mirror, pages, _last_plan(mirror), [*(names or []), *words_with_a_sign()], size=size)
-
-    doc = "says why a project, release or file is in the mirror, or why not"
-    params = [option("size", False, "what each root costs")]
-    return verb(name, lambda size, names: attempt(answer, size, names), doc, params, pos_arg="names")
-
-
-def _last_plan(mirror: Mirror) -> Plan:
-    plan = mirror.plans.last()
-    if plan is None:
-        problem = "expected a plan, found none"
-        raise ResolutionError("explaining", str(mirror.config.path), problem, "Run `doit plan` first.")
-    return plan
-
-
-def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str], *, size: bool) -> None:
+def explain(mirror: Mirror, pages: ProjectPages, names: Sequence[str], size: bool) -> None:
     """Print why each name is in the mirror or not; with ``size``, what each root costs.
 
-    :raises ResolutionError: nothing was asked.
+    :raises ResolutionError: nothing was asked, or there is no plan.
     """
+    plan = _last_plan(mirror)
     console = new_console()
     rules = Rules.of(mirror.config, mirror.judging.as_judged(plan.judged))
     refusals = Refusals(rules, lambda file, environment: _against(mirror.records, rules, file, environment))
@@ -70,6 +49,14 @@ def explain(mirror: Mirror, pages: ProjectPages, plan: Plan, names: Sequence[str
         for root, total, alone in explainer.sizes():
             table.add_row(escaped(root), readable(total), readable(alone))
         console.print(table)
+
+
+def _last_plan(mirror: Mirror) -> Plan:
+    plan = mirror.plans.last()
+    if plan is None:
+        problem = "expected a plan, found none"
+        raise ResolutionError("explaining", str(mirror.config.path), problem, "Run `doit plan` first.")
+    return plan
 
 
 def _against(records: Records, rules: Rules, file: File, environment: Environment) -> str | None:

@@ -6,43 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
 
-from doit.task import Task
-
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
-from mirror_tasks.prove.proven import keep_proven, proof_path, proven_path, sums_digest
+from mirror_tasks.prove.lock_installation import LockInstallation
+from mirror_tasks.prove.proof import Proof
+from mirror_tasks.prove.proven import keep_proven, proof_path, sums_digest
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.console import escaped, new_console, new_table
-from mirror_tasks.tasks.parts import attempt, option
 from mirror_tasks.tasks.verbs.bill import print_one_sided
-from mirror_tasks.tasks.verbs.making import verb
 from mirror_tasks.work.project_backends import changed_projects
-
-
-def task(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
-    """Prove every root installable on every environment.
-
-    :param after: tasks that it waits for.
-    """
-    params = [
-        option("install", False, "also install each root for real, where this interpreter is of the environment"),
-        option("build", False, "also build the roots' sdists where a wheel fits (the others are built anyway)"),
-        option("own", False, "only by this project's own solver, not by uv"),
-    ]
-    doc = "proves every requirement installable on every environment, from the mirror alone"
-    proven = verb(
-        name,
-        lambda install, build, own: attempt(prove, mirror, install, build, own),
-        doc,
-        params,
-        clean=True,
-        task_dep=list(after),
-    )
-    proven.targets += [str(path(mirror.config.state)) for path in (proof_path, proven_path)]
-    return proven
 
 
 def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
@@ -50,10 +25,6 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
 
     :raises ResolutionError: something was not proven.
     """
-    # Only now: no other task needs any of it.
-    from mirror_tasks.prove.lock_installation import LockInstallation
-    from mirror_tasks.prove.proof import Proof
-
     config = mirror.config
     if not (config.output / "mirror.json").exists():
         raise ResolutionError(

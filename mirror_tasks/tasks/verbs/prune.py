@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
-
-from doit.task import Task
 
 from mirror_tasks.config.model import Config
 from mirror_tasks.publish.prune import check_may_prune, delete, leftovers, read_manifest
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.console import new_console
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb
 from mirror_tasks.text import counted, readable
 
 
-def task(name: str, mirror: Mirror) -> Task:
-    """Delete what is not published."""
-    params = [{**option("dry_run", False, "only say what would be deleted"), "long": "dry-run"}]
-    doc = "deletes what is not published any more; says what first"
-    return verb(name, lambda dry_run: attempt(partial(prune, dry_run=dry_run), mirror), doc, params)
-
-
-def prune(mirror: Mirror, *, dry_run: bool) -> None:
+def prune(mirror: Mirror, dry_run: bool) -> None:
     """Delete what is not published; say before what that is, and how much of the mirror.
 
     :raises ResolutionError: the mirror is not whole, or a plan is incomplete: what it lacks may still be needed.

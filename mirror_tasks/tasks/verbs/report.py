@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from doit.task import Task
-
+from mirror_tasks.report.alarms import alarms
+from mirror_tasks.report.approval import check_policy, keep_written
+from mirror_tasks.report.documents import digest_of
+from mirror_tasks.report.folder import folder_of, write_report
+from mirror_tasks.report.summary import summary
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.parts import attempt
-from mirror_tasks.tasks.verbs.changes import FORMAT, SINCE, first_lines, typed
-from mirror_tasks.tasks.verbs.making import patience, verb
+from mirror_tasks.tasks.dossiers import Gatherer, Report
+from mirror_tasks.tasks.verbs.changes import first_lines, typed
+from mirror_tasks.tasks.verbs.making import patience
 from mirror_tasks.text import counted, printable
-
-if TYPE_CHECKING:
-    from mirror_tasks.tasks.dossiers import Report
-
-
-def task(name: str, mirror: Mirror, problems: Mapping[str, str], after: Sequence[str] = ()) -> Task:
-    """Write the report.
-
-    :param problems: why it could not be asked who published a file, by its SHA-256, as far as it was asked before.
-    :param after: tasks that it waits for.
-    """
-    doc = "writes what is signed for: contents, licences, advisories, changes, exceptions; a page to print, and files"
-
-    def answer(since: str, format: str) -> object:  # noqa: A002 - the name of the option
-        return attempt(report, mirror, problems, since, format)
-
-    return verb(name, answer, doc, [SINCE, FORMAT], task_dep=list(after))
 
 
 def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -> None:
     """Write the report of the mirror beside it, and say what is in it.
 
+    :param problems: why it could not be asked who published a file, by its SHA-256, as far as it was asked before.
     :raises MirrorError: there is no mirror, the policy changed since it was made, or the report can't be written.
     """
-    # Only now: no other task needs any of it.
-    from mirror_tasks.report.approval import check_policy
-    from mirror_tasks.report.folder import folder_of, write_report
-    from mirror_tasks.tasks.dossiers import Gatherer
-
     gatherer = Gatherer(mirror, problems)
     plan = gatherer.published_plan("reporting on")
     check_policy(mirror, "reporting on", "Run `doit mirror report`: what is in it was judged by another one.")
@@ -62,24 +43,17 @@ def report(mirror: Mirror, problems: Mapping[str, str], since: str, form: str) -
 
 def _keep_what_it_is_of(mirror: Mirror, made: Report) -> None:
     """Remember it for who approves; an approval of another report goes with that."""
-    from mirror_tasks.report.approval import keep_written
-    from mirror_tasks.report.documents import digest_of
-
     judged = made.dossier.plan.judged
     policy = judged.policy if judged and mirror.config.policy else None
     keep_written(mirror.config.state, digest_of(made.files), made.dossier.plan_digest, policy)
 
 
 def _print_json(made: Report, folder: str) -> None:
-    from mirror_tasks.report.summary import summary
-
     json.dump(summary(made.dossier, made.files, folder), sys.stdout, indent=1, sort_keys=True)
     sys.stdout.write("\n")
 
 
 def _told(made: Report, folder: Path, *, is_new: bool) -> Iterator[str]:
-    from mirror_tasks.report.alarms import alarms
-
     dossier = made.dossier
     yield from first_lines(dossier.changes)
     yield from (f"! {one.text}" for one in alarms(dossier))

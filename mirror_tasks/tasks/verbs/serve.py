@@ -6,21 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from doit.task import Task
-
 from mirror_tasks.errors import MirrorError
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb
-
-
-def task(name: str, output: Path) -> Task:
-    """Serve the mirror, for this machine to try it."""
-    params = [
-        option("host", "127.0.0.1", "the address to listen on"),
-        option("port", 8080, "the port to listen on"),
-    ]
-    doc = "serves the mirror as it is, with its own server.py"
-    return verb(name, lambda host, port: attempt(serve, output, host, port), doc, params)
 
 
 def serve(output: Path, host: str, port: int) -> None:

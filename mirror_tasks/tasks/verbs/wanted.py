@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doit.task import Task
 from packaging.requirements import Requirement
 
 from mirror_tasks.config.environments import Environment
@@ -30,27 +29,11 @@ from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, files_to_mirror, fitting
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.console import new_console
-from mirror_tasks.tasks.parts import attempt, option
-from mirror_tasks.tasks.verbs.making import verb, words_with_a_sign
 from mirror_tasks.text import counted, readable
 from mirror_tasks.work.project_pages import ProjectPages
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def task(name: str, mirror: Mirror, pages: ProjectPages) -> Task:
-    """Review what clients asked for in vain."""
-
-    def answer(accept: bool, drop: bool, names: list[str] | None) -> object:
-        return attempt(review, mirror, pages, accept, drop, [*(names or []), *words_with_a_sign()])
-
-    params = [
-        option("accept", False, "mirror what is named"),
-        option("drop", False, "do not mirror what is named, and do not show it again"),
-    ]
-    doc = "shows what clients asked for in vain, and takes in what you accept of it"
-    return verb(name, answer, doc, params, pos_arg="names")
 
 
 @dataclass(frozen=True, slots=True)
