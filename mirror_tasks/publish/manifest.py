@@ -24,7 +24,7 @@ def write_manifest(mirror: Mirror, plan: Plan, report: Iterable[Path] = ()) -> N
     """
     summary, sums = manifest_paths(mirror.output)
     places = {*map(mirror.relative, published_places(mirror.config, plan)), *map(mirror.relative, report)}
-    _check_folders(mirror.output, places)
+    _check_folders(mirror, places)
     about = to_json(_summary(mirror, plan))
     about_sha256 = sha256_of_bytes(about)
     content = _sums(mirror, places, {summary.name: about_sha256})
@@ -52,16 +52,16 @@ def _sums(mirror: Mirror, places: Iterable[str], known: Mapping[str, str]) -> by
     return content.getvalue()
 
 
-def _check_folders(output: Path, places: Iterable[str]) -> None:
+def _check_folders(mirror: Mirror, places: Iterable[str]) -> None:
     """Look if all that is published lies in the output itself: ``server.py`` follows no link that leads out of it.
 
     :raises IntegrityError: a folder is a link.
     """
-    folders = {output / folder for folder in {place.rpartition("/")[0] for place in places}}
-    folders |= {folder.parent for folder in folders}
-    for folder in sorted(folders - {output, output.parent}):
+    folders = {place.rpartition("/")[0] for place in places}
+    folders |= {folder.rpartition("/")[0] for folder in folders}
+    for folder in map(Path, map(mirror.place, sorted(folders - {""}))):
         if folder.is_symlink():
-            withdraw(output)
+            withdraw(mirror.output)
             raise IntegrityError(
                 "finishing",
                 str(folder),

@@ -27,8 +27,14 @@ def root_targets(output: Path) -> list[Path]:
 
 def project_targets(output: Path, name: str) -> list[Path]:
     """Return where the pages of a project stand, for clients and for people."""
-    folder = output / "simple" / name
-    return [*(folder / form for form in FORMS), *(output / path for path in names_with_packed([project_path(name)]))]
+    return list(map(Path, project_places(output, name)))
+
+
+def project_places(output: Path, name: str) -> list[str]:
+    """Return the same as text: paths of thousands of pages take longer to be made than to be looked for."""
+    for_people = names_with_packed([project_path(name)])
+    relative = (*(f"simple/{name}/{form}" for form in FORMS), *for_people)
+    return [f"{output}{os.sep}{place.replace('/', os.sep)}" for place in relative]
 
 
 def published_places(config: Config, plan: Plan) -> Iterator[str]:
@@ -37,7 +43,7 @@ def published_places(config: Config, plan: Plan) -> Iterator[str]:
     yield from map(str, (*program_targets(output), *root_targets(output)))
     yield from (str(output / lock.path) for lock in inside_locks(config, plan))
     for name in plan.published_by_project:
-        yield from map(str, project_targets(output, name))
+        yield from project_places(output, name)
     for file in plan.published:
         place = package_place(output, file.project, file.filename)
         yield place
@@ -52,15 +58,17 @@ def hash_as_made(mirror: Mirror, path: Path | str) -> str:
 
     :raises IntegrityError: something else stands there.
     """
+    if known := mirror.ledger.known(path):
+        return known
     made = mirror.ledger.made(path)
-    if made and (mirror.ledger.known(path) == made or mirror.ledger.is_right(Path(path), made)):
+    if made and mirror.ledger.is_right(Path(path), made):
         return made
     withdraw(mirror.output)
     problem = f"expected what was made there in this run (sha256 {made}), found something else"
     raise IntegrityError("finishing", str(path), problem, "Run again: it is made anew. Let nothing else write there.")
 
 
-def digest_as_made(mirror: Mirror, paths: Iterable[Path]) -> str | None:
+def digest_as_made(mirror: Mirror, paths: Iterable[Path | str]) -> str | None:
     """Return a digest of published files as they were made, or None if one of them is not as it was made any more.
 
     No content is read, so that it costs next to nothing.

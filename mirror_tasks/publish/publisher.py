@@ -14,7 +14,7 @@ from mirror_tasks.publish import pages as publishing
 from mirror_tasks.publish.locks import InsideLock, inside_locks, led_lock
 from mirror_tasks.publish.manifest import write_manifest
 from mirror_tasks.publish.pages import Site, write_project_pages, write_published, write_root_pages
-from mirror_tasks.publish.published import digest_as_made, hash_as_made, project_targets, root_targets
+from mirror_tasks.publish.published import digest_as_made, hash_as_made, project_places, project_targets, root_targets
 from mirror_tasks.publish.server import program_targets, programs
 from mirror_tasks.publish.simple_index import PublishedFile
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -52,11 +52,11 @@ class Publisher:
         """Where the pages stand that list the projects."""
         return root_targets(self._mirror.output)
 
-    def project_targets(self, name: str) -> Sequence[Path]:
-        """Return where the pages of a project stand."""
-        return project_targets(self._mirror.output, name)
+    def project_places(self, name: str) -> Sequence[str]:
+        """Return where the pages of a project stand, as text."""
+        return project_places(self._mirror.output, name)
 
-    def digest_as_made(self, paths: Iterable[Path]) -> str | None:
+    def digest_as_made(self, paths: Iterable[Path | str]) -> str | None:
         """Return a digest of published files as they were made, or None if one of them is not as it was made any more."""
         return digest_as_made(self._mirror, paths)
 

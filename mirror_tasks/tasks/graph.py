@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from mirror_tasks.tasks.attesting import provenance_tasks
 from mirror_tasks.tasks.bringing import Bringing
 from mirror_tasks.tasks.known import Known
 from mirror_tasks.tasks.last_plan import LastPlan
-from mirror_tasks.tasks.parts import Creator, TaskMaker, Unchanged, cleaning, creator
+from mirror_tasks.tasks.parts import Creator, OfOneThing, TaskMaker, Unchanged, cleaning, creator
 from mirror_tasks.tasks.run import look_for_garbage_rarely, start_processes
 from mirror_tasks.tasks.stages import Stages
 from mirror_tasks.tasks.tally import Tally
@@ -291,31 +291,41 @@ class MirrorTasks:
     def _releases(self) -> Iterator[Task]:
         """the records of the releases: their files, environments, and who requires them"""
         plan = self.plan
-        releases = plan.releases if plan else ()
-        tasks = [task for one in releases if (task := self._release(plan, one))] if plan else []
+        releases = {self.name("release", one.name): one for one in (plan.releases if plan else ())}
+        unchanged = {name: Unchanged(partial(release_record, plan, one)) for name, one in releases.items()}  # type: ignore[arg-type]
+        together = self._of_plan(self.name("release"), unchanged)
+        tasks = [
+            self._release(plan, one, name, unchanged[name])
+            for name, one in releases.items()
+            if plan and not together.holds_for(name, [self.mirror.places.release_path(one.name)])
+        ]
         yield from tasks
-        yield self.make.group(
-            "release",
-            [task.name for task in tasks],
-            f"records which files of {counted(len(releases), 'release')} are wanted, and why",
-        )
+        doc = f"records which files of {counted(len(releases), 'release')} are wanted, and why"
+        yield together.remembered_by(self.make.group("release", [task.name for task in tasks], doc))
 
-    def _release(self, plan: Plan, release: PlannedRelease) -> Task | None:
-        name, targets = self.name("release", release.name), [self.mirror.places.release_path(release.name)]
-        unchanged = Unchanged(lambda: release_record(plan, release))
-        if self._can_be_left_out(name, targets, unchanged):
-            return None
+    def _release(self, plan: Plan, release: PlannedRelease, name: str, unchanged: Unchanged) -> Task:
         return self.make.task(
             name,
             self.mirror.plans.keep_release,
             plan,
             release,
             clean=True,
-            targets=targets,
+            targets=[self.mirror.places.release_path(release.name)],
             uptodate=[unchanged],
             subtask_of=self.name("release"),
             doc=f"{len(release.installs)} environments; for {', '.join(sorted({str(one.by) for one in release.required})[:3])}",
         )
+
+    def _of_plan(self, last: str, members: Mapping[str, Unchanged]) -> OfOneThing:
+        """Return what is remembered of tasks that are all made from the plan."""
+        return OfOneThing(last, members, self._plan_and_program, leaves_out=self._leaves_out)
+
+    def _plan_and_program(self) -> bytes:
+        return self._written_by + (self.plan.digest.encode() if self.plan else b"")
+
+    @property
+    def _leaves_out(self) -> bool:
+        return self.stages.is_running and not self._does_all_again
 
     def _can_be_left_out(self, name: str, targets: Iterable[Path | str], unchanged: Unchanged) -> bool:
         """Say if a run can do without a task: what it makes stands, and is remembered. `doit list` shows all, `doit -a` does all.
@@ -323,7 +333,7 @@ class MirrorTasks:
         In a run with nothing to do a task for each file, page and release, with its part of doit's graph, took most of the
         time and memory.
         """
-        return self.stages.is_running and not self._does_all_again and unchanged.holds_for(name, targets)
+        return self._leaves_out and unchanged.holds_for(name, targets)
 
     def _downloads(self) -> Iterator[Task]:
         """the files"""
@@ -422,26 +432,24 @@ class MirrorTasks:
         names = list(plan.published_by_project) if plan else []
         # A page links to what else is mirrored.
         shared = cache(lambda: hashlib.sha256(self._written_by + repr(names).encode()).digest())
-        tasks = [task for name in names if (task := self._project_pages(plan, name, shared))] if plan else []
+        unchanged = {self.name("index", name): self._as_published(plan, name, shared) for name in names if plan}
+        together = self._of_plan(self.name("index"), unchanged)
+        tasks = [task for name in names if plan and (task := self._project_pages(plan, name, unchanged, together))]
         targets = self.publisher.root_targets if plan else []
         yield from tasks
-        yield Task(
+        root = Task(
             self.name("index"),
             [self.make.attempt(self.publisher.publish_root, plan)] if plan else None,
             targets=targets,
             task_dep=[task.name for task in tasks],
             has_subtask=True,
-            uptodate=[
-                Unchanged(
-                    lambda: self._written_by + (plan.digest.encode() if plan else b""),
-                    lambda: self.publisher.digest_as_made(targets),
-                )
-            ],
+            uptodate=[Unchanged(self._plan_and_program, lambda: self.publisher.digest_as_made(targets))],
             io={"capture": False},
             meta={"mirror": "group"},
             clean=cleaning(self._withdraw),
             doc=f"writes the pages of {counted(len(names), 'project')}, for clients and for people",
         )
+        yield together.remembered_by(root)
 
     def _locks(self) -> Iterator[Task]:
         """the locks, led to the mirror"""
@@ -473,22 +481,30 @@ class MirrorTasks:
             doc=f"leads it to {self.config.url}/",
         )
 
-    def _project_pages(self, plan: Plan, name: str, shared: Callable[[], bytes]) -> Task | None:
-        files = plan.published_by_project[name]
+    def _as_published(self, plan: Plan, name: str, shared: Callable[[], bytes]) -> Unchanged:
+        """Return what says if the pages of a project are those of a plan.
+
+        :param shared: gives what all pages are made from.
+        """
 
         def made_from() -> bytes:
             of_it = {
-                "files": files,
+                "files": plan.published_by_project[name],
                 "kept": [one.how_long for one in plan.kept_by_project.get(name, ())],
                 "releases": plan.releases_of(name),
                 "status": (plan.statuses or {}).get(name),
             }
             return shared() + to_json(of_it)
 
-        task_name, targets = self.name("index", name), self.publisher.project_targets(name)
-        unchanged = Unchanged(made_from, lambda: self.publisher.digest_as_made(targets))
+        return Unchanged(made_from, lambda: self.publisher.digest_as_made(self.publisher.project_places(name)))
+
+    def _project_pages(
+        self, plan: Plan, name: str, unchanged: Mapping[str, Unchanged], together: OfOneThing
+    ) -> Task | None:
+        files = plan.published_by_project[name]
+        task_name, targets = self.name("index", name), self.publisher.project_places(name)
         bringing = self._bringing(files)  # these are in the run for the page that waits for them
-        if not bringing and self._can_be_left_out(task_name, targets, unchanged):
+        if not bringing and together.holds_for(task_name, targets):
             return None
         return self.make.task(
             task_name,
@@ -499,7 +515,7 @@ class MirrorTasks:
             subtask_of=self.name("index"),
             targets=targets,
             task_dep=[self.name("_room"), *bringing],
-            uptodate=[unchanged],
+            uptodate=[unchanged[task_name]],
             doc=counted(len(files), "file"),
         )
 

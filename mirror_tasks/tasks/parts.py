@@ -196,23 +196,78 @@ class Unchanged:
         self._stands = stands
 
     @cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """The SHA-256 of what the task is made from."""
         return hashlib.sha256(self._made_from()).hexdigest()
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Called by doit, with what the task kept when it last ran."""
-        task.value_savers.append(lambda: {"made_from": self._digest, "stands": self._stands()})
-        return self._is_as_kept(values)
+        task.value_savers.append(lambda: {"made_from": self.digest, "stands": self._stands()})
+        return values.get("made_from") == self.digest and self.stands_as(values)
 
     def holds_for(self, name: str, targets: Iterable[str | Path]) -> bool:
         """Say if a task of this name with these targets is not due, so that a run can do without it."""
-        return all(map(os.path.exists, targets)) and self._is_as_kept(database.kept_of(name))
-
-    def _is_as_kept(self, values: Mapping[str, Any]) -> bool:
-        if values.get("made_from") != self._digest:
+        if not all(map(os.path.exists, targets)):
             return False
+        kept = database.kept_of(name)
+        return kept.get("made_from") == self.digest and self.stands_as(kept)
+
+    def stands_as(self, values: Mapping[str, Any]) -> bool:
+        """Say if what the task made stands as it was kept."""
         stands = self._stands()
         return stands is not None and stands == values.get("stands")
+
+
+class OfOneThing:
+    """Tasks that are all made from one thing, such as a plan: where it is what it was, what each is made from is not worked out.
+
+    One task is done when all the others are. It remembers of what they all were made then, and what each remembered: one of
+    them may have been done by itself since, from another plan.
+
+    :param last: the name of that task.
+    :param members: the others, by name.
+    :param thing: gives a digest of the one thing.
+    :param leaves_out: the run can do without tasks that are not due.
+    """
+
+    def __init__(
+        self, last: str, members: Mapping[str, Unchanged], thing: Callable[[], bytes], *, leaves_out: bool
+    ) -> None:
+        self._members = members
+        self._thing = thing
+        self._leaves_out = leaves_out
+        self._kept = {name: database.kept_of(name) for name in members} if leaves_out else {}
+        self._last = database.kept_of(last) if leaves_out else {}
+
+    @cached_property
+    def _is_same(self) -> bool:
+        each = [kept.get("made_from") for kept in self._kept.values()]
+        return (self._last.get("thing"), self._last.get("each")) == (self._digest, _digest_of(each))
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self._thing()).hexdigest()
+
+    def holds_for(self, name: str, targets: Iterable[str | Path]) -> bool:
+        """Say if a task of this name with these targets is not due, so that a run can do without it."""
+        if not self._leaves_out or not all(map(os.path.exists, targets)):
+            return False
+        one, kept = self._members[name], self._kept[name]
+        return (self._is_same or kept.get("made_from") == one.digest) and one.stands_as(kept)
+
+    def remembered_by(self, task: Task) -> Task:
+        """Let doit remember with the last task what is to be remembered of all."""
+        task.value_savers.append(self._remembered)
+        return task
+
+    def _remembered(self) -> Mapping[str, str]:
+        if self._leaves_out and self._is_same:
+            return {name: self._last[name] for name in ("thing", "each")}
+        return {"thing": self._digest, "each": _digest_of([one.digest for one in self._members.values()])}
+
+
+def _digest_of(each: Iterable[str | None]) -> str:
+    return hashlib.sha256(" ".join(map(str, each)).encode()).hexdigest()
 
 
 def cleaning(before: Callable[[], None]) -> list[Callable[..., None]]:
