@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import packaging
 import packaging.tags
@@ -19,8 +20,10 @@ from packaging.markers import Marker
 from packaging.tags import Tag, sys_tags
 from packaging.version import Version
 
+from mirror_tasks.config import environments
 from mirror_tasks.config.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
 from mirror_tasks.config.installers import PIP, UV
+from mirror_tasks.config.markers import holds
 from tests.interpreters import EACH, interpreter
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -488,3 +491,22 @@ def test_the_digest_is_the_same_in_every_process_and_changes_with_what_can_be_ch
     digests.add(made(python="3.12.1", platform="linux-x86_64").digest)
     assert len(digests) == 3
     assert json.loads(json.dumps(one.to_json())) == one.to_json()
+
+
+def test_a_marker_is_judged_once_for_all_patch_releases_that_it_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root is solved on each patch release that something hangs on: each would judge 2,000 markers of a large plan."""
+    judged: list[str] = []
+
+    def counting(marker: str, *rest: Any) -> bool:
+        judged.append(marker)
+        return holds(marker, *rest)
+
+    monkeypatch.setattr(environments, "holds", counting)
+    target = made(python="3.12", platform="linux-x86_64")
+    points = [target, *(target.at(patch, PIP) for patch in (0, 3, 7)), target.for_installer(PIP)]
+    assert [point.marker_applies(Marker("sys_platform == 'linux'")) for point in points] == [True] * 5
+    assert len(judged) == 1
+    named = Marker("python_full_version >= '3.12.3'")
+    assert [point.marker_applies(named) for point in points] == [True, False, True, True, True]
+    exact = made(python="3.12.1", platform="linux-x86_64")
+    assert [exact.marker_applies(named), exact.at(0, UV).marker_applies(named)] == [False, False]

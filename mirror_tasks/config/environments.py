@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms, parse_tag
@@ -132,21 +132,23 @@ class Environment:
         return self._points[key]
 
     def _at(self, patch: int, installers: tuple[Installer, ...]) -> Environment:
-        python, markers = self.python, self.markers
-        if self.is_range:
-            python = Version(f"{self.python.major}.{self.python.minor}.{patch}")
-            markers = (_markers_at(self.markers, patch),)
-        return self._sharing_ranks(replace(self, python=python, markers=markers, installers=installers))
+        if not self.is_range:
+            return self._sharing(replace(self, installers=installers), self._answers)
+        python = Version(f"{self.python.major}.{self.python.minor}.{patch}")
+        point = replace(self, python=python, markers=(_markers_at(self.markers, patch),), installers=installers)
+        return self._sharing(point, functools.partial(_answer_at, self._answers, patch))
 
     def for_installer(self, installer: Installer) -> Environment:
         """Return it, all of its range, as one installer judges it."""
         key = (None, installer)
         if key not in self._points:
-            self._points[key] = self._sharing_ranks(replace(self, installers=(installer,)))
+            self._points[key] = self._sharing(replace(self, installers=(installer,)), self._answers)
         return self._points[key]
 
-    def _sharing_ranks(self, other: Environment) -> Environment:
+    def _sharing(self, other: Environment, answers: Callable[[str, str, Installer], int]) -> Environment:
+        """Let another one of the same tags have what is remembered here: of most markers the points of a range say the same."""
         object.__setattr__(other, "_rank", self._rank)
+        object.__setattr__(other, "_answers", answers)
         return other
 
     def tag_rank(self, compressed: str) -> int | None:
@@ -234,6 +236,10 @@ def _patches_where_it_holds(ends: tuple[Mapping[str, str], ...], marker: str, ex
         lambda patch: holds(marker, {**_markers_at(ends, patch), "extra": extra}, installer),
         _named_patches(marker, Version(ends[0]["python_full_version"])),
     )
+
+
+def _answer_at(answers: Callable[[str, str, Installer], int], patch: int, *asked: Any) -> int:
+    return answers(*asked) >> patch & 1
 
 
 @functools.lru_cache(maxsize=1 << 14)
