@@ -55,6 +55,23 @@ def test_a_world_is_completed_as_described(name: str, tmp_path: Path) -> None:
     assert Plan.from_bytes(plan.to_bytes()).to_bytes() == plan.to_bytes()
 
 
+def test_a_solution_that_is_the_same_on_each_patch_release_is_held_once(tmp_path: Path) -> None:
+    described = {
+        "environments": {"here": {"python": "3.12", "platform": "linux-x86_64"}},
+        "requirements": ["app", "plain"],
+        "index": {
+            "app": {"1": {"requires": ["early; python_full_version < '3.12.4'"]}},
+            "plain": {"1": {}},
+            "early": {"1": {}},
+        },
+    }
+    _, completion = complete(worlds.world(described, tmp_path))
+    early, late = (completion.solutions[f"here/{patch}"] for patch in (0, 4))
+    assert early["plain"] == {"plain": "1"}
+    assert early["plain"] is late["plain"]
+    assert (early["app"], late["app"]) == ({"app": "1", "early": "1"}, {"app": "1"})
+
+
 @pytest.mark.parametrize("name", worlds.names("solver"))
 def test_a_solution_of_the_last_run_is_found_again(name: str, tmp_path: Path) -> None:
     one = worlds.world(worlds.read("solver", name), tmp_path)

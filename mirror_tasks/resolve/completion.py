@@ -269,8 +269,9 @@ class Completion:
 
     def _keep(self, case: _Case, found: Solution) -> None:
         versions = found.versions
-        self.solutions.setdefault(case.key, {})[case.root.name] = versions
-        self._likely.setdefault(case.anywhere, versions)
+        likely = self._likely.setdefault(case.anywhere, versions)
+        # Mostly they are the same at all points of a range; held once then, they take a third of the memory.
+        self.solutions.setdefault(case.key, {})[case.root.name] = likely if likely == versions else versions
         self._failing.pop(case, None)
 
     def _from_upstream(self) -> Wants:
