@@ -270,3 +270,12 @@ def test_a_command_that_lists_imports_nothing_that_fetches_resolves_or_publishes
     what_works = ("work", "archives", "policy", "resolve", "report", "transfer", "index.client", "publish.pages")
     works = tuple(f"mirror_tasks.{name}" for name in what_works)
     assert not sorted(name for name in imported if name.startswith((*works, "urllib3", "ssl", "rich")))
+
+
+def test_a_task_has_nothing_empty_of_its_own_but_what_doit_fills() -> None:
+    one, other = (vars(LeanTask(name, None)) for name in ("one", "other"))
+    of_its_own = {name for name, value in one.items() if not value and value is not other[name]}
+    assert of_its_own == {"setup_tasks", "task_dep", "value_savers", "values"}
+    copied = LeanTask("some", None).calc_dep.copy()
+    copied.update(["another"])  # as doit does
+    assert not LeanTask("some", None).calc_dep

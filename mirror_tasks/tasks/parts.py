@@ -8,9 +8,10 @@ import platform
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from doit.action import BaseAction
@@ -42,14 +43,37 @@ def creator(
     return create
 
 
+class _Nothing(frozenset[str]):
+    """No tasks that others are calculated from; doit goes on with a copy, to which it adds."""
+
+    def copy(self) -> Any:
+        """Called by doit."""
+        return set[str]()
+
+
+# What doit only looks at where it is empty: it gives each task one of its own, which take 800 bytes together.
+_EMPTY: Mapping[str, object] = {
+    **dict.fromkeys(("_actions", "clean_actions", "targets", "teardown", "uptodate", "wild_dep"), ()),
+    "calc_dep": _Nothing(),
+    "file_dep": frozenset(),
+    "getargs": MappingProxyType({}),
+}
+
+
 class LeanTask(Task):  # type: ignore[misc]
-    """A task of doit that takes half as much memory; a large mirror has ten thousand.
+    """A task of doit that takes a third as much memory; a large mirror has ten thousand.
 
     Python shares the names of up to 30 attributes among all objects of a class, and doit gives a task four more. Those
-    named here, which no task of a mirror has a use for, are kept apart from the others.
+    named here, which no task of a mirror has a use for, are kept apart from the others. What is empty is one for all.
     """
 
     __slots__ = ("cfg_values", "creator_params", "pos_arg", "pos_arg_val", "watch")
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for name, empty in _EMPTY.items():
+            if not getattr(self, name):
+                setattr(self, name, empty)
 
 
 class TaskMaker:
@@ -76,7 +100,7 @@ class TaskMaker:
 
         :param kind: what the reporter takes it for; by default what its name says.
         """
-        meta = {"mirror": kind or name.removeprefix(self.dash).partition(":")[0]}
+        meta = _meta(kind or name.removeprefix(self.dash).partition(":")[0])
         return LeanTask(name, [self.attempt(action, *arguments)], meta=meta, io={"capture": False}, **settings)
 
     def attempt(self, action: Callable[..., None], *arguments: Any) -> Attempt:
@@ -85,8 +109,7 @@ class TaskMaker:
 
     def group(self, kind: str, members: Iterable[str], doc: str = "") -> Task:
         """Return a task that does nothing, and waits for its members."""
-        meta = {"mirror": "group"}
-        return LeanTask(self.name(kind), None, task_dep=list(members), has_subtask=True, doc=doc, meta=meta)
+        return LeanTask(self.name(kind), None, task_dep=list(members), has_subtask=True, doc=doc, meta=_meta("group"))
 
     def only_new(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Leave out those that were made before."""
@@ -104,6 +127,12 @@ class TaskMaker:
 def made_after(first: str, name: str, creator: Callable[[], Iterator[Task]], task_dep: Iterable[str] = ()) -> Task:
     """Return a task in the place of which doit puts what ``creator`` makes, when the task ``first`` has ended."""
     return LeanTask(name, None, task_dep=list(task_dep), loader=DelayedLoader(creator, executed=first))
+
+
+@cache
+def _meta(kind: str) -> dict[str, str]:
+    """Return what a task has for the reporter, one for all of its kind."""
+    return {"mirror": kind}
 
 
 def option(name: str, default: object, text: str) -> dict[str, Any]:
