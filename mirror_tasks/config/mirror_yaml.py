@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from packaging.utils import canonicalize_name, is_normalized_name
 
@@ -18,13 +18,14 @@ from mirror_tasks.config.indexes import IndexReader
 from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root
 from mirror_tasks.config.own_sources import OwnProject, names_of
-from mirror_tasks.config.policy_keys.constraints import bind
-from mirror_tasks.config.policy_keys.reader import PolicyReader
-from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.roots import RootReader, versions_of
-from mirror_tasks.config.transfer import TransferReader
 from mirror_tasks.config.yaml_file import read_yaml, refusal
 from mirror_tasks.errors import Fault
+
+if TYPE_CHECKING:
+    from mirror_tasks.config.policy import Policy
+    from mirror_tasks.config.project_files.answers import Answers
+    from mirror_tasks.config.transfer import Transfer
 
 KEYS = (
     "output",
@@ -111,10 +112,10 @@ class _Reader:
         versions = versions_of(self.block, "latest")
         environments = tuple(self._environments())
         asked = self.block.get("build-requirements") == "ask"
-        answers = Answers(state / "answers", self.folder, self.are_forgotten) if asked else None
+        answers = self._answers(state) if asked else None
         reader = RootReader(self.path, self.block, environments, self.faults, answers)
-        policy = PolicyReader(self.path, self.block, self.faults, self.today).policy()
-        roots = bind(reader.roots(versions), policy, environments)
+        policy = self._policy()
+        roots = _bound(reader.roots(versions), policy, environments)
         output = self._output(f"mirror{suffix}", state)
         apart = {"the output": output, "this project's state": state}
         config = Config(
@@ -145,13 +146,34 @@ class _Reader:
             own=reader.own.projects,
             dynamic=tuple(reader.dynamic.values()),
             url=self._url(),
-            transfer=TransferReader(self.block, self.faults, self.folder, apart).transfer(f"bundles{suffix}"),
+            transfer=self._transfer(apart, f"bundles{suffix}"),
             policy=policy,
             report=cast(Literal["beside", "mirror"], self.block.choice("report", "beside", ("beside", "mirror"))),
         )
         if config.wheels == "none" and config.sdists == "never":
             self.block.fault("sdists", "neither wheels nor sdists would be mirrored; expected one of the two")
         return config
+
+    # What most files do not say is read by what is imported for it: its classes take a tenth of what `doit list` takes.
+
+    def _answers(self, state: Path) -> Answers:
+        from mirror_tasks.config.project_files.answers import Answers
+
+        return Answers(state / "answers", self.folder, self.are_forgotten)
+
+    def _policy(self) -> Policy | None:
+        if self.block.get("policy") is None:
+            return None
+        from mirror_tasks.config.policy_keys.reader import PolicyReader
+
+        return PolicyReader(self.path, self.block, self.faults, self.today).policy()
+
+    def _transfer(self, apart: Mapping[str, Path], default: str) -> Transfer | None:
+        if self.block.get("transfer") is None:
+            return None
+        from mirror_tasks.config.transfer import TransferReader
+
+        return TransferReader(self.block, self.faults, self.folder, apart).transfer(default)
 
     def _indexes(self, roots: Sequence[Root], own: Sequence[OwnProject]) -> tuple[Index, ...] | None:
         indexes = IndexReader(self.block, self.faults, self.folder).indexes()
@@ -213,6 +235,15 @@ class _Reader:
             self.block.fault("refresh", f"expected 0 or a time such as 30m, 12h or 7d, found {show(value)}")
             return 0.0
         return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _bound(roots: tuple[Root, ...], policy: Policy | None, environments: Sequence[Environment]) -> tuple[Root, ...]:
+    """Return roots that are bound by the constraints of a policy."""
+    if policy is None:
+        return roots
+    from mirror_tasks.config.policy_keys.constraints import bind
+
+    return bind(roots, policy, environments)
 
 
 def _output_fault(output: Path, folder: Path, state: Path) -> str | None:

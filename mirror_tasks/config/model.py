@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from packaging.requirements import Requirement
 
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.lock_files.model import Lock
-from mirror_tasks.config.own_sources import OwnProject
-from mirror_tasks.config.policy import Policy
-from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.text import without_credentials
+
+if TYPE_CHECKING:  # most mirrors have no lock, no policy and no bundles
+    from mirror_tasks.config.lock_files.model import Lock
+    from mirror_tasks.config.own_sources import OwnProject
+    from mirror_tasks.config.policy import Policy
+    from mirror_tasks.config.transfer import Transfer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -19,7 +20,6 @@ from mirror_tasks.config.own_folders import Distribution, read_folder
 from mirror_tasks.config.own_git import BUILD, GitRequirement
 from mirror_tasks.config.own_sources import OwnFile, OwnSources, names_of
 from mirror_tasks.config.own_urls import UrlRequirement
-from mirror_tasks.config.project_files.answers import Answers
 from mirror_tasks.config.requirement_files import (
     parse_requirement,
     read_requirement,
@@ -30,6 +30,9 @@ from mirror_tasks.config.requirement_files import (
 from mirror_tasks.config.wishes import MOST_BYTES, read_review, review_path
 from mirror_tasks.errors import Fault
 from mirror_tasks.text import redact
+
+if TYPE_CHECKING:
+    from mirror_tasks.config.project_files.answers import Answers
 
 REQUIREMENT_KEYS = (
     "require",
