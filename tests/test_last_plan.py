@@ -112,6 +112,14 @@ def test_the_bill_of_a_plan_that_stands_is_the_same(project: MirrorFolder) -> No
     assert project.doit("plan").stdout == anew.stdout
 
 
+def test_the_bill_is_told_of_files_that_doit_remembers_nothing_of(project: MirrorFolder) -> None:
+    """As after a run that was killed when it had fetched them."""
+    before = project.doit("plan").stdout
+    (project.state / "doit.db").unlink()
+    assert grew(project, "plan")
+    assert project.doit("plan").stdout == before
+
+
 def test_a_project_that_no_index_has_keeps_no_plan_from_standing(tmp_path: Path, index: FakeIndex) -> None:
     project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING, requirements=["needy", "alone"])
     index.add("needy", *wheel("needy", "1.0", requires=["absent; extra == 'more'"], extras={"more": ["absent"]}))

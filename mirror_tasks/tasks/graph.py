@@ -282,7 +282,8 @@ class MirrorTasks:
         assert self.plan is not None, "_plan went before"
         self._teller.show(self.plan)
         try:
-            self._check_room()
+            # Of all files, not of those that have tasks: only the first thread can ask doit's database which these are.
+            self.acquire.downloads.check_room(self._lacking(self.plan.published))
         except StorageError as error:
             self._note(f"! {error}")
         self._say_what_else(self.plan)
@@ -358,7 +359,10 @@ class MirrorTasks:
     @cached_property
     def _due(self) -> Sequence[PlannedFile]:
         """The files that are not in the mirror yet."""
-        return [file for file in self._brought.values() if not self.acquire.downloads.is_done(file)]
+        return self._lacking(self._brought.values())
+
+    def _lacking(self, files: Iterable[PlannedFile]) -> Sequence[PlannedFile]:
+        return [file for file in files if not self.acquire.downloads.is_done(file)]
 
     def _say_what_is_due(self) -> None:
         """Print the bill before the first file takes its place, once; downloads and pages are made by two creators."""
@@ -378,11 +382,8 @@ class MirrorTasks:
         yield from self.make.only_new([self.make.task(self.name("_room"), self._begin_to_change, kind="group")])
 
     def _begin_to_change(self) -> None:
-        self._check_room()
-        self.publisher.take_down(self._refused_now)
-
-    def _check_room(self) -> None:
         self.acquire.downloads.check_room(self._due)
+        self.publisher.take_down(self._refused_now)
 
     def _download_tasks(self) -> Iterator[Task]:
         self._say_what_is_due()
