@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_index import FakeIndex
+from tests.fake_index import JSON, FakeIndex
 from tests.making import sdist, wheel
 from tests.mirroring import (
     DODO,
@@ -327,6 +327,16 @@ def test_a_changed_wheel_of_ones_own_makes_the_plan_anew(tmp_path: Path, index: 
     (tmp_path / "dist" / newer).write_bytes(content)
     assert grew(project)
     assert not grew(project)
+
+
+def test_a_file_without_a_hash_that_may_change_is_looked_at_in_each_run(tmp_path: Path, index: FakeIndex) -> None:
+    index.add("odd", *wheel("odd", "1.0"), sha256=None, sidecar=None, size=None)
+    project = made(tmp_path, index, requirements=["odd"], accept_changed=["odd"])
+    page = index.page("odd", JSON)
+    index.add("odd", *wheel("odd", "1.0", requires=["alone"]), sha256=None, sidecar=None, size=None)
+    assert index.page("odd", JSON) == page
+    assert grew(project)
+    assert "alone" in packages(project.output)
 
 
 # --- Time, and what is judged by it

@@ -15,7 +15,8 @@ The plan itself has to stand as it was written, and what is kept beside it in th
 its completion and all that they would read of pages are left out, which was half of a run with nothing changed. All of it is
 kept with what doit remembers of the task that writes the plan, so that it ends with that: `doit forget`, another database.
 
-Where the policy judges by what indexes say of each release, these are asked in each run, and the plan is made anew.
+Where the policy judges by what indexes say of each release, these are asked in each run, and the plan is made anew; likewise
+where `accept-changed` names a project whose page gives no hashes, so that only its files tell if they are others.
 """
 
 from __future__ import annotations

@@ -75,8 +75,13 @@ class ProjectPages:
             self._asked.update(self._outcomes([name for name in names if not is_device(name)]))
 
     def have_answered(self, names: Iterable[str]) -> bool:
-        """Say if it is known of the pages of all these projects, asked for before their turn, what they are now."""
-        return all(isinstance(self._asked.get(name), bool) for name in names)
+        """Say if it is known of all these projects, whose pages were asked for before their turn, what they are now."""
+        return all(isinstance(self._asked.get(name), bool) and not self._hides_changes(name) for name in names)
+
+    def _hides_changes(self, name: str) -> bool:
+        """Say if files of a project may be others though its page is the same: it gives no hashes, and the user accepts that."""
+        project = self.known(name) if self._fingerprints.may_change(name) else None
+        return project is not None and bool(project.unhashed)
 
     def _outcomes(self, names: Sequence[str]) -> Mapping[str, bool | MirrorError]:
         """Bring the pages of projects up to date, unless they are young enough; say of each project if there is one.
