@@ -273,6 +273,24 @@ def test_a_command_that_lists_imports_neither_what_works_nor_what_reads_keys_tha
     assert not sorted(name for name in imported if name.startswith((*idle, "urllib3", "ssl", "rich")))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are begun when needed elsewhere")
+def test_processes_that_read_sdists_are_there_only_where_there_may_be_some(tmp_path: Path, index: FakeIndex) -> None:
+    """Two that do nothing hold 12 MB."""
+    counting = """
+import atexit
+
+from mirror_tasks.work import processes
+
+atexit.register(lambda: print("reading:", len(processes.READING._workers)))
+"""
+    said = []
+    for sdists in ("never", "always"):
+        project = mirror_folder(tmp_path / sdists, index, DODO + counting, sdists=sdists)
+        said += re.findall("reading: ([0-9]+)", doit(project.folder, "plan").stdout)
+    assert said[0] == "0"
+    assert int(said[1]) > 0
+
+
 def test_a_task_has_nothing_empty_of_its_own_but_what_doit_fills() -> None:
     one, other = (vars(LeanTask(name, None)) for name in ("one", "other"))
     of_its_own = {name for name, value in one.items() if not value and value is not other[name]}

@@ -42,6 +42,17 @@ def test_before_the_start_this_process_does_it_itself() -> None:
     assert Processes(2, 8).call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
 
 
+def test_processes_that_may_not_be_needed_are_begun_with_the_first_call() -> None:
+    body = """
+processes = Processes(1, 1)
+processes.start(at_once=False)
+before = len(processes._workers)
+found, where = processes.call(add, 2, 3, progress=lambda count: None)
+print(before, found, where != os.getpid())
+"""
+    assert run(body) == "0 5 True"
+
+
 def test_an_error_arrives_with_all_that_it_says() -> None:
     shown = run("print(outcome(processes, fail, 'mirror')); print(outcome(processes, fail, 'disk'))").splitlines()
     assert shown == ["UpstreamError fetching a page: expected it, found none. Run again. 503", "OSError 28 /disk"]

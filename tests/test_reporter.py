@@ -44,6 +44,7 @@ class SomeMirror:
     def __init__(self) -> None:
         self.tally = Tally()
         self.changing = self.fetching = frozenset({"project", "download"})
+        self.reads_sdists = True
 
     def take_folders(self) -> None:
         pass

@@ -93,6 +93,11 @@ class MirrorTasks:
         """What ``mirror.yaml`` says, and what projects require as far as it is known by now."""
         return self.mirror.config
 
+    @property
+    def reads_sdists(self) -> bool:
+        """Sdists may be mirrored: the whole of each is read."""
+        return self.config.sdists != "never"
+
     def take_folders(self) -> None:
         """Keep other runs out of the folders of the mirror.
 
@@ -127,7 +132,7 @@ class MirrorTasks:
         self.take_folders()
         self.open_workshop()
         self._as_of.take()
-        start_processes()
+        start_processes(reads_sdists=self.reads_sdists)
         look_for_garbage_rarely()
 
     def _note(self, text: str) -> None:

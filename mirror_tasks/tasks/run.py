@@ -34,6 +34,10 @@ class MirrorOfRun(Protocol):
     changing: frozenset[str]
     fetching: frozenset[str]
 
+    @property
+    def reads_sdists(self) -> bool:
+        """Sdists may be mirrored: the whole of each is read."""
+
     def take_folders(self) -> None:
         """Keep other runs out of the folders of the mirror.
 
@@ -74,7 +78,7 @@ class Run:
         for mirror in fetching:
             mirror.open_workshop()
         if fetching:
-            start_processes()
+            start_processes(reads_sdists=any(mirror.reads_sdists for mirror in fetching))
         if threading.current_thread() is threading.main_thread():
             for number in _ENDING_SIGNALS:
                 signal.signal(number, self._interrupt)
@@ -99,8 +103,11 @@ def look_for_garbage_rarely() -> None:
     gc.set_threshold(200_000, 1000, 1000)
 
 
-def start_processes() -> None:
-    """Start the processes that receive and read, unless they are started."""
+def start_processes(*, reads_sdists: bool) -> None:
+    """Start the processes that receive and read, unless they are started.
+
+    :param reads_sdists: else those that read have next to nothing to do, and would only hold memory.
+    """
     # Only now: commands that run nothing have none.
     from mirror_tasks.work.memory import give_back_what_is_large
     from mirror_tasks.work.processes import READING, RECEIVING
@@ -108,8 +115,8 @@ def start_processes() -> None:
     give_back_what_is_large()
     # What is imported by now is no garbage, in none of them: to look at it copies it into each, and takes 3 % of a first mirror.
     gc.freeze()
-    for processes in (RECEIVING, READING):
-        processes.start()
+    RECEIVING.start()
+    READING.start(at_once=reads_sdists)
 
 
 def _reached(tasks: Mapping[str, Any], selected: Iterable[str]) -> Iterator[str]:

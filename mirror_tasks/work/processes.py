@@ -63,14 +63,16 @@ class Processes:
         self._worker_alone: _Worker | None = None
         self._one_at_a_time = threading.Lock()
 
-    def start(self) -> None:
+    def start(self, *, at_once: bool = True) -> None:
         """Let there be processes; nothing if there are.
 
         They are forked if there are no threads yet, for a fork copies what these hold locked; else begun anew when needed.
+
+        :param at_once: they are sure to be needed; else they are begun anew as well.
         """
         with self._lock:
             self._may_start = not self._workers
-            if threading.active_count() > 1:
+            if not at_once or threading.active_count() > 1:
                 self._method = "spawn"
         if self._method == "fork":
             self._started_workers()
