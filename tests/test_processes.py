@@ -38,6 +38,18 @@ print(found, where != os.getpid(), sum(came), len(came) < 5)
     assert run(body) == "5 True 3000000 True"
 
 
+def test_calls_that_are_made_at_once_are_shared_among_the_processes() -> None:
+    """None of them has reached its process yet when the next is made."""
+    body = """
+import contextlib
+with contextlib.ExitStack() as calls:
+    chosen = [calls.enter_context(processes._least_busy()) for _ in range(8)]
+    print([chosen.count(worker) for worker in processes._workers])
+print([worker.calls for worker in processes._workers])
+"""
+    assert run(body).splitlines() == ["[4, 4]", "[0, 0]"]
+
+
 def test_before_the_start_this_process_does_it_itself() -> None:
     assert Processes(2, 8).call(add, 2, 3, progress=lambda count: None) == (5, os.getpid())
 

@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -89,8 +90,8 @@ class Processes:
         if not workers:
             return function(*arguments) if progress is None else function(*arguments, progress)
         # Nothing that is called here is the worse for being begun again elsewhere.
-        with contextlib.suppress(ProcessError):
-            return self._least_busy().call(function, arguments, progress)
+        with contextlib.suppress(ProcessError), self._least_busy() as worker:
+            return worker.call(function, arguments, progress)
         with self._one_at_a_time:
             if self._worker_alone is None or self._worker_alone.ended:
                 self._worker_alone = self._replacement()
@@ -98,14 +99,21 @@ class Processes:
                 raise _process_ended(function, arguments)
             return self._worker_alone.call(function, arguments, progress)
 
-    def _least_busy(self) -> _Worker:
+    @contextlib.contextmanager
+    def _least_busy(self) -> Iterator[_Worker]:
+        """Give the process that has the fewest calls, counted as soon as it is chosen: many may be made at once."""
         with self._lock:
-            for position, worker in enumerate(self._workers):
-                if worker.ended and (other := self._replacement()):
+            for position, one in enumerate(self._workers):
+                if one.ended and (other := self._replacement()):
                     self._workers[position] = other
-            return min(
-                [worker for worker in self._workers if not worker.ended] or self._workers, key=_Worker.calls_under_way
-            )
+            may_be = [one for one in self._workers if not one.ended] or self._workers
+            worker = min(may_be, key=attrgetter("calls"))
+            worker.calls += 1
+        try:
+            yield worker
+        finally:
+            with self._lock:
+                worker.calls -= 1
 
     def _replacement(self) -> _Worker | None:
         """Return a process in the place of one that has ended, or None where no more are allowed; now there are threads."""
@@ -129,6 +137,7 @@ class _Worker:
     """One process, as the first one sees it.
 
     :ivar ended: it was found to have ended; it is asked no more while another one is there.
+    :ivar calls: how many it was chosen for that have not ended; for who chooses.
     """
 
     def __init__(self, method: str, threads: int) -> None:
@@ -138,10 +147,7 @@ class _Worker:
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
         self.ended = False
-
-    def calls_under_way(self) -> int:
-        """Return how many calls are under way."""
-        return len(self._calls)
+        self.calls = 0
 
     def call(self, function: Callable[..., _T], arguments: Sequence[Any], progress: Progress | None) -> _T:
         """As :meth:`Processes.call`."""
