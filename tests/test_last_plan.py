@@ -49,6 +49,20 @@ DOIT_CONFIG["reporter"] = Naming
 """
 
 
+TAKING_AWAY = """
+from pathlib import Path
+from mirror_tasks.work.project_pages import ProjectPages
+
+_ask = ProjectPages.ask
+
+def ask(self, names):
+    Path(".mirror/plan.json").unlink(missing_ok=True)
+    _ask(self, names)
+
+ProjectPages.ask = ask
+"""
+
+
 @pytest.fixture
 def index() -> Iterator[FakeIndex]:
     with FakeIndex(small_world()) as index:
@@ -272,6 +286,15 @@ def test_a_variable_in_the_configuration_that_changes_makes_the_plan_anew(tmp_pa
     assert not grew(project, WHERE=index.origin)
     with FakeIndex(small_world()) as other:
         assert grew(project, WHERE=other.origin)
+
+
+def test_a_plan_that_is_taken_away_while_pages_are_asked_for_is_made_anew(project: MirrorFolder) -> None:
+    """Nothing may be published then as if nothing was planned."""
+    before = tree(project.output)
+    dodo = project.folder / "dodo.py"
+    dodo.write_text(TAKING_AWAY + dodo.read_text())
+    assert grew(project)
+    assert tree(project.output) == before
 
 
 # --- Files that the configuration names

@@ -254,7 +254,7 @@ class MirrorTasks:
             raise ResolutionError(
                 "resolving", str(self.config.path), "the run could not begin", "See what failed before."
             )
-        self._plan = plan = (self._last_plan if self.stages.rests else None) or self._made_plan()
+        self._plan = plan = self._last.plan or self._made_plan()
         for line in self._teller.notes(plan):
             self._note(line)
         self.tally.incomplete += map(self._of_which, self._teller.incomplete(plan))

@@ -49,6 +49,7 @@ class LastPlan:
 
     :param made_by: gives a digest of this program.
     :param does_all_again: the user wants all to be made anew.
+    :ivar plan: the last plan, where it is that of this run as well.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class LastPlan:
         self._tally = tally
         self._made_by = made_by
         self._does_all_again = does_all_again
+        self.plan: Plan | None = None
         self._kept: Mapping[str, Any] = {}
         self._projects: list[str] | None = None  # None: the plan is made anew, whatever their pages are
 
@@ -139,7 +141,14 @@ class LastPlan:
     def _decide(self) -> None:
         pages, projects = self._workshop.tools.acquire.pages, self._projects
         if projects is not None and pages.have_answered(projects) and self._pages(projects) == self._kept.get("pages"):
-            self._stages.rest()
+            self.plan = self._still_there()
+            if self.plan is not None:
+                self._stages.rest()
+
+    def _still_there(self) -> Plan | None:
+        """Return the last plan; None where somebody took it away, or put another in its place, while the pages were asked for."""
+        plan = self._mirror.plans.last()
+        return plan if plan is not None and plan.digest == self._kept.get("plan") else None
 
     def _pages(self, projects: Iterable[str]) -> str:
         return sha256_of_bytes(to_json(self._mirror.page_seals(projects)))
