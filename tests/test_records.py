@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,49 @@ def test_a_record_that_is_replaced_under_its_reader_is_told_and_no_two_are_mixed
     again = records.project("foo")
     assert again is not None
     assert [file.filename for file in again.files(Version("7"))] == ["foo-7.tar.gz"]
+
+
+def test_of_a_large_page_each_version_is_found_and_no_other(tmp_path: Path) -> None:
+    many = [{"filename": f"foo-{number}.0.tar.gz", "url": "foo", "hashes": {"sha256": SHA}} for number in range(1, 500)]
+    records, project = kept(tmp_path, page(files=many))
+    reader = records.project("foo")
+    assert reader is not None
+    for number in (499, 1, 250, 2, 498):
+        assert [file.filename for file in reader.files(Version(str(number)))] == [f"foo-{number}.0.tar.gz"]
+    assert [reader.files(Version(text)) for text in ("0", "1.5", "250.1", "500")] == [(), (), (), ()]
+    assert shown(reader) == shown(project)
+
+
+def test_of_a_version_of_a_large_page_that_is_not_asked_for_no_more_is_held_than_where_it_stands(
+    tmp_path: Path,
+) -> None:
+    """A thousand projects have a hundred thousand versions, of which a run looks at four thousand."""
+    count = 5000
+    many = [{"filename": f"foo-{number}.tar.gz", "url": "foo", "hashes": {"sha256": SHA}} for number in range(count)]
+    records, _ = kept(tmp_path, page(files=many))
+    versions = records.project("foo")  # each is one object for all projects
+    assert versions is not None
+    tracemalloc.start()
+    try:
+        reader = records.project("foo")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reader is not None
+    assert held < 40 * count
+
+
+def test_files_of_a_project_have_one_requires_python(tmp_path: Path) -> None:
+    files = [
+        {"filename": f"foo-{number}.tar.gz", "url": "foo", "hashes": {"sha256": SHA}, "requires-python": ">=3.9"}
+        for number in range(2)
+    ]
+    records, _ = kept(tmp_path, page(files=files))
+    reader = records.project("foo")
+    assert reader is not None
+    one, other = reader.all_files()
+    assert one.requires_python == ">=3.9"
+    assert one.requires_python is other.requires_python
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -300, -1])
