@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
@@ -88,3 +90,30 @@ def test_nothing_is_wanted_twice(tmp_path: Path) -> None:
             for name, file in wants.files
         ]
     assert len(wanted) == len(set(wanted))
+
+
+def test_a_gap_names_all_who_have_it_whatever_binds_each_of_them(tmp_path: Path) -> None:
+    described = {
+        "environments": {"one": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": [{"file": "first.txt"}, {"file": "second.txt"}],
+        "texts": {"first.txt": "gone\napp<2\n", "second.txt": "gone\napp<3\n"},
+        "index": {"app": {"1": {}}},
+    }
+    (gap,) = make_plan(worlds.close(worlds.world(described, tmp_path))).gaps
+    assert [asker.name for asker in gap.by] == ["first.txt", "second.txt"]
+
+
+def test_whoever_waits_for_metadata_goes_on_when_it_arrives_though_it_was_told_before(tmp_path: Path) -> None:
+    described = {
+        "environments": {"one": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": ["app"],
+        "index": {"app": {"1": {"files": ["py3-none-any"], "requires": ["dep"]}}, "dep": {"1": {}}},
+    }
+    one = worlds.world(described, tmp_path)
+    closure = worlds.Closure(one.config.environments, one.config.roots, one.rules)
+    closure.start()
+    ((name, file),) = closure.project_arrived(canonicalize_name("app"), one.project("app")).files
+    said = one.metadata(file.filename, "app")
+    assert isinstance(said, CoreMetadata)
+    closure.told(name, file.filename, said)
+    assert closure.metadata_arrived(name, file.filename, said).projects == ("dep",)

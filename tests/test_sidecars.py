@@ -12,7 +12,7 @@ import pytest
 
 from tests.fake_index import FakeIndex
 from tests.making import core_metadata, wheel
-from tests.mirroring import MirrorFolder, assert_valid, mirror_folder, packages
+from tests.mirroring import LINUX, WINDOWS, MirrorFolder, assert_valid, mirror_folder, packages
 
 FOO, BAR, GOOD = wheel("foo", "1.0", requires=["bar"]), wheel("bar", "1.0"), wheel("good", "1.0")
 SIDECAR = f"/files/foo/{FOO[0]}.metadata"
@@ -96,3 +96,21 @@ def test_a_sidecar_as_announced_that_is_not_the_wheels_fails_one_run_and_then_th
     project.mirrored()
     assert packages(project.output)["bar"] == [BAR[0]]
     assert published_hash(project) == hashlib.sha256(TRUE).hexdigest()
+
+
+def test_what_a_wheel_of_another_environment_requires_stays_when_a_later_run_knows_its_odd_sidecar(
+    tmp_path: Path,
+) -> None:
+    """What was known of it came with the first wheel of its release, and what it requires was never asked for."""
+    linux, windows = wheel("foo", "1.0", LINUX), wheel("foo", "1.0", WINDOWS, requires=["bar"])
+    with FakeIndex({"foo": [linux], "bar": [BAR], "good": [GOOD]}) as index:
+        index.add("foo", *windows, sidecar=FALSE)
+        index.fault(f"/files/foo/{windows[0]}.metadata", "status", status=404)
+        project = mirror_folder(tmp_path, index, requirements=["foo"])
+        project.mirrored()
+        first = packages(project.output)
+        project.configure(index.url, requirements=["foo", "good"])
+        project.mirrored()
+    assert packages(project.output) == first | {"good": [GOOD[0]]}
+    plan = json.loads((project.folder / ".mirror" / "plan.json").read_bytes())
+    assert [release["project"] for release in plan["releases"]] == ["bar", "foo", "good"]

@@ -8,12 +8,11 @@ does not depend on the order in which things arrive.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from sys import intern
-from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -38,8 +37,16 @@ from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.needs import NOTHING
 from mirror_tasks.resolve.outcome import Asker, Failed, Wants
 from mirror_tasks.resolve.points import Met
-from mirror_tasks.resolve.reasons import Refusals
-from mirror_tasks.resolve.selection import Candidate, Rules, applies, check_python, files_to_mirror, fitting
+from mirror_tasks.resolve.reasons import Against, Refusals
+from mirror_tasks.resolve.selection import (
+    Candidate,
+    Rules,
+    applies,
+    check_python,
+    files_to_mirror,
+    fitting,
+    preferred,
+)
 from mirror_tasks.text import with_extras
 
 _MOST_AHEAD = 32  # releases
@@ -97,12 +104,34 @@ class _Build:
 class Chosen:
     """A release chosen in an environment: what an installer there would take, and what belongs in the mirror.
 
+    :ivar files: by name, those among them that may turn out to be of no use: see :meth:`Closure.files_of`.
+    :ivar taken: the names of all files that some demand would have installed; ``installs`` is the preferred one of them.
+    :ivar is_repaired: an installer asked for it that repairs what others refuse.
     :ivar by_locks_alone: only locks asked for it, so that it has the files that they name.
     """
 
     installs: File
     files: dict[str, File] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    is_repaired: bool = False
     by_locks_alone: bool = False
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What a walk through the releases that fit a demand came to.
+
+    :ivar chosen: the releases that were found, each with the file that an installer would take.
+    :ivar missing: what has to arrive before that is certain, by the name of the task that brings it.
+    :ivar weighed: the names of the files that it hangs on. They are the same in whichever order things arrive, whereas of
+        others it is chance if their metadata is known.
+    :ivar failed: metadata that could not be had.
+    """
+
+    chosen: list[tuple[Candidate, File]] = field(default_factory=list)
+    missing: dict[str, File | None] = field(default_factory=dict)
+    weighed: set[str] = field(default_factory=set)
+    failed: Failed | None = None
 
 
 class _Enough:
@@ -116,9 +145,9 @@ class _Enough:
     def __bool__(self) -> bool:
         return bool(self._had) and self._had[-1] == self._all
 
-    def lacking(self, taken: Iterable[tuple[File, int]]) -> Iterator[tuple[File, int]]:
-        """Yield what some patch release that has not got enough would take."""
-        return (one for one in taken if not self._had or one[1] & ~self._had[-1])
+    def lacks(self, patches: int) -> bool:
+        """Say if some of these patch releases has not got enough."""
+        return bool(patches and (not self._had or patches & ~self._had[-1]))
 
     def add(self, patches: int) -> None:
         """Give one release to patch releases."""
@@ -143,6 +172,8 @@ class Closure:
     :param roots: the entries under ``requirements:``.
     :param rules: what kinds of files belong in the mirror.
     :param indexes: those of ``mirror.yaml``, of which a project that is not there may be bound to one; None: what pip uses.
+    :ivar weighed: the names of the files that some choice hangs on. What is told of files rests on the metadata of these:
+        what is known of others hangs on what arrived when.
     """
 
     def __init__(
@@ -154,14 +185,17 @@ class Closure:
     ) -> None:
         self.environments = {one.name: one for one in environments}
         self.rules = rules
-        self.refusals = Refusals(rules, self._against)
+        self.weighed: set[str] = set()
+        self.refusals = Refusals(rules, self._against_among(self.weighed))
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
         self.judgement = JudgedMetadata(rules.permission, self.metadata)
         self.chosen: dict[tuple[NormalizedName, Version, str], Chosen] = {}
         self.asked: dict[Demand, dict[Asker, Asked]] = {}
         self.releases: dict[Demand, tuple[Version, ...]] = {}
-        self.unsatisfied: dict[Unsatisfied, dict[Asker, Any]] = defaultdict(dict)
+        self.unsatisfied: dict[Unsatisfied, list[Mapping[Asker, object]]] = defaultdict(
+            list
+        )  # who asked, of each demand
         self.unknown_extras: dict[tuple[str, str], None] = {}
         self.bugs: list[tuple[str, Exception]] = []  # by project, or root
         self.hashed = 0  # how often a project was replaced by itself with more hashes
@@ -179,6 +213,9 @@ class Closure:
         self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
         self._wanted: set[str] = set()
         self._newly_chosen: dict[str, tuple[NormalizedName, File]] = {}
+        self._had_no_hash: set[str] = set()  # files that were wanted when nothing told their hash
+        self._told: set[str] = set()  # files of which is told what they say, though nobody wanted that
+        self._twins: dict[str, str] = {}  # files that nobody reads, by those that say the same
 
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
@@ -235,14 +272,29 @@ class Closure:
         )
         return self._arrived(f"metadata:{filename}")
 
+    def told(self, project: NormalizedName, filename: str, metadata: CoreMetadata | Unusable) -> None:
+        """Take in what an earlier run found that a file says, which is of no use or not what its page announces.
+
+        Who waits for it, if it is wanted as well, goes on when it arrives.
+        """
+        self._told.add(filename)
+        if filename not in self.metadata:
+            self.metadata[filename] = self.judgement.judged(project, filename, metadata)
+
     def want(self, project: NormalizedName, files: Iterable[File]) -> Wants:
         """Want a page, or the core metadata of files of a project, for the solver; nothing that was wanted before."""
         if project not in self.projects and f"project:{project}" not in self._wanted:
             self._wanted.add(f"project:{project}")
             return Wants((project,))
         new = [file for file in files if f"metadata:{file.filename}" not in self._wanted]
-        self._wanted.update(f"metadata:{file.filename}" for file in new)
+        for file in new:
+            self._wanted.add(f"metadata:{file.filename}")
+            self._mark_unhashed(file)
         return Wants((), tuple((project, file) for file in new))
+
+    def _mark_unhashed(self, file: File) -> None:
+        if "sha256" not in file.hashes:
+            self._had_no_hash.add(file.filename)
 
     def complete(self, root: Root, environment: Environment, versions: Mapping[str, str]) -> Wants:
         """Take in the releases of a solution, so that a root can be installed; return what is wanted next.
@@ -290,6 +342,7 @@ class Closure:
                     projects[NormalizedName(what.removeprefix("project:"))] = None
                 else:
                     files[what] = (item.project, wish)
+                    self._mark_unhashed(wish)
             if missing:
                 self._parked[item] = len(missing)
         chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
@@ -322,7 +375,7 @@ class Closure:
         for requirement in requirements:
             name = normalized(requirement.name)
             if requirement.url:
-                self.unsatisfied[Unsatisfied(environment, *shown_with_reason(requirement))][asker] = None
+                self.unsatisfied[Unsatisfied(environment, *shown_with_reason(requirement))].append({asker: None})
                 if (exact := as_release(requirement)) is None:
                     continue
                 requirement = exact
@@ -365,14 +418,21 @@ class Closure:
             return self._settle_locked(demand, project)
         if project is None:
             return self._not_satisfied(demand, reason_of_absence(demand.project, self._indexes))
-        chosen, missing = self._choose(demand, project)
-        if missing:
-            return missing
-        for one, installs in chosen:
+        return self._settle_among(project, demand)
+
+    def _settle_among(self, project: Project, demand: Demand) -> dict[str, File | None]:
+        """Choose among the releases of a project."""
+        walk = self._choose(demand, project)
+        if walk.missing:
+            return walk.missing
+        if walk.failed:  # choosing an older release for it would be wrong
+            return self._not_satisfied(demand, walk.failed.reason, undecided=True)
+        self.weighed |= walk.weighed
+        for one, installs in walk.chosen:
             self._take(demand, one, installs)
-        self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in chosen))
-        if not chosen and not self._undecided(demand, project):
-            self._not_satisfied(demand, self._why_unsatisfied(demand, project))
+        self.releases[demand] = tuple(dict.fromkeys(one.version for one, _ in walk.chosen))
+        if not walk.chosen:
+            self._not_satisfied(demand, self._why_unsatisfied(demand, project, walk.weighed))
         return {}
 
     def _settle_locked(self, demand: Demand, project: Project | None) -> dict[str, File | None]:
@@ -388,6 +448,7 @@ class Closure:
         arrived = (self.metadata[one.filename] for one in read)
         if failed := next((one for one in arrived if isinstance(one, Failed)), None):
             return self._not_satisfied(demand, failed.reason, undecided=True)
+        self.weighed.update(one.filename for one in read)
         if any("sha256" not in file.hashes for file in read):
             return self._not_satisfied(demand, "its hash is not known", undecided=True)
         unasked = why_not_asked(package, self._indexes)
@@ -420,43 +481,61 @@ class Closure:
     def _take_locked(self, demand: Demand, version: Version, files: Sequence[File]) -> None:
         key = (demand.project, version, demand.environment)
         chosen = self.chosen.setdefault(key, Chosen(files[0], by_locks_alone=True))
+        chosen.taken.update(file.filename for file in files)
+        if chosen.by_locks_alone:
+            chosen.installs = preferred((chosen.installs, files[0]), self.environments[demand.environment])
         self._put_in(chosen, demand, version, files, self._build_scopes[demand.lock, demand.environment])
         self.releases[demand] = (version,)
 
-    def _why_unsatisfied(self, demand: Demand, project: Project) -> str:
+    def _why_unsatisfied(self, demand: Demand, project: Project, weighed: Collection[str]) -> str:
         if contradicting := self.contradicting.get(demand):
             return next(iter(contradicting.values()))
         environment = self._environment_of(demand)
-        return self.refusals.why_unsatisfied(project, specifier_of(demand), environment, demand.hashes)
+        refusals = Refusals(self.rules, self._against_among(weighed))
+        return refusals.why_unsatisfied(project, specifier_of(demand), environment, demand.hashes)
 
-    def _choose(self, demand: Demand, project: Project) -> tuple[list[tuple[Candidate, File]], dict[str, File | None]]:
+    def _choose(self, demand: Demand, project: Project) -> _Walk:
         """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good.
 
         Where the environment is a range, as many for each of its patch releases.
         """
-        chosen: list[tuple[Candidate, File]] = []
-        missing: dict[str, File | None] = {}
+        walk = _Walk()
         environment = self._environment_of(demand)
         enough = _Enough(demand.versions, environment.all_patches)
         candidates = fitting(project, specifier_of(demand), environment, self.rules, demand.hashes)
         refused = 0
         for one in candidates:
             refused += any(file.filename in self.judgement.refused for file in one.files)
-            taken = [pair for pair in self._installs(one, environment) if not self._contradicts(demand, one, pair[0])]
-            for installs, _ in enough.lacking(taken):
-                if isinstance(self.metadata.get(installs.filename), Failed):
-                    return [], {}
-                if lacking := self._lacking(demand, one, installs):
-                    missing.update(lacking)
-                else:
-                    chosen.append((one, installs))
-            for _, patches in taken:
-                enough.add(patches)
-            if enough:
+            self._look_at(one, demand, enough, walk)
+            if walk.failed or enough:
                 break
-        if missing and refused:
-            missing.update(self._ahead(candidates, refused))
-        return chosen, missing
+        if walk.missing and refused:
+            walk.missing.update(self._ahead(candidates, refused))
+        return walk
+
+    def _look_at(self, one: Candidate, demand: Demand, enough: _Enough, walk: _Walk) -> None:
+        """Take a release, or what has to arrive before it can be taken, for the patch releases that have not got enough."""
+        for file, by_page, patches in self._judged(one, self._environment_of(demand)):
+            if not enough.lacks(by_page):
+                continue
+            walk.weighed.add(file.filename)
+            if not patches or self._contradicts(demand, one, file):
+                continue
+            found = self.metadata.get(file.filename)
+            if isinstance(found, Failed):
+                walk.failed = found
+                return
+            walk.weighed |= self._read_beside(one)
+            if lacking := self._lacking(demand, one, file):
+                walk.missing.update(lacking)
+            else:
+                walk.chosen.append((one, file))
+            enough.add(patches)
+
+    def _read_beside(self, one: Candidate) -> set[str]:
+        """Return the names of the files of a release that are read, whichever of them is installed, before it is taken."""
+        files = files_to_mirror(one, self.rules)
+        return {file.filename for file in files if self._has_to_be_read(file) or file.filename in self._had_no_hash}
 
     def _ahead(self, candidates: Iterator[Candidate], refused: int) -> Mapping[str, File]:
         """Return whose metadata is to be read ahead: a project of which the policy refuses releases by that has mostly more.
@@ -507,46 +586,40 @@ class Closure:
             others = (pair for pair in _requirements(metadata.requires_dist) if pair[0] != demand.project)
             yield from bound_requirements(others, bounds, self._environment_of(demand))
 
-    def _installs(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int]]:
-        """Yield the files that installers would take, each with the patch releases on which they would.
+    def _judged(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int, int]]:
+        """Yield the files that installers look at, each with the patch releases on which they do, and on which they take it.
 
-        That is the preferred one whose metadata is not known to be bad; on an exact Python there is at most one.
+        That is the preferred one whose metadata is not known to be bad; on an exact Python at most one is taken.
         """
         left = environment.all_patches
         for file in one.files:
+            by_page = patches = left & environment.allows(file.requires_python)
             metadata = self.metadata.get(file.filename)
             if isinstance(metadata, Unusable):
                 metadata = as_taken_by(environment.installer, metadata)
-                if metadata is None:
-                    continue
-            patches = left & environment.allows(file.requires_python)
+                patches = 0 if metadata is None else patches
             # An index need not give data-requires-python; the metadata then tells.
             if isinstance(metadata, CoreMetadata):
                 patches &= environment.allows(metadata.requires_python)
-            if patches:
-                yield file, patches
+            yield file, by_page, patches
             left &= ~patches
 
+    def _against_among(self, weighed: Collection[str]) -> Against:
+        """Return what tells what the core metadata of these files says against using one in an environment."""
+
+        def against(file: File, environment: Environment) -> str | None:
+            return self._against(file, environment) if file.filename in weighed else None
+
+        return against
+
     def _against(self, file: File, environment: Environment) -> str | None:
-        """Return what the core metadata of a file, if it arrived, says against using it in an environment."""
-        metadata = self.metadata.get(file.filename)
+        metadata = self.metadata.get(self._twins.get(file.filename, file.filename))
         if isinstance(metadata, CoreMetadata):
             return check_python(metadata.requires_python, environment)
         return metadata.reason if isinstance(metadata, Unusable) else None
 
-    def _undecided(self, demand: Demand, project: Project) -> bool:
-        """Record a demand that hangs on metadata which could not be had; choosing an older release for it would be wrong."""
-        environment = self._environment_of(demand)
-        for one in fitting(project, specifier_of(demand), environment, self.rules, demand.hashes):
-            for installs, _ in self._installs(one, environment):
-                metadata = self.metadata.get(installs.filename)
-                if isinstance(metadata, Failed):
-                    self._not_satisfied(demand, metadata.reason, undecided=True)
-                    return True
-        return False
-
     def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
-        self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)] = self.asked[demand]
+        self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)].append(self.asked[demand])
         return {}
 
     def _take(self, demand: Demand, one: Candidate, installs: File) -> None:
@@ -554,6 +627,9 @@ class Closure:
         chosen = self.chosen.setdefault(key, Chosen(installs))
         if chosen.by_locks_alone:
             chosen.installs, chosen.by_locks_alone = installs, False
+        chosen.installs = preferred((chosen.installs, installs), self.environments[demand.environment])
+        chosen.taken.add(installs.filename)
+        chosen.is_repaired |= self._environment_of(demand).installer.repairs_specifiers
         files = files_to_mirror(one, self.rules)
         usable = [file for file in files if self._is_usable(demand, file, files)]
         self._put_in(chosen, demand, one.version, (installs, *usable))
@@ -572,7 +648,7 @@ class Closure:
                 chosen.files[file.filename] = file
                 self._newly_chosen[file.filename] = (demand.project, file)
             build = _Build(demand.project, version, file, demand.environment, build_scope)
-            if self.rules.build_requirements and not is_wheel(file.filename) and build not in self._builds:
+            if self._is_built(file) and build not in self._builds:
                 self._builds.add(build)
                 self._todo.append(build)
 
@@ -584,9 +660,34 @@ class Closure:
             # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
             self._not_satisfied(demand, metadata.reason, undecided=True)
             return False
-        if isinstance(metadata, Unusable):
-            return as_taken_by(self._environment_of(demand).installer, metadata) is not None
         return True
+
+    def weighed_metadata(self, filename: str) -> CoreMetadata | None:
+        """Return the core metadata of a file, if some choice hangs on it."""
+        metadata = self.metadata.get(filename) if filename in self.weighed else None
+        return metadata if isinstance(metadata, CoreMetadata) else None
+
+    def files_of(self, chosen: Chosen) -> Mapping[str, File]:
+        """Return the files of a release that belong in the mirror, by name, when nothing more is wanted.
+
+        That is all but those which are of no use by what is certain to be known of them, whoever asked for that.
+        """
+        return {
+            name: file
+            for name, file in chosen.files.items()
+            if name in chosen.taken or not self._is_of_no_use(file, chosen)
+        }
+
+    def _is_of_no_use(self, file: File, chosen: Chosen) -> bool:
+        metadata = self.metadata.get(file.filename)
+        if not isinstance(metadata, Unusable) or not (file.filename in self.weighed or file.filename in self._told):
+            return False
+        # Nobody knows what building an sdist takes that is read so.
+        return metadata.repaired is None or not chosen.is_repaired or self._is_built(file)
+
+    def _is_built(self, file: File) -> bool:
+        """Say if a file is an sdist of which is read what building it requires."""
+        return self.rules.build_requirements and not is_wheel(file.filename)
 
     def _expand(self, demand: Demand, version: Version, metadata: CoreMetadata, filename: str) -> None:
         """Ask for what a release requires, with the extras asked for and those they bring in turn."""
@@ -623,19 +724,13 @@ class Closure:
                 return extras
             extras |= more
 
-    def _leave_out(self, build: _Build, metadata: Unusable | Failed) -> None:
-        """Leave an sdist out that no installer can use, beside the wheels of its release; a lock names it all the same."""
-        chosen = self.chosen[(build.project, build.version, build.environment)]
-        if isinstance(metadata, Unusable) and not chosen.by_locks_alone and chosen.installs != build.sdist:
-            chosen.files.pop(build.sdist.filename, None)
-
     def _follow_build(self, build: _Build) -> dict[str, File | None]:
         """Ask for what building a mirrored sdist requires, as for roots of the same closure."""
         metadata = self.metadata.get(build.sdist.filename)
         if metadata is None:
             return {f"metadata:{build.sdist.filename}": build.sdist}
+        self.weighed.add(build.sdist.filename)
         if not isinstance(metadata, CoreMetadata):
-            self._leave_out(build, metadata)
             return {}
         environment = self.environments[build.environment]
         required = [

@@ -19,6 +19,7 @@ from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.model import Root
 from mirror_tasks.index.project import File, Project
+from mirror_tasks.policy.permission import Permission
 from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.needs import Missing, NotKnownYet, Undecided
 from mirror_tasks.resolve.outcome import Completed, Failed, OneSided, Unsolved, Wants
@@ -38,7 +39,7 @@ class FromChosen:
         self._projects: dict[NormalizedName, Project | None] = {}
         self._files: dict[NormalizedName, dict[Any, dict[str, File]]] = {}
         for (name, version, _), chosen in closure.chosen.items():
-            self._files.setdefault(name, {}).setdefault(version, {}).update(chosen.files)
+            self._files.setdefault(name, {}).setdefault(version, {}).update(closure.files_of(chosen))
 
     def project(self, name: NormalizedName) -> Project | None:
         """Return the project with the files that were chosen of it."""
@@ -142,6 +143,8 @@ class Completion:
         self._todo = self._new_cases()
         self._failing: dict[_Case, Conflict] = {}
         self._upstream: dict[str, Solver] = {}
+        self._found: dict[_Case, Solution | Conflict | None] = {}  # upstream, of what fails
+        self._ways: dict[_Case, WaysIn] = {}  # of what has no solution
         self._policy_lines: dict[_Case, tuple[str, ...]] = {}
         self._asked: set[_Case] = set()
         self._likely: dict[
@@ -163,9 +166,8 @@ class Completion:
     def _new_cases(self) -> list[_Case]:
         """Return the cases that what was chosen makes, and that were not there before."""
         for chosen in self.closure.chosen.values():
-            for file in chosen.files.values():
-                metadata = self.closure.metadata.get(file.filename)
-                self._met.meet(file, metadata if isinstance(metadata, CoreMetadata) else None)
+            for file in self.closure.files_of(chosen).values():
+                self._met.meet(file, self.closure.weighed_metadata(file.filename))
         cases: list[_Case] = []
         for environment in self.closure.environments.values():
             known = self._patches[environment.name]
@@ -188,17 +190,26 @@ class Completion:
         by_solver: dict[str, list[_Case]] = {}
         for case in todo:
             by_solver.setdefault(case.key, []).append(case)
+        waiting: set[_Case] = set()
         # One solver at a time: what each remembers of releases is 10 MB for 1,000 roots.
-        return self._wants([one for cases in by_solver.values() for one in self._solved_from(universe, cases)])
+        return self._wants([one for cases in by_solver.values() for one in self._solved_from(universe, cases, waiting)])
 
-    def _solved_from(self, universe: FromChosen, cases: Sequence[_Case]) -> Iterator[Missing]:
-        """Solve cases of one solver; yield what has to arrive first."""
+    def _solved_from(self, universe: FromChosen, cases: Sequence[_Case], waiting: set[_Case]) -> Iterator[Missing]:
+        """Solve cases of one solver; yield what has to arrive first.
+
+        :param waiting: the cases of all points of which one has to wait. What solves that one is tried at the others, so
+            these wait as well: which of them is the first does not hang on what arrives when.
+        """
         solver = Solver(cases[0].point, universe, self._seen_inside)
         for case in cases:
+            if case.anywhere in waiting:
+                self._todo.append(case)
+                continue
             try:
                 found = solver.solve(case.root, self._known_of(case))
             except NotKnownYet as unknown:
                 self._todo.append(case)
+                waiting.add(case.anywhere)
                 yield unknown.files
             except Undecided:
                 continue
@@ -275,40 +286,68 @@ class Completion:
         self._failing.pop(case, None)
 
     def _from_upstream(self) -> Wants:
-        """Solve what failed from everything upstream; what that takes joins the closure."""
-        missing: list[Missing] = []
-        wants = Wants()
-        if (
-            self._hashed != self.closure.hashed
-        ):  # what a solver remembers are files without the hashes that are known now
+        """Solve what failed from everything upstream; what that takes joins the closure, when all of it is found.
+
+        What joins is there for the cases that are solved after it. So nothing may join before the search that waits longest
+        has ended: else it would hang on what arrives when who finds it there.
+        """
+        self._forget_unhashed()
+        by_range: dict[_Case, list[_Case]] = {}
+        for case in self._failing:
+            by_range.setdefault(case.anywhere, []).append(case)
+        missing = [one for points in by_range.values() for one in self._search_points(points)]
+        return self._wants(missing) or self._join()
+
+    def _forget_unhashed(self) -> None:
+        """Let go of what solvers remember if those are files without the hashes that are known now."""
+        if self._hashed != self.closure.hashed:
             self._upstream.clear()
             self._hashed = self.closure.hashed
-        waiting: set[_Case] = set()
-        for case, conflict in list(self._failing.items()):
-            # Points of a range mostly fail alike: what completes the first one is tried at the others before these are searched.
-            if case not in self._failing or case.anywhere in waiting:
-                continue
-            made = Solver(case.point, FromUpstream(self.closure), self._rules)
-            solver = self._upstream.setdefault(case.key, made)
-            try:
-                found = solver.solve(case.root)
-            except NotKnownYet as unknown:
-                missing.append(unknown.files)
-                waiting.add(case.anywhere)
-                continue
-            except Undecided:
-                del self._failing[case]
-                continue
-            except Exception as error:  # as above
-                self.closure.bugs.append((case.root.name, error))
-                del self._failing[case]
-                continue
-            if isinstance(found, Conflict):
-                self._give_up(case, found)
-            else:
-                wants = wants.and_also(self._complete(case, conflict, found))
+
+    def _search_points(self, points: Sequence[_Case]) -> Iterator[Missing]:
+        """Search upstream at the points of a range until one has a solution; yield what has to arrive first.
+
+        Points of a range mostly fail alike: what completes the first one is tried at the others before these are searched.
+        """
+        for case in points:
+            if case not in self._found:
+                try:
+                    self._found[case] = self._solved_upstream(case)
+                except NotKnownYet as unknown:
+                    yield unknown.files
+                    return
+            if isinstance(self._found[case], Solution):
+                return
+
+    def _solved_upstream(self, case: _Case) -> Solution | Conflict | None:
+        """Return what is found of a case upstream; None where that can't be decided."""
+        solver = self._upstream.get(case.key)
+        if solver is None:
+            solver = self._upstream[case.key] = Solver(case.point, FromUpstream(self.closure), self._rules)
+        try:
+            return solver.solve(case.root)
+        except NotKnownYet:
+            raise
+        except Undecided:
+            return None
+        except Exception as error:  # as above
+            self.closure.bugs.append((case.root.name, error))
+            return None
+
+    def _join(self) -> Wants:
+        """Let what was found upstream join the closure, and give up what has no solution there either."""
+        wants = Wants()
+        found, self._found = self._found, {}
+        for case in [one for one in self._failing if one in found]:
+            one = found[case]
+            if isinstance(one, Conflict):
+                self._give_up(case, one)
+            elif isinstance(one, Solution):
+                wants = wants.and_also(self._complete(case, self._failing[case], one))
                 self._todo += [case, *self._other_points(case)]
-        return wants.and_also(self._wants(missing))
+            else:
+                del self._failing[case]
+        return wants
 
     def _other_points(self, case: _Case) -> list[_Case]:
         """Return what fails at other points of the same range, and take it for not tried."""
@@ -325,9 +364,7 @@ class Completion:
         for case in self._given_up:
             if case in self._policy_lines or case.installer is not PIP:  # whose conflict is the one that is told
                 continue
-            ways = WaysIn(
-                FromUpstream(self.closure), self.closure.judgement.refused, self._rules, self._rules.permission
-            )
+            ways = self._ways.setdefault(case, self._ways_in(self._rules.permission))
             try:
                 self._policy_lines[case] = ways.lines(case.root, case.point)
             except NotKnownYet as unknown:
@@ -335,6 +372,10 @@ class Completion:
             except Undecided:
                 self._policy_lines[case] = ()
         return self._wants(missing)
+
+    def _ways_in(self, permission: Permission) -> WaysIn:
+        closure = self.closure
+        return WaysIn(FromUpstream(closure), closure.judgement.refused, self._rules, permission, closure.weighed)
 
     def _told(self, case: _Case) -> Conflict:
         """Return the conflict of a case, and what of the policy stands in the way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -45,7 +45,16 @@ def explain(refutation: Refutation, within: Within) -> Iterator[str]:
     if len(told) > _MOST_FACTS:
         yield f"and {len(told) - _MOST_FACTS} more requirements that contradict these"
     for name in list(dict.fromkeys(fact.need.name for fact in told))[:_MOST_FACTS]:
-        yield from _why(name, [fact for fact in told if fact.need.name == name], within)
+        weighed = frozenset(_weighed(name, refutation, within))
+        yield from _why(name, [fact for fact in told if fact.need.name == name], within, weighed)
+
+
+def _weighed(name: NormalizedName, refutation: Refutation, within: Within) -> Iterator[str]:
+    """Yield the names of the files of a project that the search looked at: the metadata of others is known by chance."""
+    if project := within.universe.project(name):
+        for one, position in refutation.looked_at:
+            if one == name:
+                yield from (file.filename for file in project.files(project.versions[position]))
 
 
 def explain_unfinished(unfinished: Unfinished) -> Iterator[str]:
@@ -98,7 +107,7 @@ def _releases(fact: Fact, within: Within) -> str:
     return f"{fact.parent}-{versions[0]} and {len(versions) - 1} others down to {versions[-1]}"
 
 
-def _why(name: NormalizedName, facts: Sequence[Fact], within: Within) -> Iterator[str]:
+def _why(name: NormalizedName, facts: Sequence[Fact], within: Within, weighed: Collection[str]) -> Iterator[str]:
     """Say what there is of a project, with the requirements together where they stand at the same time."""
     parents = [fact.parent for fact in facts]
     if len(set(parents)) < len(parents) and None not in parents:
@@ -107,7 +116,7 @@ def _why(name: NormalizedName, facts: Sequence[Fact], within: Within) -> Iterato
         specifiers = [_all_of(fact.need for fact in facts)]
     bound = within.bounds.get(name, SpecifierSet())
     for specifier in specifiers:
-        yield f"{name}{specifier & bound}: {_what_there_is(name, specifier & bound, within)}"
+        yield f"{name}{specifier & bound}: {_what_there_is(name, specifier & bound, within, weighed)}"
     if bound:
         yield f"{name}{bound} is a line or a constraint of this requirement of mirror.yaml"
 
@@ -119,7 +128,7 @@ def _all_of(needs: Iterable[Need]) -> SpecifierSet:
     return found
 
 
-def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within) -> str:
+def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within, weighed: Collection[str]) -> str:
     if str(BY_URL) in map(str, specifier):
         return WHY
     project = within.universe.project(name)
@@ -128,10 +137,10 @@ def _what_there_is(name: NormalizedName, specifier: SpecifierSet, within: Within
     hashes = within.hashes.get(name, frozenset())
 
     def against(file: File, _environment: Environment) -> str | None:
-        return within.against(name, file)
+        return within.against(name, file) if file.filename in weighed else None
 
     fitting_by_page = fitting(project, specifier, within.environment, within.rules, hashes)
-    usable = (one for one in fitting_by_page if any(within.against(name, file) is None for file in one.files))
+    usable = (one for one in fitting_by_page if any(against(file, within.environment) is None for file in one.files))
     fit = list(islice(usable, 4))
     matching = [str(one.version) for one in fit]
     if not matching:

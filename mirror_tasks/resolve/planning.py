@@ -10,12 +10,11 @@ from operator import attrgetter
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
 from mirror_tasks.resolve.completion import Completion
-from mirror_tasks.resolve.outcome import Unsolved
+from mirror_tasks.resolve.outcome import Asker, Unsolved
 from mirror_tasks.resolve.plan import Gap, PassedOver, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import skipped_of
 from mirror_tasks.resolve.selection import python_warning
@@ -38,8 +37,10 @@ def make_plan(
     files: list[PlannedFile] = []
     releases: list[PlannedRelease] = []
     for (name, version), chosen_by in sorted(by_release.items()):
-        files += _planned_files(name, version, chosen_by)
-        releases.append(_planned_release(closure, name, version, chosen_by, required[(name, version)]))
+        files_by = {environment: closure.files_of(chosen) for environment, chosen in chosen_by.items()}
+        files += _planned_files(name, version, files_by)
+        included = {filename: file for some in files_by.values() for filename, file in some.items()}
+        releases.append(_planned_release(closure, name, version, chosen_by, included, required[(name, version)]))
     return Plan(
         environments=tuple(one.to_json() for one in closure.environments.values()),
         releases=tuple(releases),
@@ -91,11 +92,11 @@ def _in_order(one: Required) -> tuple[str, ...]:
     return (one.environment, one.requirement, str(one.by), one.by.kind, one.bound)
 
 
-def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen]) -> Iterable[PlannedFile]:
+def _planned_files(name: str, version: Version, files_by: Mapping[str, Mapping[str, File]]) -> Iterable[PlannedFile]:
     environments: dict[str, set[str]] = defaultdict(set)
     files: dict[str, File] = {}
-    for environment, chosen in chosen_by.items():
-        for filename, file in chosen.files.items():
+    for environment, some in files_by.items():
+        for filename, file in some.items():
             environments[filename].add(environment)
             files[filename] = file
     for filename, file in files.items():
@@ -103,11 +104,15 @@ def _planned_files(name: str, version: Version, chosen_by: Mapping[str, Chosen])
 
 
 def _planned_release(
-    closure: Closure, name: str, version: Version, chosen_by: Mapping[str, Chosen], required: Sequence[Required]
+    closure: Closure,
+    name: str,
+    version: Version,
+    chosen_by: Mapping[str, Chosen],
+    included: Mapping[str, File],
+    required: Sequence[Required],
 ) -> PlannedRelease:
     project = closure.projects[name]
     assert isinstance(project, Project), "a release was chosen from its project's page"
-    included = {filename: file for chosen in chosen_by.values() for filename, file in chosen.files.items()}
     left_out = {
         file.filename: _why_left_out(closure, project, version, file, chosen_by)
         for file in project.files(version)
@@ -120,10 +125,8 @@ def _planned_release(
 
 
 def _warning(closure: Closure, file: File) -> str | None:
-    metadata = closure.metadata.get(file.filename)
-    return python_warning(
-        file.requires_python, metadata.requires_python if isinstance(metadata, CoreMetadata) else None
-    )
+    metadata = closure.weighed_metadata(file.filename)
+    return python_warning(file.requires_python, metadata.requires_python if metadata else None)
 
 
 def _why_left_out(
@@ -150,10 +153,20 @@ def _why_not_chosen(closure: Closure, file: File, chosen: Chosen) -> str:
 
 def _gaps(closure: Closure) -> tuple[Gap, ...]:
     gaps = [
-        Gap(one.environment, one.requirement, tuple(sorted(askers, key=str)), one.reason, one.undecided)
-        for one, askers in closure.unsatisfied.items()
+        Gap(
+            one.environment,
+            one.requirement,
+            tuple(sorted(set().union(*asking), key=_by_name)),
+            one.reason,
+            one.undecided,
+        )
+        for one, asking in closure.unsatisfied.items()
     ]
     return tuple(sorted(gaps, key=attrgetter("requirement", "environment", "reason")))
+
+
+def _by_name(asker: Asker) -> tuple[str, str]:
+    return (str(asker), asker.kind)
 
 
 def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:

@@ -6,8 +6,8 @@ So what is told stands in the way indeed, and letting it in helps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
@@ -19,7 +19,7 @@ from mirror_tasks.config.model import Root
 from mirror_tasks.index.file_names import version_of
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.policy.permission import Finding, Permission, Subject, exception_for
-from mirror_tasks.resolve.needs import NotKnownYet, Undecided, Universe
+from mirror_tasks.resolve.needs import Undecided, Universe
 from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Candidate, Rules, fitting
 from mirror_tasks.resolve.solver import Conflict, Solution, Solver
@@ -30,6 +30,7 @@ _MOST_TOLD = 8
 _LIMITS = Limits(rounds=2_000, cells=400_000, seconds=30)
 
 _Releases = Mapping[tuple[NormalizedName, Version], tuple[Finding, ...]]
+_LetIn = frozenset[tuple[NormalizedName, Version]] | None  # None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,21 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True)
 class WaysIn:
-    """Finds the releases that a root needs and the policy refuses.
+    """Finds the releases that a root needs and the policy refuses; one for each root, which goes on where it had to wait.
 
     :param universe: everything upstream.
     :param refused: what files say that the policy refuses by that, by file name; they are unusable in the universe.
     :param rules: with the policy.
+    :param weighed: the names of the files of whose metadata something is said: of others it is chance if it is known.
     """
 
     universe: Universe
     refused: Mapping[str, CoreMetadata | Unusable]
     rules: Rules
     permission: Permission
+    weighed: Collection[str]
+    _solvers: dict[_LetIn, Solver] = field(default_factory=dict, init=False)
+    _found: dict[_LetIn, Solution | None] = field(default_factory=dict, init=False)
 
     def lines(self, root: Root, environment: Environment) -> tuple[str, ...]:
         """Tell which releases stand in the way, by which rule, and how each is let in; nothing where it is not the policy.
@@ -84,17 +89,25 @@ class WaysIn:
         beyond = [f"and {more} more releases that the policy refuses"] if more > 0 else []
         return ("without the policy there is a solution; of what it needs the policy refuses:", *told, *beyond)
 
-    def _solution(self, root: Root, environment: Environment, permission: Permission | None) -> Solution | None:
-        universe = _Opened(self.universe, self.refused, permission)
-        rules = replace(self.rules, permission=permission)
-        found = Solver(environment, universe, rules, _LIMITS).solve(root)
-        return None if isinstance(found, Conflict) else found
+    def _solution(self, root: Root, environment: Environment, needed: _Releases | None) -> Solution | None:
+        """Return a solution with these releases let in, or with all of them."""
+        key = None if needed is None else frozenset(needed)
+        if key not in self._found:
+            if key not in self._solvers:
+                permission = None if needed is None else self.permission.letting_in(needed)
+                universe = _Opened(self.universe, self.refused, permission)
+                rules = replace(self.rules, permission=permission)
+                self._solvers[key] = Solver(environment, universe, rules, _LIMITS)
+            found = self._solvers[key].solve(root)
+            self._found[key] = None if isinstance(found, Conflict) else found
+            del self._solvers[key]
+        return self._found[key]
 
     def _fewest(self, root: Root, environment: Environment, needed: _Releases) -> _Releases:
         """Leave out what the root can do without, one by one; what is not found out in time counts as needed."""
         for key in sorted(needed)[:_MOST_SPARED] if len(needed) > 1 else ():
             fewer = {other: findings for other, findings in needed.items() if other != key}
-            if self._solution(root, environment, self.permission.letting_in(fewer)):
+            if self._solution(root, environment, fewer):
                 needed = fewer
         return needed
 
@@ -145,9 +158,12 @@ class WaysIn:
         """Say if one of the files of a release is of use; None where that hangs on metadata that nobody has read."""
         is_unread = False
         for file in one.files:
+            if file.filename not in self.weighed:
+                is_unread = True
+                continue
             try:
                 if not isinstance(self.universe.metadata(name, file), Unusable):
                     return True
-            except (NotKnownYet, Undecided):
+            except Undecided:
                 is_unread = True
         return None if is_unread and self.permission.reads_metadata else is_unread

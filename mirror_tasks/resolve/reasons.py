@@ -134,7 +134,7 @@ class Refusals:
             (version, self.of_release(project, version, environment, pinned=pinned, hashes=hashes))
             for version in matching[:_MOST_TOLD]
         )
-        told = [f"{version}: {decisive_reasons(project, reasons)}" for version, reasons in refused]
+        told = [f"{version}: {_why_not(project, version, reasons)}" for version, reasons in refused]
         older = f"; and {len(matching) - _MOST_TOLD} older" if matching[_MOST_TOLD:] else ""
         satisfy = "1 release satisfies it, and" if len(matching) == 1 else f"{len(matching)} releases satisfy it,"
         return f"{satisfy} none has a file for {environment.name}: {'; '.join(told)}{older}"
@@ -182,6 +182,13 @@ def decisive_reasons(project: Project, reasons: Mapping[str, str]) -> str:
         for reason, names in filenames.items()
     ]
     return "; ".join(told[:_MOST_TOLD]) + (f"; and {len(told) - _MOST_TOLD} more reasons" if told[_MOST_TOLD:] else "")
+
+
+def _why_not(project: Project, version: Version, reasons: Mapping[str, str]) -> str:
+    """Say why a release is no candidate where these are the reasons of its files: one without may be left out all the same."""
+    if version.is_prerelease and any(file.filename not in reasons for file in project.files(version)):
+        return "a pre-release, and nothing asks for one"
+    return decisive_reasons(project, reasons)
 
 
 def _wrong_hash(file: File, hashes: frozenset[str]) -> str | None:

@@ -25,7 +25,7 @@ from nab_resolver.types import Incompatibility, IncompatibilityCause, RangeProto
 from packaging.utils import NormalizedName
 
 from mirror_tasks.index.project import File
-from mirror_tasks.resolve.needs import NOTHING, Missing, Need, NotKnownYet, Release, positions
+from mirror_tasks.resolve.needs import NOTHING, Missing, Need, NotKnownYet, Release, Undecided, positions
 
 MOST_WISHES = 64  # files and pages that are wanted ahead with one that a search waits for
 
@@ -55,10 +55,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Refutation:
-    """Why there is no solution: facts that contradict each other, and the projects of which nothing is left."""
+    """Why there is no solution: facts that contradict each other, and the projects of which nothing is left.
+
+    :param looked_at: the releases that the search tried to take. Whether it can is known of these, of others by chance.
+    """
 
     facts: tuple[Fact, ...]
     exhausted: tuple[NormalizedName, ...]
+    looked_at: frozenset[tuple[NormalizedName, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +348,11 @@ class _Provider(BaseProvider[Package, int]):
         assert release is not None, "what has no usable file is not chosen"
         return release
 
+    @property
+    def looked_at(self) -> frozenset[tuple[NormalizedName, int]]:
+        """The releases that the search tried to take, which are the same in whichever order things arrive."""
+        return frozenset((package.name, position) for package, position in self._takeable)
+
     # What the library calls
 
     def receive_partial_solution_hint(
@@ -502,11 +511,11 @@ class _Provider(BaseProvider[Package, int]):
 
     def _missing(self, package: Package, position: int) -> Iterator[Missing]:
         try:
-            needs = self._required(package, position)
+            yield from self._missing_pages(self._required(package, position))
         except NotKnownYet as unknown:
             yield unknown.files
-        else:
-            yield from self._missing_pages(needs)
+        except Undecided:  # nobody asked yet, and perhaps nobody will
+            return
 
     def _hold_back(self, package: Package, version_range: RangeProtocol[int]) -> None:
         """Only yanked releases or pre-releases are left, and nobody who asks now makes them acceptable: learn just that."""
@@ -555,7 +564,7 @@ def _refutation(proof: Incompatibility[Package, int] | None, provider: _Provider
                     facts.setdefault((name, need), {})[position] = None
                     exhausted[need.name] = None
     told = (Fact(parent, tuple(sorted(found)), need) for (parent, need), found in facts.items())
-    return Refutation(tuple(told), tuple(exhausted))
+    return Refutation(tuple(told), tuple(exhausted), provider.looked_at)
 
 
 def _dependencies(

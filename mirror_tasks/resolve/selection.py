@@ -191,7 +191,7 @@ def candidate(
     wheels = in_order([file for file in usable if is_wheel(file.filename)], environment)
     # .tar.gz is what PEP 625 wants an sdist to be; others serve where they are all there is.
     sdists = [file for file in usable if not is_wheel(file.filename)]
-    sdists.sort(key=lambda file: SDIST_ENDINGS.index(sdist_ending(file.filename)))
+    sdists.sort(key=_ending)
     if rules.sdists == "fallback" and patches_of(wheels, environment) == environment.all_patches:
         sdists = []
     return Candidate(version, tuple(wheels), sdists[0] if sdists else None)
@@ -208,6 +208,17 @@ def patches_of(files: Iterable[File], environment: Environment) -> int:
 def in_order(wheels: Iterable[File], environment: Environment) -> list[File]:
     """Return wheels in the order in which an installer in the environment prefers them."""
     return sorted(wheels, key=lambda file: _preference(file, environment))
+
+
+def preferred(files: Iterable[File], environment: Environment) -> File:
+    """Return the one of some files of a release that an installer in the environment takes first: a wheel, if there is one."""
+    files = list(files)
+    wheels = in_order([file for file in files if is_wheel(file.filename)], environment)
+    return wheels[0] if wheels else min(files, key=lambda file: (_ending(file), file.filename))
+
+
+def _ending(file: File) -> int:
+    return SDIST_ENDINGS.index(sdist_ending(file.filename))
 
 
 def _preference(file: File, environment: Environment) -> tuple[int, int, tuple[int, ...], str]:

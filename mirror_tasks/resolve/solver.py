@@ -244,6 +244,8 @@ class Solver:
                 self._installs(name, one)
             except NotKnownYet as unknown:
                 yield from unknown.files[name]
+            except Undecided:  # it is looked at ahead only, and perhaps never wanted
+                continue
 
     def _installs(self, name: NormalizedName, one: Candidate) -> File | None:
         for file in one.files:

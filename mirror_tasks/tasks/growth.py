@@ -43,6 +43,7 @@ from typing import Any
 from doit.task import Task
 from packaging.utils import NormalizedName
 
+from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.index.file_names import is_wheel, version_of
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.resolve.closure import Closure
@@ -212,10 +213,12 @@ class Growth:
         others = [
             one
             for one in project.files(version_of(file.filename, name))
-            if is_wheel(one.filename) and one.filename not in self.closure.metadata and one.filename != file.filename
+            if is_wheel(one.filename)
+            and one.filename != file.filename
+            and not isinstance(self.closure.metadata.get(one.filename), CoreMetadata)
         ]
         for filename, found in self._acquire.metadata.known_surprises(others):
-            self.closure.metadata_arrived(name, filename, found)
+            self.closure.told(name, filename, found)
 
 
 def _hidden(tasks: Iterable[Task]) -> list[str]:
