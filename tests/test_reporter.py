@@ -45,12 +45,13 @@ class SomeMirror:
         self.tally = Tally()
         self.changing = self.fetching = frozenset({"project", "download"})
         self.reads_sdists = True
+        self.did: list[str] = []
 
     def take_folders(self) -> None:
         pass
 
     def open_workshop(self) -> None:
-        pass
+        self.did.append("imported")
 
 
 def tally_of(reporter: Reporter) -> Tally:
@@ -68,6 +69,18 @@ def failed(reporter: Reporter, name: str, problem: str) -> None:
     error = UpstreamError("fetching the project page", f"http://x/{name}/", problem, "Run again.")
     task: Any = SimpleNamespace(name=f"project:{name}")
     reporter.add_failure(task, Failure(error))
+
+
+@pytest.mark.parametrize(("task", "expected"), [("download", ["imported", "forked"]), ("serve", [])])
+def test_what_works_is_imported_before_processes_are_forked_and_where_nothing_is_fetched_not_at_all(
+    reporter: Reporter, monkeypatch: pytest.MonkeyPatch, task: str, expected: list[str]
+) -> None:
+    mirror = reporter._run.mirrors[0]
+    assert isinstance(mirror, SomeMirror)
+    monkeypatch.setattr("mirror_tasks.tasks.run.start_processes", lambda **_: mirror.did.append("forked"))
+    reporter.initialize({}, [task])
+    reporter.complete_run()
+    assert mirror.did == expected
 
 
 def test_equal_failures_are_told_once_with_their_number_and_some_names(reporter: Reporter) -> None:
