@@ -57,11 +57,13 @@ def _hashes_of(root: Root, environment: Environment) -> Mapping[NormalizedName, 
 
 
 def _hashes_by_project(lines: Iterable[RequestedRequirement]) -> dict[NormalizedName, frozenset[str]]:
+    """Return the hashes that all lines on a project name, as in pip; of lines that share none, what any of them names."""
     found: dict[NormalizedName, frozenset[str]] = {}
     for one in lines:
         if one.hashes:
             name = canonicalize_name(one.requirement.name)
-            found[name] = found.get(name, frozenset()) | one.hashes
+            before = found.get(name, one.hashes)
+            found[name] = before & one.hashes or before | one.hashes
     return found
 
 
