@@ -6,6 +6,7 @@ the tasks for what the closure wants next, each with a task ``_grow`` of its own
 requirement ``flask``, where flask 3.0 requires jinja2 and click, and jinja2 3.1 requires markupsafe, this is the tree::
 
     _begin                                  from here on something runs; `doit list` stops before it
+    _look, _pages                           something has changed since the last plan (else: :mod:`.last_plan`)
     _closure                                wants: the page of flask
      ├─ project:flask                       fetches the page
      └─ _grow:project:flask                 wants: the metadata of flask 3.0, which is the release chosen
