@@ -489,6 +489,22 @@ def test_a_project_that_vanished_is_told_though_nothing_else_was_changed(
     assert grew(project, fails=True)
 
 
+def test_a_search_that_took_too_long_is_made_anew_in_the_next_run(tmp_path: Path, index: FakeIndex) -> None:
+    """The machine was busy, or asleep."""
+    busy = """
+import os
+from mirror_tasks.resolve import search, solver
+
+if "BUSY" in os.environ:
+    solver.LIMITS = search.Limits(seconds=-1)
+    solver.Solver._agreeing = lambda *given: None  # what needs no search is searched for, too
+"""
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + busy + DODO + NAMING, requirements=["app"])
+    assert grew(project, fails=True, BUSY="1")
+    assert grew(project)
+    assert not grew(project)
+
+
 def test_an_error_that_nobody_foresaw_is_told_in_each_run(tmp_path: Path, index: FakeIndex) -> None:
     broken = "from mirror_tasks.resolve import completion\ncompletion.Solver.solve = lambda *given: 1 / 0\n"
     project = mirror_folder(tmp_path, index, IMPATIENT + broken + DODO + NAMING, requirements=["alone"])

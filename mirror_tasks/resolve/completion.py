@@ -126,10 +126,12 @@ class Completion:
 
     :param known: solutions of the last run, which are checked before anything is searched:
         versions by project, by root, by environment, patch release and installer.
+    :ivar met_a_limit: a search ended before it found anything out. One that met its limit of time may do so in another run.
     """
 
     def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
         self.closure = closure
+        self.met_a_limit = False
         self.completed: list[Completed] = []
         self.solutions: dict[str, dict[str, dict[str, str]]] = {}
         self._known = known
@@ -206,7 +208,7 @@ class Completion:
                 self._todo.append(case)
                 continue
             try:
-                found = solver.solve(case.root, self._known_of(case))
+                found = self._heeded(solver.solve(case.root, self._known_of(case)))
             except NotKnownYet as unknown:
                 self._todo.append(case)
                 waiting.add(case.anywhere)
@@ -219,6 +221,10 @@ class Completion:
                 self._note(case, found)
                 if isinstance(found, Solution) and solver.others_may_differ(case.root, found):
                     self._judge_for_others(case)
+
+    def _heeded(self, found: Solution | Conflict) -> Solution | Conflict:
+        self.met_a_limit |= isinstance(found, Conflict) and bool(found.limit)
+        return found
 
     def _known_of(self, case: _Case) -> Mapping[str, str] | None:
         """Return what solved a case in the last run, or solves it from upstream, or at another point of its range."""
@@ -325,7 +331,7 @@ class Completion:
         if solver is None:
             solver = self._upstream[case.key] = Solver(case.point, FromUpstream(self.closure), self._rules)
         try:
-            return solver.solve(case.root)
+            return self._heeded(solver.solve(case.root))
         except NotKnownYet:
             raise
         except Undecided:

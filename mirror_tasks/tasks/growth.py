@@ -81,9 +81,10 @@ class Growth:
 
     @property
     def is_certain(self) -> bool:
-        """Whether all that was wanted arrived, and no error was met that nobody foresaw."""
+        """Whether all that was wanted arrived, each search ended, and no error was met that nobody foresaw."""
         arrived = (*self.closure.projects.values(), *self.closure.metadata.values())
-        return not self._bugs and not any(isinstance(one, Failed) for one in arrived)
+        ended = not self._bugs and not self.completion.met_a_limit
+        return ended and not any(isinstance(one, Failed) for one in arrived)
 
     def let_go(self) -> None:
         """Let go of all that was needed to make the plan: pages, metadata and solutions of thousands of projects."""
