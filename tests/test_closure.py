@@ -8,6 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
+from mirror_tasks.index.project import Project
 from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
@@ -117,3 +118,27 @@ def test_whoever_waits_for_metadata_goes_on_when_it_arrives_though_it_was_told_b
     assert isinstance(said, CoreMetadata)
     closure.told(name, file.filename, said)
     assert closure.metadata_arrived(name, file.filename, said).projects == ("dep",)
+
+
+def test_what_was_read_though_no_choice_hangs_on_it_leaves_no_file_out(tmp_path: Path) -> None:
+    """A solver may read it or not: that hangs on what arrived when."""
+    described = {
+        "environments": {"one": {"python": "3.12.1", "platform": "windows-amd64"}},
+        "requirements": ["app"],
+        "index": {
+            "app": {
+                "1": {
+                    "files": ["cp312-cp312-win_amd64", "py3-none-any"],
+                    "py3-none-any": {"unusable": "its METADATA is odd"},
+                }
+            }
+        },
+    }
+    one = worlds.world(described, tmp_path)
+    closure = worlds.close(one)
+    expected = make_plan(closure).to_bytes()
+    project = closure.projects["app"]
+    assert isinstance(project, Project)
+    worlds.follow(one, closure, closure.want(canonicalize_name("app"), project.all_files()))
+    assert len(closure.metadata) == 2
+    assert make_plan(closure).to_bytes() == expected

@@ -223,3 +223,20 @@ def _reached(root: str, chosen: dict[str, str], needed: dict[str, list[Any]]) ->
 
 def _pinned(specifier: Any) -> bool:
     return any(part.operator == "==" for part in specifier)
+
+
+def test_what_two_roots_need_is_noted_of_the_first_one_however_long_its_search_waits(tmp_path: Path) -> None:
+    steps_back = {str(version): {"requires": ["d>=2"]} for version in range(2, 20)}
+    described = {
+        "environments": {"one": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": ["slow", "quick"],
+        "index": {
+            "slow": {"1": {"requires": ["c", "d<2", "e"]}},
+            "quick": {"1": {"requires": ["c", "d<2"]}},
+            "c": {"1": {}, "2": {"requires": ["d>=2"]}},
+            "d": {"1": {}, "2": {}},
+            "e": {"1": {}, **steps_back},
+        },
+    }
+    _, completion = complete(worlds.world(described, tmp_path))
+    assert [(one.root, one.releases) for one in completion.completed] == [("slow", ("c-1", "e-1"))]
