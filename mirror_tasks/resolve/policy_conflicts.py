@@ -142,11 +142,11 @@ class WaysIn:
                 yield f"  to let it in, add under {place}:  {exception}"
 
     def _nearest(self, name: NormalizedName, version: Version, environment: Environment) -> str:
-        """Name the newest permitted release below one, else the oldest above it, as far as metadata is known."""
+        """Name the newest permitted release below one that is refused, else the oldest above it, as far as metadata is known."""
         project = self.universe.project(name)
         candidates = fitting(project, SpecifierSet(), environment, self.rules) if project else ()
         usable = {one.version: self._is_usable(name, one) for one in candidates}
-        permitted = [one for one, is_usable in usable.items() if is_usable is not False]
+        permitted = [one for one, is_usable in usable.items() if is_usable is not False and one != version]
         nearest = max((one for one in permitted if one < version), default=None) or min(permitted, default=None)
         if nearest is None:
             return "none of its releases is permitted"
