@@ -214,7 +214,6 @@ class Closure:
         self._wanted: set[str] = set()
         self._newly_chosen: dict[str, tuple[NormalizedName, File]] = {}
         self._had_no_hash: set[str] = set()  # files that were wanted when nothing told their hash
-        self._told: set[str] = set()  # files of which is told what they say, though nobody wanted that
         self._twins: dict[str, str] = {}  # files that nobody reads, by those that say the same
 
     def start(self) -> Wants:
@@ -277,7 +276,7 @@ class Closure:
 
         Who waits for it, if it is wanted as well, goes on when it arrives.
         """
-        self._told.add(filename)
+        self.weighed.add(filename)  # every run from now on knows it
         if filename not in self.metadata:
             self.metadata[filename] = self.judgement.judged(project, filename, metadata)
 
@@ -680,7 +679,7 @@ class Closure:
 
     def _is_of_no_use(self, file: File, chosen: Chosen) -> bool:
         metadata = self.metadata.get(file.filename)
-        if not isinstance(metadata, Unusable) or not (file.filename in self.weighed or file.filename in self._told):
+        if not isinstance(metadata, Unusable) or file.filename not in self.weighed:
             return False
         # Nobody knows what building an sdist takes that is read so.
         return metadata.repaired is None or not chosen.is_repaired or self._is_built(file)
