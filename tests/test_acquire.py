@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.work import downloads
 from mirror_tasks.work.acquire import Acquirer
 from tests.fake_index import FakeIndex
-from tests.making import sdist, wheel
+from tests.making import wheel
 from tests.mirroring import asked, mirror_folder
 
 WHEEL = "lib-1.0-py3-none-any.whl"
@@ -112,31 +111,3 @@ def test_a_plan_made_from_other_metadata_than_the_wheels_own_brings_no_file(tmp_
     record = mirror.records.metadata(WHEEL, file.sha256)
     assert record is not None
     assert record.metadata_sha256 == mirror.ledger.known(metadata_path(mirror.package_path("lib", WHEEL)))
-
-
-@pytest.mark.parametrize("advice", ["is taken", "is refused", "is not known"])
-def test_the_system_is_told_that_it_need_not_keep_in_memory_what_was_fetched_and_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, advice: str
-) -> None:
-    let_go = set()
-
-    def advise(descriptor: int, offset: int, length: int, kind: int) -> None:
-        let_go.add((os.fstat(descriptor).st_ino, offset, length, kind))
-        if advice == "is refused":
-            raise OSError("not on this file system")
-
-    monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
-    monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", "need it no more", raising=False)
-    if advice == "is not known":
-        monkeypatch.delattr(os, "posix_fadvise")
-    with FakeIndex({"lib": [wheel("lib", "1.0"), sdist("lib", "1.0")]}) as index:
-        _, acquire, _ = acquirer(tmp_path, index)
-        project = acquire.pages.fetch("lib")
-        assert project is not None
-        for file in project.all_files():
-            acquire.files.hold("lib", file)
-            assert isinstance(acquire.metadata.read("lib", file), CoreMetadata)
-    held = [path.stat().st_ino for path in (tmp_path / ".mirror" / "held").iterdir() if path.suffix != ".metadata"]
-    assert len(held) == 2
-    expected = {(one, 0, 0, "need it no more") for one in held}
-    assert let_go == (set() if advice == "is not known" else expected)

@@ -20,7 +20,7 @@ from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, read_met
 from mirror_tasks.archives.sdist import sdist_metadata
 from mirror_tasks.archives.wheel import wheel_metadata
 from mirror_tasks.errors import MetadataError, MirrorError, PageError, UpstreamError
-from mirror_tasks.files import holds, leave_to_the_disk, sha256_of_bytes, write_whole
+from mirror_tasks.files import holds, sha256_of_bytes, write_whole
 from mirror_tasks.index import attestations
 from mirror_tasks.index.client import Route, Upstream
 from mirror_tasks.index.own_page import OWN
@@ -219,7 +219,6 @@ def read_wheel(path: Path, output: Path) -> Wheel:
     def read() -> bytes:
         with path.open("rb") as archive:
             content = wheel_metadata(archive, path.name)
-            leave_to_the_disk(archive)
         _put_beside(path, content, output)
         return content
 
@@ -246,8 +245,6 @@ def read_sdist(path: Path) -> CoreMetadata | Unusable:
     """Return what the sdist at ``path`` says; only the whole of it tells."""
     try:
         with path.open("rb") as archive:
-            metadata = sdist_metadata(archive, path.name)
-            leave_to_the_disk(archive)
-            return metadata
+            return sdist_metadata(archive, path.name)
     except MetadataError as error:
         return Unusable(reason_of(error))
