@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import socket
 import ssl
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import urllib3
@@ -123,6 +125,7 @@ def parts(files: Iterable[dict[str, object]]) -> list[Wanted]:
 def transfer(listed: Path, folder: Path) -> None:
     """Fetch all that is listed, in several processes."""
     wanted = list(enumerate(json.loads(listed.read_text("utf-8"))))
+    look_up_once({url for _, (url, _) in wanted})
     count = min(multiprocessing.cpu_count(), 4)
     processes = [
         multiprocessing.Process(target=fetch_all, args=(wanted[first::count], folder, CONNECTIONS // count))
@@ -134,6 +137,15 @@ def transfer(listed: Path, folder: Path) -> None:
         process.join()
     if any(process.exitcode for process in processes):
         raise SystemExit(1)
+
+
+def look_up_once(urls: Iterable[str]) -> None:
+    """Look each host up before all else, and never again: of sixteen lookups at a time one may wait 5 s for a lost answer."""
+    look_up = lru_cache(maxsize=None)(socket.getaddrinfo)
+    family = urllib3.util.connection.allowed_gai_family()
+    for scheme, host, port in {(one.scheme, one.host, one.port) for one in map(urllib3.util.parse_url, urls)}:
+        look_up(host, port or {"http": 80, "https": 443}[str(scheme)], family, socket.SOCK_STREAM)
+    socket.getaddrinfo = look_up
 
 
 def fetch_all(wanted: Sequence[tuple[int, Wanted]], folder: Path, connections: int) -> None:
