@@ -462,11 +462,11 @@ def test_what_left_the_plan_is_kept_though_it_left_in_a_plan_that_was_not_publis
 def test_an_index_that_is_not_there_is_not_waited_for_with_each_page_of_the_last_plan(
     tmp_path: Path, index: FakeIndex
 ) -> None:
-    names = [f"n{number:02}" for number in range(15)]
+    names = [f"n{number:02}" for number in range(30)]
     index.add("needy", *wheel("needy", "1.0", requires=names))
     for name in names:
         index.add(name, *wheel(name, "1.0"))
-    project = made(tmp_path, index, requirements=["needy"])
+    project = made(tmp_path, index, requirements=["needy"], workers=1)
     index.fault("/simple/*", "status", status=403)
     assert grew(project, fails=True)
     assert asked(index, "/simple/") == {"/simple/n00/": 1, "/simple/needy/": 1}
