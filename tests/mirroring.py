@@ -29,6 +29,17 @@ REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
 DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
 # What is tried again at once needs no test that sleeps.
 IMPATIENT = "from mirror_tasks.index import client\n\nclient.LONGEST_WAIT = 0.01\n"
+# A dodo.py that writes down which tasks a run has made.
+NAMING = """
+from mirror_tasks.tasks.reporter import Reporter
+
+class Naming(Reporter):
+    def get_status(self, task):
+        with open("tasks.txt", "a") as names:
+            print(task.name, file=names)
+
+DOIT_CONFIG["reporter"] = Naming
+"""
 FORMS = ("index.html", "index.v1_html", "index.v1_json")
 
 Files = Mapping[str, Sequence[tuple[str, bytes]]]

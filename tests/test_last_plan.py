@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mirror_tasks.tasks.last_plan import LastPlan
+from mirror_tasks.tasks.tally import Tally
 from tests.fake_index import JSON, FakeIndex
 from tests.making import sdist, wheel
 from tests.mirroring import (
     DODO,
     IMPATIENT,
+    NAMING,
     MirrorFolder,
     asked,
     assert_whole,
@@ -36,16 +40,6 @@ clock.today = lambda: datetime.date.fromisoformat(os.environ.get("TODAY", "2026-
 _made_by, _version = pages.made_by, metadata.version
 pages.made_by = lambda: _made_by() + os.environ.get("PROGRAM", "")
 metadata.version = lambda name: _version(name) + (os.environ.get("LIBRARY", "") if name == "nab-resolver" else "")
-"""
-NAMING = """
-from mirror_tasks.tasks.reporter import Reporter
-
-class Naming(Reporter):
-    def get_status(self, task):
-        with open("tasks.txt", "a") as names:
-            print(task.name, file=names)
-
-DOIT_CONFIG["reporter"] = Naming
 """
 
 
@@ -470,6 +464,24 @@ def test_an_index_that_is_not_there_is_not_waited_for_with_each_page_of_the_last
     index.fault("/simple/*", "status", status=403)
     assert grew(project, fails=True)
     assert asked(index, "/simple/") == {"/simple/n00/": 1, "/simple/needy/": 1}
+
+
+def test_no_share_that_was_under_way_makes_forget_that_a_page_could_not_be_had() -> None:
+    asked: list[str] = []
+    workshop: Any = SimpleNamespace(tools=SimpleNamespace(acquire=SimpleNamespace(pages=SimpleNamespace())))
+    nothing: Any = None
+    last = LastPlan(nothing, workshop, nothing, nothing, Tally(), lambda: "", does_all_again=False)
+
+    def ask(names: Sequence[str]) -> None:
+        asked.extend(names)
+        if names == ["slow"]:
+            last._ask(["refused"])  # begins later, and has ended before
+
+    pages = workshop.tools.acquire.pages
+    pages.ask, pages.have_answered = ask, lambda names: names != ["refused"]
+    for name in ("slow", "further"):
+        last._ask([name])
+    assert asked == ["slow", "refused"]
 
 
 def test_a_page_that_can_not_be_had_is_told_though_nothing_was_changed(project: MirrorFolder, index: FakeIndex) -> None:

@@ -17,6 +17,7 @@ from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import (
+    NAMING,
     REPOSITORY,
     Example,
     MirrorFolder,
@@ -409,18 +410,6 @@ def test_a_run_with_nothing_to_do_reads_no_page_and_no_package(project: MirrorFo
     opened = set((project.folder / "opened.txt").read_text().split())
     assert {Path(path).name for path in opened} <= {"mirror.json", "SHA256SUMS", *PROGRAMS, "mirror"}
     assert opened, "what is opened is seen"
-
-
-NAMING = """
-from mirror_tasks.tasks.reporter import Reporter
-
-class Naming(Reporter):
-    def get_status(self, task):
-        with open("tasks.txt", "a") as names:
-            print(task.name, file=names)
-
-DOIT_CONFIG["reporter"] = Naming
-"""
 
 
 def made_tasks(project: MirrorFolder) -> set[str]:

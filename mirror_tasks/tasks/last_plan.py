@@ -113,7 +113,7 @@ class LastPlan:
             digest_of(mirror.config),
             self._made_by(),
             [metadata.version(name) for name in _DECIDING],
-            mirror.judging.judged,
+            judging.judged,
             [str(judging.as_of), str(judging.today) if has_end else ""],
             mirror.records.state_beside_pages(),
         ]
@@ -140,7 +140,8 @@ class LastPlan:
         # the others would be waited for in vain.
         if not self._lacks:
             pages.ask(names)
-            self._lacks = not pages.have_answered(names)
+            if not pages.have_answered(names):
+                self._lacks = True
         for name in names:
             self._tally.count("pages", name)
 
