@@ -4054,6 +4054,22 @@ def waiting(root: Path) -> List[Waiting]:
     return found
 
 
+def what_has_come(root: Path, bundle: Waiting) -> str:
+    """Tell how many of the files that are not inside yet have come, and which volumes have the others.
+
+    Of a content that was cut, each part is a file.
+    """
+    manifest = bundle.manifest
+    inside = find_inside(root, {sha256: size for sha256, (size, _) in manifest.contents.items()})
+    needed = manifest.contents.keys() - inside.keys()
+    come = {name for name in os.listdir(bundle.folder) if _SHA256.fullmatch(name)}
+    lacking = parts_to_come(manifest, needed, come)
+    total = len(parts_to_come(manifest, needed, set()))
+    said = f"{total - len(lacking)} of {count_of(total, 'file')} have come"
+    volumes = {part.volume for _, part in lacking.values()}
+    return f"{said}; the others are in {volumes_of(volumes, manifest)}" if volumes else said
+
+
 def show_status(root: Path, options: argparse.Namespace) -> int:
     """Tell what is inside, and write the receipt if that is asked for."""
     if options.receipt:
@@ -4063,9 +4079,7 @@ def show_status(root: Path, options: argparse.Namespace) -> int:
         tell_stream(root, name, known, served)
     tell_generations(root, served)
     for bundle in waiting(root):
-        total = len(bundle.manifest.contents)
-        come = len([name for name in os.listdir(bundle.folder) if _SHA256.fullmatch(name)])
-        say(f"waits for more: {bundle.manifest.name}, of which {come} of {count_of(total, 'file')} have come")
+        say(f"waits for more: {bundle.manifest.name}, of which {what_has_come(root, bundle)}")
     tell_own(root, served)
     say(f"free: {size_of(shutil.disk_usage(root).free)}")
     return APPLIED
@@ -4515,8 +4529,12 @@ def take(
     check_carried(manifest, lacking, missing)
     check_whole(bundle, incoming, lacking, broken, missing)
     volumes = {part.volume for _, part in parts_to_come(manifest, lacking, incoming.verified).values()}
-    noun = "volume" if len(volumes) == 1 else "volumes"
-    return f"{noun} {numbers_of(volumes)} of {manifest.volumes}" if volumes else ""
+    return volumes_of(volumes, manifest) if volumes else ""
+
+
+def volumes_of(volumes: Set[int], manifest: Manifest) -> str:
+    """Write which volumes of a bundle are meant."""
+    return f"{'volume' if len(volumes) == 1 else 'volumes'} {numbers_of(volumes)} of {manifest.volumes}"
 
 
 def check_carried(manifest: Manifest, lacking: Set[str], missing: Optional[Path]) -> None:
@@ -4718,6 +4736,16 @@ def mirror_at(path: Path) -> Path:
     return path.resolve()
 
 
+def told(error: OSError) -> str:
+    """Write what the system refused, on what, and what to do then."""
+    what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{what}. This account may not do that: run again as one that may, the owner of that directory for one."
+    if error.errno == errno.EROFS:
+        return f"{what}. Mount it so that it can be written to, and run again."
+    return f"{what}. Run again to go on."
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the program; return its exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -4732,7 +4760,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         report("stopped. The old mirror or the new one stands, whole; what was verified is kept: run again to go on.")
         return INTERRUPTED
     except OSError as error:
-        report(f"{error}. The old mirror or the new one stands, whole; what was verified is kept: run again to go on.")
+        report(f"{told(error)} The old mirror or the new one stands, whole; what was verified is kept.")
     except Exception as error:  # noqa: BLE001 - nobody inside can do anything with a traceback
         report(
             f"a fault of this program: {describe(error)}. Nothing that is served was changed by halves. Please report it."

@@ -467,6 +467,37 @@ def test_the_status_tells_what_is_inside_and_what_waits(
     assert list((root / "received/incoming").iterdir()) == []
 
 
+def test_the_status_counts_the_parts_of_what_was_cut_and_names_the_volumes_that_lack(
+    receiver: ModuleType, root: Path, tmp_path: Path, capsys: Said
+) -> None:
+    """It said that 385 of 383 files had come: the parts that stood there were counted beside the contents."""
+    large = mirror_state({"alpha": {"alpha-1.0.tar.gz": b"".join(b"%d" % number for number in range(2000))}})
+    sent = write_bundle(tmp_path / "sent", large, 1, volume=1500)
+    files = sum(len(parts) for _, _, parts in sent.document["contents"])
+    last = [part for _, _, parts in sent.document["contents"] for part in parts if part[0] == len(sent.volumes)]
+    for volume in sent.volumes[:-1]:
+        assert apply(receiver, volume, root) == 3
+    capsys.readouterr()
+    assert receiver.main(["--status", str(root)]) == 0
+    waits = f"waits for more: bundle 1 of main, of which {files - len(last)} of {files} files have come; "
+    assert f"{waits}the others are in volume {len(sent.volumes)} of {len(sent.volumes)}\n" in capsys.readouterr().out
+
+
+def test_what_the_account_may_not_do_is_told_with_what_to_do(
+    receiver: ModuleType, root: Path, one: Sent, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said to run again, which ends in the same."""
+
+    def refuses(path: object, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(receiver.os, "mkdir", refuses)
+    assert apply(receiver, one.folder, root) == 1
+    said = capsys.readouterr().err
+    assert f"{root}: {os.strerror(errno.EACCES)}. This account may not do that: run again as one that may" in said
+    assert "Errno" not in said
+
+
 def test_the_receipt_says_what_is_inside_as_a_file_and_as_lines_to_type(
     receiver: ModuleType, root: Path, one: Sent, tmp_path: Path, capsys: Said
 ) -> None:
