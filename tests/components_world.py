@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
-from mirror_tasks.index.client import Seen
 from mirror_tasks.index.project import Project
+from mirror_tasks.index.served_page import Seen
 from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan

@@ -28,7 +28,7 @@ from tests.ports import reserved_port
 REPOSITORY = Path(mirror_tasks.__file__).resolve().parent.parent
 DODO = "from mirror_tasks import pipeline\n\nglobals().update(pipeline())\n"
 # What is tried again at once needs no test that sleeps.
-IMPATIENT = "from mirror_tasks.index import client\n\nclient.LONGEST_WAIT = 0.01\n"
+IMPATIENT = "from mirror_tasks.index import failures\n\nfailures.LONGEST_WAIT = 0.01\n"
 # A dodo.py that writes down which tasks a run has made.
 NAMING = """
 from mirror_tasks.tasks.reporter import Reporter

@@ -50,6 +50,14 @@ def test_every_module_that_is_pointed_to_exists_and_has_the_names_that_are_told_
     assert {name for name in names if not re.search(rf"\b(?:def|class) {name}\b", code)} == set()
 
 
+def test_one_module_alone_opens_sockets() -> None:
+    opening = r"\b(?:\w*PoolManager|\w*ProxyManager|HTTPS?Connection|create_connection|urlopen|Session|socket)\("
+    package = REPOSITORY / "mirror_tasks"
+    opens = [path for path in package.rglob("*.py") if re.search(opening, path.read_text("utf-8"))]
+    assert opens == [package / "index" / "connections.py"]
+    assert "`connections` alone opens sockets" in section("## Where things are")
+
+
 def test_the_newest_entry_of_the_changelog_is_of_the_version_that_this_is() -> None:
     version = tomli.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     newest = re.search(r"^## (\S+) - ", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)

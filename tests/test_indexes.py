@@ -11,9 +11,10 @@ import pytest
 from mirror_tasks.config.bindings import binding_of, general_index, normalised_pattern, reason_of_absence
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.index import client
-from mirror_tasks.index.client import Seen, Upstream
+from mirror_tasks.index.client import Upstream
+from mirror_tasks.index.origins import is_same_server, origin_of
 from mirror_tasks.index.pages import parse_page
+from mirror_tasks.index.served_page import Seen
 from tests.fake_index import FakeIndex
 from tests.making import wheel
 from tests.mirroring import mirror_folder, packages
@@ -231,7 +232,7 @@ def test_a_bound_project_is_not_taken_from_where_its_index_leads(ours: FakeIndex
     ],
 )
 def test_the_server_of_an_index_is_its_host_and_port(one: str, other: str, same: bool) -> None:
-    assert client._is_same_server(client._origin(one), client._origin(other)) is same
+    assert is_same_server(origin_of(one), origin_of(other)) is same
 
 
 def test_where_every_index_is_for_others_nothing_is_asked(ours: FakeIndex) -> None:

@@ -11,9 +11,9 @@ import pytest
 from packaging.version import Version
 
 from mirror_tasks.errors import PageError
-from mirror_tasks.index.client import Page
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Fingerprint, Project
+from mirror_tasks.index.served_page import Page
 from mirror_tasks.state.records import Records
 
 URL = "https://index.example.com/simple/foo/"

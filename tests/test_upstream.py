@@ -25,10 +25,11 @@ import pytest
 from mirror_tasks.config.model import Index
 from mirror_tasks.errors import IntegrityError, UpstreamError
 from mirror_tasks.index import pip_settings
-from mirror_tasks.index.client import Page, Seen, Upstream
+from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.pages import parse_page
 from mirror_tasks.index.pip_settings import default_index
 from mirror_tasks.index.project import File
+from mirror_tasks.index.served_page import Page, Seen
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import wheel
 from tests.pip import forget_settings
@@ -1164,7 +1165,7 @@ def test_nothing_is_asked_before_the_first_request(configure: Configure, monkeyp
 def test_a_proxy_is_used_and_gets_no_credentials_of_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeIndex({"foo": []}) as proxy:
         monkeypatch.setenv("http_proxy", proxy.origin)
-        monkeypatch.setattr("mirror_tasks.index.client.pip_settings", pip_settings.PipSettings)
+        monkeypatch.setattr("mirror_tasks.index.connections.pip_settings", pip_settings.PipSettings)
         with Upstream(["http://index.example.com/simple/"]) as upstream:
             assert page_of(upstream).url == "http://index.example.com/simple/foo/"
         assert proxy.log[-1].headers["host"] == "index.example.com"
@@ -1191,7 +1192,7 @@ def test_a_proxy_that_can_not_be_reached_is_told_and_given_up_once(
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{closed.getsockname()[1]}")
-        monkeypatch.setattr("mirror_tasks.index.client.pip_settings", pip_settings.PipSettings)
+        monkeypatch.setattr("mirror_tasks.index.connections.pip_settings", pip_settings.PipSettings)
         with Upstream(["https://index.example.com/simple/"], retries=2, sleep=waits) as upstream:
             for _ in range(3):
                 with pytest.raises(UpstreamError, match="the proxy") as failed:

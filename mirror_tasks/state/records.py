@@ -27,8 +27,8 @@ from mirror_tasks.files import (
     write_if_changed,
     write_whole,
 )
-from mirror_tasks.index.client import Seen
 from mirror_tasks.index.project import Fingerprint, Project
+from mirror_tasks.index.served_page import Seen
 from mirror_tasks.state.places import Places
 
 _SEAL = 65  # bytes at the beginning of the record of a page: the SHA-256 of all that follows, and the end of the line

@@ -10,7 +10,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from mirror_tasks.files import read_or_none, sealed, unsealed, write_whole
-from mirror_tasks.index.client import Seen
+from mirror_tasks.index.served_page import Seen
 from mirror_tasks.policy.advisories import Match
 from mirror_tasks.policy.index_records import from_json, to_json
 from mirror_tasks.state.records import Records

@@ -17,8 +17,8 @@ from mirror_tasks.config.own_git import GitSource
 from mirror_tasks.config.own_sources import OwnFile, OwnProject
 from mirror_tasks.errors import UpstreamError
 from mirror_tasks.files import sha256_of, sha256_of_bytes
-from mirror_tasks.index.client import Seen
 from mirror_tasks.index.own_page import OWN, KnownFile, own_project
+from mirror_tasks.index.served_page import Seen
 from mirror_tasks.state.records import Records
 from mirror_tasks.text import without_credentials
 
