@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from pypi_simple import ProjectPage
 
+from mirror_tasks import tasks
 from mirror_tasks.publish.server import PROGRAMS
 from tests.fake_index import HTML, HTML_V1, FakeIndex, Request
 from tests.making import wheel
@@ -669,6 +670,23 @@ def test_without_a_mirror_yaml_a_run_says_what_to_do(tmp_path: Path) -> None:
     assert "doit environment" in done.stdout + done.stderr
 
 
+def test_without_a_mirror_yaml_each_task_says_what_to_do(tmp_path: Path) -> None:
+    """doit said that it knew no task ``plan``, as where ``MIRROR_CONFIG`` was misspelt."""
+    project = mirror_folder(tmp_path, None)
+    for arguments in (
+        ["plan"],
+        ["bundle", "--sent", "1"],
+        ["mirror", "prove"],
+        ["download:a-1.tar.gz"],
+        ["info", "index"],
+    ):
+        done = project.doit(*arguments, MIRROR_CONFIG="lba.yaml")
+        assert done.returncode == 3, arguments
+        assert f"reading {project.folder / 'lba.yaml'}: there is no such file." in done.stdout + done.stderr
+        assert "Invalid parameter" not in done.stdout + done.stderr
+    assert set(tasks._NEEDS_CONFIG) == documented_tasks() - {"mirror", "environment", "requirements"}
+
+
 # --- Begun before the plan is made
 
 
@@ -796,18 +814,22 @@ def task_names(done: subprocess.CompletedProcess[str]) -> set[str]:
     return {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
 
 
+def documented_tasks() -> set[str]:
+    text = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
+    return set(re.findall(r"^## `([a-z]+)", text, re.MULTILINE))
+
+
 def test_every_task_is_documented(first: Mirrored) -> None:
     names = task_names(first.project.doit("list"))
     assert {"mirror", "plan", "download", "prune"} <= names
-    documented = set(
-        re.findall(r"^## `([a-z]+)", (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8"), re.MULTILINE)
-    )
     sometimes = {
         "advisories": "tests/test_known_advisories.py",
         "ask": "tests/test_dynamic_projects.py",
         "lock": "tests/test_inside_locks.py",
     }
-    assert documented == names | sometimes.keys(), f"what there is only with some mirror.yaml is tried in {sometimes}"
+    assert documented_tasks() == names | sometimes.keys(), (
+        f"what there is only with some mirror.yaml is tried in {sometimes}"
+    )
 
 
 def test_every_verb_of_the_readme_exists(first: Mirrored) -> None:

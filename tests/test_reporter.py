@@ -237,3 +237,8 @@ def test_each_mirror_counts_its_own_tasks_and_the_display_shows_them_together(re
     assert in_all([lab.tally, office.tally]).sentence() == sentence
     lab.tally.count("metadata", "three-1.0.whl")
     assert in_all([lab.tally, office.tally]).sentence().startswith("resolving: 3 project pages, 1 core metadata; three")
+
+
+def test_progress_before_anything_has_come_ends_with_what_is_done() -> None:
+    """Of an index that did not answer it said "resolving: 0 project pages; "."""
+    assert Tally().sentence() == "resolving: 0 project pages"

@@ -55,6 +55,8 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         for verb in (offered.environment, offered.requirements)
     }
     if loaded is None:
+        if any(word.partition(":")[0] in {f"{dash}{name}" for name in _NEEDS_CONFIG} for word in sys.argv[1:]):
+            raise InvalidDodoFile(_no_config(path))
         found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
         # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
         found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
@@ -86,10 +88,20 @@ def _runs_tasks(arguments: Iterable[str]) -> bool:
     return next(iter(arguments), "run") not in others
 
 
+# What can be named on a command line and, but for `mirror`, is not there without a ``mirror.yaml``: doit would say that it
+# knows no such task.
+_NEEDS_CONFIG = (
+    *("advisories", "approve", "ask", "audit", "bundle", "changes", "download", "explain", "index", "lock", "metadata"),
+    *("plan", "project", "prove", "provenance", "prune", "release", "report", "serve", "server", "wanted"),
+)
+
+
+def _no_config(path: Path) -> str:
+    return f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
+
+
 def _missing_config(name: str, path: Path) -> Task:
     def fail() -> TaskFailed:
-        return TaskFailed(
-            f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
-        )
+        return TaskFailed(_no_config(path))
 
     return Task(name, [fail], doc="no mirror.yaml here yet", meta={"mirror": "verb"}, io={"capture": False})

@@ -279,7 +279,7 @@ class MirrorTasks:
             verbosity=2,
             kind="verb",
             clean=True,
-            doc="resolve, and print what would be mirrored",
+            doc="resolves, and prints what would be mirrored",
         )
         yield self._as_of.on(task)
 

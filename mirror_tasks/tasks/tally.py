@@ -91,14 +91,15 @@ class Tally:
 
     def sentence(self) -> str:
         """Return the state in one line."""
+        newest = f"; {self.newest}" if self.newest else ""  # nothing has come of an index that does not answer
         if self.planned_files:
             of_bytes = f", {readable(max(self.received_bytes, 0))} of {readable(self.planned_bytes)}"
             files = f"downloading: {min(self.done_files, self.planned_files)} of {counted(self.planned_files, 'file')}"
             return f"{files}{of_bytes if self.planned_bytes else ''}"  # what was held already has nothing to receive
         if self._asks:
-            return f"asking what changed: {self.pages_asked} of {self.pages_to_ask} project pages; {self.newest}"
+            return f"asking what changed: {self.pages_asked} of {self.pages_to_ask} project pages{newest}"
         metadata = f", {self.metadata} core metadata" if self.metadata else ""
-        return f"resolving: {self.pages} project pages{metadata}; {self.newest}"
+        return f"resolving: {self.pages} project pages{metadata}{newest}"
 
 
 def in_all(tallies: Iterable[Tally]) -> Tally:

@@ -33,7 +33,7 @@ def environment(name: str) -> Task:
 
         return attempt(print_environment, python)
 
-    doc = "print the mirror.yaml block of an interpreter (by default of this one)"
+    doc = "prints the mirror.yaml block of an interpreter (by default of this one)"
     return verb(name, answer, doc, [_PYTHON])
 
 
@@ -46,7 +46,7 @@ def requirements(name: str) -> Task:
         return attempt(print_requirements, pin, python)
 
     pin = option("pin", "==", "==, >= or none (names only)")
-    doc = "print what is installed in an environment, as requirement lines"
+    doc = "prints what is installed in an environment, as requirement lines"
     return verb(name, answer, doc, [pin, _PYTHON])
 
 
