@@ -124,6 +124,54 @@ def test_where_openssl_finds_no_certificates_truststore_does(
     assert we_reach(inspected)
 
 
+class Watched(ssl.SSLContext):
+    """A context that knows what was read into it, or is to be looked at."""
+
+    read: list[str]
+
+    def load_verify_locations(self, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        self.read += [str(one) for one in (cafile, capath) if one]
+        super().load_verify_locations(cafile, capath, cadata)
+
+    def set_default_verify_paths(self) -> None:
+        self.read += [os.environ["SSL_CERT_FILE"], os.environ["SSL_CERT_DIR"]]
+        super().set_default_verify_paths()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """The context that is made, on a machine whose pip trusts the system's authorities."""
+    context = Watched(ssl.PROTOCOL_TLS_CLIENT)
+    context.read = []
+    monkeypatch.setattr(certificates, "create_urllib3_context", lambda: context)
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "26.3")
+    return context
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system itself is asked")
+def test_a_bundle_that_is_the_system_s_as_well_is_read_once(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, folder = write_certificate(tmp_path)[0], tmp_path / "system"
+    folder.mkdir()
+    (folder / "bundle.pem").symlink_to(bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "bundle.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    certificates.tls_context(PipSettings())
+    assert sorted(watched.read) == sorted([OTHERS, str(bundle), str(folder)])
+
+
+def test_a_system_s_bundle_that_is_named_as_well_and_can_t_be_read_is_told(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.pem").write_text("no certificate")
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(tmp_path / "broken.pem"))
+    with pytest.raises(UpstreamError, match=r"broken\.pem"):
+        certificates.tls_context(PipSettings())
+
+
 @pytest.mark.parametrize(
     ("version", "features", "trusts"),
     [("24.1.2", (), False), ("24.1.2", ("truststore",), True), ("22.1", ("truststore",), False), ("24.2", (), True)],

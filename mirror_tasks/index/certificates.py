@@ -12,6 +12,7 @@ import os
 import re
 import ssl
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -39,8 +40,9 @@ def tls_context(settings: PipSettings) -> ssl.SSLContext:
     own = str(DEFAULT_CA_BUNDLE_PATH)
     bundle = _bundle(settings) or own
     by_system = trusts_system(settings)
-    context = system_context() if by_system else create_urllib3_context()
-    for path in dict.fromkeys([own, bundle] if by_system else [bundle]):
+    paths = list(dict.fromkeys([own, bundle] if by_system else [bundle]))
+    context = system_context(paths) if by_system else create_urllib3_context()
+    for path in paths:
         try:
             _load(context, path)
         except (OSError, ssl.SSLError) as error:
@@ -86,15 +88,17 @@ def trusts_system(settings: PipSettings) -> bool:
     return version >= _ALWAYS or (version >= _WHEN_ASKED and "truststore" in settings.features)
 
 
-def system_context() -> ssl.SSLContext:
+def system_context(read_besides: Iterable[str] = ()) -> ssl.SSLContext:
     """Return a context that trusts the system's authorities.
+
+    :param read_besides: bundles that the caller reads into it: where the system's is one of them, it is not read here.
 
     truststore knows where each system has them. On Linux it reads them again for each connection (23 ms of processor time
     for 140 of them) and lets one handshake happen at a time; so where OpenSSL finds the same ones, they are read once.
     """
     if sys.platform not in ("win32", "darwin") and _openssl_finds_them():
         context = create_urllib3_context()
-        context.set_default_verify_paths()
+        _load_system(context, read_besides)
         return context
     try:
         import truststore
@@ -103,6 +107,25 @@ def system_context() -> ssl.SSLContext:
         return create_urllib3_context()
     chosen: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return chosen
+
+
+def _load_system(context: ssl.SSLContext, read_besides: Iterable[str]) -> None:
+    """Load what OpenSSL finds by itself, but for its bundle where that is read besides, which tells if it can't be read."""
+    places = ssl.get_default_verify_paths()
+    if any(_is_same(places.cafile, path) for path in read_besides):
+        # As OpenSSL reads it: it may name several folders, of which Python's own answer tells none.
+        folders = os.environ.get(places.openssl_capath_env, places.openssl_capath)
+        if folders:
+            context.load_verify_locations(capath=folders)
+    else:
+        context.set_default_verify_paths()
+
+
+def _is_same(one: str | None, other: str) -> bool:
+    try:
+        return one is not None and Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def _openssl_finds_them() -> bool:
