@@ -70,6 +70,12 @@ class Mirror:
 
         return Rules.of(self.config, self.judging.permission)
 
+    @property
+    def has_dump(self) -> bool:
+        """The policy names a dump of advisories."""
+        rule = self.config.policy.advisories if self.config.policy else None
+        return rule is not None and rule.source is not None
+
     def learn(self, config: Config) -> None:
         """Take what projects require from another reading of the same file, now that their build backends were asked."""
         self.config = replace(

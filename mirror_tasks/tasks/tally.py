@@ -13,12 +13,14 @@ from mirror_tasks.text import counted, readable
 class Tally:
     """What was done so far for one mirror. Counted from many threads.
 
+    :ivar label: which mirror it is, before each line; empty where there is but one.
     :ivar received_bytes: bytes that came over the network for files.
     :ivar incomplete: what failures leave undecided, a line each; told last of all.
     :ivar outcomes: what became of each mirror, a line each; told when all else is told.
     :ivar planned_bytes: bytes of all files that the plan names and that are not in the mirror yet.
     """
 
+    label: str = ""
     pages_to_ask: int = 0
     pages_asked: int = 0
     pages: int = 0
@@ -41,7 +43,20 @@ class Tally:
     def note(self, text: str) -> None:
         """Leave a line for the user, which the display prints as soon as it can."""
         with self._lock:
-            self.notes.append(text)
+            self.notes.append(self._labelled(text))
+
+    def lack(self, text: str) -> None:
+        """Leave a line that says what failures leave undecided."""
+        with self._lock:
+            self.incomplete.append(self._labelled(text))
+
+    def end_with(self, text: str) -> None:
+        """Leave the line that says what became of the mirror."""
+        with self._lock:
+            self.outcomes.append(self._labelled(text))
+
+    def _labelled(self, text: str) -> str:
+        return f"{self.label}: {text}" if self.label else text
 
     def take_notes(self) -> list[str]:
         """Return the lines that were left since the last call."""

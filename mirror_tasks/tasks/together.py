@@ -39,8 +39,9 @@ class Together:
                 'Give one of them another, as in pipeline("lab/mirror.yaml", prefix="lab").'
             )
         self._mirrors[dash] = made = MirrorTasks(config, dash)
-        for mirror in self._mirrors.values():
-            mirror.is_one_of_several = len(self._mirrors) > 1
+        if len(self._mirrors) > 1:
+            for mirror in self._mirrors.values():
+                mirror.tell_apart()
         RUN.mirrors = list(self._mirrors.values())
         return made
 
