@@ -50,11 +50,12 @@ url = "{main}"
 default = true
 """
 PLAIN, CPU, CUDA = wheel("torch", "3.0"), wheel("torch", "3.0+cpu", requires=["blas"]), wheel("torch", "2.9+cu12")
+NEWER = wheel("torch", "9.0+cpu")
 OTHER = wheel("torch", "2.9+cu12", requires=["blas"])  # under the name of CUDA
 TORCH = [CUDA[0], CPU[0], PLAIN[0]]
 WORLDS = {
     "main": {"torch": [PLAIN, wheel("torch", "2.8")], "blas": [wheel("blas", "1.0")]},
-    "cpu": {"torch": [CPU, wheel("torch", "9.0+cpu")], "blas": [wheel("blas", "9.0")]},
+    "cpu": {"torch": [CPU, NEWER], "blas": [wheel("blas", "9.0")]},
     "cuda": {"torch": [CUDA, wheel("torch", "9.0")]},
 }
 
@@ -224,23 +225,53 @@ def test_a_further_index_that_is_down_takes_nothing_out_of_the_mirror(team: Team
     team.project.mirrored()
 
 
+def write_pylock(path: Path, cpu: FakeIndex, of_cpu: tuple[str, bytes] = CPU) -> None:
+    """Write a lock that names the index of a release for processors alone, and none for 3.0."""
+    entries = (("3.0", PLAIN, "win32", ""), (of_cpu[0].split("-")[1], of_cpu, "linux", f'index = "{cpu.url}"\n'))
+    packages_of_lock = "".join(
+        f'[[packages]]\nname = "torch"\nversion = "{version}"\nmarker = "sys_platform == \'{platform}\'"\n'
+        f'{index}[[packages.wheels]]\nname = "{file[0]}"\nurl = "https://files.example.com/x"\n'
+        f'hashes = {{sha256 = "{sha256_of(file)}"}}\n'
+        for version, file, platform, index in entries
+    )
+    path.write_text(f'lock-version = "1.0"\ncreated-by = "tests"\n{packages_of_lock}', encoding="utf-8")
+
+
 def test_a_release_for_which_a_lock_names_no_index_comes_from_the_one_that_has_it(tmp_path: Path) -> None:
     """As Poetry's locks have it: none is named for what came from the default index."""
     project = mirror_folder(tmp_path, None)
-    entries = (("3.0", PLAIN, "win32", ""), ("3.0+cpu", CPU, "linux", 'index = "{}"\n'))
     with serving() as indexes:
-        packages_of_lock = "".join(
-            f'[[packages]]\nname = "torch"\nversion = "{version}"\nmarker = "sys_platform == \'{platform}\'"\n'
-            f'{index.format(indexes["cpu"].url)}[[packages.wheels]]\nname = "{file[0]}"\nurl = "https://files.example.com/x"\n'
-            f'hashes = {{sha256 = "{sha256_of(file)}"}}\n'
-            for version, file, platform, index in entries
-        )
-        text = f'lock-version = "1.0"\ncreated-by = "tests"\n{packages_of_lock}'
-        (tmp_path / "pylock.toml").write_text(text, encoding="utf-8")
+        write_pylock(tmp_path / "pylock.toml", indexes["cpu"])
         named = [indexes[name].url for name in ("cuda", "main", "cpu")]
         project.configure(named, requirements=[{"lock": "pylock.toml"}])
         project.mirrored()
         assert packages(project.output) == {"torch": [CPU[0], PLAIN[0]]}
+
+
+@pytest.mark.parametrize("without", ["main", "cpu"])
+def test_a_cooldown_asks_a_file_for_its_upload_time_where_the_index_that_it_is_from_gives_them(
+    tmp_path: Path, without: str
+) -> None:
+    project = mirror_folder(tmp_path, None)
+    with serving(cpu={"torch": [(*one, {"upload_time": None}) for one in (CPU, NEWER)]}) as indexes:
+        write_pylock(tmp_path / "pylock.toml", indexes["cpu"])
+        named = [
+            {"url": indexes[name].url, **({"upload-times": "none"} if name == without else {})}
+            for name in ("main", "cpu")
+        ]
+        settings: dict[str, Any] = {"policy": {"cooldown": "14d"}, "transfer": {"keep": "30d"}}
+        project.configure(named, requirements=[{"lock": "pylock.toml"}], **settings)
+        done = project.doit("mirror")
+        assert ("does not say when it was uploaded" in done.stdout + done.stderr) is (without == "main")
+        assert published(project) == {PLAIN[0]} | ({CPU[0]} if without == "cpu" else set())
+        write_pylock(tmp_path / "pylock.toml", indexes["cpu"], NEWER)
+        project.doit("mirror")
+        assert published(project) == {PLAIN[0]} | ({CPU[0], NEWER[0]} if without == "cpu" else set())
+
+
+def published(project: MirrorFolder) -> set[str]:
+    lines = (project.output / "SHA256SUMS").read_text("utf-8").splitlines()
+    return {line.rpartition("/")[2] for line in lines if line.endswith(".whl")}
 
 
 def test_a_file_without_a_hash_on_a_further_page_is_taken_if_it_is_what_the_lock_says(

@@ -45,7 +45,10 @@ def with_locked_files(project: Project, pages: Iterable[FurtherPage]) -> Project
         refused = [one for files in found.values() for one in files if isinstance(one, _Refused)]
         reasons = [*_skipped(page), *((one.filename, one.reason) for one in refused)]
         project = project.with_further(
-            {version: files for version, files in added.items() if files}, reasons, [page.url]
+            {version: files for version, files in added.items() if files},
+            reasons,
+            [page.url],
+            page.project.index if page.project else "",
         )
     return project
 

@@ -12,7 +12,7 @@ import json
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter, itemgetter
@@ -104,12 +104,14 @@ class Project:
     :ivar index: the base URL of the index that served it, without credentials.
     :ivar unhashed: the names of the files for which the page gives no sha256.
     :ivar further: the URLs of the pages of which files were added to it (:mod:`mirror_tasks.index.further_pages`).
+    :ivar added: of these files, by name, the base URL of the index that each is from.
     """
 
     __slots__ = (
         "_files",
         "_fingerprints",
         "_lines",
+        "added",
         "further",
         "index",
         "name",
@@ -141,6 +143,7 @@ class Project:
         self.index = index
         self.unhashed = frozenset(unhashed)
         self.further: tuple[str, ...] = ()
+        self.added: Mapping[str, str] = {}
         self._fingerprints: Mapping[str, Fingerprint] = {}
         self._files: dict[Version, list[Row] | bytes | tuple[File, ...]] = {**files}
         self._lines: _Lines | None = None  # of versions that were not asked for yet
@@ -162,6 +165,10 @@ class Project:
             found = tuple(self._recognised(file_of(row, self.url)) for row in sorted(rows, key=_FILENAME))
             self._files[version] = found
         return found
+
+    def index_of(self, filename: str) -> str:
+        """Return the base URL of the index that one of the files is from, without credentials."""
+        return self.added.get(filename, self.index)
 
     def all_files(self) -> Iterator[File]:
         """Yield every file, the newest version's first."""
@@ -212,23 +219,29 @@ class Project:
         """Return the project as if its page showed only these files, by version and name."""
         project = Project(self.name, self.url, {}, (), (self.status, self.status_reason), index=self.index)
         project.versions = tuple(sorted(files, reverse=True))
-        project.further = self.further
+        project.further, project.added = self.further, self.added
         project._files = {version: tuple(named[name] for name in sorted(named)) for version, named in files.items()}
         return project
 
     def with_further(
-        self, files: Mapping[Version, Iterable[File]], skipped: Iterable[tuple[str, str]], urls: Iterable[str]
+        self,
+        files: Mapping[Version, Sequence[File]],
+        skipped: Iterable[tuple[str, str]],
+        urls: Iterable[str],
+        index: str = "",
     ) -> Project:
         """Return the project as if its page showed more files, and more of those that can't be used.
 
         :param files: of names that it does not have, by version.
         :param urls: of the pages that were looked at for them.
+        :param index: the base URL of the index that these are of.
         """
         status = (self.status, self.status_reason)
         every = (*self.skipped, *skipped)
         project = Project(self.name, self.url, {}, every, status, index=self.index, unhashed=self.unhashed)
         project.versions = tuple(sorted({*self.versions, *files}, reverse=True))
         project.further = (*self.further, *urls)
+        project.added = {**self.added, **{file.filename: index for added in files.values() for file in added}}
         project._fingerprints = self._fingerprints
         project._lines = self._lines
         more = {
@@ -246,7 +259,7 @@ class Project:
         status = (self.status, self.status_reason)
         project = Project(self.name, self.url, {}, self.skipped, status, index=self.index, unhashed=self.unhashed)
         project.versions = self.versions
-        project.further = self.further
+        project.further, project.added = self.further, self.added
         project._fingerprints = known
         project._lines = self._lines
         project._files = {

@@ -14,6 +14,7 @@ from mirror_tasks.policy.permission import Permission, Said
 from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedFile
 from mirror_tasks.resolve.waived import IN_ORDER, refusal_of, waived_in
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.origins import indexes_of
 from mirror_tasks.text import and_more
 
 
@@ -75,8 +76,11 @@ def _reason(mirror: Mirror, permission: Permission, file: PlannedFile) -> str | 
     return refusal_of(file, permission, metadata, environments, partial(_index_of, mirror))
 
 
-def _index_of(mirror: Mirror, project: str) -> str:
-    page = mirror.records.project(project)
+def _index_of(mirror: Mirror, file: PlannedFile) -> str:
+    """Return the index that a file is from; where no page lists it any more, that which serves its project."""
+    if index := indexes_of(mirror, file.project, [file]).get(file.filename):
+        return index
+    page = mirror.records.project(file.project)
     return page.index if page else ""
 
 

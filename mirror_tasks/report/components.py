@@ -18,10 +18,10 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.policy.advisories import Advisories, Match
 from mirror_tasks.policy.licences import Licence, differing, licence_of
 from mirror_tasks.report.graph import Edges, Key, asked_by, asked_directly, built_with, required_by, sort_key
-from mirror_tasks.report.origins import indexes_of
 from mirror_tasks.report.said import Unread, in_order, said_by
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.state.origins import indexes_of
 
 
 @dataclass(frozen=True, slots=True)

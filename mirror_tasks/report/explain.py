@@ -195,7 +195,7 @@ class Explainer:
         name = canonicalize_name(project.name)
         found: list[Finding] = []
         for file in project.files(version):
-            found += permission.findings(Subject(name, version, file, project.index), environment)
+            found += permission.findings(Subject(name, version, file, project.index_of(file.filename)), environment)
             if (metadata := self.metadata(file)) is not None:
                 found += permission.findings_in(name, version, metadata)
         ways = {exception_for(name, version, one, permission.as_of): one.rule for one in found if one.waiver is None}

@@ -63,9 +63,9 @@ def make_plan(
     )
 
 
-def _index_of(closure: Closure, name: str) -> str:
-    project = closure.projects.get(name)
-    return project.index if isinstance(project, Project) else ""
+def _index_of(closure: Closure, file: PlannedFile) -> str:
+    project = closure.projects.get(file.project)
+    return project.index_of(file.filename) if isinstance(project, Project) else ""
 
 
 def _faulty_locks(closure: Closure) -> Iterable[Unsolved]:

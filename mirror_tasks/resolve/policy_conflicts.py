@@ -126,7 +126,7 @@ class WaysIn:
     def _findings(
         self, name: NormalizedName, version: Version, file: File, project: Project, environment: Environment
     ) -> Iterator[Finding]:
-        subject = Subject(name, version, file, project.index)
+        subject = Subject(name, version, file, project.index_of(file.filename))
         yield from (one for one in self.permission.findings(subject, environment) if one.waiver is None)
         if metadata := self.refused.get(file.filename):
             yield from (one for one in self.permission.findings_in(name, version, metadata) if one.waiver is None)

@@ -132,7 +132,7 @@ def check_policy(project: Project, version: Version, file: File, environment: En
     """Refuse what a rule of the policy refuses by the page; what only core metadata says is refused when that arrives."""
     if rules.permission is None:
         return None
-    subject = Subject(canonicalize_name(project.name), version, file, project.index)
+    subject = Subject(canonicalize_name(project.name), version, file, project.index_of(file.filename))
     return rules.permission.of_file(subject, environment)
 
 

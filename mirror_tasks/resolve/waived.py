@@ -23,12 +23,12 @@ def waived_in(
     permission: Permission | None,
     metadata: Mapping[str, object],
     environments: Mapping[str, Environment],
-    index_of: Callable[[str], str],
+    index_of: Callable[[PlannedFile], str],
 ) -> tuple[Waived, ...]:
     """Return what of planned files the policy refuses and an exception lets in, sorted.
 
     :param metadata: of files, by name, as far as it is known.
-    :param index_of: gives the base URL of the index that serves a project; empty where that is not known.
+    :param index_of: gives the base URL of the index that a file is from; empty where that is not known.
     """
     if permission is None or not permission.policy.exceptions:
         return ()
@@ -53,9 +53,9 @@ def _findings(
     permission: Permission,
     metadata: Said,
     environments: Mapping[str, Environment],
-    index_of: Callable[[str], str],
+    index_of: Callable[[PlannedFile], str],
 ) -> Iterator[Finding]:
-    index = index_of(file.project) if permission.asks_index_of(file.file) else ""
+    index = index_of(file) if permission.asks_index_of(file.file) else ""
     subject = Subject(canonicalize_name(file.project), Version(file.version), file.file, index)
     for name in file.environments:
         yield from permission.findings(subject, environments.get(name))
@@ -82,7 +82,7 @@ def refusal_of(
     permission: Permission,
     metadata: Said,
     environments: Mapping[str, Environment],
-    index_of: Callable[[str], str],
+    index_of: Callable[[PlannedFile], str],
 ) -> str | None:
     """Return why the policy refuses a file that an earlier plan had, as a phrase; None if it is permitted.
 
