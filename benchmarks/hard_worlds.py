@@ -20,7 +20,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
-from mirror_tasks.config.environments import environment
+from mirror_tasks.config.environment_blocks import environment
 from mirror_tasks.config.model import RequestedRequirement, Root
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import File, Project

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.lock_files.reading import read_lock
 

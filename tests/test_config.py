@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from mirror_tasks.config.environments import KEYS as ENVIRONMENT_KEYS
-from mirror_tasks.config.environments import PLATFORMS
+from mirror_tasks.config.environment_blocks import KEYS as ENVIRONMENT_KEYS
 from mirror_tasks.config.indexes import INDEX_KEYS
 from mirror_tasks.config.mirror_yaml import KEYS, load
 from mirror_tasks.config.model import Config, Index
+from mirror_tasks.config.platforms import PLATFORMS
 from mirror_tasks.config.policy_keys.reader import POLICY_KEYS
 from mirror_tasks.config.roots import REQUIREMENT_KEYS
 from mirror_tasks.config.transfer import TRANSFER_KEYS

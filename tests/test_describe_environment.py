@@ -19,7 +19,9 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from mirror_tasks import describe_environment
-from mirror_tasks.config.environments import PLATFORMS, Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
+from mirror_tasks.config.platforms import PLATFORMS
 from tests.interpreters import EACH, interpreter
 
 SCRIPT = Path(describe_environment.__file__)

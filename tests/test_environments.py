@@ -20,10 +20,12 @@ from packaging.markers import Marker
 from packaging.tags import Tag, sys_tags
 from packaging.version import Version
 
-from mirror_tasks.config import environments
-from mirror_tasks.config.environments import MARKER_KEYS, PLATFORMS, BlockError, Environment, environment
+from mirror_tasks.config import patch_releases
+from mirror_tasks.config.environment_blocks import BlockError, environment
+from mirror_tasks.config.environments import MARKER_KEYS, Environment
 from mirror_tasks.config.installers import PIP, UV
 from mirror_tasks.config.markers import holds
+from mirror_tasks.config.platforms import PLATFORMS
 from tests.interpreters import EACH, interpreter
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -473,7 +475,7 @@ def test_an_environment_is_a_value() -> None:
 
 def test_the_digest_is_the_same_in_every_process_and_changes_with_what_can_be_chosen() -> None:
     code = (
-        "from mirror_tasks.config.environments import environment;"
+        "from mirror_tasks.config.environment_blocks import environment;"
         "print(environment('here', {'python': '3.12', 'platform': 'linux-x86_64'}, '').digest)"
     )
     one = made(python="3.12", platform="linux-x86_64")
@@ -501,7 +503,7 @@ def test_a_marker_is_judged_once_for_all_patch_releases_that_it_does_not_name(mo
         judged.append(marker)
         return holds(marker, *rest)
 
-    monkeypatch.setattr(environments, "holds", counting)
+    monkeypatch.setattr(patch_releases, "holds", counting)
     target = made(python="3.12", platform="linux-x86_64")
     points = [target, *(target.at(patch, PIP) for patch in (0, 3, 7)), target.for_installer(PIP)]
     assert [point.marker_applies(Marker("sys_platform == 'linux'")) for point in points] == [True] * 5

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror_tasks.config.environments import environment
+from mirror_tasks.config.environment_blocks import environment
 from mirror_tasks.config.installers import UV, repaired_requirement
 from mirror_tasks.prove.uv import find_client
 from tests.fake_index import FakeIndex

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.markers import Marker
 
-from mirror_tasks.config.environments import environment
+from mirror_tasks.config.environment_blocks import environment
 from mirror_tasks.config.long_numbers import EXPECTED, TOO_LONG, places_of_long_numbers
 from mirror_tasks.config.wishes import read_review
 from tests.fake_index import FakeIndex

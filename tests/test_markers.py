@@ -12,7 +12,8 @@ import pytest
 from packaging.markers import InvalidMarker, Marker
 
 from mirror_tasks import describe_environment
-from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, UV
 from mirror_tasks.config.markers import extras_of, holds, judged_alike
 from mirror_tasks.prove.uv import find_client

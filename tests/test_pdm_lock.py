@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import tomli
 
-from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.lock_files import pdm_lock
 from mirror_tasks.config.lock_files.model import LockedPackage, LockFile
 from tests.lock_environments import LOCKS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror_tasks import describe_environment
-from mirror_tasks.config.environments import environment
+from mirror_tasks.config.environment_blocks import environment
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import IntegrityError, ResolutionError

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import UV
 from mirror_tasks.index.pages import JSON_TYPE, parse_page
 from mirror_tasks.index.project import Project

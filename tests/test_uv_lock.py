@@ -21,7 +21,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from mirror_tasks.config.environments import Environment, environment
+from mirror_tasks.config.environment_blocks import environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import UV
 from mirror_tasks.config.lock_files import uv_lock
 from mirror_tasks.config.lock_files.checks import UNKNOWN_VERSION

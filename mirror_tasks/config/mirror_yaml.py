@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from mirror_tasks.config import clock
 from mirror_tasks.config.blocks import Block, show
-from mirror_tasks.config.environments import BlockError, Environment, environment
+from mirror_tasks.config.environment_blocks import BlockError, environment
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.indexes import IndexReader
 from mirror_tasks.config.locked_indexes import bind_locked, check_named
 from mirror_tasks.config.model import Config, Index, Root

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.archives.requirements import parse_requirement
-from mirror_tasks.config.environments import Environment, sees_the_patch
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Root
+from mirror_tasks.config.patch_releases import sees_the_patch
 from mirror_tasks.index.project import File
 from mirror_tasks.resolve.bounds import marked_lines
 

@@ -17,11 +17,12 @@ from packaging.pylock import is_valid_pylock_path
 from packaging.utils import canonicalize_name
 
 from mirror_tasks.config.blocks import did_you_mean, show, unknown
-from mirror_tasks.config.environments import Environment, sees_the_patch
+from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.installers import PIP, parse_specifier
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage, LockFile, Selection
 from mirror_tasks.config.long_numbers import check_numbers, said_of
 from mirror_tasks.config.markers import Comparison, tokens
+from mirror_tasks.config.patch_releases import sees_the_patch
 from mirror_tasks.config.requirement_files import read_text
 
 _LARGEST = 16 << 20  # bytes; a lock of ten thousand releases with all their hashes stays below
