@@ -163,6 +163,42 @@ def test_what_has_to_be_fetched_to_be_read_is_not_begun_without_room(tmp_path: P
     assert not [path for path in asked(index) if path.endswith(".zip")]
 
 
+def test_a_file_of_the_right_size_and_wrong_bytes_is_asked_room_for_before_anything_changes(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    project = mirror_folder(tmp_path, index, dodo=IMPATIENT + SMALL_DISK + DODO)
+    project.mirrored()
+    places = [next((project.output / "packages" / name).glob("*.whl")) for name in ("alone", "app")]
+    for path in places:
+        os.utime(path, (1, 1))
+    launcher().start(tmp_path, "mirror", FREE="10")
+    assert launcher().wait().returncode == 0, "what was only touched takes no room"
+    broken = places[0]
+    broken.write_bytes(bytes(broken.stat().st_size))
+    before = tree(project.output)
+    for verb in ("plan", "mirror"):
+        launcher().start(tmp_path, verb, FREE="50000")
+        done = launcher().wait()
+        assert f"at least {readable(broken.stat().st_size)} are to come" in done.stdout, done.stdout
+        assert (done.returncode == 0) is (verb == "plan")
+    assert tree(project.output) == before
+    launcher().start(tmp_path, "mirror", FREE="70000")
+    assert launcher().wait().returncode == 0
+    assert_whole(project.output)
+
+
+def test_other_bytes_of_the_same_size_that_are_known_to_be_others_are_a_download(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    project = mirror_folder(tmp_path, index, requirements=["alone"], accept_changed=["alone"])
+    project.mirrored()
+    path = project.output / "packages" / "alone" / "alone-3.0-py3-none-any.whl"
+    size = path.stat().st_size
+    index.add("alone", *wheel("alone", "3.0", files={"alone_data.bin": os.urandom(60_000)}))
+    assert "to download: 1 file" in project.mirrored().stdout
+    assert path.stat().st_size == size
+
+
 def test_folders_on_one_file_system_share_its_room(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     check_room([(tmp_path / "a", free // 3), (tmp_path / "b" / "c", free // 3)], "filling")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mirror_tasks.archives.core_metadata import Unusable
 from mirror_tasks.config.own_sources import names_of
-from mirror_tasks.errors import IntegrityError
+from mirror_tasks.errors import IntegrityError, StorageError
 from mirror_tasks.files import have_folder, replacing
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File
@@ -77,25 +77,45 @@ class Downloads:
 
     def is_in_place(self, file: PlannedFile) -> bool:
         """Say if a file of the right size stands in the mirror, so that all there is to do may be to hash it again."""
+        path = self._place(file)
         try:
-            return self._place(file).stat().st_size == file.file.size
+            has_size = path.stat().st_size == file.file.size
         except OSError:
             return False
+        return has_size and self._mirror.ledger.known(path) in (None, file.sha256)
 
     def check_room(self, due: Iterable[PlannedFile]) -> None:
         """Look if there is room in the output for files that are due; those that were held on its file system, or stand
         in their place, are there.
 
+        What stands there and was touched is hashed only where there is no room for it to be wrong.
+
         :raises StorageError: there is not.
         """
         if not self._files.checks_room:
             return
-        needed = 0
-        for file in due:
-            held, place = self._files.held_path(file.filename), self._place(file)
-            if not (held.exists() and same_device(held, self._mirror.output)) and not self.is_in_place(file):
-                needed += min(bytes_to_come(path, file.file) for path in (held, place))
-        check_room([(self._mirror.output, needed)], "making room for what is to be downloaded into")
+        lacking = [file for file in due if not self._is_held_near(file)]
+        try:
+            self._check_room(lacking)
+        except StorageError:
+            self._check_room([file for file in lacking if not (self.is_in_place(file) and self._is_right(file))])
+
+    def _check_room(self, files: Iterable[PlannedFile]) -> None:
+        check_room(
+            [(self._mirror.output, sum(map(self._to_come, files)))], "making room for what is to be downloaded into"
+        )
+
+    def _is_held_near(self, file: PlannedFile) -> bool:
+        """Say if a file is held where it takes no more room when it is moved to its place."""
+        held = self._files.held_path(file.filename)
+        return held.exists() and same_device(held, self._mirror.output)
+
+    def _to_come(self, file: PlannedFile) -> int:
+        paths = (self._files.held_path(file.filename), self._place(file))
+        return min(bytes_to_come(path, file.file) for path in paths)
+
+    def _is_right(self, file: PlannedFile) -> bool:
+        return self._mirror.ledger.is_right(self._place(file), file.sha256)
 
     def fetch_ahead(self, project: str, file: File) -> None:
         """Begin to fetch a file that will be in the plan, so that the network has work while the plan is made.
