@@ -2212,7 +2212,7 @@ def go_back(root: Path) -> int:
         )
         point(root, served.before)
     say(f"generation {served.before} is served again, instead of generation {served.number}, which stays beside it")
-    say(f"To serve that one again: python receive.py --forward {root}")
+    say(f"To serve that one again: {forward(root)}")
     return APPLIED
 
 
@@ -4432,6 +4432,11 @@ def with_bundle(root: Path, manifest: Manifest) -> Optional[Generation]:
     return None
 
 
+def forward(root: Path) -> str:
+    """Write the command that serves the newer generation again, with the name that Python has here."""
+    return f"{Path(sys.executable or 'python3').name} {root / 'receive.py'} --forward {root}"
+
+
 def tell_inside(root: Path, manifest: Manifest, generation: Generation, keep: int) -> None:
     """Tell that a bundle is inside; where it is served, do what a run that was killed after the switch has not come to."""
     told = f"{manifest.name} is inside already, in generation {generation.number}"
@@ -4441,7 +4446,7 @@ def tell_inside(root: Path, manifest: Manifest, generation: Generation, keep: in
         drop_incoming(root, manifest)
     else:
         say(f"{told}, which --back took out of use")
-        say(f"To serve that one again: python receive.py --forward {root}")
+        say(f"To serve that one again: {forward(root)}")
 
 
 def receive(root: Path, bundle: Bundle, options: argparse.Namespace) -> int:

@@ -3162,9 +3162,8 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
         if package.source and package.url not in inside:
             report(f"stays as it is, since no index has it: {package.name} {package.version} ({package.source})")
     if lacking and not altered and made_from(root, path.name, text):
-        report(
-            f"{len(lacking)} of its files are not here, as mirror.yaml asks for them on no environment of this mirror"
-        )
+        files, them = ("file of it is", "it") if len(lacking) == 1 else ("files of it are", "them")
+        report(f"{len(lacking)} {files} not here, as mirror.yaml asks for {them} on no environment of this mirror")
         lacking = []
     for one in [*altered, *lacking]:
         report(f"not in this mirror: {one}")

@@ -838,7 +838,7 @@ def test_the_verb_prints_a_table_and_what_to_do_next(outside: Outside) -> None:
     done = doit("bundle", "--unproven")
     assert done.returncode == 0
     assert "volume-2-of-" in done.stdout
-    assert "python receive.py FOLDER --to DIRECTORY --unsigned" in done.stdout
+    assert "python3 receive.py FOLDER --to DIRECTORY --unsigned" in done.stdout
     assert doit("bundle", "--sent", "1").stdout == "Bundle 1 is marked as sent; the next one builds on it.\n"
     assert "bundle         nothing is new since bundle 1\n" in doit("list").stdout
     both = doit("bundle", "--full", "--since", "1")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror_tasks.errors import ResolutionError
 from mirror_tasks.report.explain import Explainer
 from mirror_tasks.resolve.planning import make_plan
 from tests import worlds
@@ -16,7 +17,7 @@ WORLD = {
         "linux": {"python": "3.12.1", "platform": "linux-x86_64"},
         "windows": {"python": "3.10.1", "platform": "windows-amd64"},
     },
-    "requirements": ["app", "litellm", "tool[x]", "old", {"file": "held.txt"}],
+    "requirements": ["app", "litellm", "tool[x]", "old", "missing", {"file": "held.txt"}],
     "texts": {"held.txt": "client\nserver<2\nmodern\n"},
     "index": {
         "app": {"2": {"requires": ["lib>=1"], "files": ["py3-none-any", "cp39-cp39-win32", "sdist"]}, "1": {}},
@@ -69,6 +70,10 @@ QUESTIONS = {
     "unneeded": ["nothing that mirror.yaml requires needs it", "The index has it, newest 1", "- unneeded"],
     "old": ["warning: old-1-py3-none-any.whl and 1 more: Requires-Python '>=3.6.*' is no valid specifier"],
     "nowhere": ["nowhere is not in the mirror"],
+    "litelm": ["nothing that mirror.yaml requires needs it on any environment; did you mean 'litellm'?"],
+    "missing": ["missing was asked for on linux by missing, but the index has no project of this name"],
+    "held.txt": ["held.txt is a requirement of mirror.yaml, which brings 3 releases: client-1, modern-1, server-1"],
+    "tool[x]": ["tool[x] is a requirement of mirror.yaml, which brings 4 releases: app-2, lib-2, lib-3, tool-1"],
     "app-2-cp39-cp39-win32.whl": ["was left out of app-2: no tag in common", "add an environment"],
     "app-2-py3-none-any.whl": ["is in the mirror, for linux, windows"],
     "lib-1-py3-none-any.whl": ["is not in the mirror", "lib-1 is not in the mirror"],
@@ -80,6 +85,12 @@ def test_a_question_is_answered(explainer: Explainer, question: str) -> None:
     answer = "\n".join(explainer.explain(question))
     for phrase in QUESTIONS[question]:
         assert phrase in answer
+
+
+@pytest.mark.parametrize("name", ["app/uv.lock", "app<2", "a b", "-app", ""])
+def test_what_is_no_name_is_refused_and_no_line_is_told_for_it(explainer: Explainer, name: str) -> None:
+    with pytest.raises(ResolutionError, match="expected a project, a release, a file or a requirement of"):
+        list(explainer.explain(name))
 
 
 def test_the_cost_of_a_root_counts_what_only_it_brings(explainer: Explainer) -> None:

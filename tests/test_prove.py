@@ -35,6 +35,9 @@ index: {index}
 """
 
 
+HERE = {"python": "3.9", "platform": "linux-x86_64"}
+
+
 def this_environment() -> str:
     """Return the block of the interpreter that runs the tests, in YAML's flow style."""
     described = subprocess.run(
@@ -126,6 +129,24 @@ def test_the_verb_prints_the_table_and_writes_what_it_found(mirrored: Path) -> N
         *((root, environment, "solver", True) for root in ("app[fast]", "built") for environment in ("linux", "here")),
         ("built", "here", "build", True),
     }
+
+
+def test_where_nothing_is_installed_for_real_though_it_was_asked_for_is_told(mirrored: Path) -> None:
+    """It said as much of an environment that it installed nothing on as of one where all had been installed."""
+    done = mirroring.MirrorFolder(mirrored).doit("prove", "--own", "--install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    here = ".".join(map(str, sys.version_info[:3]))
+    text = f"not installed or built for real on linux: that takes a Python of the environment, and this is {here}\n"
+    assert text in done.stdout
+    assert "built for real" not in mirroring.MirrorFolder(mirrored).doit("prove", "--own").stdout
+
+
+def test_a_title_is_one_line_above_a_table_that_is_narrower(tmp_path: Path) -> None:
+    with FakeIndex({"a": [wheel("a", "1.0")]}) as index:
+        project = mirroring.mirror_folder(tmp_path, index, environments={"e": HERE}, requirements=["a"])
+        project.mirrored()
+    done = project.doit("prove", "--own")
+    assert done.stdout.startswith("Proof, from the mirror alone\n┏━"), done.stdout
 
 
 def test_an_unfinished_mirror_is_not_proven(tmp_path: Path) -> None:

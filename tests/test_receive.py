@@ -101,7 +101,10 @@ def test_the_generation_before_is_served_again_at_once(tmp_path: Path, root: Pat
     first = write_bundle(tmp_path / "stick", FIRST)
     write_bundle(tmp_path / "stick", SECOND, 2, base=first)
     assert receive(tmp_path / "stick", "--to", root, "--unsigned").returncode == 0
-    assert receive("--back", root).returncode == 0
+    back = receive("--back", root)
+    assert back.returncode == 0
+    again = f"To serve that one again: {Path(sys.executable).name} {root / 'receive.py'} --forward {root}\n"
+    assert back.stdout.endswith(again), "as it can be typed here, where there may be no `python`"
     assert served(root) == FIRST
     assert "--back took out of use" in receive(tmp_path / "stick", "--to", root, "--unsigned").stdout
     assert served(root) == FIRST

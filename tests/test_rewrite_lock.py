@@ -337,9 +337,7 @@ def test_a_mirror_that_was_made_from_this_very_lock_lacks_nothing_of_it(
     seal_mirror(mirror)
     done = rewritten(mirror, write_lock(tmp_path, text))
     assert done.returncode == status, done.stderr
-    assert ("1 of its files are not here, as mirror.yaml asks for them on no environment" in done.stderr) == (
-        not status
-    )
+    assert ("1 file of it is not here, as mirror.yaml asks for it on no environment" in done.stderr) == (not status)
     assert ("not in this mirror" in done.stderr) == bool(status)
 
 

@@ -8,22 +8,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable
 from mirror_tasks.archives.requirements import project_of
+from mirror_tasks.config.blocks import did_you_mean
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.config.model import Config
+from mirror_tasks.errors import ResolutionError
 from mirror_tasks.index.file_names import SDIST_ENDINGS, sdist_ending
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.policy.permission import Finding, Subject, exception_for
 from mirror_tasks.resolve.outcome import Asker
-from mirror_tasks.resolve.plan import KeptFile, Plan, PlannedRelease, Required
+from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
 from mirror_tasks.resolve.selection import fitting
-from mirror_tasks.text import total
+from mirror_tasks.text import counted, total
 
 _MOST_CHAINS = 5
 _MOST_FILES = 20
@@ -45,11 +47,19 @@ class Explainer:
     metadata: Callable[[File], CoreMetadata | Unusable | None] = lambda _file: None
 
     def explain(self, name: str) -> Iterator[str]:
-        """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``) or a file, in lines."""
+        """Answer for a project (``numpy``), a release (``numpy-2.1.0``, ``numpy==2.1.0``), a file or a requirement, in lines.
+
+        :raises ResolutionError: the name can be none of these.
+        """
         if name in self.plan.by_filename or name.endswith((".whl", *SDIST_ENDINGS)):
             yield from self._file(name)
             return
         project, version = self._parse(name)
+        is_project = project in self.plan.published_by_project or bool(self._gaps(project))
+        if not is_project and (roots := self._roots(name)):
+            yield from (self._root(root) for root in roots)
+            return
+        self._check_name(name, project)
         if version is not None:
             yield from self._release(project, version)
         else:
@@ -63,6 +73,27 @@ class Explainer:
             return (canonicalize_name(head), Version(tail)) if sign else (canonicalize_name(name), None)
         except ValueError:  # InvalidVersion, and numbers that Python does not read
             return canonicalize_name(name), None
+
+    def _roots(self, name: str) -> list[str]:
+        """Return the requirements of ``mirror.yaml`` of this name; of a project's file there may be one for each part."""
+        return [one.name for one in self.config.roots if one.name == name or one.name.startswith(f"{name} [")]
+
+    def _root(self, root: str) -> str:
+        brought = sorted(self._reached(root))
+        named = f": {', '.join(brought)}" if brought else ""
+        return f"{root} is a requirement of mirror.yaml, which brings {counted(len(brought), 'release')}{named}"
+
+    def _check_name(self, name: str, project: str) -> None:
+        """Refuse what is no name of a project: to have it, a line would be told that is none."""
+        try:
+            canonicalize_name(project, validate=True)
+        except InvalidName:
+            raise ResolutionError(
+                "explaining",
+                name,
+                "expected a project, a release, a file or a requirement of mirror.yaml, found none of them",
+                "Try `doit explain numpy`, `doit explain numpy==2.1.0` or the name of a file.",
+            ) from None
 
     def _project(self, name: str) -> Iterator[str]:
         releases = [one for one in self.plan.releases if one.project == name]
@@ -121,15 +152,20 @@ class Explainer:
         for chain in self.chains(release, environment):
             yield f"  because {chain}"
 
+    def _gaps(self, name: str) -> list[Gap]:
+        return [gap for gap in self.plan.gaps if project_of(gap.requirement) == name]
+
     def _absent_project(self, name: str) -> Iterator[str]:
         known = self.page(name)
-        gaps = [gap for gap in self.plan.gaps if project_of(gap.requirement) == name]
+        gaps = self._gaps(name)
         for gap in gaps:
             yield f"{gap.requirement} was asked for on {gap.environment} by {', '.join(map(str, gap.by))}, but {gap.reason}."
         if gaps:
             yield f"{name} is not in {self._place(name)}."
         else:
-            yield f"{name} is not in {self._place(name)}: nothing that mirror.yaml requires needs it on any environment."
+            meant = did_you_mean(name, self.plan.published_by_project) if known is None else ""
+            needless = f"nothing that mirror.yaml requires needs it on any environment{meant or '.'}"
+            yield f"{name} is not in {self._place(name)}: {needless}"
         if known is not None:
             yield from self._on_the_index(known)
         if not gaps:

@@ -23,6 +23,13 @@ def new_table(*columns: str, **settings: Any) -> Table:
     return Table(*columns, **settings)
 
 
+def print_table(table: Table, title: str) -> None:
+    """Print a table below its title: a title of the table's own is broken where the table is narrower."""
+    console = new_console()
+    console.print(f"[italic]{escaped(title)}[/]", soft_wrap=True)
+    console.print(table)
+
+
 def escaped(text: str) -> str:
     """Return ``text`` as rich prints it as it is."""
     from rich.markup import escape

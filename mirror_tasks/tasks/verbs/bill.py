@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
 from mirror_tasks.resolve.plan import Gap, Plan, PlannedFile
-from mirror_tasks.tasks.console import new_console, new_table
+from mirror_tasks.tasks.console import new_console, new_table, print_table
 from mirror_tasks.text import counted, total
 from mirror_tasks.work.downloads import Downloads
 
@@ -15,14 +15,14 @@ def print_bill(plan: Plan, downloads: Downloads) -> None:
     """Print the bill of a plan: releases, files and bytes, for each environment and in all, and what has no release."""
     console = new_console()
     due = {one.filename for one in plan.files if not downloads.is_done(one) and not downloads.is_in_place(one)}
-    table = new_table("environment", title="What will be in the mirror", title_justify="left")
+    table = new_table("environment")
     for column in ("projects", "releases", "files", "size", "still to fetch"):
         table.add_column(column, justify="right")
     for environment in plan.environments:
         name = str(environment["name"])
         table.add_row(name, *_counts([file for file in plan.files if name in file.environments], due))
     table.add_row("all", *_counts(plan.files, due), style="bold")
-    console.print(table)
+    print_table(table, "What will be in the mirror")
     for lock, packages in _locks(plan).items():
         counts = ", ".join(f"{count} for {environment}" for environment, count in sorted(packages.items()))
         console.print(f"= {lock}: packages as locked: {counts}", markup=False, soft_wrap=True)

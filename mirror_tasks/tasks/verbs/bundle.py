@@ -14,6 +14,7 @@ from mirror_tasks.config.transfer import Transfer
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.publish.server import receiver_template
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import new_table, print_table
 from mirror_tasks.tasks.run import look_for_garbage_rarely
 from mirror_tasks.text import readable
 from mirror_tasks.transfer import bases
@@ -121,20 +122,20 @@ class Said:
 
 
 def _print(done: Finished) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    heads = ["volume", "files", "size", *(["written"] if done.before else [])]
-    table = Table(*heads, title=f"Bundle {done.folder.name}", title_justify="left")
+    table = new_table("volume")
+    for column in ("files", "size"):
+        table.add_column(column, justify="right")
+    if done.before:
+        table.add_column("written")
     for volume in done.volumes:
         when = ["before" if volume.number in done.before else "now"] if done.before else []
         table.add_row(volume.folder.name, str(len(volume.files)), readable(volume.size()), *when)
-    Console(highlight=False).print(table)
+    print_table(table, f"Bundle {done.folder.name}")
     print(f"in {done.folder}")
 
 
 def _print_next(done: Finished, transfer: Transfer) -> None:
     trust = "--trust FILE" if transfer.signers else "--unsigned"
     print(f"Next: carry {done.folder.name} inside, and apply it there, with the receive.py that is in each volume:")
-    print(f"  python receive.py FOLDER --to DIRECTORY {trust}")
+    print(f"  python3 receive.py FOLDER --to DIRECTORY {trust}")
     print(f"When it was carried, here: doit bundle --sent {done.manifest.sequence}")

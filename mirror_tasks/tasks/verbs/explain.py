@@ -17,7 +17,7 @@ from mirror_tasks.resolve.reasons import Refusals
 from mirror_tasks.resolve.selection import Rules, check_python
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.records import Records
-from mirror_tasks.tasks.console import escaped, new_console, new_table
+from mirror_tasks.tasks.console import escaped, new_console, new_table, print_table
 from mirror_tasks.text import readable
 from mirror_tasks.work.project_pages import ProjectPages
 
@@ -43,12 +43,12 @@ def explain(mirror: Mirror, pages: ProjectPages, names: Sequence[str], size: boo
         for line in explainer.explain(name):
             console.print(line, markup=False, soft_wrap=True)
     if size:
-        table = new_table("requirement", title="What each requirement costs", title_justify="left")
+        table = new_table("requirement")
         for column in ("all that it needs", "only for it"):
             table.add_column(column, justify="right")
         for root, total, alone in explainer.sizes():
             table.add_row(escaped(root), readable(total), readable(alone))
-        console.print(table)
+        print_table(table, "What each requirement costs")
 
 
 def _last_plan(mirror: Mirror) -> Plan:

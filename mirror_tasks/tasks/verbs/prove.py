@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from operator import attrgetter
@@ -9,13 +10,14 @@ from operator import attrgetter
 from mirror_tasks.config.model import Config
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.files import to_json, write_if_changed
+from mirror_tasks.prove.installation import is_here
 from mirror_tasks.prove.lock_installation import LockInstallation
 from mirror_tasks.prove.proof import Proof
 from mirror_tasks.prove.proven import keep_proven, proof_path, sums_digest
 from mirror_tasks.prove.uv import find_client
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.state.mirror import Mirror
-from mirror_tasks.tasks.console import escaped, new_console, new_table
+from mirror_tasks.tasks.console import escaped, new_console, new_table, print_table
 from mirror_tasks.tasks.verbs.bill import print_one_sided
 from mirror_tasks.work.project_backends import changed_projects
 
@@ -42,11 +44,15 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     client = None if own else find_client()
     if client is None and not own:
         new_console().print(
-            "uv was not found, so this project's own solver judges alone; the extra `prove` installs it."
+            "uv was not found, so this project's own solver judges alone; pip install 'mirror-tasks[prove]' brings it.",
+            markup=False,
+            soft_wrap=True,
         )
     proof = Proof(config, client)
     for line in LockInstallation(config).not_installed() if install else ():
-        new_console().print(line, markup=False)
+        new_console().print(line, markup=False, soft_wrap=True)
+    if install or build:
+        _tell_of_others(config)
     judges = [proof.by_solver(), proof.by_lock(), proof.by_client()]
     judges += [proof.by_installation()] if install else []
     judges += [proof.by_building(all_of_them=build)]
@@ -71,6 +77,17 @@ def _tell_of_changed(mirror: Mirror) -> None:
         new_console().print(text, markup=False, soft_wrap=True)
 
 
+def _tell_of_others(config: Config) -> None:
+    """Say for which environments nothing is installed or built for real, though it was asked for."""
+    others = ", ".join(one.name for one in config.environments if not is_here(one))
+    if others:
+        here = ".".join(map(str, sys.version_info[:3]))
+        text = (
+            f"not installed or built for real on {others}: that takes a Python of the environment, and this is {here}"
+        )
+        new_console().print(text, markup=False, soft_wrap=True)
+
+
 def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
     """Print the table: roots down, environments across; in a cell who proved it, or who could not."""
     console = new_console()
@@ -80,15 +97,13 @@ def _print_verdicts(config: Config, verdicts: Sequence[Verdict]) -> None:
     table = new_table(
         "requirement",
         *(environment.name for environment in config.environments),
-        title="Proof, from the mirror alone",
-        title_justify="left",
     )
     for root in config.roots:
         table.add_row(
             escaped(root.name),
             *(_cell(cells.get((root.name, environment.name), ())) for environment in config.environments),
         )
-    console.print(table)
+    print_table(table, "Proof, from the mirror alone")
     for environment in filter(attrgetter("is_range"), config.environments):
         judged = {python: None for one in verdicts if one.environment == environment.name for python in one.pythons}
         python = f"{environment.python.major}.{environment.python.minor}"

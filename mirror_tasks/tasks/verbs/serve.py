@@ -23,4 +23,4 @@ def serve(output: Path, host: str, port: int) -> None:
     status = subprocess.run([sys.executable, str(server), *arguments], check=False).returncode
     if status not in (0, 130, -2):
         problem = f"server.py ended with status {status}"
-        raise MirrorError("serving", str(output), problem, "It says why above; `python server.py --help` tells more.")
+        raise MirrorError("serving", str(output), problem, "It says why above; `python3 server.py --help` tells more.")

@@ -55,7 +55,7 @@ def review(mirror: Mirror, pages: ProjectPages, accept: bool, drop: bool, names:
     if not lists:
         raise _refusal(
             str(mirror.config.path),
-            "expected a list under requirements, found none",
+            "expected a list of what clients asked for in vain under requirements, found none",
             "Add the file that `server.py --wanted` wrote:  - {wanted: wanted.txt}",
         )
     if (accept == drop and (accept or names)) or ((accept or drop) and not names):
