@@ -75,13 +75,31 @@ def plan_of_policy(plan: Plan) -> Plan:
                "mirror.yaml: policy.except[1]"),
     ]  # fmt: skip
     passed = [
-        PassedOver("lib", "4", ("linux",), "lib-4-py3-none-any.whl: cooldown: 14d, and it was uploaded on 2026-11-25"),
         PassedOver(
-            "lib", "10", ("windows",), "lib-10-py3-none-any.whl: cooldown: 14d, and it was uploaded on 2026-11-26"
+            "lib",
+            "4",
+            ("linux",),
+            "lib-4-py3-none-any.whl: cooldown: 14d, and it was uploaded on 2026-11-25",
+            "cooldown",
         ),
-        PassedOver("lib", "11", ("linux",), "lib-11-py3-none-any.whl: licence GPL-3.0-only is not allowed"),
-        PassedOver("app", "3", ("linux",), "app-3-py3-none-any.whl and 1 more: advisory GHSA-x (high): fixed in 4"),
-        PassedOver("server", "2", ("linux",), "no tag in common"),
+        PassedOver(
+            "lib",
+            "10",
+            ("windows",),
+            "lib-10-py3-none-any.whl: cooldown: 14d, and it was uploaded on 2026-11-26",
+            "cooldown",
+        ),
+        PassedOver("lib", "11", ("linux",), "lib-11-py3-none-any.whl: licence GPL-3.0-only is not allowed", "licences"),
+        PassedOver(
+            "app",
+            "3",
+            ("linux",),
+            "app-3-py3-none-any.whl and 1 more: advisory GHSA-x (high): fixed in 4",
+            "advisories",
+        ),
+        PassedOver(
+            "server", "2", ("linux",), "server-2-py3-none-any.whl: its metadata can't be read: cooldown: no field"
+        ),
     ]
     judged = Judged("2026-11-26", "ab" * 32)
     return replace(plan, judged=judged, waived=tuple(waived), passed_over=tuple(passed))

@@ -51,6 +51,8 @@ def test_the_plan_says_what_the_policy_left_out_and_what_was_waived(name: str, t
         assert reason in left_out[filename]
     passed = [f"{one.project} {one.version}: {one.reason}" for one in plan.passed_over]
     assert set(described.get("passed_over", [])) <= set(passed)
+    by_rule = {f"{one.project} {one.version}": one.rule for one in plan.passed_over}
+    assert by_rule.items() >= described.get("passed_over_by", {}).items()
     waived = [" ".join(filter(None, (w.filename, w.rule, w.advisory, w.reason))) for w in plan.waived]
     assert waived == described.get("waived", [])
     assert Plan.from_bytes(plan.to_bytes()).to_bytes() == plan.to_bytes()

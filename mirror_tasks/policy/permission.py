@@ -227,6 +227,10 @@ class Permission:
 
         :param environment: None: constraints are not looked at.
         """
+        return _reason(self.refusal(subject, environment))
+
+    def refusal(self, subject: Subject, environment: Environment | None = None) -> Finding | None:
+        """Return what refuses a file by what its page says, as :meth:`of_file`."""
         return _refused(self.findings(subject, environment))
 
     def of_metadata(self, project: NormalizedName, version: Version, metadata: Said) -> str | None:
@@ -234,6 +238,10 @@ class Permission:
 
         :param metadata: what can't be read, and what nobody knows (None), says nothing of a licence.
         """
+        return _reason(self.refusal_in(project, version, metadata))
+
+    def refusal_in(self, project: NormalizedName, version: Version, metadata: Said) -> Finding | None:
+        """Return what refuses a file by what its core metadata says, as :meth:`of_metadata`."""
         return _refused(self.findings_in(project, version, metadata))
 
     def findings(self, subject: Subject, environment: Environment | None = None) -> Iterator[Finding]:
@@ -309,5 +317,9 @@ class Permission:
                 yield Finding("advisories", reason, waiver_of(match, waivers), match.id)
 
 
-def _refused(findings: Iterable[Finding]) -> str | None:
-    return next((one.reason for one in findings if one.waiver is None), None)
+def _refused(findings: Iterable[Finding]) -> Finding | None:
+    return next((one for one in findings if one.waiver is None), None)
+
+
+def _reason(finding: Finding | None) -> str | None:
+    return finding.reason if finding else None

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from packaging.version import Version
 
-from mirror_tasks.config.policy import RULES
 from mirror_tasks.resolve.plan import PassedOver
-
-# How the phrases of a policy's rules begin (policy/permission.py); in front of them may stand which files are meant.
-_OF_POLICY = re.compile(
-    rf"(?:^|[:;] )(?:(?P<rule>{'|'.join(RULES)}|as-of): |(?P<licences>licence )|(?P<advisories>advisory |malware ))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +31,9 @@ def refused(passed_over: Iterable[PassedOver]) -> tuple[Refused, ...]:
     """Return what was passed over by a rule of the policy, sorted by project."""
     by_rule: dict[tuple[str, str], list[PassedOver]] = defaultdict(list)
     for one in passed_over:
-        if rule := rule_of(one.reason):
-            by_rule[one.project, rule].append(one)
+        if one.rule:
+            by_rule[one.project, one.rule].append(one)
     return tuple(_together(project, rule, found) for (project, rule), found in sorted(by_rule.items()))
-
-
-def rule_of(reason: str) -> str:
-    """Return the rule of a policy that a reason is of; empty where it is that of an installer."""
-    found = _OF_POLICY.search(reason)
-    return "" if found is None else found["rule"] or str(found.lastgroup)
 
 
 def _together(project: str, rule: str, found: Sequence[PassedOver]) -> Refused:

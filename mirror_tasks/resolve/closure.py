@@ -186,7 +186,7 @@ class Closure:
         self.environments = {one.name: one for one in environments}
         self.rules = rules
         self.weighed: set[str] = set()
-        self.refusals = Refusals(rules, self._against_among(self.weighed))
+        self.refusals = Refusals(rules, self._against_among(self.weighed), self._rule_against)
         self.projects: dict[str, Project | Failed | None] = {}
         self.metadata: dict[str, CoreMetadata | Unusable | Failed] = {}
         self.judgement = JudgedMetadata(rules.permission, self.metadata)
@@ -616,6 +616,10 @@ class Closure:
         if isinstance(metadata, CoreMetadata):
             return check_python(metadata.requires_python, environment)
         return metadata.reason if isinstance(metadata, Unusable) else None
+
+    def _rule_against(self, file: File) -> str:
+        known = self._twins.get(file.filename, file.filename)
+        return self.judgement.rules.get(known, "") if file.filename in self.weighed else ""
 
     def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
         self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)].append(self.asked[demand])

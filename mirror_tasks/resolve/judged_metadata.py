@@ -17,10 +17,12 @@ class JudgedMetadata:
 
     :param known: the core metadata that arrived, by file name, as it was judged.
     :ivar refused: what files say that the policy refuses by that, by file name.
+    :ivar rules: the rule that refuses each of these.
     """
 
     def __init__(self, permission: Permission | None, known: Mapping[str, object]) -> None:
         self.refused: dict[str, CoreMetadata | Unusable] = {}
+        self.rules: dict[str, str] = {}
         self._permission = permission
         self._known = known
 
@@ -39,11 +41,11 @@ class JudgedMetadata:
         read = metadata.repaired if isinstance(metadata, Unusable) else metadata  # that which an installer may take
         if self._permission is None or read is None:
             return metadata
-        reason = self._permission.of_metadata(project, version_of(filename, project), read)
-        if reason is None:
+        finding = self._permission.refusal_in(project, version_of(filename, project), read)
+        if finding is None:
             return metadata
-        self.refused[filename] = metadata
-        return Unusable(reason)
+        self.refused[filename], self.rules[filename] = metadata, finding.rule
+        return Unusable(finding.reason)
 
     def to_read(self, of_release: Sequence[File]) -> list[File]:
         """Return the files of a release whose metadata has yet to be judged, and of which none is known that is the same."""

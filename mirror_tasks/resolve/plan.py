@@ -150,12 +150,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A release that satisfies a requirement and is newer than one that was taken, and why it was not."""
+    """A release that satisfies a requirement and is newer than one that was taken, and why it was not.
+
+    :param rule: the rule of the policy that refuses the first of its files that one does; empty where none does.
+    """
 
     project: str
     version: str
     environments: tuple[str, ...]
     reason: str
+    rule: str = ""  # plans of versions that did not note it have no such key
 
 
 @dataclass(frozen=True, slots=True)

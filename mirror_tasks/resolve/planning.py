@@ -170,7 +170,7 @@ def _by_name(asker: Asker) -> tuple[str, str]:
 
 
 def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
-    found: dict[tuple[str, Version, str], set[str]] = defaultdict(set)
+    found: dict[tuple[str, Version, str, str], set[str]] = defaultdict(set)
     for demand, taken in closure.releases.items():
         project = closure.projects[demand.project]
         environment = closure.environments[demand.environment]
@@ -178,13 +178,15 @@ def _passed_over(closure: Closure) -> tuple[PassedOver, ...]:
             continue
         specifier = specifier_of(demand)
         refused = closure.refusals.passed_over(project, specifier, taken, environment, demand.hashes)
-        contradicting = closure.contradicting.get(demand, {}).items()
-        for version, reason in (*refused, *(pair for pair in contradicting if pair[0] > min(taken))):
+        contradicting = (
+            (one, why, "") for one, why in closure.contradicting.get(demand, {}).items() if one > min(taken)
+        )
+        for version, reason, rule in (*refused, *contradicting):
             if (demand.project, version, environment.name) not in closure.chosen:
-                found[(demand.project, version, reason)].add(environment.name)
+                found[(demand.project, version, reason, rule)].add(environment.name)
     return tuple(
-        PassedOver(name, str(version), tuple(sorted(names)), reason)
-        for (name, version, reason), names in sorted(found.items())
+        PassedOver(name, str(version), tuple(sorted(names)), reason, rule)
+        for (name, version, reason, rule), names in sorted(found.items())
     )
 
 

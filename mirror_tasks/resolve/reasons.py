@@ -18,7 +18,16 @@ from packaging.version import InvalidVersion, Version
 from mirror_tasks.config.environments import Environment
 from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.selection import NO_TAG, Rules, check_policy, check_status, is_allowed, is_pin, refusal
+from mirror_tasks.resolve.selection import (
+    NO_TAG,
+    Rules,
+    check_policy,
+    check_status,
+    is_allowed,
+    is_pin,
+    policy_finding,
+    refusal,
+)
 from mirror_tasks.text import and_more
 
 Against = Callable[[File, Environment], "str | None"]
@@ -69,10 +78,12 @@ class Refusals:
     """Tells what the rules and the metadata refuse.
 
     :param against: by default nothing is known of any metadata.
+    :param rule_against: gives the rule of the policy that refuses a file by its metadata; empty where none does.
     """
 
     rules: Rules
     against: Against = lambda _file, _environment: None
+    rule_against: Callable[[File], str] = lambda _file: ""
 
     def of_release(
         self,
@@ -113,6 +124,23 @@ class Refusals:
             or self.against(file, environment)
         )
 
+    def rule_of_release(
+        self, project: Project, version: Version, environment: Environment, hashes: frozenset[str] = frozenset()
+    ) -> str:
+        """Return the rule of the policy that refuses the first file of a release that one does; empty: it is no such rule."""
+        if self.rules.permission is None:
+            return ""
+        rules = (self._rule_of_file(project, version, file, environment, hashes) for file in project.files(version))
+        return next(filter(None, rules), "")
+
+    def _rule_of_file(
+        self, project: Project, version: Version, file: File, environment: Environment, hashes: frozenset[str]
+    ) -> str:
+        if refusal(file, environment, self.rules) or _wrong_hash(file, hashes):
+            return ""  # an installer would not take it without a policy either
+        finding = policy_finding(project, version, file, environment, self.rules)
+        return finding.rule if finding else self.rule_against(file)
+
     def why_unsatisfied(
         self,
         project: Project,
@@ -146,8 +174,10 @@ class Refusals:
         taken: Collection[Version],
         environment: Environment,
         hashes: frozenset[str] = frozenset(),
-    ) -> Iterator[tuple[Version, str]]:
-        """Yield each release that satisfies the specifier and is newer than one that was taken, and why it was not.
+    ) -> Iterator[tuple[Version, str, str]]:
+        """Yield each release that satisfies the specifier and is newer than one that was taken, why it was not, and the rule.
+
+        The rule is one of the policy, or empty.
 
         Pre-releases and yanked releases are no candidates to begin with, so nothing is said of them.
         """
@@ -163,7 +193,8 @@ class Refusals:
                 continue
             reasons = self.of_release(project, version, environment, hashes=hashes)
             if reasons and not any(reason.startswith("yanked") for reason in reasons.values()):
-                yield version, decisive_reasons(project, reasons)
+                rule = self.rule_of_release(project, version, environment, hashes)
+                yield version, decisive_reasons(project, reasons), rule
 
 
 def decisive_reasons(project: Project, reasons: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from mirror_tasks.config.installers import parse_specifier
 from mirror_tasks.config.model import Config
 from mirror_tasks.index.file_names import SDIST_ENDINGS, is_wheel, sdist_ending
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.policy.permission import Permission, Subject
+from mirror_tasks.policy.permission import Finding, Permission, Subject
 
 NO_TAG = "no tag in common"
 
@@ -130,10 +130,18 @@ def check_status(project: Project) -> str | None:
 
 def check_policy(project: Project, version: Version, file: File, environment: Environment, rules: Rules) -> str | None:
     """Refuse what a rule of the policy refuses by the page; what only core metadata says is refused when that arrives."""
+    finding = policy_finding(project, version, file, environment, rules)
+    return finding.reason if finding else None
+
+
+def policy_finding(
+    project: Project, version: Version, file: File, environment: Environment, rules: Rules
+) -> Finding | None:
+    """Return what refuses a file, as for :func:`check_policy`."""
     if rules.permission is None:
         return None
     subject = Subject(canonicalize_name(project.name), version, file, project.index_of(file.filename))
-    return rules.permission.of_file(subject, environment)
+    return rules.permission.refusal(subject, environment)
 
 
 def refusal(file: File, environment: Environment, rules: Rules, *, pinned: bool = False) -> str | None:
