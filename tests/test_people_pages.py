@@ -17,14 +17,8 @@ from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.archives.licence_fields import LicenceFields
 from mirror_tasks.errors import IntegrityError
 from mirror_tasks.index.project import File
-from mirror_tasks.publish.people.pages import (
-    LONGEST_DESCRIPTION,
-    PeoplePages,
-    assets,
-    description_of,
-    project_path,
-    with_packed,
-)
+from mirror_tasks.publish.people.pages import PeoplePages, assets, description_of, project_path, with_packed
+from mirror_tasks.publish.people.project_page import LONGEST_DESCRIPTION
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.outcome import Asker
 from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedFile, PlannedRelease, Required

@@ -1,22 +1,13 @@
-"""The pieces of which the page of a dossier is made: sections, tables that become cards on a phone, bars."""
+"""The pieces of which the sections of the page of a dossier are made: tables that become cards on a phone, bars."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
+from mirror_tasks.publish.people.parts import column_heads
 
 Cell = str | Markup
-
-
-def section(key: str, title: str, *content: Markup) -> Markup:
-    """Return a part of the page with a heading, to which ``#key`` leads."""
-    return markup(
-        '<section aria-labelledby="{key}"><h2 id="{key}">{title}</h2>\n{content}</section>\n',
-        key=key,
-        title=title,
-        content=joined(content),
-    )
 
 
 def paragraph(text: Cell, kind: str = "") -> Markup:
@@ -45,7 +36,7 @@ def table(kind: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence
         '<table class="{}"><caption class="unseen">{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table>\n',
         kind,
         caption,
-        joined(markup('<th scope="col">{}</th>', head) for head in heads),
+        column_heads(heads),
         joined(lines),
     )
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mirror_tasks.publish.people.markup import NOTHING, Markup, joined, markup
+from mirror_tasks.publish.people.parts import section
 from mirror_tasks.report import page_parts as parts
 from mirror_tasks.report.alarms import alarms
 from mirror_tasks.report.dossier import Dossier
-from mirror_tasks.report.html import Cell, items, mark, section
+from mirror_tasks.report.html import Cell, items, mark
 from mirror_tasks.text import counted, total
 
 STYLE = "style.css"
