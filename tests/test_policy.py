@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +18,9 @@ from mirror_tasks.policy.permission import check_as_of, check_cooldown, instant_
 from mirror_tasks.resolve.completion import Completion, FromChosen
 from mirror_tasks.resolve.plan import Plan
 from mirror_tasks.resolve.planning import make_plan
+from mirror_tasks.resolve.search import Limits
 from mirror_tasks.resolve.selection import Rules
-from mirror_tasks.resolve.solver import Solution, Solver
+from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 from tests import worlds
 from tests.test_completion import complete
 
@@ -70,6 +72,50 @@ def test_a_root_without_a_solution_says_what_of_the_policy_stands_in_the_way(nam
         assert not any(word in told for told in one.lines for word in described.get("never_told", []))
     for root, versions in described.get("solutions", {}).items():
         assert completion.solutions["one/0"][root] == versions
+
+
+IN_THE_WAY = "what_stands_in_the_way"
+
+
+def test_a_slow_machine_is_told_the_same_of_what_stands_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Solver, "_agreeing", lambda *_: None)  # what needs no search is searched for
+    at_once, _ = planned(worlds.world(worlds.read("policy", IN_THE_WAY), tmp_path / "one"))
+    ticks = itertools.count(step=20)
+    monkeypatch.setattr("mirror_tasks.resolve.search.time.monotonic", lambda: next(ticks))
+    slowly, completion = planned(worlds.world(worlds.read("policy", IN_THE_WAY), tmp_path / "other"))
+    assert slowly.unsolved == at_once.unsolved
+    assert not completion.met_a_limit
+
+
+@pytest.mark.parametrize("limits", [Limits(rounds=1), Limits(seconds=-1)])
+def test_what_a_search_for_what_stands_in_the_way_did_not_find_out_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits
+) -> None:
+    monkeypatch.setattr("mirror_tasks.resolve.policy_conflicts._LIMITS", limits)
+    monkeypatch.setattr(Solver, "_agreeing", lambda *_: None)  # what needs no search is searched for
+    plan, completion = planned(worlds.world(worlds.read("policy", IN_THE_WAY), tmp_path))
+    (unsolved,) = plan.unsolved
+    assert "nobody knows if it is the policy: the search without it met its limit of" in unsolved.lines[-1]
+    assert completion.met_a_limit  # the next run looks again
+
+
+def test_where_a_search_for_less_met_its_limit_it_is_told_that_less_may_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve = Solver.solve
+
+    def met(solver: Solver, *given: Any) -> Solution | Conflict:
+        permission = solver.rules.permission
+        return Conflict((), limit="2000 rounds") if permission and permission._let_in else solve(solver, *given)
+
+    monkeypatch.setattr(Solver, "solve", met)
+    plan, completion = planned(worlds.world(worlds.read("policy", IN_THE_WAY), tmp_path))
+    (unsolved,) = plan.unsolved
+    assert unsolved.lines[-1] == "not all of them may be needed: a search met its limit of 2000 rounds"
+    assert any("app-2" in line for line in unsolved.lines)
+    assert completion.met_a_limit
 
 
 @pytest.mark.parametrize("name", worlds.names("policy"))

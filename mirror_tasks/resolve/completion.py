@@ -373,6 +373,7 @@ class Completion:
             ways = self._ways.setdefault(case, self._ways_in(self._rules.permission))
             try:
                 self._policy_lines[case] = ways.lines(case.root, case.point)
+                self.met_a_limit |= ways.met_a_limit
             except NotKnownYet as unknown:
                 missing.append(unknown.files)
             except Undecided:

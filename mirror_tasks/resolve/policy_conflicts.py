@@ -6,7 +6,7 @@ So what is told stands in the way indeed, and letting it in helps.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from packaging.specifiers import SpecifierSet
@@ -26,8 +26,9 @@ from mirror_tasks.resolve.solver import Conflict, Solution, Solver
 
 _MOST_SPARED = 12  # releases of which is tried whether the root can do without them
 _MOST_TOLD = 8
-# A tenth of those of a solver: what is looked for is a help, and there may be many roots without a solution.
-_LIMITS = Limits(rounds=2_000, cells=400_000, seconds=30)
+# A tenth of those of a solver: what is looked for is a help, and there may be many roots without a solution. Its seconds are
+# a solver's: they are for what hangs, not for a slow machine, which is to be told the same.
+_LIMITS = Limits(rounds=2_000, cells=400_000)
 
 _Releases = Mapping[tuple[NormalizedName, Version], tuple[Finding, ...]]
 _LetIn = frozenset[tuple[NormalizedName, Version]] | None  # None: all
@@ -70,6 +71,7 @@ class WaysIn:
     weighed: Collection[str]
     _solvers: dict[_LetIn, Solver] = field(default_factory=dict, init=False)
     _found: dict[_LetIn, Solution | None] = field(default_factory=dict, init=False)
+    _limits: dict[_LetIn, str] = field(default_factory=dict, init=False)
 
     def lines(self, root: Root, environment: Environment) -> tuple[str, ...]:
         """Tell which releases stand in the way, by which rule, and how each is let in; nothing where it is not the policy.
@@ -80,14 +82,26 @@ class WaysIn:
         """
         found = self._solution(root, environment, None)
         if found is None:
-            return ()
+            return tuple(
+                f"nobody knows if it is the policy: the search without it met its limit of {one}" for one in self._met
+            )
         needed = self._fewest(root, environment, self._refused_in(found, environment))
         if not needed:
             return ()
         more = len(needed) - _MOST_TOLD
         told = [line for key in sorted(needed)[:_MOST_TOLD] for line in self._told(*key, needed[key], environment)]
         beyond = [f"and {more} more releases that the policy refuses"] if more > 0 else []
-        return ("without the policy there is a solution; of what it needs the policy refuses:", *told, *beyond)
+        unsure = [f"not all of them may be needed: a search met its limit of {one}" for one in self._met]
+        return ("without the policy there is a solution; of what it needs the policy refuses:", *told, *beyond, *unsure)
+
+    @property
+    def met_a_limit(self) -> bool:
+        """Whether a search ended before it found anything out."""
+        return bool(self._limits)
+
+    @property
+    def _met(self) -> Iterable[str]:
+        return dict.fromkeys(self._limits.values())
 
     def _solution(self, root: Root, environment: Environment, needed: _Releases | None) -> Solution | None:
         """Return a solution with these releases let in, or with all of them."""
@@ -100,6 +114,8 @@ class WaysIn:
                 self._solvers[key] = Solver(environment, universe, rules, _LIMITS)
             found = self._solvers[key].solve(root)
             self._found[key] = None if isinstance(found, Conflict) else found
+            if isinstance(found, Conflict) and found.limit:
+                self._limits[key] = found.limit
             del self._solvers[key]
         return self._found[key]
 
