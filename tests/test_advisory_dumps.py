@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -212,6 +213,18 @@ def test_the_evidence_changes_with_the_dump(tmp_path: Path) -> None:
     assert evidence_of(zip_of(tmp_path / "all.zip", [record("PYSEC-1")])) != evidence_of(
         zip_of(tmp_path / "all.zip", [record("PYSEC-1"), record("PYSEC-2")])
     )
+
+
+def test_a_dump_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
+    """As where two archives are unpacked that give each file the same time."""
+    folder = folder_of(tmp_path / "database", [record("PYSEC-1")])
+    archive = zip_of(tmp_path / "all.zip", [record("PYSEC-1")])
+    for dump, file in ((folder, next(filter(Path.is_file, folder.rglob("*")))), (archive, archive)):
+        before, status, content = evidence_of(dump), file.stat(), file.read_bytes()
+        file.write_bytes(content[:-1] + b"!")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert (file.stat().st_size, file.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        assert evidence_of(dump) != before
 
 
 def test_the_real_records_are_all_read() -> None:

@@ -18,7 +18,7 @@ from mirror_tasks.errors import UpstreamError
 from mirror_tasks.work import git
 from tests.fake_index import FakeIndex
 from tests.making import wheel
-from tests.mirroring import MirrorFolder, assert_whole, mirror_folder, packages, times
+from tests.mirroring import MirrorFolder, assert_whole, mirror_folder, packages, times, tree
 from tests.test_own_git import COMMIT, read, write_project
 from tests.test_own_sources import installed, said
 
@@ -157,6 +157,24 @@ def test_a_lock_that_names_it_is_carried_and_the_proof_says_where_its_tool_asks(
     done = project.doit("prove")
     assert done.returncode == 0, said(done)
     assert f"tool 1.0 is git+{repository.as_uri()}@{sha} in the lock: the lock's own tool asks there" in said(done)
+
+
+def test_what_was_built_and_is_damaged_is_built_anew_where_it_is_needed(
+    index: FakeIndex, repository: Path, tmp_path: Path
+) -> None:
+    project = project_of(tmp_path, index, entry(repository, "@v1.0"))
+    project.mirrored()
+    before = tree(project.output)
+    built = next((project.state / "git" / "tool").rglob("*.whl"))
+    content = built.read_bytes()
+    built.write_bytes(content[:50] + b"!" + content[51:])
+    repository.rename(tmp_path / "away")
+    project.mirrored()  # what was made of it stands in the mirror
+    shutil.rmtree(project.output / "packages" / "tool")
+    (tmp_path / "away").rename(repository)
+    project.mirrored()
+    assert built.read_bytes() == content
+    assert tree(project.output) == before
 
 
 def test_prune_deletes_what_is_built_no_more(index: FakeIndex, repository: Path, tmp_path: Path) -> None:

@@ -455,6 +455,37 @@ def test_a_kept_file_that_is_gone_is_told_and_dropped_and_the_mirror_is_whole(tm
     assert_valid(project.output)
 
 
+@pytest.mark.parametrize("damage", ["one bit", "gone"])
+def test_what_is_kept_stays_though_the_plan_by_which_it_was_published_is_damaged(
+    tmp_path: Path, index: FakeIndex, damage: str
+) -> None:
+    project = folder_of(tmp_path, index)
+    run(project, FIRST)
+    a_month_later(project, index)
+    run(project, SECOND)
+    before, published = tree(project.output), project.state / "published.json"
+    content = bytearray(published.read_bytes())
+    content[len(content) // 2] ^= 1
+    published.write_bytes(content) if damage == "one bit" else published.unlink()
+    assert "not kept" not in run(project, SECOND)
+    assert tree(project.output) == before
+
+
+def test_where_nothing_says_any_more_what_is_kept_that_is_told(tmp_path: Path, index: FakeIndex) -> None:
+    project = folder_of(tmp_path, index)
+    run(project, FIRST)
+    a_month_later(project, index)
+    run(project, SECOND)
+    (project.state / "published.json").write_bytes(b"garbage")
+    (project.state / "plan.json").unlink()
+    said = run(project, SECOND)
+    assert (
+        f"not kept for locks: {OLD_NAMES[0]} and {len(OLD_NAMES) - 1} more: by which plan it was published is not known any more"
+        in said
+    )
+    assert "not kept" not in run(project, SECOND)
+
+
 def test_core_metadata_beside_a_kept_wheel_is_repaired(tmp_path: Path, index: FakeIndex) -> None:
     project = folder_of(tmp_path, index)
     run(project, FIRST)

@@ -231,6 +231,49 @@ def test_a_change_of_what_a_plan_is_made_from_makes_it_anew_and_once(
     assert (project.state / "plan.json").read_bytes() == plan
 
 
+@pytest.mark.parametrize("kind", ["metadata", "solutions.json", "fingerprints.jsonl"])
+def test_a_record_that_is_another_makes_the_plan_anew_though_its_size_and_time_were_set_back(
+    tmp_path: Path, index: FakeIndex, kind: str
+) -> None:
+    index.add("alone", *wheel("alone", "4.0"), sha256=None)
+    project = made(tmp_path, index)
+    path = project.state / kind
+    path = next(path.glob("app-1.0-*")) if path.is_dir() else path
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(content.replace(b"a", b"b", 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert grew(project)
+
+
+@pytest.mark.parametrize("damage", ["altered", "altered and its time set back", "cut", "gone", "a folder"])
+def test_a_record_of_a_release_that_somebody_touched_is_right_again_after_the_next_run(
+    project: MirrorFolder, damage: str
+) -> None:
+    record = project.state / "releases" / "alone-3.0.json"
+    before, status = record.read_bytes(), record.stat()
+    record.unlink()
+    if damage.startswith("altered"):
+        record.write_bytes(before.replace(b"alone", b"alien"))
+    if damage == "altered and its time set back":
+        os.utime(record, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if damage == "cut":
+        record.write_bytes(before[:100])
+    if damage == "a folder":
+        record.mkdir()
+    names = tasks_of(project)
+    assert record.read_bytes() == before
+    assert "release:alone-3.0" in names
+    assert "release:app-1.0" not in names
+    assert "release:alone-3.0" not in tasks_of(project)
+
+
+def tasks_of(project: MirrorFolder) -> list[str]:
+    """Run `doit mirror`, and return which tasks it had."""
+    assert not grew(project)
+    return (project.folder / "tasks.txt").read_text().split()
+
+
 def test_another_program_or_library_makes_the_plan_anew(project: MirrorFolder) -> None:
     assert grew(project, PROGRAM="2")
     assert not grew(project, PROGRAM="2")

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from mirror_tasks.errors import AdvisoryError
-from mirror_tasks.files import sha256_of, sha256_of_bytes
+from mirror_tasks.files import sha256_of, sha256_of_bytes, state_of
 from mirror_tasks.policy.osv import ECOSYSTEM, Advisory, RecordError, advisory_of
 from mirror_tasks.text import printable
 
@@ -75,15 +75,17 @@ def read_dump(path: Path) -> Dump:
 
 
 def evidence_of(path: Path) -> str:
-    """Return what changes whenever a dump does, without reading it: sizes and times. Empty where there is none."""
+    """Return what changes whenever a dump does, without reading it: sizes, times and inodes. Empty where there is none.
+
+    What unpacks or copies files may give them the times that they had elsewhere, and a record often keeps its size.
+    """
     digest = hashlib.sha256()
     try:
         if not path.is_dir():
-            stat = path.stat()
-            return f"{stat.st_size} {stat.st_mtime_ns}"
+            return " ".join(map(str, state_of(path)))
         for name, entry in _entries(path):
-            stat = entry.stat()
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+            state = "\0".join(map(str, state_of(entry)))
+            digest.update(f"{name}\0{state}\n".encode("utf-8", "surrogateescape"))
     except OSError:
         return ""
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from mirror_tasks.files import (
     read_or_none,
     sha256_of_bytes,
     sha256_or_none,
+    state_of,
     to_json,
     write_if_changed,
     write_whole,
@@ -63,6 +64,16 @@ class Plans:
     def keep_release(self, plan: Plan, release: PlannedRelease) -> None:
         """Write the record of a release: which of its files are wanted, for which environments, required by whom."""
         write_if_changed(self._places.release_path(release.name), release_record(plan, release), durable=False)
+
+    def state_of_release(self, name: str) -> str | None:
+        """Return what the system says of the record of a release; None where there is none.
+
+        Nobody reads these records but the user, so that none of them is read to find that it is as it was written.
+        """
+        try:
+            return " ".join(map(str, state_of(self._places.release_path(name))))
+        except OSError:
+            return None
 
 
 def release_record(plan: Plan, release: PlannedRelease) -> bytes:

@@ -23,6 +23,7 @@ from mirror_tasks.files import (
     read_or_none,
     sealed,
     sha256_of_bytes,
+    state_of,
     unsealed,
     write_if_changed,
     write_whole,
@@ -213,10 +214,9 @@ class Records(Places):
 
 def _state_of(file: Path | os.DirEntry[str]) -> Sequence[str | int]:
     try:
-        found = file.stat()
+        return [file.name, *state_of(file)]
     except OSError:
         return [file.name]
-    return [file.name, found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def _line_at(path: Path, size: int, begin: int) -> bytes:

@@ -6,7 +6,7 @@ This is what a plan is made from, and how it is told that it is the same:
   own files: by the digest of the configuration, which is read in each run
 - the pages of all projects that were looked at, the user's own among them: each is asked for as in any run, all at once, and
   the hash that its record begins with is compared
-- the core metadata that was read, the solutions of the last run and what is known of files without hashes: by size, time
+- the core metadata that was read, the solutions of the last run and what is known of files without hashes: by size, times
   and inode of their records
 - the policy with the dump of advisories, the day on which it judges, and ``--as-of``
 - this program, the Python that runs it, and the libraries that decide with it

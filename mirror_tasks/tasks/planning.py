@@ -119,7 +119,7 @@ class Planning:
         """the records of the releases: their files, environments, and who requires them"""
         plan, group = self._of_run.plan, self._make.name("release")
         releases = {self._make.name("release", one.name): one for one in (plan.releases if plan else ())}
-        unchanged = {name: Unchanged(partial(release_record, plan, one)) for name, one in releases.items()}  # type: ignore[arg-type]
+        unchanged = {name: self._as_recorded(plan, one) for name, one in releases.items() if plan}
         together = self._of_run.together(group, unchanged)
         tasks = [
             self._release(plan, one, name, unchanged[name])
@@ -129,6 +129,11 @@ class Planning:
         yield from tasks
         doc = f"records which files of {counted(len(releases), 'release')} are wanted, and why"
         yield together.remembered_by(self._make.group("release", [task.name for task in tasks], doc))
+
+    def _as_recorded(self, plan: Plan, release: PlannedRelease) -> Unchanged:
+        """Return what says if the record of a release is that of a plan, and nobody touched it since it was written."""
+        stands = partial(self._mirror.plans.state_of_release, release.name)
+        return Unchanged(partial(release_record, plan, release), stands)
 
     def _release(self, plan: Plan, release: PlannedRelease, name: str, unchanged: Unchanged) -> Task:
         required = sorted({str(one.by) for one in release.required})

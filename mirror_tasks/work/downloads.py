@@ -11,7 +11,7 @@ from pathlib import Path
 from mirror_tasks.archives.core_metadata import Unusable
 from mirror_tasks.config.own_sources import names_of
 from mirror_tasks.errors import IntegrityError, StorageError
-from mirror_tasks.files import have_folder, replacing
+from mirror_tasks.files import have_folder, replacing, sha256_or_none
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File
 from mirror_tasks.index.transfers import part_of
@@ -164,7 +164,7 @@ class Downloads:
         path = self._place(file)
         # Where the state was deleted, what is published tells.
         mirrored = self._mirror.ledger.made(path) or self._published.get(self._mirror.relative(path))
-        if mirrored is None or mirrored == file.sha256:
+        if mirrored is None or mirrored == file.sha256 or self._is_misremembered(file, path):
             return
         if file.project not in self._mirror.config.accept_changed:
             is_own = file.project in names_of(self._mirror.config.own)
@@ -177,6 +177,14 @@ class Downloads:
                 f"{advice} the new ones are right, write  accept-changed: [{file.project}]  in mirror.yaml.",
             )
         self._mirror.note(f"changed, as accept-changed permits: {file.filename}: {mirrored} is now {file.sha256}")
+
+    def _is_misremembered(self, file: PlannedFile, path: Path) -> bool:
+        """Say if a file is what is published, and only its line in the ledger is another: a fault of the disk; mend that."""
+        is_published = self._published.get(self._mirror.relative(path)) == file.sha256
+        if not is_published or sha256_or_none(path) != file.sha256:
+            return False
+        self._mirror.ledger.seal(path, file.sha256)
+        return True
 
     @cached_property
     def _published(self) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from mirror_tasks.config.own_folders import distribution_of
 from mirror_tasks.config.own_git import GitSource, is_commit
 from mirror_tasks.config.own_sources import OwnFile
 from mirror_tasks.errors import MetadataError
-from mirror_tasks.files import have_folder, read_or_none, sealed, sha256_of, unsealed, write_whole
+from mirror_tasks.files import have_folder, read_or_none, sealed, sha256_of, sha256_or_none, unsealed, write_whole
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.own_page import KnownFile
 from mirror_tasks.state.mirror import Mirror
@@ -51,6 +51,7 @@ class GitBuilds:
     """The builds of one mirror."""
 
     def __init__(self, mirror: Mirror, upstream: Upstream) -> None:
+        self._mirror = mirror
         self._folder = mirror.config.builds
         self._note = mirror.note
         self._upstream = upstream
@@ -86,12 +87,18 @@ class GitBuilds:
         return _Record(data["source"], data["commit"], files, data["without_wheel"])
 
     def _is_there(self, project: str, known: _Record) -> bool:
-        place = self._place(project, known.commit)
+        return bool(known.files) and all(self._has(project, known.commit, *one) for one in known.files.items())
+
+    def _has(self, project: str, commit: str, name: str, built: tuple[str, int]) -> bool:
+        """Say if a file is what was built; what stands in the mirror as it was built is not read again."""
+        path, (sha256, size) = self._place(project, commit) / name, built
         try:
-            sizes = [(place / name).stat().st_size == size for name, (_, size) in known.files.items()]
-            return bool(sizes) and all(sizes)
+            if path.stat().st_size != size:
+                return False
         except OSError:
             return False
+        mirrored = self._mirror.package_path(project, name)
+        return self._mirror.ledger.known(mirrored) == sha256 or sha256_or_none(path) == sha256
 
     def _build(self, project: str, source: GitSource, before: _Record | None) -> _Record:
         have_folder(self._folder / project)

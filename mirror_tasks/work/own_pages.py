@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 from mirror_tasks.config.own_git import GitSource
 from mirror_tasks.config.own_sources import OwnFile, OwnProject
 from mirror_tasks.errors import UpstreamError
-from mirror_tasks.files import sha256_of, sha256_of_bytes
+from mirror_tasks.files import sha256_of, sha256_of_bytes, state_of
 from mirror_tasks.index.own_page import OWN, KnownFile, own_project
 from mirror_tasks.index.served_page import Seen
 from mirror_tasks.state.records import Records
@@ -83,10 +83,9 @@ def _state_of(file: OwnFile) -> list[str | int | None]:
     if path is None:
         return [file.filename, without_credentials(file.url), file.sha256]
     try:
-        found = path.stat()
+        return [file.filename, str(path), file.sha256, *state_of(path)]
     except OSError as error:
         raise _unreadable(path, error) from error
-    return [file.filename, str(path), file.sha256, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _known(file: OwnFile) -> KnownFile:
