@@ -1,8 +1,8 @@
 """Measure this project against nab, a resolver with a downloader: ``python benchmarks/against_nab.py``.
 
 Eight requirements on CPython 3.11 and 3.12 on linux x86_64 and windows amd64, from the index that pip uses here, caches cold:
-``nab download`` and ``doit mirror`` in turn, and ``doit mirror`` without the sdists, of which nab fetches none. With ``--busy``
-something else keeps half of each processor busy meanwhile.
+``nab download`` and ``doit mirror`` in turn, and ``doit mirror`` without what building the sdists requires, which nab does not
+look for: that has the files that nab has. With ``--busy`` something else keeps half of each processor busy meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from measuring import DODO, PROJECT, Cost, machine, run, scratch, size_of, table
 ROOTS = [
     one for one in REQUIREMENTS if not one.startswith("xonsh")
 ]  # that has no wheel which fits, and nab builds nothing
-WITHOUT_SDISTS = "doit mirror, sdists: fallback"
+WITHOUT_BUILDS = "doit mirror, build-requirements: false"
 SLICE = 0.005  # seconds of work, then as many of rest
 CONFIGURATION = """\
 environments:
@@ -50,20 +50,20 @@ def main() -> None:
         own = install(folder / "venv", str(PROJECT), given.timeout)
         nab = install(folder / "venv-nab", "nab", given.timeout).with_name("nab")
         index = index_of(own)
-        costs: dict[str, list[Cost]] = {"nab download": [], "doit mirror": [], WITHOUT_SDISTS: []}
+        costs: dict[str, list[Cost]] = {"nab download": [], "doit mirror": [], WITHOUT_BUILDS: []}
         with busy() if given.busy else contextlib.nullcontext():
             for _ in range(given.repeats):
                 costs["nab download"].append(download(folder, nab, index, given.timeout))
                 costs["doit mirror"].append(mirror(folder / "own", own, "", given.timeout))
-                costs[WITHOUT_SDISTS].append(mirror(folder / "few", own, "sdists: fallback\n", given.timeout))
+                costs[WITHOUT_BUILDS].append(mirror(folder / "few", own, "build-requirements: false\n", given.timeout))
         sizes = {
             "nab download": size_of(folder / "nab" / "out"),
             "doit mirror": size_of(folder / "own" / "mirror"),
-            WITHOUT_SDISTS: size_of(folder / "few" / "mirror"),
+            WITHOUT_BUILDS: size_of(folder / "few" / "mirror"),
         }
     print(table([("", "s", "processor, s", "files", "MB"), *(row(name, costs[name], *sizes[name]) for name in costs)]))
     theirs, ours, few = (statistics.median(cost.seconds for cost in some) for some in costs.values())
-    print(f"{theirs / ours:.2f} times faster as a whole; to reach: 1.5. Without sdists: {theirs / few:.2f}")
+    print(f"{theirs / ours:.2f} times faster as a whole; to reach: 1.5. Without build requirements: {theirs / few:.2f}")
 
 
 def row(name: str, costs: list[Cost], files: int, size: int) -> tuple[object, ...]:
