@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -55,3 +56,13 @@ def project_of(text: str) -> NormalizedName | None:
     """Return the normalised name of the project that a requirement is of; None where PEP 508 does not allow it."""
     requirement = parse_requirement(text)
     return canonicalize_name(requirement.name) if requirement else None
+
+
+@lru_cache(maxsize=4096)
+def requirements_of(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requirement]]:
+    """Return the requirements that PEP 508 allows, each with the name of its project.
+
+    What a file requires is asked for in each environment.
+    """
+    parsed = (requirement for line in lines if (requirement := parse_requirement(line)) is not None)
+    return tuple((normalized(requirement.name), requirement) for requirement in parsed)

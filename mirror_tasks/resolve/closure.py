@@ -8,10 +8,7 @@ does not depend on the order in which things arrive.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from sys import intern
 
 from packaging.requirements import Requirement
@@ -20,10 +17,10 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.archives.core_metadata import CoreMetadata, Unusable, as_taken_by
-from mirror_tasks.archives.requirements import normalized, parse_requirement
+from mirror_tasks.archives.requirements import normalized, requirements_of
 from mirror_tasks.config.bindings import reason_of_absence
 from mirror_tasks.config.environments import Environment
-from mirror_tasks.config.installers import INSTALLERS, PIP, Installer, parse_specifier
+from mirror_tasks.config.installers import INSTALLERS, PIP, Installer
 from mirror_tasks.config.lock_files.model import Lock, LockedPackage
 from mirror_tasks.config.locked_indexes import why_not_asked
 from mirror_tasks.config.model import Index, Root
@@ -31,7 +28,8 @@ from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Fingerprint, Project
 from mirror_tasks.resolve.bounds import Bounds, bounds_of, bounds_of_builds
 from mirror_tasks.resolve.by_url import as_release, shown_with_reason
-from mirror_tasks.resolve.contradictions import BoundRequirement, bound_requirements
+from mirror_tasks.resolve.choice import Choice
+from mirror_tasks.resolve.demands import Asked, Build, Chosen, Demand, Unsatisfied, specifier_of
 from mirror_tasks.resolve.judged_metadata import JudgedMetadata
 from mirror_tasks.resolve.locked import locked_files
 from mirror_tasks.resolve.needs import NOTHING
@@ -44,125 +42,10 @@ from mirror_tasks.resolve.selection import (
     applies,
     check_python,
     files_to_mirror,
-    fitting,
     preferred,
 )
-from mirror_tasks.text import with_extras
 
 _MOST_AHEAD = 32  # releases
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What an asker itself said of a project, and what else binds it there: a demand is both together.
-
-    :param bound: of the lines and constraints of the root; empty where they add nothing.
-    """
-
-    specifier: str
-    bound: str
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """One requirement in one environment; equal ones are decided once, whoever asks.
-
-    :param installer: who decides, where it is not all of them together.
-    :param lock: the name of the root whose lock has it, where it is a locked package.
-    """
-
-    project: NormalizedName
-    specifier: str
-    extras: frozenset[str]
-    environment: str
-    scope: int = 0
-    versions: str | int = "latest"
-    hashes: frozenset[str] = frozenset()
-    installer: Installer | None = None
-    lock: str = ""
-
-    def __str__(self) -> str:
-        return self.with_specifier(self.specifier)
-
-    def with_specifier(self, specifier: str) -> str:
-        """Return the requirement as text, with what one of those who ask said of the version."""
-        return f"{with_extras(self.project, self.extras)}{specifier}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Build:
-    """The build requirements of one release's sdist, to be followed in one environment, within the bounds of a scope."""
-
-    project: NormalizedName
-    version: Version
-    sdist: File
-    environment: str
-    scope: int = 0
-
-
-@dataclass(slots=True)
-class Chosen:
-    """A release chosen in an environment: what an installer there would take, and what belongs in the mirror.
-
-    :ivar files: by name, those among them that may turn out to be of no use: see :meth:`Closure.files_of`.
-    :ivar taken: the names of all files that some demand would have installed; ``installs`` is the preferred one of them.
-    :ivar is_repaired: an installer asked for it that repairs what others refuse.
-    :ivar by_locks_alone: only locks asked for it, so that it has the files that they name.
-    """
-
-    installs: File
-    files: dict[str, File] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
-    is_repaired: bool = False
-    by_locks_alone: bool = False
-
-
-@dataclass(slots=True)
-class _Walk:
-    """What a walk through the releases that fit a demand came to.
-
-    :ivar chosen: the releases that were found, each with the file that an installer would take.
-    :ivar missing: what has to arrive before that is certain, by the name of the task that brings it.
-    :ivar weighed: the names of the files that it hangs on. They are the same in whichever order things arrive, whereas of
-        others it is chance if their metadata is known.
-    :ivar failed: metadata that could not be had.
-    """
-
-    chosen: list[tuple[Candidate, File]] = field(default_factory=list)
-    missing: dict[str, File | None] = field(default_factory=dict)
-    weighed: set[str] = field(default_factory=set)
-    failed: Failed | None = None
-
-
-class _Enough:
-    """Counts how many releases each patch release of a range has got, until each has as many as were asked for."""
-
-    def __init__(self, versions: str | int, all_patches: int) -> None:
-        self._all = all_patches
-        number = 1 if versions == "latest" else 0 if versions == "all" else int(versions)
-        self._had = [0] * number  # the patch releases that have at least one, at least two, …
-
-    def __bool__(self) -> bool:
-        return bool(self._had) and self._had[-1] == self._all
-
-    def lacks(self, patches: int) -> bool:
-        """Say if some of these patch releases has not got enough."""
-        return bool(patches and (not self._had or patches & ~self._had[-1]))
-
-    def add(self, patches: int) -> None:
-        """Give one release to patch releases."""
-        for position, had in enumerate(self._had):
-            self._had[position], patches = had | patches, had & patches
-
-
-@dataclass(frozen=True, slots=True)
-class Unsatisfied:
-    """A requirement that no release on the index satisfies in an environment."""
-
-    environment: str
-    requirement: str
-    reason: str
-    undecided: bool = False
 
 
 class Closure:
@@ -202,19 +85,17 @@ class Closure:
         self._roots = tuple(roots)
         self._indexes = indexes
         self._bounds: list[Bounds] = [Bounds()]
+        self._choice = Choice(rules, self.projects, self.metadata, self.judgement, self._bounds)
         self.lock_faults: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # by root and environment
         self._locked: dict[Demand, LockedPackage] = {}
         self._build_scopes: dict[tuple[str, str], int] = {}  # by lock and environment
-        self.contradicting: dict[Demand, dict[Version, str]] = {}
         self._expanded: set[tuple[object, ...]] = set()
-        self._builds: set[_Build] = set()
-        self._todo: deque[Demand | _Build] = deque()
-        self._parked: dict[Demand | _Build, int] = {}
-        self._waiting: dict[str, list[Demand | _Build]] = defaultdict(list)
+        self._builds: set[Build] = set()
+        self._todo: deque[Demand | Build] = deque()
+        self._parked: dict[Demand | Build, int] = {}
+        self._waiting: dict[str, list[Demand | Build]] = defaultdict(list)
         self._wanted: set[str] = set()
         self._newly_chosen: dict[str, tuple[NormalizedName, File]] = {}
-        self._had_no_hash: set[str] = set()  # files that were wanted when nothing told their hash
-        self._twins: dict[str, str] = {}  # files that nobody reads, by those that say the same
 
     def start(self) -> Wants:
         """Take the roots in; return what is wanted first."""
@@ -247,6 +128,11 @@ class Closure:
         scope = self._scope(bounds_of(root, environment))
         required = [one.requirement for one in lines]
         self._demand_all(required, environment.name, scope, Asker("root", root.name), root.versions, hashes)
+
+    @property
+    def contradicting(self) -> Mapping[Demand, Mapping[Version, str]]:
+        """The releases that were passed over, and why no installation of the root can contain them."""
+        return self._choice.contradicting
 
     def project_arrived(self, name: NormalizedName, project: Project | Failed | None) -> Wants:
         """Take in a project's page; None says that the index has no such project. Return what is wanted next."""
@@ -288,12 +174,8 @@ class Closure:
         new = [file for file in files if f"metadata:{file.filename}" not in self._wanted]
         for file in new:
             self._wanted.add(f"metadata:{file.filename}")
-            self._mark_unhashed(file)
+            self._choice.mark_unhashed(file)
         return Wants((), tuple((project, file) for file in new))
-
-    def _mark_unhashed(self, file: File) -> None:
-        if "sha256" not in file.hashes:
-            self._had_no_hash.add(file.filename)
 
     def complete(self, root: Root, environment: Environment, versions: Mapping[str, str]) -> Wants:
         """Take in the releases of a solution, so that a root can be installed; return what is wanted next.
@@ -341,14 +223,14 @@ class Closure:
                     projects[NormalizedName(what.removeprefix("project:"))] = None
                 else:
                     files[what] = (item.project, wish)
-                    self._mark_unhashed(wish)
+                    self._choice.mark_unhashed(wish)
             if missing:
                 self._parked[item] = len(missing)
         chosen, self._newly_chosen = tuple(self._newly_chosen.values()), {}
         likely = frozenset(file.filename for _, file in files.values())
         return Wants(tuple(projects), tuple(files.values()), likely, chosen)
 
-    def _followed(self, item: Demand | _Build) -> Mapping[str, File | None]:
+    def _followed(self, item: Demand | Build) -> Mapping[str, File | None]:
         """Decide one thing. An error that nobody foresaw is kept for who runs this: it is a fault of this one alone."""
         try:
             return self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
@@ -421,7 +303,7 @@ class Closure:
 
     def _settle_among(self, project: Project, demand: Demand) -> dict[str, File | None]:
         """Choose among the releases of a project."""
-        walk = self._choose(demand, project)
+        walk = self._choice.walk(demand, project, self._environment_of(demand))
         if walk.missing:
             return walk.missing
         if walk.failed:  # choosing an older release for it would be wrong
@@ -441,7 +323,7 @@ class Closure:
             self._lock_fault(demand, reason_of_absence(demand.project, self._indexes))
             return {}
         found = locked_files(package, project, self.environments[demand.environment], self.rules)
-        read = [file for file in found.files if self._has_to_be_read(file)]
+        read = [file for file in found.files if self._choice.has_to_be_read(file)]
         if missing := {f"metadata:{one.filename}": one for one in read if one.filename not in self.metadata}:
             return {**missing}
         arrived = (self.metadata[one.filename] for one in read)
@@ -456,10 +338,6 @@ class Closure:
         if files := [file for file in found.files if self._is_permitted(demand, file)]:
             self._take_locked(demand, package.version, files)
         return {}
-
-    def _has_to_be_read(self, file: File) -> bool:
-        """Say if nothing is known of a file that a lock names unless it is read: it has no hash, or the policy judges by that."""
-        return "sha256" not in file.hashes or self.judgement.is_needed
 
     def _is_permitted(self, demand: Demand, file: File) -> bool:
         """Say if the policy lets a file in that a lock names; what it refuses is a fault of the lock."""
@@ -487,121 +365,11 @@ class Closure:
         self.releases[demand] = (version,)
 
     def _why_unsatisfied(self, demand: Demand, project: Project, weighed: Collection[str]) -> str:
-        if contradicting := self.contradicting.get(demand):
+        if contradicting := self._choice.contradicting.get(demand):
             return next(iter(contradicting.values()))
         environment = self._environment_of(demand)
         refusals = Refusals(self.rules, self._against_among(weighed))
         return refusals.why_unsatisfied(project, specifier_of(demand), environment, demand.hashes)
-
-    def _choose(self, demand: Demand, project: Project) -> _Walk:
-        """Walk the fitting releases until as many as are asked for were found; whose metadata is unknown is taken to be good.
-
-        Where the environment is a range, as many for each of its patch releases.
-        """
-        walk = _Walk()
-        environment = self._environment_of(demand)
-        enough = _Enough(demand.versions, environment.all_patches)
-        candidates = fitting(project, specifier_of(demand), environment, self.rules, demand.hashes)
-        refused = 0
-        for one in candidates:
-            refused += any(file.filename in self.judgement.refused for file in one.files)
-            self._look_at(one, demand, enough, walk)
-            if walk.failed or enough:
-                break
-        if walk.missing and refused:
-            walk.missing.update(self._ahead(candidates, refused))
-        return walk
-
-    def _look_at(self, one: Candidate, demand: Demand, enough: _Enough, walk: _Walk) -> None:
-        """Take a release, or what has to arrive before it can be taken, for the patch releases that have not got enough."""
-        for file, by_page, patches in self._judged(one, self._environment_of(demand)):
-            if not enough.lacks(by_page):
-                continue
-            walk.weighed.add(file.filename)
-            if not patches or self._contradicts(demand, one, file):
-                continue
-            found = self.metadata.get(file.filename)
-            if isinstance(found, Failed):
-                walk.failed = found
-                return
-            walk.weighed |= self._read_beside(one)
-            if lacking := self._lacking(demand, one, file):
-                walk.missing.update(lacking)
-            else:
-                walk.chosen.append((one, file))
-            enough.add(patches)
-
-    def _read_beside(self, one: Candidate) -> set[str]:
-        """Return the names of the files of a release that are read, whichever of them is installed, before it is taken."""
-        files = files_to_mirror(one, self.rules)
-        return {file.filename for file in files if self._has_to_be_read(file) or file.filename in self._had_no_hash}
-
-    def _ahead(self, candidates: Iterator[Candidate], refused: int) -> Mapping[str, File]:
-        """Return whose metadata is to be read ahead: a project of which the policy refuses releases by that has mostly more.
-
-        Stepping back by one release a round trip takes long.
-
-        :param candidates: those that follow.
-        :param refused: how many were.
-        """
-        following = islice(candidates, min(2 * refused, _MOST_AHEAD))
-        # Where the wheel is refused, the sdist is looked at.
-        files = (file for one in following for file in (one.files[0], one.files[-1]))
-        return {f"metadata:{file.filename}": file for file in files if file.filename not in self.metadata}
-
-    def _lacking(self, demand: Demand, one: Candidate, installs: File) -> dict[str, File | None]:
-        """Return what has to arrive before a release can be taken.
-
-        That is metadata, with it the hash of what has none yet, and the pages that tell if it contradicts a bound.
-        """
-        files = files_to_mirror(one, self.rules)
-        unhashed = (file for file in files if "sha256" not in file.hashes)
-        # The others of a release are read when that which is installed was: mostly its metadata is theirs.
-        unjudged = self.judgement.to_read(files) if installs.filename in self.metadata else []
-        bound = self._bound_requirements(demand, installs)
-        pages = (one.name for one in bound if one.name not in self.projects)
-        return {
-            **{f"project:{name}": None for name in pages},
-            **{
-                f"metadata:{file.filename}": file
-                for file in (installs, *unhashed, *unjudged)
-                if file.filename not in self.metadata
-            },
-        }
-
-    def _contradicts(self, demand: Demand, one: Candidate, installs: File) -> bool:
-        """Say if no installation of the root can contain a file; it is kept why, for the plan."""
-        for bound in self._bound_requirements(demand, installs):
-            project = self.projects.get(bound.name)
-            if isinstance(project, Project) and (reason := bound.contradiction(project.versions)):
-                self.contradicting.setdefault(demand, {})[one.version] = f"{installs.filename}: {reason}"
-                return True
-        return False
-
-    def _bound_requirements(self, demand: Demand, installs: File) -> Iterator[BoundRequirement]:
-        """Yield what a file requires in every case of other projects that a line or a constraint of the root binds."""
-        bounds, metadata = self._bounds[demand.scope], self.metadata.get(installs.filename)
-        if bounds.specifiers and isinstance(metadata, CoreMetadata):
-            others = (pair for pair in _requirements(metadata.requires_dist) if pair[0] != demand.project)
-            yield from bound_requirements(others, bounds, self._environment_of(demand))
-
-    def _judged(self, one: Candidate, environment: Environment) -> Iterator[tuple[File, int, int]]:
-        """Yield the files that installers look at, each with the patch releases on which they do, and on which they take it.
-
-        That is the preferred one whose metadata is not known to be bad; on an exact Python at most one is taken.
-        """
-        left = environment.all_patches
-        for file in one.files:
-            by_page = patches = left & environment.allows(file.requires_python)
-            metadata = self.metadata.get(file.filename)
-            if isinstance(metadata, Unusable):
-                metadata = as_taken_by(environment.installer, metadata)
-                patches = 0 if metadata is None else patches
-            # An index need not give data-requires-python; the metadata then tells.
-            if isinstance(metadata, CoreMetadata):
-                patches &= environment.allows(metadata.requires_python)
-            yield file, by_page, patches
-            left &= ~patches
 
     def _against_among(self, weighed: Collection[str]) -> Against:
         """Return what tells what the core metadata of these files says against using one in an environment."""
@@ -612,14 +380,13 @@ class Closure:
         return against
 
     def _against(self, file: File, environment: Environment) -> str | None:
-        metadata = self.metadata.get(self._twins.get(file.filename, file.filename))
+        metadata = self.metadata.get(file.filename)
         if isinstance(metadata, CoreMetadata):
             return check_python(metadata.requires_python, environment)
         return metadata.reason if isinstance(metadata, Unusable) else None
 
     def _rule_against(self, file: File) -> str:
-        known = self._twins.get(file.filename, file.filename)
-        return self.judgement.rules.get(known, "") if file.filename in self.weighed else ""
+        return self.judgement.rules.get(file.filename, "") if file.filename in self.weighed else ""
 
     def _not_satisfied(self, demand: Demand, reason: str, *, undecided: bool = False) -> dict[str, File | None]:
         self.unsatisfied[Unsatisfied(demand.environment, str(demand), reason, undecided)].append(self.asked[demand])
@@ -650,7 +417,7 @@ class Closure:
             if file.filename not in chosen.files:
                 chosen.files[file.filename] = file
                 self._newly_chosen[file.filename] = (demand.project, file)
-            build = _Build(demand.project, version, file, demand.environment, build_scope)
+            build = Build(demand.project, version, file, demand.environment, build_scope)
             if self._is_built(file) and build not in self._builds:
                 self._builds.add(build)
                 self._todo.append(build)
@@ -659,7 +426,7 @@ class Closure:
         metadata = self.metadata.get(file.filename)
         if metadata is None and self.judgement.is_refused(file, of_release):
             return False
-        if isinstance(metadata, Failed) and self._has_to_be_read(file):
+        if isinstance(metadata, Failed) and self._choice.has_to_be_read(file):
             # It could not be fetched, so nobody knows what it is. The others are taken; what was mirrored of it stays.
             self._not_satisfied(demand, metadata.reason, undecided=True)
             return False
@@ -702,7 +469,7 @@ class Closure:
         environment = self._environment_of(demand)
         required = [
             requirement
-            for name, requirement in _requirements(metadata.requires_dist)
+            for name, requirement in requirements_of(metadata.requires_dist)
             # An extra that names its own project is followed by _all_extras, on this very release.
             if (name != demand.project or requirement.url) and applies(requirement, environment, extras)
         ]
@@ -719,7 +486,7 @@ class Closure:
         while True:
             more = {
                 canonicalize_name(extra)
-                for name, requirement in _requirements(metadata.requires_dist)
+                for name, requirement in requirements_of(metadata.requires_dist)
                 if name == demand.project and applies(requirement, environment, extras)
                 for extra in requirement.extras
             }
@@ -727,7 +494,7 @@ class Closure:
                 return extras
             extras |= more
 
-    def _follow_build(self, build: _Build) -> dict[str, File | None]:
+    def _follow_build(self, build: Build) -> dict[str, File | None]:
         """Ask for what building a mirrored sdist requires, as for roots of the same closure."""
         metadata = self.metadata.get(build.sdist.filename)
         if metadata is None:
@@ -738,24 +505,10 @@ class Closure:
         environment = self.environments[build.environment]
         required = [
             requirement
-            for _, requirement in _requirements(metadata.build_requires)
+            for _, requirement in requirements_of(metadata.build_requires)
             if applies(requirement, environment)
         ]
         # An installer builds in isolation: neither the lines of a file nor its constraints bind there.
         asker = Asker("build", build.project, str(build.version))
         self._demand_all(required, build.environment, build.scope, asker)
         return {}
-
-
-@lru_cache(maxsize=4096)
-def _requirements(lines: tuple[str, ...]) -> Sequence[tuple[NormalizedName, Requirement]]:
-    """Return the requirements that PEP 508 allows, each with the name of its project; asked for in each environment."""
-    parsed = (requirement for line in lines if (requirement := parse_requirement(line)) is not None)
-    return tuple((normalized(requirement.name), requirement) for requirement in parsed)
-
-
-def specifier_of(demand: Demand) -> SpecifierSet:
-    """Return what the version of a demand has to satisfy."""
-    specifier = parse_specifier(demand.specifier)
-    assert specifier is not None, "a demand is made of a parsed specifier"
-    return specifier

@@ -12,8 +12,9 @@ from packaging.version import Version
 
 from mirror_tasks.index.file_names import is_wheel
 from mirror_tasks.index.project import File, Project
-from mirror_tasks.resolve.closure import Chosen, Closure, specifier_of
+from mirror_tasks.resolve.closure import Closure
 from mirror_tasks.resolve.completion import Completion
+from mirror_tasks.resolve.demands import Chosen, specifier_of
 from mirror_tasks.resolve.outcome import Asker, Unsolved
 from mirror_tasks.resolve.plan import Gap, PassedOver, Plan, PlannedFile, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import skipped_of
