@@ -3172,8 +3172,24 @@ def rewrite(root: Path, options: argparse.Namespace) -> int:
     count = sum(file.url is not None for package in lock.packages if not package.source for file in package.files)
     count += len(inside)
     where = put_lock(root, path, options.output, content, led)
-    report(f"{where}: {count} URLs of files and {len(lock.indexes)} of indexes lead to {options.url}/")
+    counted = f"{count} URLs of files and {len(lock.indexes)} of indexes"
+    report(f"{where}: {counted} lead to {options.url}/{explain_poetry(path.name, options.url, lock)}")
     return 0
+
+
+def explain_poetry(name: str, url: str, lock: Lock) -> str:
+    """Say what has to change beside a poetry.lock, whose hash covers the sources of its project; nothing of other locks."""
+    if name != "poetry.lock":
+        return ""
+    if not lock.indexes:
+        return (
+            "; it names no index, and Poetry asks that of the project: poetry-plugin-pypi-mirror leads it here with "
+            f"POETRY_PYPI_MIRROR_URL={url}/simple/, and the lock's content-hash stays valid"
+        )
+    return (
+        "; Poetry asks the sources in pyproject.toml, which the lock's content-hash covers: lead them to "
+        f"{url}/simple/ too, then run `poetry lock`, without which `poetry install` refuses the lock"
+    )
 
 
 def explain_lacking(path: Path, altered: bool) -> str:

@@ -286,6 +286,20 @@ def test_a_lock_leads_to_the_mirror_and_no_other_byte_is_changed(
 
 
 @pytest.mark.parametrize("name", LOCKS)
+def test_who_leads_a_poetry_lock_is_told_what_its_content_hash_covers(root: Path, tmp_path: Path, name: str) -> None:
+    lock = write_lock(tmp_path, lock_text(LOCKS[name], root), name)
+    told = rewritten(root, lock).stderr
+    assert ("run `poetry lock`, without which `poetry install` refuses the lock" in told) is (name == "poetry.lock")
+
+
+def test_of_a_poetry_lock_without_sources_it_is_told_how_poetry_asks_the_mirror(root: Path, tmp_path: Path) -> None:
+    text = '[[package]]\nname = "elsewhere"\nversion = "1.0"\nfiles = []\n\n[metadata]\nlock-version = "2.1"\n'
+    told = rewritten(root, write_lock(tmp_path, text, "poetry.lock"), "--partial").stderr
+    assert f"POETRY_PYPI_MIRROR_URL={URL}/simple/, and the lock's content-hash stays valid" in told
+    assert "poetry lock" not in told
+
+
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_rewritten_lock_stays_as_it_is_and_can_be_led_elsewhere(root: Path, tmp_path: Path, name: str) -> None:
     lock = write_lock(tmp_path, lock_text(LOCKS[name], root, URL), name)
     for url in (f"{URL}/", "file:///srv/mirror", "https://localhost:8443/python"):
