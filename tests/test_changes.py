@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,27 @@ def test_what_takes_long_is_said_where_programs_do_not_read(
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.strip() == "looking at 3 releases …"
+
+
+def test_what_takes_very_long_is_told_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class AtOnce(threading.Timer):
+        def start(self) -> None:
+            self.function()
+
+        def join(self, timeout: float | None = None) -> None:
+            pass
+
+    clock = iter([100.0, 101.0, 109.9, 110.0, 110.0, 119.0])
+    monkeypatch.setattr(threading, "Timer", AtOnce)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with patience("proving") as now:
+        for count in range(1, 5):
+            now(f"proving by uv: {count} done")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == ["proving …", "proving by uv: 3 done …"]
 
 
 def test_the_verb_tells_what_the_newest_plan_changes_and_since_which(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ def new_console(**settings: Any) -> Console:
 
 
 def new_table(*columns: str, **settings: Any) -> Table:
-    """Return a table of rich."""
-    from rich.table import Table
+    """Return a table of rich. What is too long for a column goes on below: a name that ends in "…" names nothing."""
+    from rich.table import Column, Table
 
-    return Table(*columns, **settings)
+    return Table(*(Column(one, overflow="fold") for one in columns), **settings)
 
 
 def print_table(table: Table, title: str) -> None:

@@ -14,6 +14,7 @@ from mirror_tasks.policy.compiling import read_advisories
 from mirror_tasks.report.audit import DEFAULT_RULE, audit_json, audit_lines, check_audit, served
 from mirror_tasks.report.audit import audit as judge
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.verbs.making import patience
 
 
 def audit(mirror: Mirror, named: str, form: str) -> None:
@@ -27,7 +28,9 @@ def audit(mirror: Mirror, named: str, form: str) -> None:
     policy = mirror.config.policy
     known = mirror.advisories
     current = known.known if not named and known.is_current() else None
-    found = judge(place, current or read_advisories(rule.source, rule.shown), rule, policy.exceptions if policy else ())
+    exceptions = policy.exceptions if policy else ()
+    with patience(f"judging by {rule.shown}"):
+        found = judge(place, current or read_advisories(rule.source, rule.shown), rule, exceptions)
     if form == "json":
         sys.stdout.write(audit_json(found).decode())
     else:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.task import Task
+
+from mirror_tasks.tasks.console import escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def verb(name: str, action: Callable[..., object], doc: str, params: Any = (), **settings: Any) -> Task:
@@ -51,24 +58,62 @@ def does_all_again() -> bool:
 
 
 @contextmanager
-def patience(text: str) -> Iterator[None]:
-    """Say what is done if it takes longer than people wait without being told: a line of standard error, alive on a terminal."""
-    import threading
+def patience(text: str) -> Iterator[Callable[[str], None]]:
+    """Say what is done if it takes longer than people wait without being told: a line of standard error, alive on a terminal.
 
+    :return: is called with what is done now; where there is no terminal it is told every few seconds at most.
+    """
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
-    status = console.status(text) if console.is_terminal else None
-    timer = threading.Timer(_PATIENCE, status.start if status else lambda: console.print(f"{text} …", markup=False))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    teller: _Alive | _Plain = _Alive(console, text) if console.is_terminal else _Plain(console, text)
+    timer = threading.Timer(_PATIENCE, teller.begin)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield teller.now
     finally:
         timer.cancel()
         timer.join()
-        if status:
-            status.stop()
+        teller.end()
+
+
+class _Alive:
+    """Tells on a terminal."""
+
+    def __init__(self, console: Console, text: str) -> None:
+        self._status = console.status(escaped(text))
+        self.begin, self.end = self._status.start, self._status.stop
+
+    def now(self, text: str) -> None:
+        self._status.update(escaped(text))
+
+
+class _Plain:
+    """Tells in lines."""
+
+    def __init__(self, console: Console, text: str) -> None:
+        self._console, self._text = console, text
+        self._told: float | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        self._console.print(f"{self._text} …", markup=False)
+
+    def now(self, text: str) -> None:
+        with self._lock:
+            self._text = text
+            if self._told is not None and time.monotonic() - self._told >= _LINE_EVERY:
+                self._tell()
+
+    def end(self) -> None:
+        """Leave what was told."""
 
 
 _PATIENCE = 2.0  # seconds
+_LINE_EVERY = 10.0  # seconds, between two lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from mirror_tasks.config.model import Config
@@ -19,6 +19,7 @@ from mirror_tasks.prove.verdicts import Verdict, as_json, check
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.console import escaped, new_console, new_table, print_table
 from mirror_tasks.tasks.verbs.bill import print_one_sided
+from mirror_tasks.tasks.verbs.making import patience
 from mirror_tasks.work.project_backends import changed_projects
 
 
@@ -53,13 +54,12 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
         new_console().print(line, markup=False, soft_wrap=True)
     if install or build:
         _tell_of_others(config)
-    judges = [proof.by_solver(), proof.by_lock(), proof.by_client()]
-    judges += [proof.by_installation()] if install else []
-    judges += [proof.by_building(all_of_them=build)]
+    judges = {"by this project's own solver": proof.by_solver(), "locks": proof.by_lock(), "by uv": proof.by_client()}
+    judges |= {"by installing": proof.by_installation()} if install else {}
+    judges |= {"by building": proof.by_building(all_of_them=build)}
     plan = mirror.plans.published()
     unmet = {(one.root, one.environment) for one in plan.unmet_wishes} if plan else set()
-    found = (verdict for judge in judges for verdict in judge)
-    verdicts = [verdict for verdict in found if (verdict.root, verdict.environment) not in unmet]
+    verdicts = [one for one in _judged(judges) if (one.root, one.environment) not in unmet]
     write_if_changed(proof_path(config.state), to_json(as_json(verdicts)))
     _print_verdicts(config, verdicts)
     if plan:
@@ -68,6 +68,18 @@ def prove(mirror: Mirror, install: bool, build: bool, own: bool) -> None:
     check(verdicts, config.output, one_sided)
     # What changed meanwhile was not proven.
     keep_proven(config.state, sums if sums == sums_digest(config.output) else None)
+
+
+def _judged(judges: Mapping[str, Iterator[Verdict]]) -> list[Verdict]:
+    """Return what all judges say, and tell meanwhile which of them is at work, and what it has judged."""
+    verdicts = []
+    with patience("proving") as now:
+        for how, judge in judges.items():
+            now(f"proving {how}")
+            for count, verdict in enumerate(judge, 1):
+                verdicts.append(verdict)
+                now(f"proving {how}: {count} done, {verdict.root} on {verdict.environment} the last")
+    return verdicts
 
 
 def _tell_of_changed(mirror: Mirror) -> None:
