@@ -20,6 +20,7 @@ from mirror_tasks.prove.installation import is_here
 from mirror_tasks.prove.proof import Proof
 from mirror_tasks.prove.uv import find_client, macos_target, uv_platform
 from mirror_tasks.prove.verdicts import Verdict, as_json, check
+from mirror_tasks.tasks.console import new_table, print_table
 from tests import mirroring
 from tests.fake_index import FakeIndex
 from tests.making import sdist, wheel
@@ -147,6 +148,21 @@ def test_a_title_is_one_line_above_a_table_that_is_narrower(tmp_path: Path) -> N
         project.mirrored()
     done = project.doit("prove", "--own")
     assert done.stdout.startswith("Proof, from the mirror alone\n┏━"), done.stdout
+
+
+def test_a_table_names_everything_whole_on_eighty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five environments the proof told `python-dat…` and `linux-produ…`, into a file too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    table = new_table("requirement", "linux-production-server", "windows-laptop", "mac", "old-linux", "alpine")
+    table.add_row("python-dateutil", *["solver uv"] * 5)
+    print_table(table, "Proof, from the mirror alone")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    columns = zip(*(line.split("│") for line in lines if line.startswith("│")), strict=True)
+    assert "python-dateutil" in ["".join(cells).replace(" ", "") for cells in columns]
 
 
 def test_an_unfinished_mirror_is_not_proven(tmp_path: Path) -> None:
