@@ -258,6 +258,17 @@ def test_what_takes_very_long_is_told_every_few_seconds(
     assert told.err.splitlines() == ["proving …", "proving by uv: 3 done …"]
 
 
+def test_the_verb_compares_with_what_was_sent_also_after_a_report_of_the_same(tmp_path: Path) -> None:
+    """After a first report it said that everything is new, though all of it had been carried inside."""
+    with FakeIndex(small_world()) as index:
+        project = mirror_folder(tmp_path / "project", index, transfer={"sign": "none"})
+        for arguments in (["mirror"], ["report"], ["bundle", "--unproven"], ["bundle", "--sent", "1"]):
+            done = project.doit(*arguments)
+            assert done.returncode == 0, done.stdout
+        told = project.doit("changes").stdout
+    assert told.startswith("Compared with bundle main-1, which was marked as sent: nothing changed."), told
+
+
 def test_the_verb_tells_what_the_newest_plan_changes_and_since_which(tmp_path: Path) -> None:
     with FakeIndex(small_world()) as index:
         project = mirror_folder(tmp_path / "project", index)

@@ -82,14 +82,21 @@ class Gatherer:
     def changes(self, plan: Plan, since: Path | None) -> Changes:
         """Return what a plan changes.
 
+        What is inside is asked for as it is now. A report of the same is compared with the same again, so that it has the same
+        bytes; who asks what changes wants to know what will be new there.
+
         :param since: an earlier plan; None: it is compared with what is inside, else with the last report.
         :raises MirrorError: there is no such plan.
         """
-        return self._compared(plan, self._components(plan), since)[0]
+        after = known(plan, self._components(plan))
+        base = self._named(since) if since else self._inside() or self._comparing.base(after, lambda: None)
+        return compare(base, after)
 
     def report(self, plan: Plan, since: Path | None) -> Report:
-        """Return the report of a mirror that is as its plan says; ``since`` as for :meth:`changes`.
+        """Return the report of a mirror that is as its plan says.
 
+        :param since: an earlier plan; None: it is compared with what a report of the same was compared with, else with what is
+            inside, else with the last report.
         :raises MirrorError: there is no such plan.
         """
         made_of = self._components(plan)
