@@ -99,6 +99,26 @@ def test_the_cost_of_a_root_counts_what_only_it_brings(explainer: Explainer) -> 
     assert costs["litellm"] == (4000, 4000)
 
 
+def test_releases_that_were_passed_over_for_the_same_are_told_in_one_line(tmp_path: Path) -> None:
+    """Each had a line of its own, 22 of numpy, since the names of their files are not the same."""
+    newer = {"files": ["cp39-abi3-manylinux_2_17_x86_64", "cp39-abi3-win_amd64"], "requires_python": ">=3.13"}
+    described = {
+        "environments": WORLD["environments"],
+        "requirements": ["many"],
+        "index": {"many": {"1": {}, "2.9": {"requires_python": ">=3.11"}, "2.10": newer, "2.11": newer, "10": newer}},
+    }
+    one = worlds.world(described, tmp_path)
+    closure, completion = complete(one)
+    explainer = Explainer(one.config, closure.refusals, make_plan(closure, completion), lambda _name: None)
+    passed = [line for line in explainer.explain("many") if line.startswith("  left out of")]
+    first = "many-10-cp39-abi3-manylinux_2_17_x86_64.whl and 1 more: Requires-Python >=3.13 leaves out"
+    assert passed == [
+        f"  left out of windows: many 10 to 2.10 (3 releases): {first} 3.10.1",
+        f"  left out of linux: many 10 to 2.10 (3 releases): {first} 3.12.1",
+        "  left out of windows: many 2.9: many-2.9-py3-none-any.whl and 1 more: Requires-Python >=3.11 leaves out 3.10.1",
+    ]
+
+
 def test_every_release_of_every_world_can_be_explained(tmp_path: Path) -> None:
     for name in worlds.names("closure"):
         one = worlds.world(worlds.read("closure", name), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ from mirror_tasks.index.own_page import OWN
 from mirror_tasks.index.project import File, Project
 from mirror_tasks.policy.permission import Finding, Subject, exception_for
 from mirror_tasks.resolve.outcome import Asker
-from mirror_tasks.resolve.plan import Gap, KeptFile, Plan, PlannedRelease, Required
+from mirror_tasks.resolve.plan import Gap, KeptFile, PassedOver, Plan, PlannedRelease, Required
 from mirror_tasks.resolve.reasons import Refusals, decisive_reasons, versions_of
 from mirror_tasks.resolve.selection import fitting
 from mirror_tasks.text import counted, total
+
+_FILES = re.compile(rf"\S+(?:{'|'.join(map(re.escape, ('.whl', *SDIST_ENDINGS)))})(?: and \d+ more)?: ")
+"""The files that a reason names, which are others of each release: without them, reasons are alike."""
 
 _MOST_CHAINS = 5
 _MOST_FILES = 20
@@ -120,15 +124,14 @@ class Explainer:
 
     def _passed_over(self, name: str) -> Iterator[str]:
         """Tell of the releases that are newer than those taken; of equal reasons once, with the newest and the oldest."""
-        alike: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for one in self.plan.passed_over:
-            if one.project == name:
-                alike[(", ".join(one.environments), one.reason)].append(one.version)
-        for (environments, reason), versions in alike.items():
-            releases = (
-                versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]} ({len(versions)} releases)"
-            )
-            yield f"  left out of {environments}: {name} {releases}: {reason}"
+        alike: dict[tuple[tuple[str, ...], str], list[PassedOver]] = defaultdict(list)
+        passed = (one for one in self.plan.passed_over if one.project == name)
+        for one in sorted(passed, key=lambda one: Version(one.version), reverse=True):
+            alike[one.environments, _FILES.sub("", one.reason)].append(one)
+        for (environments, _), ones in alike.items():
+            newest, oldest = ones[0].version, ones[-1].version
+            releases = newest if len(ones) == 1 else f"{newest} to {oldest} ({len(ones)} releases)"
+            yield f"  left out of {', '.join(environments)}: {name} {releases}: {ones[0].reason}"
 
     def _release_there(self, release: PlannedRelease) -> Iterator[str]:
         size = total(file.size for file in self.plan.by_release.get((release.project, release.version), ()))
