@@ -281,9 +281,12 @@ def test_another_program_or_library_makes_the_plan_anew(project: MirrorFolder) -
     assert not grew(project, PROGRAM="2", LIBRARY="2")
 
 
-def test_who_has_doit_forget_all_has_the_plan_made_anew(project: MirrorFolder) -> None:
-    assert project.doit("forget", "--all").returncode == 0
-    assert grew(project)
+@pytest.mark.parametrize("what", ["--all", "plan"])
+def test_who_has_doit_forget_the_plan_has_it_made_anew(project: MirrorFolder, what: str) -> None:
+    for _ in range(2):
+        assert project.doit("forget", what).returncode == 0
+        assert grew(project)
+        assert not grew(project)
 
 
 def test_a_page_that_was_cleaned_comes_again_and_the_plan_stands_if_it_is_the_same(

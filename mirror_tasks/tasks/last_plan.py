@@ -13,7 +13,7 @@ This is what a plan is made from, and how it is told that it is the same:
 
 The plan itself has to stand as it was written, and what is kept beside it in the mirror. Then nothing grows: the closure,
 its completion and all that they would read of pages are left out, which was half of a run with nothing changed. All of it is
-kept with what doit remembers of the task that writes the plan, so that it ends with that: `doit forget`, another database.
+kept with what doit remembers of the plan, so that it ends with that: `doit forget plan`, another database.
 
 Where the policy judges by what indexes say of each release, these are asked in each run, and the plan is made anew; likewise
 where `accept-changed` names a project whose page gives no hashes, so that only its files tell if they are others.
@@ -78,13 +78,8 @@ class LastPlan:
     def look_stage(self) -> Iterator[Task]:
         """Make ``_look``, which finds out if all but the pages is what it was."""
         if self._stages.is_running:
-            self._kept = database.kept_of(self.writing)
+            self._kept = database.kept_of(self._make.name("_plan"))
         yield self._make.task(self._make.name("_look"), self._look, kind="group")
-
-    @property
-    def writing(self) -> str:
-        """The name of the task that writes plans."""
-        return self._make.name("_plan", "write")
 
     def _look(self) -> None:
         kept, projects = self._kept, self._kept.get("projects")
@@ -176,6 +171,7 @@ class LastPlan:
         }
 
     def remembered_by(self, task: Task) -> Task:
-        """Let doit remember with the task that writes plans what the plan was made from."""
+        """Let doit remember with a task that waits for the plan what that was made from; `doit forget plan` forgets it, too."""
+        task.subtask_of = self._make.name("plan")
         task.value_savers.append(lambda: self._kept)
         return task

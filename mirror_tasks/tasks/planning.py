@@ -56,9 +56,9 @@ class Planning:
         # Without what backends say there is nothing to plan.
         known = [self._make.name("_asked")] if self._mirror.config.dynamic else []
         known += [self._make.name("advisories")] if self._mirror.has_dump else []
-        work = self._make.task(self._last.writing, self._write, kind="plan", task_dep=known)
-        yield self._last.remembered_by(work)
-        yield self._make.group("_plan", [work.name])
+        work = self._make.task(self._make.name("_plan", "write"), self._write, kind="plan", task_dep=known)
+        yield work
+        yield self._last.remembered_by(self._make.group("_plan", [work.name]))
 
     def _write(self) -> None:
         if not self._stages.is_running:
