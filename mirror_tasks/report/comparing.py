@@ -30,8 +30,8 @@ class Comparing:
     def base(self, after: Snapshot, inside: Callable[[], Base | None]) -> Base:
         """Return what a report is to be compared with, where the user names nothing.
 
-        A report of the same is compared with the same again, so that it has the same bytes, whatever was sent meanwhile:
-        one that is in the mirror would otherwise be new whenever it had arrived inside.
+        A report on the same mirror is compared with the same base again, and so has the same bytes, whatever was sent
+        meanwhile. Else a report that stands in the mirror would change, and have to be sent anew, whenever it had arrived.
 
         :param inside: gives what is known to be inside.
         """

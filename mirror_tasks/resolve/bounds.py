@@ -74,8 +74,8 @@ _known: dict[tuple[int, Environment], tuple[tuple[Requirement, ...], Bounds]] = 
 def _bounds_by(constraints: tuple[Requirement, ...], environment: Environment) -> Bounds:
     """Return what constraints bind.
 
-    A policy gives all roots one tuple of what may be a thousand. It is known by being the same one: to compare or hash it
-    would take as long as to read it.
+    A policy gives all roots the same tuple, of maybe a thousand constraints. So the tuple is recognised by its identity: to
+    compare or to hash it would take as long as to read it.
     """
     key = (id(constraints), environment)
     known = _known.get(key)
@@ -83,7 +83,7 @@ def _bounds_by(constraints: tuple[Requirement, ...], environment: Environment) -
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         found = bounds_of_builds((one for one in constraints if one.specifier), environment)
-        # Environments mostly have the same: then it is one object, which is compared with itself in no time.
+        # Mostly the bounds of all environments are equal. One object then stands for them, so that comparing takes no time.
         same = (bounds for one, bounds in list(_known.values()) if one is constraints and bounds == found)
         known = _known[key] = (constraints, next(same, found))
     return known[1]

@@ -20,7 +20,7 @@ from mirror_tasks.config.own_urls import name_in_url
 from mirror_tasks.text import redact
 
 BY_URL = SpecifierSet("===url")
-"""What stands for a URL where a version is asked for: no version is it."""
+"""Stands for a URL where a specifier is asked for; no version satisfies it."""
 
 WHY = (
     "it is required by a URL, which no index can carry: pip asks that URL itself, and uv refuses it; "
@@ -29,7 +29,7 @@ WHY = (
 
 
 def as_release(requirement: Requirement) -> Requirement | None:
-    """Return the requirement of the very release that a URL is of, by the name of its file; None where that says none."""
+    """Return a requirement of just the release that the file name in a URL tells; None where it tells none."""
     try:
         found = distribution_of(name_in_url(str(requirement.url)))
     except ValueError:

@@ -54,9 +54,10 @@ class Closure:
     :param environments: the targets.
     :param roots: the entries under ``requirements:``.
     :param rules: what kinds of files belong in the mirror.
-    :param indexes: those of ``mirror.yaml``, of which a project that is not there may be bound to one; None: what pip uses.
-    :ivar weighed: the names of the files that some choice hangs on. What is told of files rests on the metadata of these:
-        what is known of others hangs on what arrived when.
+    :param indexes: those of ``mirror.yaml``, which tell of a project that is nowhere which index it is bound to; None: what
+        pip uses.
+    :ivar weighed: the names of the files that some choice hangs on. Only their metadata counts in what is told of files:
+        whether that of any other file is known depends on the order in which things arrived.
     """
 
     def __init__(
@@ -158,9 +159,9 @@ class Closure:
         return self._arrived(f"metadata:{filename}")
 
     def told(self, project: NormalizedName, filename: str, metadata: CoreMetadata | Unusable) -> None:
-        """Take in what an earlier run found that a file says, which is of no use or not what its page announces.
+        """Take in metadata that an earlier run found to be of no use, or to be other than the page announces.
 
-        Who waits for it, if it is wanted as well, goes on when it arrives.
+        What waits for the same metadata goes on only when it arrives.
         """
         self.weighed.add(filename)  # every run from now on knows it
         if filename not in self.metadata:
@@ -231,7 +232,7 @@ class Closure:
         return Wants(tuple(projects), tuple(files.values()), likely, chosen)
 
     def _followed(self, item: Demand | Build) -> Mapping[str, File | None]:
-        """Decide one thing. An error that nobody foresaw is kept for who runs this: it is a fault of this one alone."""
+        """Decide one thing. An error that nobody foresaw is kept to be told, and leaves only this one thing undecided."""
         try:
             return self._settle(item) if isinstance(item, Demand) else self._follow_build(item)
         except Exception as error:
@@ -340,7 +341,7 @@ class Closure:
         return {}
 
     def _is_permitted(self, demand: Demand, file: File) -> bool:
-        """Say if the policy lets a file in that a lock names; what it refuses is a fault of the lock."""
+        """Say if the policy permits a file that a lock names; a file that it refuses is a fault of the lock."""
         found = self.metadata.get(file.filename)
         if self.rules.permission is None or not isinstance(found, Unusable):
             return True
@@ -440,7 +441,7 @@ class Closure:
     def files_of(self, chosen: Chosen) -> Mapping[str, File]:
         """Return the files of a release that belong in the mirror, by name, when nothing more is wanted.
 
-        That is all but those which are of no use by what is certain to be known of them, whoever asked for that.
+        Left out are those that nobody takes and that are of no use, by metadata that some choice hangs on.
         """
         return {
             name: file
@@ -452,7 +453,7 @@ class Closure:
         metadata = self.metadata.get(file.filename)
         if not isinstance(metadata, Unusable) or file.filename not in self.weighed:
             return False
-        # Nobody knows what building an sdist takes that is read so.
+        # Metadata of an sdist that had to be repaired does not say what building it takes.
         return metadata.repaired is None or not chosen.is_repaired or self._is_built(file)
 
     def _is_built(self, file: File) -> bool:

@@ -126,7 +126,7 @@ class Completion:
 
     :param known: solutions of the last run, which are checked before anything is searched:
         versions by project, by root, by environment, patch release and installer.
-    :ivar met_a_limit: a search ended before it found anything out. One that met its limit of time may do so in another run.
+    :ivar met_a_limit: a search met a limit before it found anything out. In another run it may not: one limit is of time.
     """
 
     def __init__(self, closure: Closure, roots: Sequence[Root], rules: Rules, known: Mapping[str, Solutions]) -> None:
@@ -199,8 +199,8 @@ class Completion:
     def _solved_from(self, universe: FromChosen, cases: Sequence[_Case], waiting: set[_Case]) -> Iterator[Missing]:
         """Solve cases of one solver; yield what has to arrive first.
 
-        :param waiting: the cases of all points of which one has to wait. What solves that one is tried at the others, so
-            these wait as well: which of them is the first does not hang on what arrives when.
+        :param waiting: the cases of which one point has to wait. What solves one point is tried first at the others, so
+            all of them wait: else the order in which things arrive would decide which point is solved first.
         """
         solver = Solver(cases[0].point, universe, self._seen_inside)
         for case in cases:
@@ -294,8 +294,8 @@ class Completion:
     def _from_upstream(self) -> Wants:
         """Solve what failed from everything upstream; what that takes joins the closure, when all of it is found.
 
-        What joins is there for the cases that are solved after it. So nothing may join before the search that waits longest
-        has ended: else it would hang on what arrives when who finds it there.
+        What joins is found by every case that is solved after it. So nothing joins before the last search has ended: else
+        the order in which things arrive would decide which cases find it.
         """
         self._forget_unhashed()
         by_range: dict[_Case, list[_Case]] = {}
@@ -305,7 +305,7 @@ class Completion:
         return self._wants(missing) or self._join()
 
     def _forget_unhashed(self) -> None:
-        """Let go of what solvers remember if those are files without the hashes that are known now."""
+        """Let the solvers go if hashes became known since: they remember the files without them."""
         if self._hashed != self.closure.hashed:
             self._upstream.clear()
             self._hashed = self.closure.hashed

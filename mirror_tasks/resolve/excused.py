@@ -15,12 +15,12 @@ from mirror_tasks.resolve.selection import check_python, refusal
 
 
 def excused(roots: Iterable[Root], closure: Closure) -> frozenset[tuple[str, str]]:
-    """Return the pairs of root and environment of which it is told that they have no solution, and nothing fails."""
+    """Return the pairs of root and environment that may be without a solution: that is told, and nothing fails for it."""
     found: set[tuple[str, str]] = set()
     for root in roots:
         on = [one for one in closure.environments.values() if root.is_resolved_on(one)]
         unfit = [one for one in on if root.wished or (root.own and _is_not_for(root, one, closure))]
-        # what the user brings along for none of its environments was meant for one of them
+        # what the user brings along was meant for one of its environments: if it fits none, that is no excuse
         if root.wished or len(unfit) < len(on):
             found.update((root.name, one.name) for one in unfit)
     return frozenset(found)

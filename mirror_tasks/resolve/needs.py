@@ -89,7 +89,7 @@ def need_of(requirement: Requirement, hashes: frozenset[str] = NOTHING) -> Need 
 def need_in(line: str) -> tuple[Requirement, Need] | None:
     """Return a line of core metadata as a requirement and as a need; None where PEP 508 does not allow it.
 
-    All environments, and all solvers of each, have one of it.
+    Solvers of all environments share the result.
     """
     requirement = parse_requirement(line)
     if requirement is None:
@@ -98,7 +98,7 @@ def need_in(line: str) -> tuple[Requirement, Need] | None:
 
 
 def together(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Let what one asker says of a project in several lines hold together: one of them may be what pins a yanked release."""
+    """Return the needs of one asker, with what it says of one project in several lines as one: any of these may be a pin."""
     needs = tuple(needs)
     if len({need.name for need in needs}) == len(needs):  # nearly always
         return needs
@@ -125,7 +125,7 @@ def admitted(project: Project, specifier: SpecifierSet) -> int:
 
 @lru_cache(maxsize=1 << 13)
 def prereleases(project: Project) -> int:
-    """Return the versions of a project that are pre-releases, as bits likewise."""
+    """Return the versions of a project that are pre-releases: bit N stands for ``versions[N]``."""
     return sum(1 << position for position, version in enumerate(project.versions) if version.is_prerelease)
 
 

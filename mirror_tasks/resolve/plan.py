@@ -80,10 +80,11 @@ class KeptFile:
         return f"left the plan on {self.left}; kept for locks {end}"
 
     def listed(self, planned: Mapping[str, Collection[Version]]) -> PlannedFile:
-        """Return the file as pages list it: as it was, for a client that began before the mirror changed has to end well.
+        """Return the file as pages list it.
 
-        One that installers would prefer to what the plan has, on an environment that it was for, is listed as yanked, so
-        that only a lock or a pin takes it. The index's own reason goes first.
+        It is listed as it was, so that a client that began before the mirror changed can finish. But where installers would
+        prefer it to what the plan has, on an environment that it was for, it is listed as yanked: then only a lock or a pin
+        takes it. If the index gave a reason itself, that one is shown.
 
         :param planned: the versions that the plan has of the project, by environment.
         """
