@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import email.parser
+import errno
 import functools
 import importlib
 import json
@@ -279,5 +280,21 @@ def main() -> int:
     return print_environment(arguments.name)
 
 
+def main_of_a_program() -> int:
+    """Run the command line; say in a line where its output could not be written."""
+    try:
+        status = main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:  # of a file, and not of the output
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes once more at its end, and would show a traceback
+        if error.errno != errno.EPIPE:  # else who reads has enough
+            print(f"writing the output: {error.strerror or error}. Make room, or name another place.", file=sys.stderr)
+        return 1
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of_a_program())

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 
 def let_output_have_any_text() -> None:
-    """Have characters written as escapes for which output has no place: what is told may be in any script."""
+    """Have characters written as escapes for which output has no place: what is told may be in any script.
+
+    Where there is no output (`>&-`), what is told goes nowhere.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

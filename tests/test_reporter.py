@@ -47,6 +47,9 @@ class SomeMirror:
         self.reads_sdists = True
         self.did: list[str] = []
 
+    def has(self, name: str) -> bool:
+        return False
+
     def take_folders(self) -> None:
         pass
 
@@ -60,9 +63,7 @@ def tally_of(reporter: Reporter) -> Tally:
 
 def said(reporter: Reporter) -> list[str]:
     reporter.complete_run()
-    stream = reporter._display.console.file
-    assert isinstance(stream, io.StringIO)
-    return stream.getvalue().splitlines()
+    return str(reporter._display.outlet.getvalue()).splitlines()
 
 
 def failed(reporter: Reporter, name: str, problem: str) -> None:

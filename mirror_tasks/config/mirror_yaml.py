@@ -264,8 +264,9 @@ def _output_fault(output: Path, folder: Path, state: Path) -> str | None:
         return f"expected a folder, found the file {ancestor}"
     if folder.resolve().is_relative_to(real):
         return "it holds this file; expected a folder of its own, such as mirror"
-    if real.is_relative_to(state.resolve()):
+    real_state = Path(os.path.realpath(state))  # a link that leads to itself is told where the state is made
+    if real.is_relative_to(real_state):
         return f"it lies in {state.name}, the folder of this project's state"
-    if state.resolve().is_relative_to(real):
+    if real_state.is_relative_to(real):
         return f"{state.name}, the folder of this project's state, lies in it; expected a folder of its own"
     return None

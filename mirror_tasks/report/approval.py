@@ -96,9 +96,21 @@ def _check_words(by: str, note: str) -> None:
     if not by.strip() or len(by) > _LONGEST_NAME or not by.isprintable():
         problem = f"expected a name of at most {_LONGEST_NAME} characters, found {by[:50]!r}"
         raise ResolutionError("approving", "--by", problem, 'Say who, such as `doit approve --by "A. Person"`.')
+    if not _is_text(note):
+        problem = f"expected text, found {note[:50]!r}"
+        raise ResolutionError("approving", "--note", problem, "Say it in a terminal whose encoding is UTF-8.")
     if len(note) > _LONGEST_NOTE:
         problem = f"expected at most {_LONGEST_NOTE} characters, found {len(note)}"
         raise ResolutionError("approving", "--note", problem, "Say it in fewer.")
+
+
+def _is_text(words: str) -> bool:
+    """Say if words of the command line are text, and not bytes that are none in the encoding of the terminal."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(mirror: Mirror, now: Subject) -> None:

@@ -59,7 +59,12 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
             raise InvalidDodoFile(_no_config(path))
         found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
         # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
-        found["DOIT_CONFIG"] = {"reporter": Reporter, "backend": "sqlite3", "dep_file": ":memory:"}
+        found["DOIT_CONFIG"] = {
+            "default_tasks": [f"{dash}mirror"],
+            "reporter": Reporter,
+            "backend": "sqlite3",
+            "dep_file": ":memory:",
+        }
         return found
     mirror = TOGETHER.add(sys._getframe(1).f_code.co_filename, loaded, dash)  # noqa: SLF001 - no other way to know who asks
     found.update({f"task_{name}": made for name, made in mirror.creators().items()})
@@ -72,14 +77,14 @@ def _urls(config: Config) -> tuple[str, ...] | None:
 
 
 def _config_path(config: str | os.PathLike[str] | None) -> Path:
-    if config is not None:
-        return Path(config).resolve()
-    # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
-    return (
-        Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"]
-        if "MIRROR_CONFIG" in os.environ
-        else Path("mirror.yaml")
-    ).resolve()
+    if config is None:
+        # doit changes to the folder of dodo.py before it reads it; a path that a user typed is relative to where that was.
+        config = (
+            Path(doit.loader.initial_workdir or ".") / os.environ["MIRROR_CONFIG"]
+            if "MIRROR_CONFIG" in os.environ
+            else "mirror.yaml"
+        )
+    return Path(os.path.realpath(config))  # before Python 3.13, `Path.resolve` fails where a link leads to itself
 
 
 def _runs_tasks(arguments: Iterable[str]) -> bool:
@@ -97,7 +102,8 @@ _NEEDS_CONFIG = (
 
 
 def _no_config(path: Path) -> str:
-    return f"reading {path}: there is no such file. Write one; `doit environment` prints a block for it."
+    found = "it is a link that leads to itself" if path.is_symlink() else "there is no such file"
+    return f"reading {path}: {found}. Write one; `doit environment` prints a block for it."
 
 
 def _missing_config(name: str, path: Path) -> Task:

@@ -96,6 +96,10 @@ class MirrorTasks:
         """Sdists may be mirrored: the whole of each is read."""
         return self.config.sdists != "never"
 
+    def has(self, name: str) -> bool:
+        """Say if there is a task of this name, be it one that the run could do without."""
+        return self._make.was_made(name) or self._of_run.has(name.removeprefix(self.dash))
+
     def take_folders(self) -> None:
         """Keep other runs out of the folders of the mirror.
 

@@ -12,10 +12,10 @@ from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
-from doit.action import BaseAction
-from doit.exceptions import TaskError, TaskFailed
+from doit.action import BaseAction, PythonAction
+from doit.exceptions import InvalidCommand, TaskError, TaskFailed
 from doit.task import DelayedLoader, Task, clean_targets
 
 from mirror_tasks.errors import MirrorError, in_words
@@ -75,6 +75,17 @@ class LeanTask(Task):  # type: ignore[misc]
             if not getattr(self, name):
                 setattr(self, name, empty)
 
+    def _extend_uptodate(self, uptodate: Iterable[object]) -> None:
+        """Called by `doit strace`: what is one for all is not added to."""
+        self.__dict__["uptodate"] = [*self.__dict__["uptodate"], *self._init_uptodate(uptodate)]
+
+    def clean(self, outstream: TextIO, dryrun: bool) -> None:
+        """Called by `doit clean`."""
+        try:
+            super().clean(outstream, dryrun)
+        except OSError as error:
+            raise InvalidCommand(str(in_words(error, "deleting what was made by", self.name))) from None
+
 
 class TaskMaker:
     """Makes the tasks of one mirror, and knows which it has made: a task exists once.
@@ -116,6 +127,10 @@ class TaskMaker:
         for task in tasks:
             if self.is_new(task.name):
                 yield task
+
+    def was_made(self, name: str) -> bool:
+        """Say if a task of this name was made."""
+        return name in self._made
 
     def is_new(self, name: str) -> bool:
         """Say if no task has this name yet; from now on, one has."""
@@ -162,12 +177,17 @@ class Failure(TaskFailed):  # type: ignore[misc]
         self.reason = (type(error).__name__, re.sub(r" \(\d+ attempts\)", "", error.problem), error.advice)
 
 
-def reported(error: Exception, folder: Path, what: str) -> str:
-    """Write a report of an error that nobody foresaw, and return what is told of it: a traceback is for who mends it."""
+def reported(error: Exception, folder: Path | None, what: str) -> str:
+    """Write a report of an error that nobody foresaw, and return what is told of it: a traceback is for who mends it.
+
+    :param folder: where to; None where there is none.
+    """
     about = f"mirror-tasks {_version()}, {platform.python_implementation()} {platform.python_version()}"
     text = f"{about}, {platform.platform()}\n{what}\n\n{''.join(traceback.format_exception(error))}"
-    path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', what).strip('-.')[:150]}.txt"
     text = re.sub(r"//[^/@\s]+@", "//***@", text)  # a URL in the message of an error may have a password in it
+    if folder is None:
+        return f"a bug of mirror-tasks; please report it:\n{text}"
+    path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', what).strip('-.')[:150]}.txt"
     try:
         write_whole(path, text.encode("utf-8", "backslashreplace"))
     except OSError:
@@ -299,12 +319,25 @@ def _digest_of(each: Iterable[str | None]) -> str:
     return hashlib.sha256(" ".join(map(str, each)).encode()).hexdigest()
 
 
-def cleaning(before: Callable[[], None]) -> list[Callable[..., None]]:
+class Cleaning(PythonAction):  # type: ignore[misc]
+    """An action of `doit clean`: one that fails ends it. doit's own shows a traceback, is followed by the next, and ends well."""
+
+    def execute(self, out: object = None, err: object = None) -> None:
+        """Called by doit."""
+        failure = super().execute(out, err)
+        if failure is not None:
+            raise InvalidCommand(failure.get_msg().strip())
+
+
+def cleaning(before: Callable[[], None]) -> list[Cleaning]:
     """Return the ``clean`` of a task that deletes its targets, with something to be done before the first is deleted."""
 
-    def clean(task: Task, dryrun: bool) -> None:
-        if not dryrun:
-            before()
-        clean_targets(task, dryrun)
+    def clean(task: Task, dryrun: bool) -> TaskFailed | None:
+        def delete() -> None:
+            if not dryrun:
+                before()
+            clean_targets(task, dryrun)
 
-    return [clean]
+        return attempt(delete)
+
+    return [Cleaning(clean)]

@@ -70,6 +70,17 @@ class PlanOfRun:
 
     # What a run can do without
 
+    def has(self, name: str) -> bool:
+        """Say if what a task is of belongs to the plan, so that there is such a task; ``name`` has no prefix."""
+        kind, _, of = name.partition(":")
+        if self.plan is None:
+            return False
+        if kind == "release":
+            return any(one.name == of for one in self.plan.releases)
+        if kind == "download":
+            return any(one.filename == of for one in self.plan.published)
+        return kind == "index" and of in self.plan.published_by_project
+
     @property
     def _leaves_out(self) -> bool:
         return self._stages.is_running and not self._does_all_again

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from mirror_tasks.tasks.console import new_console
+from mirror_tasks.tasks.console import Outlet, new_console
 from mirror_tasks.tasks.tally import Tally, in_all
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Display:
     """
 
     def __init__(self, stream: TextIO, tallies: Sequence[Tally]) -> None:
-        self.console = new_console(file=stream, emoji=False, soft_wrap=not stream.isatty())
+        self.outlet = Outlet(stream)
+        self.console = new_console(file=self.outlet, emoji=False, soft_wrap=not stream.isatty())
         self._tallies = tallies
         self._is_terminal = self.console.is_terminal
         self._live: Bars | None = None

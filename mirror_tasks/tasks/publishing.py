@@ -18,7 +18,7 @@ from mirror_tasks.publish.server import program_targets, server_template
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.tasks.as_of import AsOf
 from mirror_tasks.tasks.downloading import Downloading
-from mirror_tasks.tasks.parts import OfOneThing, TaskMaker, Unchanged, cleaning
+from mirror_tasks.tasks.parts import LeanTask, OfOneThing, TaskMaker, Unchanged, cleaning
 from mirror_tasks.tasks.plan_of_run import PlanOfRun
 from mirror_tasks.tasks.tally import Tally
 from mirror_tasks.tasks.workshop import Workshop
@@ -80,7 +80,7 @@ class Publishing:
 
     def _root(self, plan: Plan | None, projects: int, task_dep: list[str]) -> Task:
         targets = self._publisher.root_targets if plan else []
-        return Task(
+        return LeanTask(
             self._make.name("index"),
             [self._make.attempt(self._publisher.publish_root, plan)] if plan else None,
             targets=targets,

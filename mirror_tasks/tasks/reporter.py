@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
+from doit.globals import Globals
+
+from mirror_tasks.errors import MirrorError, in_words
 from mirror_tasks.tasks.progress import Display
 from mirror_tasks.tasks.run import RUN
 from mirror_tasks.tasks.tally import Tally
 
-_ERROR = 2  # doit's exit status for what is no failure of a task's own
+_FAILURE, _ERROR = 1, 2  # doit's exit statuses for tasks that failed, and for what is no failure of a task's own
 _SHOWN = 5  # names of tasks that failed for one reason
 
 
@@ -26,20 +29,24 @@ class Reporter:
 
     desc = "one live display; plain lines where there is no terminal"
 
-    def __init__(self, outstream: TextIO, options: Mapping[str, Any]) -> None:
+    def __init__(self, outstream: TextIO | None, options: Mapping[str, Any]) -> None:
         self._run = RUN
         self._run.has_reporter = True
         beside = Tally()  # what is told that is of no mirror
         self._tallies = [beside, *(mirror.tally for mirror in self._run.mirrors)]
-        self._display = Display(outstream, self._tallies)
+        self._display = Display(outstream or sys.stdout, self._tallies)
         self._warnings = _Warnings(beside)
         self._failures: list[_Failed] = []
         self._unmet: list[str] = []
+        self._ignored: list[str] = []
+        self._tasks: Mapping[str, Any] = {}
+        self._selected: Sequence[str] = ()
         self._errors: list[str] = []
         self._loud = True
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         """Called before the first task and the first thread."""
+        self._tasks, self._selected = tasks, selected_tasks
         logging.getLogger().addHandler(self._warnings)
         logging.captureWarnings(True)
         self._run.begin(tasks, selected_tasks)
@@ -80,8 +87,14 @@ class Reporter:
                 mirror.tally.count(_kind(task) or "", of)
 
     def skip_ignore(self, task: Any) -> None:
-        """Called when the user told doit to ignore a task."""
-        self._display.say(f"!! {task.title()}")
+        """Called when the user told doit to ignore a task, or one that it needs."""
+        if _kind(task) is None:
+            if not task.name.startswith("_"):
+                self._display.say(f"!! {task.title()}")
+        elif Globals.dep_manager.status_is_ignore(task):
+            self._ignored.append(task.name)
+        elif not task.name.startswith("_"):
+            self._unmet.append(task.name)
 
     def add_failure(self, task: Any, fail: Any) -> None:
         """Called when a task failed, or was not run because one that it needs failed."""
@@ -109,17 +122,37 @@ class Reporter:
             for tally in self._tallies:
                 tally.take_notes()
         self._display.stop()
-        for line in _grouped(self._failures):
+        self._run.problems += self._unknown()
+        for line in [*_grouped(self._failures), *self._what_is_ignored()]:
             self._display.say(line)
-        for line in (line for tally in self._tallies for line in tally.incomplete):
-            self._display.say(line)
-        for message in [*self._errors, *self._run.problems]:
-            self._display.say(f"ERROR {message}")
-        for line in self._outcome():
+        self._flush()
+        incomplete = [line for tally in self._tallies for line in tally.incomplete]
+        errors = [f"ERROR {message}" for message in (*self._errors, *self._run.problems)]
+        for line in (*incomplete, *errors, *self._outcome()):
             self._display.say(line)
         self._leave()
         if self._run.problems:  # doit does not know of them
             raise SystemExit(_ERROR)
+        if self._ignored and not self._failures and not self._run.was_interrupted:
+            raise SystemExit(_FAILURE)
+
+    def _flush(self) -> None:
+        """Have written what tasks printed, while it can be told that it could not be."""
+        self._display.outlet.flush()
+        if self._display.outlet.lost is not None:
+            self._run.problems.append(str(in_words(self._display.outlet.lost, "writing", "the output")))
+
+    def _unknown(self) -> Iterator[str]:
+        """Yield what is told of names on the command line that turned out to be those of no task: doit takes them for done."""
+        if self._failures or self._ignored or self._run.was_interrupted:  # then it may be that they are not known yet
+            return
+        for name in self._selected:
+            kind = name.partition(":")[0]
+            of = [mirror for mirror in self._run.mirrors if kind in mirror.changing]
+            task = self._tasks.get(name)
+            if of and task and _is_placeholder(task) and not any(mirror.has(name) for mirror in of):
+                problem = f"expected a task that `doit list --all {kind}` shows, found none of this name"
+                yield str(MirrorError("doing", name, problem, "Nothing was done for it."))
 
     def _outcome(self) -> list[str]:
         """Return the last lines, which say what came of it: nothing is called whole below something that failed."""
@@ -135,6 +168,16 @@ class Reporter:
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._warnings)
         self._run.end()
+
+    def _what_is_ignored(self) -> Iterator[str]:
+        if not self._ignored:
+            return
+        names = sorted(self._ignored)
+        them, shown = "it" if len(names) == 1 else "them", ", ".join(names[:_SHOWN]) + (" …" if names[_SHOWN:] else "")
+        unmet = ", ".join(sorted(set(self._unmet))[:10])
+        left = f"; not done because of it: {unmet}" if unmet else ""
+        forget = f"doit forget {' '.join(names[:_SHOWN])}"
+        yield f"IGNORED {shown}{left}\n  `doit ignore` said so. To have {them} done again: {forget}"
 
     def _what_is_incomplete(self) -> str:
         count = len(self._failures)
@@ -185,6 +228,11 @@ class _Warnings(logging.Handler):
         if text not in self._told:
             self._told.add(text)
             self._tally.note(f"warning: {text}")
+
+
+def _is_placeholder(task: Any) -> bool:
+    """Say if doit made a task for a name on the command line, and nobody put one in its place."""
+    return ":" in task.name and task.subtask_of is None and not task.actions and not task.has_subtask
 
 
 def _kind(task: Any) -> str | None:

@@ -38,6 +38,9 @@ class MirrorOfRun(Protocol):
     def reads_sdists(self) -> bool:
         """Sdists may be mirrored: the whole of each is read."""
 
+    def has(self, name: str) -> bool:
+        """Say if there is a task of this name, be it one that the run could do without."""
+
     def take_folders(self) -> None:
         """Keep other runs out of the folders of the mirror.
 

@@ -10,6 +10,7 @@ import doit.loader
 
 from mirror_tasks.report.changes import KINDS, Changes, ProjectChange, changes_json, files_in_short
 from mirror_tasks.state.mirror import Mirror
+from mirror_tasks.tasks.console import new_console
 from mirror_tasks.tasks.dossiers import Gatherer
 from mirror_tasks.tasks.verbs.making import patience
 from mirror_tasks.text import printable, total
@@ -37,11 +38,10 @@ def typed(path: str) -> Path | None:
 
 def print_changes(found: Changes) -> None:
     """Print what changed, as wide as the terminal."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = new_console()
     for line in first_lines(found):
         console.print(printable(line), markup=False, soft_wrap=True)
     if found.projects and not found.is_first:

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from doit.exceptions import TaskError
 from doit.task import Task
 
-from mirror_tasks.tasks.console import escaped
+from mirror_tasks.tasks.console import escaped, new_console
+from mirror_tasks.tasks.parts import LeanTask, reported
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def verb(name: str, action: Callable[..., object], doc: str, params: Any = (), **settings: Any) -> Task:
-    """Return the task of a verb: nothing depends on it, and it is always due."""
-    return Task(
+def verb(
+    name: str, action: Callable[..., object], doc: str, params: Any = (), bugs: Path | None = None, **settings: Any
+) -> Task:
+    """Return the task of a verb: nothing depends on it, and it is always due.
+
+    :param bugs: the folder where an error that nobody foresaw is reported.
+    """
+
+    @functools.wraps(action)  # doit looks at what it takes
+    def done(*arguments: Any, **options: Any) -> object:
+        try:
+            return action(*arguments, **options)
+        except Exception as error:
+            return TaskError(reported(error, bugs, name))
+
+    return LeanTask(
         name,
-        [action],
+        [done],
         params=list(params),
         doc=doc,
         verbosity=2,
@@ -63,9 +80,7 @@ def patience(text: str) -> Iterator[Callable[[str], None]]:
 
     :return: is called with what is done now; where there is no terminal it is told every few seconds at most.
     """
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = new_console(stderr=True, soft_wrap=True)
     teller: _Alive | _Plain = _Alive(console, text) if console.is_terminal else _Plain(console, text)
     timer = threading.Timer(_PATIENCE, teller.begin)
     timer.daemon = True

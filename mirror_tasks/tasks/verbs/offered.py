@@ -25,6 +25,10 @@ _FORMAT = {
 _PYTHON = option("python", sys.executable, "the interpreter to describe")
 
 
+def _bugs(mirror: Mirror) -> Path:
+    return mirror.config.state / "bugs"
+
+
 def environment(name: str) -> Task:
     """Describe an interpreter; needs no ``mirror.yaml``."""
 
@@ -45,7 +49,10 @@ def requirements(name: str) -> Task:
 
         return attempt(print_requirements, pin, python)
 
-    pin = option("pin", "==", "==, >= or none (names only)")
+    pin = {
+        **option("pin", "==", "how each is pinned"),
+        "choices": (("==", "to its version"), (">=", "to its version or a newer one"), ("none", "names only")),
+    }
     doc = "prints what is installed in an environment, as requirement lines"
     return verb(name, answer, doc, [pin, _PYTHON])
 
@@ -74,7 +81,7 @@ def prune(name: str, mirror: Mirror) -> Task:
         return attempt(prune, mirror, dry_run)
 
     params = [{**option("dry_run", False, "only say what would be deleted"), "long": "dry-run"}]
-    return verb(name, answer, "deletes what is not published any more; says what first", params)
+    return verb(name, answer, "deletes what is not published any more; says what first", params, _bugs(mirror))
 
 
 def prove(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
@@ -94,9 +101,8 @@ def prove(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
         option("own", False, "only by this project's own solver, not by uv"),
     ]
     doc = "proves every requirement installable on every environment, from the mirror alone"
-    proven = verb(name, answer, doc, params, clean=True, task_dep=list(after))
-    proven.targets += [str(path(mirror.config.state)) for path in (proof_path, proven_path)]
-    return proven
+    targets = [str(path(mirror.config.state)) for path in (proof_path, proven_path)]
+    return verb(name, answer, doc, params, _bugs(mirror), clean=True, targets=targets, task_dep=list(after))
 
 
 def report(name: str, mirror: Mirror, workshop: Workshop, after: Sequence[str] = ()) -> Task:
@@ -110,7 +116,7 @@ def report(name: str, mirror: Mirror, workshop: Workshop, after: Sequence[str] =
         return attempt(report, mirror, problems, since, format)
 
     doc = "writes what is signed for: contents, licences, advisories, changes, exceptions; a page to print, and files"
-    return verb(name, answer, doc, [_SINCE, _FORMAT], task_dep=list(after))
+    return verb(name, answer, doc, [_SINCE, _FORMAT], _bugs(mirror), task_dep=list(after))
 
 
 def approve(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
@@ -126,7 +132,7 @@ def approve(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
         option("note", "", "what is to be said with it"),
     ]
     doc = "notes who approves of the mirror, by its report: bundle refuses what is not approved, where policy.approval says so"
-    return verb(name, answer, doc, params, task_dep=list(after))
+    return verb(name, answer, doc, params, _bugs(mirror), task_dep=list(after))
 
 
 def bundle(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
@@ -145,7 +151,7 @@ def bundle(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
         option("unproven", False, "also where `doit prove` did not prove all; the bundle says so"),
         option("volume", 0, "write this volume of the newest bundle once more"),
     ]
-    return verb(name, answer, _bundle_doc(mirror), params, task_dep=list(after))
+    return verb(name, answer, _bundle_doc(mirror), params, _bugs(mirror), task_dep=list(after))
 
 
 def _bundle_doc(mirror: Mirror) -> str:
@@ -173,7 +179,7 @@ def wanted(name: str, mirror: Mirror, workshop: Workshop) -> Task:
         option("drop", False, "do not mirror what is named, and do not show it again"),
     ]
     doc = "shows what clients asked for in vain, and takes in what you accept of it"
-    return verb(name, answer, doc, params, pos_arg="names")
+    return verb(name, answer, doc, params, _bugs(mirror), pos_arg="names")
 
 
 def audit(name: str, mirror: Mirror) -> Task:
@@ -186,7 +192,7 @@ def audit(name: str, mirror: Mirror) -> Task:
 
     named = option("from", "", "judge by this dump, a zip or a folder, and not by the one that the policy names")
     doc = "judges what is in the mirror already by a newer dump of advisories; asks nobody, changes nothing"
-    return verb(name, answer, doc, [named, _FORMAT])
+    return verb(name, answer, doc, [named, _FORMAT], _bugs(mirror))
 
 
 def changes(name: str, mirror: Mirror) -> Task:
@@ -198,7 +204,7 @@ def changes(name: str, mirror: Mirror) -> Task:
         return attempt(changes, mirror, since, format)
 
     doc = "says what changed since the last report, or what is inside: projects, files, requirements, licences, advisories"
-    return verb(name, answer, doc, [_SINCE, _FORMAT])
+    return verb(name, answer, doc, [_SINCE, _FORMAT], _bugs(mirror))
 
 
 def explain(name: str, mirror: Mirror, workshop: Workshop) -> Task:
@@ -211,4 +217,4 @@ def explain(name: str, mirror: Mirror, workshop: Workshop) -> Task:
         return attempt(explain, mirror, workshop.tools.acquire.pages, asked, size)
 
     doc = "says why a project, release or file is in the mirror, or why not"
-    return verb(name, answer, doc, [option("size", False, "what each root costs")], pos_arg="names")
+    return verb(name, answer, doc, [option("size", False, "what each root costs")], _bugs(mirror), pos_arg="names")

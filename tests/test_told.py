@@ -1,0 +1,189 @@
+"""A traceback is a bug: whatever stands on the command line, or does not stand where it should, is told in words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror_tasks import describe_environment
+from mirror_tasks.tasks.verbs.making import verb
+from tests.fake_index import FakeIndex
+from tests.launching import PATIENCE
+from tests.mirroring import MirrorFolder, command, mirror_folder, run_environment, small_world
+
+FULL = Path("/dev/full")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MirrorFolder]:
+    """A mirror that was made, for tests to copy; its index goes on."""
+    with FakeIndex(small_world()) as index:
+        folder = mirror_folder(tmp_path_factory.mktemp("made") / "folder", index)
+        folder.mirrored()
+        yield folder
+
+
+@pytest.fixture
+def folder(made: MirrorFolder, tmp_path: Path) -> MirrorFolder:
+    shutil.copytree(made.folder, tmp_path / "folder", symlinks=True)
+    return MirrorFolder(tmp_path / "folder")
+
+
+def told(folder: MirrorFolder, *arguments: str, status: int) -> str:
+    """Run doit; return what it said, which has no traceback."""
+    done = folder.doit(*arguments)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    assert done.returncode == status, said
+    return said
+
+
+def into(folder: MirrorFolder, output: int | Path, *arguments: str) -> tuple[int, str]:
+    """Run doit with its output elsewhere; return its status, and what stands in its standard error."""
+    with open(output, "wb", closefd=isinstance(output, Path)) as stream:
+        done = subprocess.run(
+            command(*arguments),
+            cwd=folder.folder,
+            env=run_environment({}),
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["project", "metadata", "release", "download", "index", "provenance"])
+def test_a_name_of_no_task_is_told_and_not_taken_for_done(folder: MirrorFolder, kind: str) -> None:
+    said = told(folder, f"{kind}:nosuch", status=2)
+    assert f"doing {kind}:nosuch: expected a task that `doit list --all {kind}` shows, found none of this name" in said
+
+
+def test_names_of_what_stands_are_those_of_tasks_though_the_run_could_do_without_them(folder: MirrorFolder) -> None:
+    names = [
+        "release:app-1.0",
+        "download:app-1.0.tar.gz",
+        "index:app",
+        "project:app",
+        "metadata:app-1.0-py3-none-any.whl",
+    ]
+    told(folder, *names, status=0)
+
+
+def test_what_doit_was_told_to_ignore_is_told_with_what_is_not_done_because_of_it(folder: MirrorFolder) -> None:
+    told(folder, "ignore", "project:app", status=0)
+    shutil.rmtree(folder.output)
+    said = told(folder, "mirror", status=1)
+    assert "IGNORED project:app; not done because of it: index, mirror" in said
+    assert "doit forget project:app" in said
+    assert "_grow" not in said
+    assert not (folder.output / "mirror.json").exists()
+
+    told(folder, "forget", "project:app", status=0)
+    assert "whole and checked" in told(folder, "mirror", status=0)
+
+
+def test_a_tasks_part_that_all_share_is_not_added_to_by_strace(folder: MirrorFolder) -> None:
+    told(folder, "strace", "mirror", status=0)
+
+
+def test_clean_ends_with_what_it_could_not_delete(folder: MirrorFolder) -> None:
+    summary = folder.output / "mirror.json"
+    summary.unlink()
+    (summary / "what-somebody-left").mkdir(parents=True)
+    said = told(folder, "clean", status=3)
+    assert f"using {summary}: " in said
+    assert (folder.output / "server.py").exists(), "nothing goes while the mirror says that it is whole"
+
+
+def test_an_error_in_a_verb_that_nobody_foresaw_is_reported_as_in_every_task(tmp_path: Path) -> None:
+    def answer() -> None:
+        raise ZeroDivisionError("a slip")
+
+    task = verb("explain", answer, "explains", bugs=tmp_path)
+    task.init_options()
+    failure = task.actions[0].execute()
+    assert failure.get_msg().startswith("a bug of mirror-tasks, ZeroDivisionError: a slip. Please report it with ")
+    (report,) = tmp_path.iterdir()
+    assert "a slip" in report.read_text()
+
+
+def test_a_note_that_is_no_text_is_told(folder: MirrorFolder) -> None:
+    told(folder, "report", status=0)
+    assert "approving --note: expected text" in told(folder, "approve", "--by", "A", "--note", "\udcff", status=1)
+
+
+def test_a_way_to_pin_that_there_is_not_is_told_with_those_that_there_are(folder: MirrorFolder) -> None:
+    assert "'==', '>=', 'none'" in told(folder, "requirements", "--pin", "~", status=3)
+
+
+def test_where_there_is_no_mirror_yaml_a_plain_doit_says_so_and_nothing_else(folder: MirrorFolder) -> None:
+    (folder.folder / "mirror.yaml").unlink()
+    assert told(folder, status=1).startswith("FAILED mirror\n")
+    told(folder, "forget", status=0)
+    told(folder, "environment", status=0)
+
+
+@pytest.mark.parametrize("name", ["mirror.yaml", ".mirror"])
+def test_a_link_that_leads_to_itself_is_told(folder: MirrorFolder, name: str) -> None:
+    path = folder.folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.symlink_to(name)
+    assert "link" in told(folder, "mirror", status=1 if name == "mirror.yaml" else 3)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("verb", ["mirror", "plan", "explain", "report", "environment"])
+def test_output_that_takes_no_more_costs_nothing_but_itself_and_is_told(folder: MirrorFolder, verb: str) -> None:
+    shutil.rmtree(folder.output) if verb == "mirror" else None
+    status, said = into(folder, FULL, verb, *(["app"] if verb == "explain" else []))
+    assert status == 2, said
+    assert "ERROR writing the output: No space left on device" in said
+    assert (folder.output / "mirror.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["mirror", "explain", "environment"])
+def test_who_reads_no_more_of_the_output_is_told_nothing(folder: MirrorFolder, verb: str) -> None:
+    shutil.rmtree(folder.output) if verb == "mirror" else None
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        status, said = into(folder, writing, verb, *(["app"] if verb == "explain" else []))
+    finally:
+        os.close(writing)
+    assert (status, said) == (0 if verb == "mirror" else 1, "")
+    assert (folder.output / "mirror.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["mirror", "report", "environment"])
+def test_without_an_output_all_is_done(folder: MirrorFolder, verb: str) -> None:
+    line = 'exec "$@" >&-'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *command(verb)],
+        cwd=folder.folder,
+        env=run_environment({}),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_describes_an_environment_says_in_a_line_that_its_output_is_full() -> None:
+    if not FULL.exists():
+        pytest.skip("needs a device that is full")
+    with FULL.open("wb") as full:
+        script = [sys.executable, describe_environment.__file__]
+        done = subprocess.run(script, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("writing the output: No space left on device.")
+    assert len(done.stderr.splitlines()) == 1
