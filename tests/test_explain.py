@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.report.explain import Explainer
+from mirror_tasks.resolve.outcome import Completed
 from mirror_tasks.resolve.planning import make_plan
 from tests import worlds
 from tests.test_completion import complete
@@ -85,6 +87,34 @@ def test_a_question_is_answered(explainer: Explainer, question: str) -> None:
     answer = "\n".join(explainer.explain(question))
     for phrase in QUESTIONS[question]:
         assert phrase in answer
+
+
+def test_of_several_completions_of_a_requirement_that_is_told_which_brought_the_release(explainer: Explainer) -> None:
+    completed = explainer.plan.completed
+    other = Completed("linux", "litellm", "something else", ("lib-3",))
+    told = replace(explainer, plan=replace(explainer.plan, completed=(other, *completed)))
+    assert list(told.explain("litellm-1")) == list(explainer.explain("litellm-1"))
+
+
+def test_a_release_to_which_billions_of_chains_lead_is_explained_by_the_shortest(tmp_path: Path) -> None:
+    """Through twelve layers of eight releases, each of which requires all of the next one."""
+    layers = [[f"p{layer}-{number}" for number in range(8)] for layer in range(12)]
+    index = {
+        name: {"1": {"requires": following}}
+        for layer, following in zip(layers, [*layers[1:], ["end"]], strict=True)
+        for name in layer
+    }
+    described = {
+        "environments": {"linux": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": ["p0-0", "far"],
+        "index": {**index, "far": {"1": {"requires": ["p3-0"]}}, "end": {"1": {}}},
+    }
+    one = worlds.world(described, tmp_path)
+    closure, completion = complete(one)
+    explainer = Explainer(one.config, closure.refusals, make_plan(closure, completion), lambda _name: None)
+    first, *others = [line for line in explainer.explain("end") if "because" in line]
+    assert first.startswith("      because mirror.yaml: far → far-1 requires p3-0 → p3-0-1 requires p4-")
+    assert len(others) == 4
 
 
 @pytest.mark.parametrize("name", ["app/uv.lock", "app<2", "a b", "-app", ""])

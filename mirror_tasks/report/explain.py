@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -296,19 +296,26 @@ class Explainer:
             yield from self._absent_project(canonicalize_name(name))
 
     def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:
-        """Yield chains of requirements from a root to a release, shortest first; the first few only."""
+        """Yield chains of requirements from a root to a release, shortest first; the first few only.
+
+        Each release is gone through as often as there may be chains, and no more: through twelve layers of eight releases
+        that all require each other there are 69 billion ways.
+        """
         by_name = {(one.project, one.version): one for one in self.plan.releases}
         todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
             [(release, (), frozenset({release.name}))]
         )
-        count = 0
+        count, passed = 0, Counter[str]()
         while todo and count < _MOST_CHAINS:
             current, links, seen = todo.popleft()
+            passed[current.name] += 1
+            if passed[current.name] > _MOST_CHAINS:
+                continue
             for required in (one for one in current.required if one.environment == environment):
                 if required.by.kind == "completion" and not self._added(current, environment):
                     continue  # pinned by a solution, and there without it
                 if required.by.is_root or required.by.kind == "completion":
-                    yield " → ".join((self._start(required.by, environment), *links))
+                    yield " → ".join((self._start(required.by, current, environment), *links))
                     count += 1
                     continue
                 asking = by_name.get((required.by.name, required.by.version))
@@ -319,12 +326,13 @@ class Explainer:
     def _added(self, release: PlannedRelease, environment: str) -> bool:
         return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
 
-    def _start(self, by: Asker, environment: str) -> str:
-        """Return the beginning of a chain: a root, or the completion of one, with its reason."""
-        reasons = [one.reason for one in self.plan.completed if one.root == by.name and one.environment == environment]
-        if by.is_root or not reasons:
+    def _start(self, by: Asker, release: PlannedRelease, environment: str) -> str:
+        """Return the beginning of a chain: a root, or the completion of one that brought a release, with its reason."""
+        ours = [one for one in self.plan.completed if one.root == by.name and one.environment == environment]
+        if by.is_root or not ours:
             return f"mirror.yaml: {by.name}"
-        lacking = reasons[0].removesuffix(", asked for in mirror.yaml")
+        bringing = next((one for one in ours if release.name in one.releases), ours[0])
+        lacking = bringing.reason.removesuffix(", asked for in mirror.yaml")
         return f"mirror.yaml: {by.name}, to complete it (lacking: {lacking})"
 
     def sizes(self) -> list[tuple[str, int, int]]:
