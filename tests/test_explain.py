@@ -9,7 +9,7 @@ import pytest
 
 from mirror_tasks.errors import ResolutionError
 from mirror_tasks.report.explain import Explainer
-from mirror_tasks.resolve.outcome import Completed
+from mirror_tasks.resolve.outcome import Asker, Completed
 from mirror_tasks.resolve.planning import make_plan
 from tests import worlds
 from tests.test_completion import complete
@@ -94,6 +94,18 @@ def test_of_several_completions_of_a_requirement_that_is_told_which_brought_the_
     other = Completed("linux", "litellm", "something else", ("lib-3",))
     told = replace(explainer, plan=replace(explainer.plan, completed=(other, *completed)))
     assert list(told.explain("litellm-1")) == list(explainer.explain("litellm-1"))
+
+
+def test_what_a_lock_names_is_not_told_as_the_newest_that_fits(explainer: Explainer) -> None:
+    lock = Asker("lock", "app/uv.lock")
+    releases = [
+        replace(one, required=tuple(replace(each, requirement="app==2", by=lock) for each in one.required))
+        for one in explainer.plan.releases
+        if one.project == "app"
+    ]
+    told = "\n".join(replace(explainer, plan=replace(explainer.plan, releases=tuple(releases))).explain("app-1"))
+    assert "app==2 is what app/uv.lock names, and a lock is carried to the letter" in told
+    assert "newest" not in told
 
 
 def test_a_release_to_which_billions_of_chains_lead_is_explained_by_the_shortest(tmp_path: Path) -> None:

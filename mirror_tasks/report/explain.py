@@ -219,7 +219,7 @@ class Explainer:
             yield from self._ways_in(project, version, environment)
             return
         asked = [
-            f"{required.requirement} ({required.by}{_bound_by_the_user(required)}) is met by {one.version}, the newest that fits"
+            _met_by(required, one.version)
             for one in chosen
             for required in one.required
             if required.environment == environment.name and required.by.kind != "completion"
@@ -375,6 +375,14 @@ class Explainer:
 def _whose(project: Project) -> str:
     """Return who serves a project, at the beginning of a sentence."""
     return "Your own source" if project.index == OWN else "The index"
+
+
+def _met_by(required: Required, version: str) -> str:
+    """Say which release was taken for a requirement, and why that one."""
+    if required.by.kind == "lock":
+        return f"{required.requirement} is what {required.by} names, and a lock is carried to the letter"
+    asked = f"{required.requirement} ({required.by}{_bound_by_the_user(required)})"
+    return f"{asked} is met by {version}, the newest that fits"
 
 
 def _bound_by_the_user(required: Required) -> str:
