@@ -4434,7 +4434,8 @@ def with_bundle(root: Path, manifest: Manifest) -> Optional[Generation]:
 
 def forward(root: Path) -> str:
     """Write the command that serves the newer generation again, with the name that Python has here."""
-    return f"{Path(sys.executable or 'python3').name} {root / 'receive.py'} --forward {root}"
+    program, place = (f'"{path}"' if " " in str(path) else str(path) for path in (root / "receive.py", root))
+    return f"{Path(sys.executable or 'python3').name} {program} --forward {place}"
 
 
 def tell_inside(root: Path, manifest: Manifest, generation: Generation, keep: int) -> None:

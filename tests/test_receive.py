@@ -97,6 +97,15 @@ def test_what_is_not_as_it_was_sent_is_told_and_the_old_mirror_stays(tmp_path: P
     assert served(root) == FIRST
 
 
+def test_the_way_back_can_be_typed_where_a_folder_has_a_space_in_its_name(tmp_path: Path) -> None:
+    root = tmp_path / "the mirror"
+    first = write_bundle(tmp_path / "stick", FIRST)
+    write_bundle(tmp_path / "stick", SECOND, 2, base=first)
+    assert receive(tmp_path / "stick", "--to", root, "--unsigned").returncode == 0
+    told = receive("--back", root).stdout
+    assert told.endswith(f' "{root / "receive.py"}" --forward "{root}"\n'), told
+
+
 def test_the_generation_before_is_served_again_at_once(tmp_path: Path, root: Path) -> None:
     first = write_bundle(tmp_path / "stick", FIRST)
     write_bundle(tmp_path / "stick", SECOND, 2, base=first)
