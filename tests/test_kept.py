@@ -471,6 +471,21 @@ def test_what_is_kept_stays_though_the_plan_by_which_it_was_published_is_damaged
     assert tree(project.output) == before
 
 
+def test_pages_of_what_is_kept_say_what_it_requires_though_the_record_of_that_is_damaged(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    """No run asks again for the metadata of what is only kept."""
+    name, content = wheel("left", "1.0", requires=["lib"])
+    index.add("left", name, content)
+    run(folder_of(tmp_path, index, roots=["app", "left"]), FIRST)
+    project = folder_of(tmp_path, index, roots=["app"])
+    run(project, SECOND)
+    before = tree(project.output)
+    (project.state / "metadata" / f"{name}.json").write_bytes(b"garbage")
+    run(project, SECOND, "-a", "mirror")
+    assert tree(project.output) == before
+
+
 def test_where_nothing_says_any_more_what_is_kept_that_is_told(tmp_path: Path, index: FakeIndex) -> None:
     project = folder_of(tmp_path, index)
     run(project, FIRST)

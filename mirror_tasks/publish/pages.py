@@ -16,10 +16,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from mirror_tasks.archives.core_metadata import CoreMetadata
 from mirror_tasks.errors import MirrorError
 from mirror_tasks.files import holds, read_or_none, sha256_of_bytes, to_json, write_whole
 from mirror_tasks.layout import metadata_path, package_path, withdraw
+from mirror_tasks.publish.metadata_of_plan import MetadataOfPlan
 from mirror_tasks.publish.people.pages import PeoplePages, assets, description_of, project_path, with_packed
 from mirror_tasks.publish.simple_index import PublishedFile, project_pages, root_pages
 from mirror_tasks.resolve.plan import Plan, PlannedFile
@@ -118,12 +118,10 @@ def _read_plan(site: Site) -> tuple[Plan, PeoplePages]:
         raise MirrorError("publishing", str(records.plan), problem, "Let one run at a time use it, then run again.")
     plan = Plan.from_bytes(content)
 
-    def metadata_of(file: PlannedFile) -> CoreMetadata | None:
-        record = records.metadata(file.filename, file.sha256)
-        return record.metadata if record and isinstance(record.metadata, CoreMetadata) else None
-
     def description(file: PlannedFile) -> str | None:
         content = read_or_none(metadata_path(site.package_path(file)))
         return None if content is None else description_of(content)
 
-    return plan, PeoplePages(plan, metadata_of, description, site.roots, has_report=site.has_report)
+    return plan, PeoplePages(
+        plan, MetadataOfPlan(plan, records, site.output), description, site.roots, has_report=site.has_report
+    )
