@@ -25,7 +25,7 @@ requirements: [requests, flask, rich]
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "doit help": ["-m", "doit", "help"],
-    "import mirror_tasks": ["-c", "import mirror_tasks"],
+    "import mirror_tasks": ["-c", "from mirror_tasks import pipeline"],
     "doit list, empty state": ["-m", "doit", "list"],
     "pip config list": ["-m", "pip", "config", "list"],
 }

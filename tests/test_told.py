@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from mirror_tasks import describe_environment
+from mirror_tasks import commands, describe_environment
 from mirror_tasks.tasks.verbs.making import verb
 from tests.fake_index import FakeIndex
 from tests.launching import PATIENCE
@@ -100,7 +101,7 @@ def test_clean_ends_with_what_it_could_not_delete(folder: MirrorFolder) -> None:
     summary.unlink()
     (summary / "what-somebody-left").mkdir(parents=True)
     said = told(folder, "clean", status=3)
-    assert f"using {summary}: " in said
+    assert f"deleting {summary}: " in said
     assert (folder.output / "server.py").exists(), "nothing goes while the mirror says that it is whole"
 
 
@@ -187,3 +188,120 @@ def test_what_describes_an_environment_says_in_a_line_that_its_output_is_full() 
     assert done.returncode == 1
     assert done.stderr.startswith("writing the output: No space left on device.")
     assert len(done.stderr.splitlines()) == 1
+
+
+# --- Commands of doit
+
+
+def test_this_project_brings_the_commands_of_doit_that_it_mends() -> None:
+    """Where it was installed before it brought them, the tests below fail: install it again."""
+    found = {point.name: point.value for point in entry_points(group="doit.COMMAND")}
+    for name in ("clean", "dumpdb", "forget", "help", "ignore", "info", "list", "reset-dep", "run"):
+        assert found[name].startswith("mirror_tasks.commands:")
+        assert getattr(commands, found[name].rpartition(":")[2]).get_name() == name
+
+
+@pytest.mark.parametrize("command", ["info", "list", "forget", "ignore", "clean", "reset-dep"])
+def test_a_command_that_is_given_the_name_of_no_task_says_so_and_where_the_names_are(
+    folder: MirrorFolder, command: str
+) -> None:
+    assert "'nosuch' is not a task. `" in told(folder, command, "nosuch", status=3)
+
+
+def test_an_option_that_there_is_not_is_told_with_where_those_are_that_there_are(folder: MirrorFolder) -> None:
+    said = told(folder, "explain", "--sizes", status=3)
+    assert "option --sizes not recognized. `" in said
+    assert "CmdOption" not in said
+    assert "help info` shows" in told(folder, "info", "--nosuch", "mirror", status=3)
+
+
+@pytest.mark.parametrize("template", ["{nosuch}", "{", "{name.x}", "{name:>x}", "{0}", "{status}"])
+def test_a_template_that_is_none_is_told(folder: MirrorFolder, template: str) -> None:
+    said = told(folder, "list", "--template", template, status=3)
+    assert f"listing with --template {template}: expected a text with {{name}}, {{doc}}, found" in said
+
+
+def test_a_template_that_is_one_is_taken(folder: MirrorFolder) -> None:
+    assert told(folder, "list", "-s", "--template", "{status} {{}} {name}", "server", status=0) == "U {} server\n"
+
+
+def test_workers_that_there_can_not_be_are_refused_and_not_taken_for_nothing_to_do(folder: MirrorFolder) -> None:
+    assert "running with -n -3: " in told(folder, "-n", "-3", "mirror", status=3)
+    assert "running with -P process: " in told(folder, "-n", "2", "-P", "process", "mirror", status=3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--db-file", "/nowhere/x.db", "mirror"],
+        ["list", "--db-file", "/nowhere/x.db"],
+        ["list", "--backend", "json"],
+        ["run", "--backend", "dbm", "mirror"],
+    ],
+)
+def test_a_database_that_can_not_be_opened_is_told(folder: MirrorFolder, arguments: list[str]) -> None:
+    assert "opening the database " in told(folder, *arguments, status=3)
+
+
+def test_a_file_for_the_output_that_can_not_be_written_is_told(folder: MirrorFolder) -> None:
+    assert "writing the output into /nowhere/out.txt: " in told(folder, "-o", "/nowhere/out.txt", "mirror", status=3)
+
+
+def test_a_database_of_another_kind_is_no_traceback_of_dumpdb(folder: MirrorFolder) -> None:
+    assert "SQLite" in told(folder, "dumpdb", "--db-file", ".mirror/doit.db", status=3)
+
+
+def test_to_ignore_nothing_is_an_error_and_to_ignore_a_task_says_how_to_take_it_back(folder: MirrorFolder) -> None:
+    assert "expected a task, found none" in told(folder, "ignore", status=3)
+    assert "forget server\n" in told(folder, "ignore", "server", status=0)
+
+
+LOOKING = ["list", "info", "help", "clean", "forget"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("command", LOOKING)
+def test_a_command_says_that_its_output_is_full(folder: MirrorFolder, command: str) -> None:
+    status, said = into(folder, FULL, command, *(["mirror"] if command == "info" else []))
+    assert status == 3
+    assert said.startswith("ERROR: writing the output: No space left on device")
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_a_command_whose_output_nobody_reads_any_more_ends_without_a_word(folder: MirrorFolder, command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert into(folder, writing, command, *(["mirror"] if command == "info" else [])) == (1, "")
+    finally:
+        os.close(writing)
+
+
+OWN = """
+import sys
+
+def task_mine():
+    print("tasks" if "mirror_tasks.tasks" in sys.modules else "none")
+    return {"actions": ["true"]}
+"""
+
+
+def test_in_a_dodo_without_a_mirror_the_commands_are_those_of_doit_and_import_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "dodo.py").write_text(OWN)
+    for arguments, status in (
+        (["list"], 0),
+        (["info", "mine"], 1),
+        (["info", "nosuch"], 3),
+        (["-n", "2", "-P", "process"], 0),
+    ):
+        done = subprocess.run(
+            command(*arguments), cwd=tmp_path, env=run_environment({}), capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert (done.returncode, done.stdout.splitlines()[0]) == (status, "none"), done.stderr
+        assert "Traceback" not in done.stderr
+    broken = "raise ValueError('a slip of its own')\n"
+    (tmp_path / "dodo.py").write_text(broken)
+    done = subprocess.run(
+        command("list"), cwd=tmp_path, env=run_environment({}), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert "Traceback" in done.stderr, "who wrote it has to see where"

@@ -84,7 +84,9 @@ class LeanTask(Task):  # type: ignore[misc]
         try:
             super().clean(outstream, dryrun)
         except OSError as error:
-            raise InvalidCommand(str(in_words(error, "deleting what was made by", self.name))) from None
+            if error.filename is None:  # of the output
+                raise
+            raise InvalidCommand(str(in_words(error, "deleting", self.name))) from None
 
 
 class TaskMaker:
@@ -326,18 +328,27 @@ class Cleaning(PythonAction):  # type: ignore[misc]
         """Called by doit."""
         failure = super().execute(out, err)
         if failure is not None:
-            raise InvalidCommand(failure.get_msg().strip())
+            raise failure.error if isinstance(failure, _Undeleted) else InvalidCommand(failure.get_msg().strip())
+
+
+class _Undeleted(TaskFailed):  # type: ignore[misc]
+    """What the system said against deleting something; told by the task, as where it deletes by itself."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def cleaning(before: Callable[[], None]) -> list[Cleaning]:
     """Return the ``clean`` of a task that deletes its targets, with something to be done before the first is deleted."""
 
     def clean(task: Task, dryrun: bool) -> TaskFailed | None:
-        def delete() -> None:
+        try:
             if not dryrun:
                 before()
             clean_targets(task, dryrun)
-
-        return attempt(delete)
+        except OSError as error:
+            return _Undeleted(error)
+        return None
 
     return [Cleaning(clean)]
