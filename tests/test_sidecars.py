@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mirror_tasks.archives.core_metadata import Unusable
+from mirror_tasks.state.records import MetadataRecord, Records
 from tests.fake_index import FakeIndex
 from tests.making import core_metadata, wheel
 from tests.mirroring import LINUX, WINDOWS, MirrorFolder, assert_valid, mirror_folder, packages
@@ -96,6 +98,21 @@ def test_a_sidecar_as_announced_that_is_not_the_wheels_fails_one_run_and_then_th
     project.mirrored()
     assert packages(project.output)["bar"] == [BAR[0]]
     assert published_hash(project) == hashlib.sha256(TRUE).hexdigest()
+
+
+def test_a_second_plan_is_the_first_one_whatever_the_first_run_read_by_chance(tmp_path: Path) -> None:
+    """A solver reads more or less of the wheels that nobody prefers, as it happens to wait for others."""
+    preferred, other = wheel("foo", "1.0", LINUX), wheel("foo", "1.0")
+    with FakeIndex({"foo": [preferred, other]}) as index:
+        server = {"server": {"python": "3.12", "platform": "linux-x86_64", "glibc": "2.28"}}
+        project = mirror_folder(tmp_path, index, environments=server, requirements=["foo"])
+        assert project.doit("plan").returncode == 0
+        plan = project.state / "plan.json"
+        first = plan.read_bytes()
+        record = MetadataRecord(hashlib.sha256(other[1]).hexdigest(), Unusable("its METADATA is odd"), None)
+        Records(project.state).keep_metadata(other[0], record)
+        assert project.doit("-a", "plan").returncode == 0
+        assert plan.read_bytes() == first
 
 
 def test_what_a_wheel_of_another_environment_requires_stays_when_a_later_run_knows_its_odd_sidecar(

@@ -48,12 +48,14 @@ class MetadataRecord:
     :param file_sha256: of the file it was read for; another hash upstream makes the record void.
     :param metadata_sha256: of the METADATA of a wheel; None for an sdist.
     :param asked: what the build backend of an sdist asks for when it is run is in the metadata.
+    :param is_found: it was found when a wheel that was planned from other metadata, or from none, came into the mirror.
     """
 
     file_sha256: str
     metadata: CoreMetadata | Unusable
     metadata_sha256: str | None
     asked: bool = False
+    is_found: bool = False
 
 
 class Records(Places):
@@ -203,6 +205,7 @@ class Records(Places):
             "file_sha256": record.file_sha256,
             "metadata_sha256": record.metadata_sha256,
             "asked": record.asked,
+            "found": record.is_found,
         }
         if isinstance(record.metadata, Unusable):
             content["unusable"] = record.metadata.reason
@@ -260,7 +263,8 @@ def _lost_url(content: bytes) -> str:
 def _record(data: dict[str, Any]) -> MetadataRecord | None:
     if data.get("format") != FORMAT or ("unusable" in data and "repaired" not in data):
         return None
-    return MetadataRecord(data["file_sha256"], _metadata(data), data["metadata_sha256"], data["asked"])
+    is_found = data.get("found", True)  # which of them were, records of versions that did not note it do not say
+    return MetadataRecord(data["file_sha256"], _metadata(data), data["metadata_sha256"], data["asked"], is_found)
 
 
 def _metadata(data: Mapping[str, Any]) -> CoreMetadata | Unusable:

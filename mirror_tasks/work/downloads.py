@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -221,13 +222,17 @@ class Downloads:
             return known
         read = self._files.read_wheel(wheel)
         if read.metadata_sha256 is None:
-            self._mirror.records.keep_metadata(file.filename, MetadataRecord(file.sha256, read.metadata, None))
+            self._keep_found(file, MetadataRecord(file.sha256, read.metadata, None))
         return read.metadata_sha256
+
+    def _keep_found(self, file: PlannedFile, record: MetadataRecord) -> None:
+        """Keep what a wheel says for the next plan, which hangs on it, whatever else that one reads."""
+        self._mirror.records.keep_metadata(file.filename, replace(record, is_found=True))
 
     def _wrongly_planned(self, file: PlannedFile, wheel: Path) -> IntegrityError:
         """Return the error for a plan that was made from what a wheel does not say; the next one will be made from that."""
         record = self._files.read_wheel(wheel).record(file.sha256)
-        self._mirror.records.keep_metadata(file.filename, record)
+        self._keep_found(file, record)
         found = "other metadata in the wheel"
         if isinstance(record.metadata, Unusable):
             found = f"that {record.metadata.reason}"

@@ -61,6 +61,7 @@ class MetadataReader:
         """Yield what an earlier run found that files say, where it is of no use, or not what the page announces; asks nobody.
 
         Of a release the closure reads only what an installer prefers; what is wrong with the others shows when they come.
+        What an earlier run read by chance does not count: its own plan did not hang on it, nor does that of this run.
         """
         for file in files:
             sha256 = file.hashes.get("sha256")
@@ -68,7 +69,11 @@ class MetadataReader:
                 continue
             record = self._records.metadata(file.filename, sha256)
             announced = (file.core_metadata or {}).get("sha256")
-            if record and (isinstance(record.metadata, Unusable) or announced not in (None, record.metadata_sha256)):
+            if (
+                record
+                and record.is_found
+                and (isinstance(record.metadata, Unusable) or announced not in (None, record.metadata_sha256))
+            ):
                 yield file.filename, record.metadata
 
     @cached_property
