@@ -281,6 +281,20 @@ def test_another_program_or_library_makes_the_plan_anew(project: MirrorFolder) -
     assert not grew(project, PROGRAM="2", LIBRARY="2")
 
 
+@pytest.mark.parametrize("settings", [{}, {"refresh": "1d"}])
+def test_a_record_of_a_page_in_the_place_of_another_is_no_page_of_it(
+    tmp_path: Path, index: FakeIndex, settings: dict[str, str]
+) -> None:
+    """It is whole, and young enough to be trusted: files of one project were published as those of another."""
+    project = made(tmp_path, index, **settings)
+    before, pages = tree(project.output), project.state / "projects"
+    right = (pages / "lib-core.page").read_bytes()
+    shutil.copy(pages / "alone.page", pages / "lib-core.page")
+    project.mirrored()
+    assert tree(project.output) == before
+    assert (pages / "lib-core.page").read_bytes() == right
+
+
 @pytest.mark.parametrize("what", ["--all", "plan"])
 def test_who_has_doit_forget_the_plan_has_it_made_anew(project: MirrorFolder, what: str) -> None:
     for _ in range(2):

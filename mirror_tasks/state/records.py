@@ -125,6 +125,8 @@ class Records(Places):
             return _unreadable(_lost_url(content)), None, 0
         begin = content.index(b"\n", _SEAL) + 1
         page_format, *seen = json.loads(content[_SEAL:begin])
+        if not content.startswith(f'["{name.partition("@")[0]}",'.encode(), begin):
+            return _unreadable(""), None, 0  # whole, but of another project, and here by somebody's mistake
         return (Seen(*seen), content, begin) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None, 0)
 
     def page_seal(self, name: str) -> str | None:
