@@ -53,11 +53,13 @@ def warning(folder: Path, more: str = "", settings: str = "") -> str:
 def test_each_project_that_can_not_be_built_inside_is_named(tmp_path: Path) -> None:
     told = warning(tmp_path)
     assert "`uv sync` builds app/pyproject.toml, app/tool/pyproject.toml, and what building takes is in no lock" in told
+    assert "add - {project: app/pyproject.toml} and the others likewise, or use" in told
     assert "plain" not in told
 
 
 def test_a_project_that_is_listed_is_not_named(tmp_path: Path) -> None:
     told = warning(tmp_path, "  - {project: app/tool/pyproject.toml}\n")
+    assert "add - {project: app/pyproject.toml}, or use" in told
     assert "`uv sync` builds app/pyproject.toml, and" in told
     both = "  - {project: app/tool/pyproject.toml}\n  - {project: app/pyproject.toml}\n"
     assert "uv sync` builds" not in warning(tmp_path, both)

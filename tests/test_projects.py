@@ -303,6 +303,11 @@ def test_a_wrong_project_is_refused_with_its_key_path(tmp_path: Path, text: str,
         ({"groups": "test"}, "requirements[0].groups: expected a list of names such as [lint, test], found 'test'"),
         ({"project": "nothing/pyproject.toml"}, "requirements[0].project: no such file"),
         ({"project": "app"}, "requirements[0].project: app is a folder; name the pyproject.toml in it"),
+        (
+            {"project": "old/pyproject.toml"},
+            "requirements[0].project: old/pyproject.toml is not there, and setup.py beside it says only to setuptools what is "
+            "required; write an empty pyproject.toml, and `build-requirements: ask` into mirror.yaml",
+        ),
         ({"project": "setup.py"}, "requirements[0].project: setup.py says only to setuptools what is required; name a"),
         (
             {"project": "app/uv.lock"},
@@ -315,7 +320,7 @@ def test_a_wrong_project_is_refused_with_its_key_path(tmp_path: Path, text: str,
     ],
 )
 def test_a_wrong_entry_is_refused(tmp_path: Path, entry: dict[str, object], expected: str) -> None:
-    said = faults(tmp_path, {**ENTRY, **entry}, app__pyproject_toml=APP)
+    said = faults(tmp_path, {**ENTRY, **entry}, app__pyproject_toml=APP, old__setup_py="")
     assert any(line.startswith(expected) for line in said), said
 
 

@@ -221,7 +221,11 @@ def _why_no_project(path: Path, shown: str) -> str:
     if path.is_dir():
         return "is a folder; name the pyproject.toml in it"
     if path.name == NAME:
-        return ""
+        other = next((name for name in ("setup.py", "setup.cfg") if path.with_name(name).is_file()), "")
+        if path.exists() or not other:
+            return ""
+        only = f"is not there, and {other} beside it says only to setuptools what is required"
+        return f"{only}; write an empty {NAME}, and `build-requirements: ask` into mirror.yaml"
     if path.name in ("setup.py", "setup.cfg"):
         advice = (
             f"name a file that `uv pip compile {shown}` writes, or with `build-requirements: ask` a {NAME} beside it"

@@ -30,9 +30,12 @@ def unbuilt(lock: Lock, brought: Collection[Path], folder: Path) -> str:
         files = [file for file in _built(packages, lock.path.parent) if file not in brought]
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return ""  # what is wrong with the lock is said where it is read
-    names = ", ".join(PurePath(os.path.relpath(file, folder)).as_posix() for file in files)
-    takes = "what building takes is in no lock: add - {project: PATH}, or use `--no-install-workspace`"
-    return f"`uv sync` builds {names}, and {takes}" if files else ""
+    names = [PurePath(os.path.relpath(file, folder)).as_posix() for file in files]
+    if not names:
+        return ""
+    add = f"- {{project: {names[0]}}}{' and the others likewise' if names[1:] else ''}"
+    takes = f"what building takes is in no lock: add {add}, or use `--no-install-workspace`"
+    return f"`uv sync` builds {', '.join(names)}, and {takes}"
 
 
 def _built(packages: Collection[Any], beside: Path) -> Iterator[Path]:
