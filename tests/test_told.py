@@ -305,3 +305,41 @@ def test_in_a_dodo_without_a_mirror_the_commands_are_those_of_doit_and_import_no
         command("list"), cwd=tmp_path, env=run_environment({}), capture_output=True, text=True, timeout=PATIENCE
     )
     assert "Traceback" in done.stderr, "who wrote it has to see where"
+
+
+# --- In a dodo.py
+
+
+@pytest.mark.parametrize("prefix", ["a=b", "a:b", "a b", "-x", "_x", "\n"])
+def test_a_prefix_that_would_hide_tasks_or_that_no_command_line_can_name_is_refused(
+    folder: MirrorFolder, prefix: str
+) -> None:
+    (folder.folder / "dodo.py").write_text(
+        f"from mirror_tasks import pipeline\nglobals().update(pipeline(prefix={prefix!r}))\n"
+    )
+    said = told(folder, "list", status=3)
+    assert f"expected a prefix of letters, digits, -, _ and ., with a letter or digit first, found {prefix!r}" in said
+
+
+def test_a_mirror_without_a_configuration_keeps_no_other_from_being_made(folder: MirrorFolder) -> None:
+    """It took the settings of all with it: a plain doit did its task alone, and remembered nothing of the others."""
+    with (folder.folder / "dodo.py").open("a") as dodo:
+        dodo.write('globals().update(pipeline("nosuch.yaml", prefix="lab"))\n')
+    said = told(folder, status=1)
+    assert "whole" not in said
+    assert "mirror: 5 projects, 8 files, checked, though something failed" in said
+    assert f"FAILED lab-mirror\n  reading {folder.folder / 'nosuch.yaml'}: there is no such file" in said
+    assert "U server\n" in told(folder, "list", "-s", "--template", "{status} {name}", status=0)
+
+
+def test_a_configuration_that_can_not_be_looked_for_is_told(folder: MirrorFolder) -> None:
+    done = folder.doit("list", MIRROR_CONFIG="x" * 300)
+    assert done.returncode == 3
+    assert f"reading {folder.folder / ('x' * 300)}: File name too long. " in done.stderr
+
+
+def test_a_list_shows_what_it_can_where_the_state_is_broken(folder: MirrorFolder) -> None:
+    with (folder.folder / "mirror.yaml").open("a") as config:
+        config.write("transfer: {to: stick, sign: none}\n")
+    (folder.state / "transfer").write_text("no folder")
+    assert "writes what is not inside yet onto a stick" in told(folder, "list", status=0)

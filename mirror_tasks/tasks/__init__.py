@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +20,7 @@ from doit.task import Task
 
 from mirror_tasks.config.mirror_yaml import load
 from mirror_tasks.config.model import Config
-from mirror_tasks.errors import ConfigError
+from mirror_tasks.errors import ConfigError, in_words
 from mirror_tasks.index import pip_settings
 from mirror_tasks.tasks.parts import creator
 from mirror_tasks.text import let_output_have_any_text
@@ -34,14 +36,11 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
     """
     let_output_have_any_text()
     path = _config_path(config)
+    _check_prefix(prefix, path)
     dash = f"{prefix}-" if prefix else ""
-    try:
-        loaded = load(path) if path.exists() else None
-    except ConfigError as error:
-        raise InvalidDodoFile(str(error)) from None
+    loaded = _loaded(path)
     asked = loaded is not None and _runs_tasks(sys.argv[1:]) and pip_settings.begin_to_ask(_urls(loaded))
     # Only now: pip takes as long to answer as all of this takes to be imported.
-    from mirror_tasks.tasks.reporter import Reporter
     from mirror_tasks.tasks.together import TOGETHER
     from mirror_tasks.tasks.verbs import offered
 
@@ -54,22 +53,41 @@ def pipeline(config: str | os.PathLike[str] | None = None, prefix: str = "") -> 
         f"task_{dash}{verb.__name__}": creator(lambda verb=verb: iter([verb(f"{dash}{verb.__name__}")]))  # type: ignore[misc]
         for verb in (offered.environment, offered.requirements)
     }
+    file = sys._getframe(1).f_code.co_filename  # noqa: SLF001 - no other way to know who asks
     if loaded is None:
         if any(word.partition(":")[0] in {f"{dash}{name}" for name in _NEEDS_CONFIG} for word in sys.argv[1:]):
             raise InvalidDodoFile(_no_config(path))
         found[f"task_{dash}mirror"] = creator(lambda: iter([_missing_config(f"{dash}mirror", path)]))
-        # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
-        found["DOIT_CONFIG"] = {
-            "default_tasks": [f"{dash}mirror"],
-            "reporter": Reporter,
-            "backend": "sqlite3",
-            "dep_file": ":memory:",
-        }
+        found["DOIT_CONFIG"] = TOGETHER.doit_config_without(file, f"{dash}mirror")
         return found
-    mirror = TOGETHER.add(sys._getframe(1).f_code.co_filename, loaded, dash)  # noqa: SLF001 - no other way to know who asks
+    mirror = TOGETHER.add(file, loaded, dash)
     found.update({f"task_{name}": made for name, made in mirror.creators().items()})
     found["DOIT_CONFIG"] = TOGETHER.doit_config()
     return found
+
+
+def _check_prefix(prefix: str, path: Path) -> None:
+    if not isinstance(prefix, str) or (prefix and not re.fullmatch(r"[^\W_][\w.-]*", prefix)):
+        problem = f"expected a prefix of letters, digits, -, _ and ., with a letter or digit first, found {prefix!r}"
+        raise InvalidDodoFile(
+            f'making the tasks of {path}: {problem}. Say another, as in pipeline("lab/mirror.yaml", prefix="lab").'
+        )
+
+
+def _loaded(path: Path) -> Config | None:
+    """Return what ``mirror.yaml`` says; None where there is none.
+
+    :raises doit.exceptions.InvalidDodoFile: it can't be used.
+    """
+    try:
+        path.stat()
+        return load(path)
+    except ConfigError as error:
+        raise InvalidDodoFile(str(error)) from None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise InvalidDodoFile(str(in_words(error, "reading", path))) from None
 
 
 def _urls(config: Config) -> tuple[str, ...] | None:

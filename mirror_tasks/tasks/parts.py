@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from doit.action import BaseAction, PythonAction
-from doit.exceptions import InvalidCommand, TaskError, TaskFailed
+from doit.exceptions import InvalidCommand, InvalidTask, TaskError, TaskFailed
 from doit.task import DelayedLoader, Task, clean_targets
 
 from mirror_tasks.errors import MirrorError, in_words
@@ -35,7 +35,12 @@ def creator(
 
     def create() -> Iterator[Task]:
         database.guard()
-        yield from make()
+        try:
+            yield from make()
+        except MirrorError as error:
+            raise InvalidTask(str(error)) from None
+        except OSError as error:
+            raise InvalidTask(str(in_words(error))) from None
 
     create.__doc__ = doc
     if delayed or executed:

@@ -22,6 +22,7 @@ class Together:
     def __init__(self) -> None:
         self._file = ""
         self._mirrors: dict[str, MirrorTasks] = {}
+        self._lacking: list[str] = []  # the tasks of mirrors that have no configuration, which say so
 
     def add(self, file: str, config: Config, dash: str) -> MirrorTasks:
         """Return the tasks of another mirror.
@@ -29,9 +30,7 @@ class Together:
         :param file: the ``dodo.py`` that asks; another one begins anew.
         :raises doit.exceptions.InvalidDodoFile: another mirror has the same prefix, or none as well.
         """
-        if file != self._file:
-            self._file = file
-            self._mirrors.clear()
+        self._begin(file)
         other = self._mirrors.get(dash)
         if other is not None and other.config.path != config.path:
             raise InvalidDodoFile(
@@ -45,6 +44,22 @@ class Together:
         RUN.mirrors = list(self._mirrors.values())
         return made
 
+    def _begin(self, file: str) -> None:
+        if file != self._file:
+            self._file = file
+            self._mirrors.clear()
+            self._lacking.clear()
+
+    def doit_config_without(self, file: str, name: str) -> dict[str, Any]:
+        """Return the settings where a mirror has no configuration; ``name`` is that of the task that says so."""
+        self._begin(file)
+        self._lacking.append(name)
+        if self._mirrors:
+            return self.doit_config()
+        # Nothing that could be remembered happens here, and nothing is left in a folder that may not be ours.
+        in_memory = {"backend": "sqlite3", "dep_file": ":memory:"}
+        return {"default_tasks": list(self._lacking), "reporter": Reporter, **in_memory}
+
     def doit_config(self) -> dict[str, Any]:
         """Return the settings that doit runs all of them with: a plain ``doit`` makes every mirror."""
         mirrors = list(self._mirrors.values())
@@ -53,7 +68,7 @@ class Together:
         database = first.config.state / "doit.db" if first else Path(DATABASE).resolve()
         have_database(database)
         return {
-            "default_tasks": [mirror.name("mirror") for mirror in mirrors],
+            "default_tasks": [*(mirror.name("mirror") for mirror in mirrors), *self._lacking],
             "reporter": Reporter,
             "num_process": max(mirror.config.workers for mirror in mirrors),
             "par_type": "thread",

@@ -162,7 +162,10 @@ def _bundle_doc(mirror: Mirror) -> str:
         return doc
     from mirror_tasks.transfer.outlook import outlook
 
-    return outlook(mirror, transfer) or doc
+    try:
+        return outlook(mirror, transfer) or doc
+    except OSError:  # `doit bundle` tells what
+        return doc
 
 
 def wanted(name: str, mirror: Mirror, workshop: Workshop) -> Task:
