@@ -66,7 +66,7 @@ def ask_backend(sdist: Path, metadata: CoreMetadata, index: str | None, client_c
 
 
 def last_words(error: Exception) -> str:
-    """Return the end of what a command said that failed, without credentials; what happened, where it said nothing."""
+    """Return the end of what a failed command wrote, without credentials; what the error says where it wrote nothing."""
     said = getattr(error, "output", None) or getattr(error, "stderr", None) or str(error)
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     return redact(text).strip()[-500:] or type(error).__name__

@@ -84,7 +84,7 @@ def repack_wheel(built: Path, target: Path, seconds: int) -> None:
 
 
 def _with_other_tags(source: zipfile.ZipFile) -> Mapping[str, bytes]:
-    """Return what changes in a wheel with its tags, by path: its WHEEL, and the line of RECORD that has the hash of that."""
+    """Return the files of a wheel that change with its tags, by path: WHEEL, and RECORD, which has the hash of WHEEL."""
     (wheel,) = (name for name in source.namelist() if re.fullmatch(r"[^/]+\.dist-info/WHEEL", name))
     record = wheel.removesuffix("WHEEL") + "RECORD"
     content = tags_with_needs(source.read(wheel))

@@ -23,7 +23,7 @@ class BrokenError(Exception):
 
 
 def untrusted(read: _Reader[_Input, _Others, _Result]) -> _Reader[_Input, _Others, _Result]:
-    """Make what is raised while input is read that nobody vouches for a MetadataError that names the file.
+    """Let a function that reads untrusted input raise a MetadataError, which names the file, whatever it raised itself.
 
     :param read: its second parameter is the name of the file.
     """

@@ -78,7 +78,7 @@ def permitted(name: str, indexes: Iterable[Index]) -> tuple[Index, ...]:
 
 
 def general_index(indexes: Sequence[Index]) -> Index:
-    """Return the index that stands for all where only one can be named: the first that serves what nothing binds elsewhere."""
+    """Return the index to name where only one can be named: the first that serves projects which are bound to none."""
     return next((index for index in indexes if index.projects is None), indexes[0])
 
 

@@ -95,7 +95,7 @@ class Environment:
         return ALL_PATCHES if self.is_range else 1
 
     def at(self, patch: int, installer: Installer | None = None) -> Environment:
-        """Return it as one patch release of its range, as one installer judges it; an exact version is its own."""
+        """Return it for one patch release of its range, as one installer judges it; an exact version stays as it is."""
         key = (patch, installer)
         if key not in self._points:
             self._points[key] = self._at(patch, (installer,) if installer else self.installers)
@@ -116,7 +116,7 @@ class Environment:
         return self._points[key]
 
     def _sharing(self, other: Environment, answers: Callable[[str, str, Installer], int]) -> Environment:
-        """Let another one of the same tags have what is remembered here: of most markers the points of a range say the same."""
+        """Let another one with the same tags share what is remembered here: at all points of a range most markers hold alike."""
         object.__setattr__(other, "_rank", self._rank)
         object.__setattr__(other, "_answers", answers)
         return other

@@ -1,4 +1,4 @@
-"""What a file is that was named as a requirements file and is none, in one sentence with what to do; and how text is coded."""
+"""Files that were named as requirements files and are none: what each is, and what to do; and how the text of one is coded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CONTENTS = (
 
 
 def kind_by_name(name: str) -> str | None:
-    """Return what a file of this name is, and what to do instead; None for what may be a requirements file."""
+    """Say what a file of this name is, and what to do instead; None if it may be a requirements file."""
     if re.fullmatch(r"pylock\.[^.]+\.toml", name):
         name = "pylock.toml"
     if name.lower().endswith((".whl", ".tar.gz", ".tgz", ".zip")):

@@ -205,7 +205,7 @@ class _Entry:
 
     @staticmethod
     def _said(project: ProjectFile, parts: Sequence[Part]) -> str:
-        """Return what is behind the file's name in that of a root: nothing for all that the project has."""
+        """Return what follows the file's name in the name of a root; nothing for a root that has all extras and groups."""
         everything = [*(("extra", name) for name in project.extras), *(("group", name) for name in project.groups)]
         left_out = [part for part in everything if part not in parts]
         if not left_out:
@@ -217,7 +217,7 @@ class _Entry:
 
 
 def _why_no_project(path: Path, shown: str) -> str:
-    """Return what a path that is no ``pyproject.toml`` is, and what to name instead; empty for one."""
+    """Say what a path is instead of a ``pyproject.toml``, and what to name; empty if it is one."""
     if path.is_dir():
         return "is a folder; name the pyproject.toml in it"
     if path.name == NAME:

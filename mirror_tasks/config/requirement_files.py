@@ -119,7 +119,7 @@ _ENDINGS = (
 
 
 def _kind_of(text: str) -> str | None:
-    """Return what a path names by its last part, and what to do instead; None for what may be a project."""
+    """Say by the last part of a path what it names, and what to do instead; None if it may be a project."""
     if text.endswith(".txt"):
         return "a file of requirements; list it as {file: PATH}, or in such a file with -r"
     return kind_by_name(PurePosixPath(text).name)

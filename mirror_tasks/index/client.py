@@ -292,7 +292,10 @@ class Upstream:
         return self.retry(attempt, "fetching", url, most_silence=self._pace.head)
 
     def _is_file(self, url: str) -> bool:
-        """Files of this machine are read for an index that is one, or if the user named them: no other page may name any."""
+        """Say if a URL is of a file of this machine. Only an index of this machine may name one, and the user.
+
+        :raises UpstreamError: a page of another index names one.
+        """
         if urlsplit(url).scheme != "file":
             return False
         if any(own.endswith("/") and url.startswith(own) for own in self._own):

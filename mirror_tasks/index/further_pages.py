@@ -60,7 +60,7 @@ def _skipped(page: FurtherPage) -> Iterator[tuple[str, str]]:
 
 
 def _found(page: FurtherPage, version: Version, project: Project) -> Iterator[File | _Refused]:
-    """Yield what a further page has of the files that locks take from there, but for those that the project has."""
+    """Yield the files that locks take from a further page, apart from those that the project has itself."""
     here = {file.filename.lower(): file for file in project.files(version)}
     for file in page.project.files(version) if page.project else ():
         one, other = _as_locked(file, page, version), here.get(file.filename.lower())
@@ -83,7 +83,7 @@ def _clash(file: File, here: File, page: FurtherPage) -> _Refused:
 
 
 def _hashes(file: File, locked: Iterable[LockedFile]) -> set[str]:
-    """Return what a file may have as its sha256, so that it is one that locks name; a hash may stand there without a name."""
+    """Return the hashes by which locks name a file: those with its name, and those without a file name."""
     return {one.sha256 for one in locked if one.sha256 and one.filename in (file.filename, "")}
 
 

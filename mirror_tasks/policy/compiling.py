@@ -1,4 +1,4 @@
-"""A dump becomes the form in which runs read it. Apart from that: a run that finds it done loads nothing of this."""
+"""Compiles a dump into the form that runs read. A module of its own, so that a run that finds it compiled does not load it."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _shown_first(identifier: str) -> tuple[int, str]:
 
 
 def _severity(said: list[Said]) -> Severity:
-    """Return the worst that the records say; what one says of this project alone goes before what it says in general."""
+    """Return the worst severity of the records. In each record, that of this project goes before the general one."""
     found = [severity_of(affected.severity) or severity_of(one.severity) for one, affected in said]
     return worst([one for one in found if one] or [UNKNOWN])
 

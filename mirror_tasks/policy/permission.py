@@ -100,7 +100,7 @@ def check_constraints(
 
 
 def check_cooldown(uploaded: str | None, age: Age, as_of: datetime.date) -> str | None:
-    """Refuse a file that was uploaded later than the cooldown permits; one of which that is not known as well.
+    """Refuse a file that was uploaded later than the cooldown permits, or of which it is not known when.
 
     :param uploaded: when, as the index says it (PEP 700: ``upload-time``, ISO 8601 with Z), or None.
     :param as_of: the day of judging; a cooldown in days counts back from its beginning in UTC, so that all of a day's runs
@@ -117,7 +117,7 @@ def check_cooldown(uploaded: str | None, age: Age, as_of: datetime.date) -> str 
 
 
 def check_as_of(uploaded: str | None, as_of: datetime.date) -> str | None:
-    """Refuse a file that was uploaded after the day that is judged as of; one of which that is not known may have been there."""
+    """Refuse a file that was uploaded after the day of judging. If it is not known when, it may have been there."""
     instant = instant_of(uploaded or "")
     if instant is None or instant.date() <= as_of:
         return None

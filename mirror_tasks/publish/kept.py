@@ -1,4 +1,4 @@
-"""What is kept beside a plan: of what the rule says, that which stands in the mirror and which the index has not withdrawn."""
+"""What is kept beside a plan: the files that the rule says, if they stand in the mirror and no index has withdrawn them."""
 
 from __future__ import annotations
 

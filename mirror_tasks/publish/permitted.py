@@ -77,7 +77,7 @@ def _reason(mirror: Mirror, permission: Permission, file: PlannedFile) -> str | 
 
 
 def _index_of(mirror: Mirror, file: PlannedFile) -> str:
-    """Return the index that a file is from; where no page lists it any more, that which serves its project."""
+    """Return the index that a file is from; if no page lists it any more, the index that serves its project."""
     if index := indexes_of(mirror, file.project, [file]).get(file.filename):
         return index
     page = mirror.records.project(file.project)

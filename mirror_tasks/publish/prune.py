@@ -50,7 +50,7 @@ def _files_in(output: Path) -> Iterator[Path]:
 
 
 def _old_records(mirror: Mirror, plans: Sequence[Plan]) -> Iterator[Path]:
-    """Give the records of releases that no plan names, the files that are held for none, and what is asked or built no more."""
+    """Yield the records and held files that no plan needs, and answers and builds of what ``mirror.yaml`` no longer has."""
     state, records = mirror.config.state, mirror.records
     releases = {records.release_path(release.name) for plan in plans for release in plan.releases}
     yield from (path for path in (state / "releases").glob("*.json") if path not in releases)

@@ -14,7 +14,7 @@ _OLD_DUMP = 30  # days; of an ecosystem of this size something becomes known eve
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A line; one that is bad is about what may be wrong, another about what is to be done in time."""
+    """A line: of something that may be wrong (``is_bad``), or of something that is to be done in time."""
 
     text: str
     is_bad: bool

@@ -111,7 +111,7 @@ def _alarm(project: str, kind: Kind, files: Sequence[FileProvenance], trust: Tru
 
 
 def after_first_use(files: Iterable[FileProvenance], trusted: Trusted) -> Trusted:
-    """Return what is taken as right from now on: what was before, and what is seen for the first time."""
+    """Return whom to trust from now on: those trusted before, and for a project seen for the first time its publishers."""
     new = {name: trust for name, trust in _seen(files, trusted).items() if name not in trusted}
     return {**trusted, **new}
 

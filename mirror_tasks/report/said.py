@@ -24,7 +24,7 @@ class Unread:
 
 
 def in_order(files: Sequence[PlannedFile], installs: Mapping[str, str]) -> Sequence[PlannedFile]:
-    """Return the files of a release, that first which says most surely what an installer gets.
+    """Return the files of a release, first those whose metadata most surely is what an installer gets.
 
     :param installs: the name of the file that an installer takes, by environment; none for a release that is only kept.
     """

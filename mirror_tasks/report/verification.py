@@ -107,7 +107,7 @@ class Sigstore:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return what counts of several verdicts: one that failed, else one that could not be told, else that all are verified."""
+    """Return the worst of several verdicts: failed before not verified, and that before verified."""
     order: tuple[Word, ...] = ("failed", "not verified", "verified")
     return min(verdicts, key=lambda one: order.index(one.word))
 

@@ -166,7 +166,7 @@ class Completion:
         return self.step() if self._todo else self._from_what_the_policy_refuses()
 
     def _new_cases(self) -> list[_Case]:
-        """Return the cases that what was chosen makes, and that were not there before."""
+        """Return the cases that are new: what was chosen since may tell more patch releases apart."""
         for chosen in self.closure.chosen.values():
             for file in self.closure.files_of(chosen).values():
                 self._met.meet(file, self.closure.weighed_metadata(file.filename))

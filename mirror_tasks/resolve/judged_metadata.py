@@ -48,16 +48,16 @@ class JudgedMetadata:
         return Unusable(finding.reason)
 
     def to_read(self, of_release: Sequence[File]) -> list[File]:
-        """Return the files of a release whose metadata has yet to be judged, and of which none is known that is the same."""
+        """Return the files of a release whose metadata is still to be judged; not those that say the same as one that was."""
         if not self.is_needed:
             return []
         unread = (file for file in of_release if file.filename not in self._known)
         return [file for file in unread if self._twin(file, of_release) is None]
 
     def is_refused(self, file: File, of_release: Iterable[File]) -> bool:
-        """Say if the policy refuses a file by what it says, or by what another says that the page says is the same.
+        """Say if the policy refuses a file by its metadata, or by that of another which has the same, as the page says.
 
-        What nobody could read is refused too, where the policy judges by that.
+        Where the policy judges by metadata, a file whose metadata nobody could read is refused too.
         """
         if not self.is_needed or file.filename in self._known:
             return file.filename in self.refused

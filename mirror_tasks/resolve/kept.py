@@ -19,9 +19,9 @@ from mirror_tasks.resolve.plan import KeptFile, Plan
 
 
 def kept_files(plan: Plan, published: Plan, keep: Keep, today: datetime.date) -> tuple[KeptFile, ...]:
-    """Return what is kept beside a plan: what left with it, and what left before and is not due yet.
+    """Return what is kept beside a plan: the files that left with it, and those that left before and are not due yet.
 
-    The same plan once more, on the same day or another, gives what is kept already: only other files are a change.
+    A plan with the same files as the one before is not counted as a change, on whichever day it is made.
 
     :param published: the plan that the mirror was last made whole by.
     :param today: in UTC.

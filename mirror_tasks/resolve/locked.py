@@ -62,7 +62,7 @@ def _found(
 
 
 def _by_hash_alone(package: LockedPackage, upstream: Mapping[str, File]) -> list[File]:
-    """Return the files that have a hash which the lock gives without a name; one whose hash is not known yet may have it."""
+    """Return the files that have, or may have, one of the hashes that the lock gives without a file name."""
     hashes = {locked.sha256 for locked in package.files if not locked.filename}
     return [file for file in upstream.values() if hashes and file.hashes.get("sha256") in (None, *hashes)]
 

@@ -129,7 +129,7 @@ def check_status(project: Project) -> str | None:
 
 
 def check_policy(project: Project, version: Version, file: File, environment: Environment, rules: Rules) -> str | None:
-    """Refuse what a rule of the policy refuses by the page; what only core metadata says is refused when that arrives."""
+    """Refuse what the policy refuses by what the page says; what it refuses by core metadata is refused when that arrives."""
     finding = policy_finding(project, version, file, environment, rules)
     return finding.reason if finding else None
 

@@ -214,7 +214,7 @@ def _unpacked(packed: bytes) -> Seal:
 
 
 def _packed_in(entry: object) -> tuple[str, bytes] | None:
-    """Return what a line of the journal says; None for one that a kill cut short, or that is none: its file is hashed again."""
+    """Return what a line of the journal says. None: it is no such line, or was cut short by a kill; its file is hashed again."""
     if not isinstance(entry, list) or len(entry) != 4:
         return None
     name, size, mtime_ns, sha256 = entry

@@ -60,7 +60,7 @@ class Judging:
         return Judged(permission.as_of.isoformat(), policy_digest(permission.policy), about or None)
 
     def as_judged(self, judged: Judged | None) -> Permission | None:
-        """Return what is permitted on the day of a plan that was made before: what is told of it is judged as it was.
+        """Return what was permitted on the day of an earlier plan, so that what is told of that plan is judged as it was then.
 
         :raises ResolutionError: the policy judges by advisories, and they were not read.
         """

@@ -62,7 +62,7 @@ class Places:
 
 
 def built_record_path(builds: Path, project: str) -> Path:
-    """Where it is kept which commit was taken of a repository, and what was built of it; where it is not, that is asked anew."""
+    """Where the record of a build is: which commit of a repository was taken, and the files that were built of it."""
     return builds / project / "built.json"
 
 

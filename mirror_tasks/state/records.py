@@ -130,9 +130,9 @@ class Records(Places):
         return (Seen(*seen), content, begin) if page_format == PAGE_FORMAT else (_unreadable(seen[0]), None, 0)
 
     def page_seal(self, name: str) -> str | None:
-        """Return the SHA-256 that the record of a page begins with, which is that of all the rest; None where there is none.
+        """Return the SHA-256 that the record of a page begins with; None where there is no record.
 
-        Whether it is, :meth:`seen` looks.
+        It should be that of the rest of the record: :meth:`seen` checks that.
         """
         try:
             with self.page_record_path(name).open("rb") as record:

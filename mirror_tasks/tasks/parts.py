@@ -185,7 +185,7 @@ class Failure(TaskFailed):  # type: ignore[misc]
 
 
 def reported(error: Exception, folder: Path | None, what: str) -> str:
-    """Write a report of an error that nobody foresaw, and return what is told of it: a traceback is for who mends it.
+    """Write a report of an error that nobody foresaw, with the traceback; return what to tell the user instead of that.
 
     :param folder: where to; None where there is none.
     """
@@ -275,7 +275,7 @@ class Unchanged:
 
 
 class OfOneThing:
-    """Tasks that are all made from one thing, such as a plan: where it is what it was, what each is made from is not worked out.
+    """Tasks that are all made from one thing, such as a plan: as long as that stays the same, none is looked at by itself.
 
     One task is done when all the others are. It remembers of what they all were made then, and what each remembered: one of
     them may have been done by itself since, from another plan.

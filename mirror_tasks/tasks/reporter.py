@@ -155,7 +155,7 @@ class Reporter:
                 yield str(MirrorError("doing", name, problem, "Nothing was done for it."))
 
     def _outcome(self) -> list[str]:
-        """Return the last lines, which say what came of it: nothing is called whole below something that failed."""
+        """Return the last lines, which say how the run ended. Where something failed, they call nothing whole."""
         outcomes = [line for tally in self._tallies for line in tally.outcomes]
         if self._run.was_interrupted:
             return ["Interrupted. What was finished is kept; run the same command again to go on."]
@@ -199,7 +199,7 @@ class _Failed(NamedTuple):
 
 
 def _grouped(failures: Iterable[_Failed]) -> Iterator[str]:
-    """Return what is told of tasks that failed: those that have one cause, as an index that is down, together."""
+    """Yield what is told of tasks that failed: once for all that have one cause, such as an index that is down."""
     by_reason: dict[tuple[str, ...], list[_Failed]] = {}
     for one in sorted(failures):
         by_reason.setdefault(one.reason, []).append(one)

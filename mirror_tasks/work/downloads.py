@@ -54,7 +54,7 @@ class Downloads:
         return not is_wheel(file.filename) or made is not None or not os.path.lexists(metadata)
 
     def _was_judged_by_another(self, file: PlannedFile, made: str | None) -> bool:
-        """Say if the policy judged a wheel by other metadata than it has: its page says that it has that of one that was read.
+        """Say if the policy judged a wheel by metadata that its page announced, which is not what the wheel has.
 
         :param made: the SHA-256 of the METADATA beside it.
         """
@@ -68,7 +68,7 @@ class Downloads:
         return record.metadata_sha256 if record else self._announced(file)
 
     def _announced(self, file: PlannedFile) -> str | None:
-        """Return the SHA-256 of the METADATA that a page announces, where the policy judges by what that says."""
+        """Return the SHA-256 of the METADATA that a page announces; None where the policy does not judge by metadata."""
         policy = self._mirror.config.policy
         return (file.file.core_metadata or {}).get("sha256") if policy and policy.licences else None
 
@@ -230,7 +230,7 @@ class Downloads:
         self._mirror.records.keep_metadata(file.filename, replace(record, is_found=True))
 
     def _wrongly_planned(self, file: PlannedFile, wheel: Path) -> IntegrityError:
-        """Return the error for a plan that was made from what a wheel does not say; the next one will be made from that."""
+        """Return the error for a plan that was made from other metadata than a wheel has, and keep what the wheel says."""
         record = self._files.read_wheel(wheel).record(file.sha256)
         self._keep_found(file, record)
         found = "other metadata in the wheel"

@@ -92,7 +92,7 @@ class Clone:
         return Commit(sha, min(max(0, int(self._git("show", "--no-patch", "--format=%ct", sha))), _LATEST))
 
     def _commit(self, ref: str) -> str:
-        """Return the commit that ``ref`` is: a tag, a branch, or a commit, which may be one that no branch leads to."""
+        """Return the commit of ``ref``: of a tag, of a branch, or itself, even if no branch leads to it."""
         if is_commit(ref):
             if self._parsed(ref) is None:
                 self._git("fetch", "--quiet", "origin", ref)

@@ -146,7 +146,7 @@ class GitBuilds:
         return built
 
     def _keep(self, project: str, record: _Record, made: Path) -> None:
-        """Put what was built in its place, and what says so last; what was built of other commits goes."""
+        """Put what was built in its place, and then write its record; what was built of other commits goes first."""
         place = self._place(project, record.commit)
         for old in self._folder.joinpath(project).iterdir():
             if old.is_dir() and not old.name.startswith(".build-"):

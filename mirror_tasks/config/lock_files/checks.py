@@ -67,7 +67,7 @@ def checked_index(url: str, key_path: str) -> str | None:
 
 
 def is_project_itself(path: str) -> bool:
-    """Say if a path in a lock is that of the folder it stands in: that of the project which was locked."""
+    """Say if a path in a lock leads to the folder of the lock: to the project that was locked."""
     return posixpath.normpath(path.replace("\\", "/")) == "."
 
 

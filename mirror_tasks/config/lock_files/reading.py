@@ -159,7 +159,7 @@ def _but(file: LockFile, asked: _Asked) -> str:
 
 
 def _selections(file: LockFile, environment: Environment, asked: _Asked) -> Iterator[Selection]:
-    """Yield what is selected from each patch release on at which that changes, the lowest first."""
+    """Yield what is selected, for each patch release at which that changes, the lowest first."""
     last: tuple[LockedPackage, ...] | None = None
     for patch in _points(file, environment):
         packages = file.select(environment.at(patch, file.installer), asked.groups, asked.extras)

@@ -19,7 +19,7 @@ _WORDS = ("refuse", "report")
 
 
 def read_advisories(source: Source) -> AdvisoryRule | None:
-    """Return what is said of advisories, where that is not said what the shared file says; None where nothing is.
+    """Return the rule on advisories: what is said here, else what the shared file says; None where neither says anything.
 
     A shared file may leave ``from`` to those who share it; its source is then None, and ``shown`` empty.
     """

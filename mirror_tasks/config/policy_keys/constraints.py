@@ -54,11 +54,11 @@ def _placed(source: Source, where: str) -> str:
 
 
 def bind(roots: Sequence[Root], policy: Policy | None, environments: Sequence[Environment]) -> tuple[Root, ...]:
-    """Return roots that are bound as by a constraint file that an installer is given, by what no file can be judged by.
+    """Return the roots with those constraints of the policy that can't be judged file by file.
 
-    Those are constraints that let in what is passed over otherwise (a release that is yanked, where ``==`` names it, or a
-    pre-release), and those with a marker that holds for a part of an environment only. Any other refuses files. A lock is bound
-    by nothing: what is in it and refused is a fault.
+    They bind as a constraint file does that an installer is given. They are those that let in what is passed over otherwise
+    (a yanked release that ``==`` names, or a pre-release), and those with a marker that holds in a part of an environment
+    only. All others refuse files. A lock is not bound: a file in it that is refused is a fault.
     """
     binding = tuple(_binding(policy, environments)) if policy else ()
     if not binding:

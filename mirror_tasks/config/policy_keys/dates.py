@@ -9,7 +9,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def read_date(value: object) -> datetime.date | None:
-    """Return the day that a value is; None for what is none, a day with a time of day among that."""
+    """Return the day that a value says; None where it is no day, or has a time of day as well."""
     if type(value) is datetime.date:
         return value
     if isinstance(value, str) and _DAY.fullmatch(value.strip()):

@@ -14,7 +14,7 @@ LICENCE_KEYS = ("allow", "unknown")
 
 
 def read_licences(source: Source) -> LicenceRule | None:
-    """Return what is said of licences, where that is not said what the shared file says; None where nothing is."""
+    """Return the rule on licences: what is said here, else what the shared file says; None where neither says anything."""
     shared = source.shared.policy.licences if source.shared else None
     block = source.below("licences")
     if block is None:

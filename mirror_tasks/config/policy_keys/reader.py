@@ -139,7 +139,7 @@ def _excluded(source: Source, shared: tuple[ProjectPattern, ...]) -> tuple[Proje
 
 
 def _only(source: Source, shared: tuple[ProjectPattern, ...] | None) -> tuple[ProjectPattern, ...] | None:
-    """Return what alone may come: of what is said here that which the shared file lets in, too."""
+    """Return what alone may come in. Where the shared file says something too, it is what both of them let in."""
     own = read_patterns(source.block, "only")
     if own is None or shared is None:
         return shared if own is None else own

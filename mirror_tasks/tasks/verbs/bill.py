@@ -79,7 +79,7 @@ def print_one_sided(plan: Plan) -> None:
 
 
 def newer_left_out(plan: Plan) -> str | None:
-    """Return the line that says what was passed over and is newer than what was taken; None where nothing was."""
+    """Return the line that tells of releases that are newer than those taken; None if there are none."""
     releases = {(one.project, one.version) for one in plan.passed_over}
     if not releases:
         return None
