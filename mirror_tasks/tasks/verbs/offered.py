@@ -96,8 +96,14 @@ def prove(name: str, mirror: Mirror, after: Sequence[str] = ()) -> Task:
         return attempt(prove, mirror, install, build, own)
 
     params = [
-        option("install", False, "also install each root for real, where this interpreter is of the environment"),
-        option("build", False, "also build the roots' sdists where a wheel fits (the others are built anyway)"),
+        option(
+            "install", False, "also install each requirement for real, where this interpreter is of the environment"
+        ),
+        option(
+            "build",
+            False,
+            "also build the sdists of the requirements where a wheel fits (where none does, they are built anyway)",
+        ),
         option("own", False, "only by this project's own solver, not by uv"),
     ]
     doc = "proves every requirement installable on every environment, from the mirror alone"
@@ -220,4 +226,6 @@ def explain(name: str, mirror: Mirror, workshop: Workshop) -> Task:
         return attempt(explain, mirror, workshop.tools.acquire.pages, asked, size)
 
     doc = "says why a project, release or file is in the mirror, or why not"
-    return verb(name, answer, doc, [option("size", False, "what each root costs")], _bugs(mirror), pos_arg="names")
+    return verb(
+        name, answer, doc, [option("size", False, "what each requirement costs")], _bugs(mirror), pos_arg="names"
+    )
