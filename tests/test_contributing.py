@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from graphlib import TopologicalSorter
 
+import grimp
 import tomli
 
 from tests import picture
@@ -48,6 +50,11 @@ def test_every_module_that_is_pointed_to_exists_and_has_the_names_that_are_told_
     assert {path for path in paths if not (REPOSITORY / "mirror_tasks" / path).is_file()} == set()
     names = set(re.findall(r"`(?:\w+\.)?(\w+)`", where))
     assert {name for name in names if not re.search(rf"\b(?:def|class) {name}\b", code)} == set()
+
+
+def test_within_the_folders_too_imports_go_one_way() -> None:
+    graph = grimp.build_graph(picture.PACKAGE)
+    TopologicalSorter({one: graph.find_modules_directly_imported_by(one) for one in graph.modules}).prepare()
 
 
 def test_one_module_alone_opens_sockets() -> None:
