@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from mirror_tasks.config.mirror_yaml import load
@@ -55,9 +56,9 @@ def fetched(mirror: Mirror, index: FakeIndex, times: int = 1) -> Any:
     return of_release(mirror)
 
 
-def of_release(mirror: Mirror) -> Any:
+def of_release(mirror: Mirror, name: NormalizedName = APP) -> Any:
     assert mirror.advisories.known is not None
-    return mirror.advisories.known.of_release(APP, VERSION)
+    return mirror.advisories.known.of_release(name, VERSION)
 
 
 # --- A dump
@@ -130,6 +131,34 @@ def test_the_next_run_asks_only_if_it_changed_and_not_while_it_is_trusted(tmp_pa
     assert index.vulnerabilities is not None
     index.vulnerabilities["app"]["1.0"] = []
     assert fetched(mirror(tmp_path, index), index) == ()
+
+
+def test_what_an_index_said_in_a_time_to_come_is_asked_again(tmp_path: Path, index: FakeIndex) -> None:
+    """The clock was ahead when it said so: for a year it would have been taken for new."""
+    one = mirror(tmp_path, index)
+    fetched(one, index)
+    path = one.records.release_advisories_path(APP, VERSION)
+    os.utime(path, (path.stat().st_mtime + 31_536_000,) * 2)
+    assert index.vulnerabilities is not None
+    index.vulnerabilities["app"]["1.0"] = []
+    assert fetched(mirror(tmp_path, index, refresh="1h"), index) == ()
+
+
+def test_what_was_said_of_another_release_is_not_taken_for_what_is_said_of_this_one(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    one = mirror(tmp_path, index)
+    fetched(one, index)
+    path = one.records.release_advisories_path(APP, VERSION)
+    shutil.copy(path, one.records.release_advisories_path("other", VERSION))
+    assert of_release(mirror(tmp_path, index), canonicalize_name("other")) is None
+
+
+def test_what_another_index_said_is_no_word_of_this_one(tmp_path: Path, index: FakeIndex) -> None:
+    fetched(mirror(tmp_path, index, refresh="1h"), index)
+    with FakeIndex({"app": [wheel("app", "1.0")]}) as other:
+        other.vulnerabilities = {"app": {"1.0": []}}
+        assert fetched(mirror(tmp_path, other, refresh="1h"), other) == ()
 
 
 def test_a_release_that_the_index_does_not_know_is_not_checked_and_never_clean(

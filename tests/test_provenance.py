@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from mirror_tasks.report.verification import Nobody, Verdict, verifier
 from mirror_tasks.resolve.plan import Plan, PlannedFile
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.publishers import Publishers, Trust
+from mirror_tasks.state.records import Records
 from mirror_tasks.work.provenance import Provenance
 from tests.fake_index import HTML, JSON, FakeIndex
 from tests.making import GITHUB, provenance, wheel
@@ -391,6 +393,14 @@ def test_the_provenance_of_files_that_are_planned_no_more_is_pruned(tmp_path: Pa
         mirror.records.keep_provenance(sha256, broken())
     plan = Plan(({"name": "one"},), (), (PLANNED,), ())
     assert leftovers(mirror, [], [plan]) == [mirror.records.provenance_path("b" * 64)]
+
+
+def test_the_provenance_of_one_file_in_the_place_of_anothers_is_none_of_it(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.keep_provenance(SHA, broken())
+    shutil.copy(records.provenance_path(SHA), records.provenance_path("b" * 64))
+    assert records.provenance(SHA) == broken()
+    assert records.provenance("b" * 64) is None
 
 
 def test_a_file_that_came_securely_has_no_provenance_that_did_not(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ PAGE_FORMAT = (
     6  # of pages, likewise: to be raised whenever index/entries.py reads something of a page that it did not before
 )
 _LARGE = 1 << 12  # bytes; a record of fewer is held in memory
-PROVENANCE_FORMAT = 1  # of provenance objects: to be raised whenever index/attestations.py refuses what it took before
+PROVENANCE_FORMAT = 2  # of provenance objects: to be raised whenever index/attestations.py refuses what it took before
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +161,12 @@ class Records(Places):
             kept = unsealed(read_or_none(self.provenance_path(file_sha256)) or b"")
         except ValueError:
             return None
-        found = kept.get("object")
-        return found if kept.get("format") == PROVENANCE_FORMAT and isinstance(found, dict) else None
+        found, of = kept.get("object"), (kept.get("format"), kept.get("file_sha256"))
+        return found if of == (PROVENANCE_FORMAT, file_sha256) and isinstance(found, dict) else None
 
     def keep_provenance(self, file_sha256: str, found: Mapping[str, Any]) -> None:
         """Keep the provenance object of a file."""
-        content = sealed({"format": PROVENANCE_FORMAT, "object": found})
+        content = sealed({"format": PROVENANCE_FORMAT, "file_sha256": file_sha256, "object": found})
         write_if_changed(self.provenance_path(file_sha256), content, durable=False)
 
     def state_beside_pages(self) -> Sequence[Sequence[str | int]]:

@@ -15,7 +15,7 @@ from mirror_tasks.policy.advisories import Match
 from mirror_tasks.policy.index_records import from_json, to_json
 from mirror_tasks.state.records import Records
 
-_FORMAT = 2  # of records: those of another are asked for anew
+_FORMAT = 3  # of records: those of another are asked for anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,13 @@ class ReleaseAdvisories:
     """What an index said against a release.
 
     :param matches: None where it does not know of the release.
-    :param age: seconds since it last said so.
+    :param asked: the address at which it was asked; the one of another index knows other things.
+    :param url: the same after redirects.
+    :param age: seconds since it last said so; infinite if that was after now: when a clock was ahead, nobody knows.
     """
 
     matches: tuple[Match, ...] | None
+    asked: str
     url: str
     etag: str | None
     last_modified: str | None
@@ -43,11 +46,12 @@ def kept(records: Records, name: str, version: Version) -> ReleaseAdvisories | N
     path = records.release_advisories_path(name, version)
     try:
         found = unsealed(read_or_none(path) or b"")
-        if found["format"] != _FORMAT:
+        if found["format"] != _FORMAT or found["release"] != _release(name, version):
             return None
         matches = None if found["matches"] is None else from_json(found["matches"])
         age = time.time() - path.stat().st_mtime
-        return ReleaseAdvisories(matches, found["url"], found["etag"], found["last_modified"], max(age, 0.0))
+        age = age if age >= 0 else float("inf")
+        return ReleaseAdvisories(matches, found["asked"], found["url"], found["etag"], found["last_modified"], age)
     except (ValueError, OSError):
         return None
 
@@ -55,9 +59,21 @@ def kept(records: Records, name: str, version: Version) -> ReleaseAdvisories | N
 def keep(records: Records, name: str, version: Version, one: ReleaseAdvisories) -> None:
     """Keep what an index said against a release now."""
     matches = None if one.matches is None else to_json(one.matches)
-    content = {"format": _FORMAT, "url": one.url, "etag": one.etag, "last_modified": one.last_modified}
-    path = records.release_advisories_path(name, version)
-    write_whole(path, sealed({**content, "matches": matches}), durable=False)
+    content = {
+        "format": _FORMAT,
+        "release": _release(name, version),
+        "asked": one.asked,
+        "url": one.url,
+        "etag": one.etag,
+        "last_modified": one.last_modified,
+        "matches": matches,
+    }
+    write_whole(records.release_advisories_path(name, version), sealed(content), durable=False)
+
+
+def _release(name: str, version: Version) -> str:
+    """Return what tells the record of a release from that of another, which somebody may put in its place."""
+    return f"{name} {version}"
 
 
 def confirm(records: Records, name: str, version: Version) -> None:

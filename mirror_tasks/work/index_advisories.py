@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from mirror_tasks.index.client import Upstream
 from mirror_tasks.index.own_page import OWN
+from mirror_tasks.policy.index_records import address
 from mirror_tasks.state.mirror import Mirror
 from mirror_tasks.state.release_advisories import kept
 from mirror_tasks.work import jobs
@@ -44,11 +45,13 @@ class IndexAsker:
         with self._lock:
             asking = self._asking.setdefault(release, threading.Lock())
         with asking:
-            if release not in self._asked and not self._is_fresh(name, version):
+            if release not in self._asked and not self._is_fresh(base, name, version):
                 route, folder = self._upstream.route, self._mirror.records.folder
                 RECEIVING.call(jobs.update_advisories, route, base, name, version, folder)
             self._asked.add(release)
 
-    def _is_fresh(self, name: str, version: Version) -> bool:
+    def _is_fresh(self, base: str, name: NormalizedName, version: Version) -> bool:
         record = kept(self._mirror.records, name, version)
-        return record is not None and record.age < self._mirror.config.refresh
+        if record is None or record.asked != address(base, name, version):
+            return False
+        return record.age < self._mirror.config.refresh

@@ -126,20 +126,20 @@ def update_advisories(route: Route, base: str, name: NormalizedName, version: Ve
     """
     records, url = Records(folder), address(base, name, version)
     known = kept(records, name, version)
-    seen = known.seen if known else None
+    seen = known.seen if known and known.asked == url else None
     try:
         page = _upstream(route).document(url, seen, _ASKING)
     except UpstreamError as error:
         if error.status not in _NOT_KNOWN:
             raise
         _check_api(route, base, name, error)
-        keep(records, name, version, ReleaseAdvisories(None, url, None, None, 0))
+        keep(records, name, version, ReleaseAdvisories(None, url, url, None, None, 0))
         return
     if page is None:
         confirm(records, name, version)
         return
     matches = matches_in(page.body, url, name, version)
-    keep(records, name, version, ReleaseAdvisories(matches, page.url, page.etag, page.last_modified, 0))
+    keep(records, name, version, ReleaseAdvisories(matches, url, page.url, page.etag, page.last_modified, 0))
 
 
 def _check_api(route: Route, base: str, name: str, reason: UpstreamError) -> None:
