@@ -96,6 +96,30 @@ def test_of_several_completions_of_a_requirement_that_is_told_which_brought_the_
     assert list(told.explain("litellm-1")) == list(explainer.explain("litellm-1"))
 
 
+def test_who_needs_a_release_by_chains_that_are_not_told_is_named(tmp_path: Path) -> None:
+    many = [f"near{number}" for number in range(6)]
+    described = {
+        "environments": {"linux": {"python": "3.12.1", "platform": "linux-x86_64"}},
+        "requirements": ["wide", "far", {"file": "twice.txt"}],
+        "texts": {"twice.txt": "twice\ntwice[x]\n"},
+        "index": {
+            "wide": {"1": {"requires": many}},
+            **{name: {"1": {"requires": ["lib"]}} for name in many},
+            "far": {"1": {"requires": ["farther"]}},
+            "farther": {"1": {"requires": ["wide"]}},
+            "twice": {"1": {"extras": ["x"]}},
+            "lib": {"1": {}},
+        },
+    }
+    one = worlds.world(described, tmp_path)
+    closure, completion = complete(one)
+    explainer = Explainer(one.config, closure.refusals, make_plan(closure, completion), lambda _name: None)
+    *chains, more = [line.strip() for line in explainer.explain("lib")][2:]
+    assert [chain.split(" → ")[0] for chain in chains] == ["because mirror.yaml: wide"] * 5
+    assert more == "and 1 more requirement of mirror.yaml, by further chains: far"
+    assert [line.strip() for line in explainer.explain("twice")][2:] == ["because mirror.yaml: twice.txt"]
+
+
 def test_what_a_lock_names_is_not_told_as_the_newest_that_fits(explainer: Explainer) -> None:
     lock = Asker("lock", "app/uv.lock")
     releases = [

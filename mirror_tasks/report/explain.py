@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
@@ -32,6 +33,7 @@ _FILES = re.compile(rf"\S+(?:{'|'.join(map(re.escape, ('.whl', *SDIST_ENDINGS)))
 """The files that a reason names, which are others of each release: without them, reasons are alike."""
 
 _MOST_CHAINS = 5
+_BEGIN = ("root", "lock", "completion")  # the kinds of those with whom a chain begins
 _MOST_FILES = 20
 
 
@@ -152,8 +154,11 @@ class Explainer:
 
     def _why_there(self, release: PlannedRelease, environment: str) -> Iterator[str]:
         yield f"an installer takes {release.installs[environment]}"
-        for chain in self.chains(release, environment):
-            yield f"  because {chain}"
+        chains = dict.fromkeys(self.chains(release, environment))
+        yield from (f"  because {chain}" for _, chain in chains)
+        if others := sorted(self._all_roots(release, environment) - {root for root, _ in chains}):
+            named = ", ".join(others[:_MOST_CHAINS]) + (" and others" if others[_MOST_CHAINS:] else "")
+            yield f"  and {counted(len(others), 'more requirement')} of mirror.yaml, by further chains: {named}"
 
     def _gaps(self, name: str) -> list[Gap]:
         return [gap for gap in self.plan.gaps if project_of(gap.requirement) == name]
@@ -295,13 +300,12 @@ class Explainer:
         except ValueError:  # InvalidVersion, and numbers that Python does not read
             yield from self._absent_project(canonicalize_name(name))
 
-    def chains(self, release: PlannedRelease, environment: str) -> Iterator[str]:
-        """Yield chains of requirements from a root to a release, shortest first; the first few only.
+    def chains(self, release: PlannedRelease, environment: str) -> Iterator[tuple[str, str]]:
+        """Yield chains of requirements from a root to a release, shortest first, each with its root; the first few only.
 
         Each release is gone through as often as there may be chains, and no more: through twelve layers of eight releases
         that all require each other there are 69 billion ways.
         """
-        by_name = {(one.project, one.version): one for one in self.plan.releases}
         todo: deque[tuple[PlannedRelease, tuple[str, ...], frozenset[str]]] = deque(
             [(release, (), frozenset({release.name}))]
         )
@@ -311,17 +315,39 @@ class Explainer:
             passed[current.name] += 1
             if passed[current.name] > _MOST_CHAINS:
                 continue
-            for required in (one for one in current.required if one.environment == environment):
-                if required.by.kind == "completion" and not self._added(current, environment):
-                    continue  # pinned by a solution, and there without it
-                if required.by.is_root or required.by.kind == "completion":
-                    yield " → ".join((self._start(required.by, current, environment), *links))
+            for required in self._asked(current, environment):
+                if required.by.kind in _BEGIN:
+                    yield required.by.name, " → ".join((self._start(required.by, current, environment), *links))
                     count += 1
                     continue
-                asking = by_name.get((required.by.name, required.by.version))
+                asking = self._by_name.get((required.by.name, required.by.version))
                 if asking is not None and asking.name not in seen:
                     link = f"{required.by} requires {required.requirement}{_bound_by_the_user(required)}"
                     todo.append((asking, (link, *links), seen | {asking.name}))
+
+    def _asked(self, release: PlannedRelease, environment: str) -> Iterator[Required]:
+        """Yield what asks for a release in an environment, but for solutions that pinned what was there without them."""
+        for one in release.required:
+            if one.environment == environment and (one.by.kind != "completion" or self._added(release, environment)):
+                yield one
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[str, str], PlannedRelease]:
+        return {(one.project, one.version): one for one in self.plan.releases}
+
+    def _all_roots(self, release: PlannedRelease, environment: str) -> set[str]:
+        """Return all requirements of ``mirror.yaml`` that bring a release, by chains of any length."""
+        roots: set[str] = set()
+        todo, seen = [release], {release.name}
+        while todo:
+            for by in {one.by for one in self._asked(todo.pop(), environment)}:
+                asking = self._by_name.get((by.name, by.version))
+                if by.kind in _BEGIN:
+                    roots.add(by.name)
+                elif asking is not None and asking.name not in seen:
+                    seen.add(asking.name)
+                    todo.append(asking)
+        return roots
 
     def _added(self, release: PlannedRelease, environment: str) -> bool:
         return any(one.environment == environment and release.name in one.releases for one in self.plan.completed)
