@@ -28,7 +28,10 @@ def is_quiet_while_doit_begins() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     while frame is not None:
-        if frame.f_globals.get("__name__") == "doit.runner":  # tasks run, with a reporter of somebody else's
+        module = frame.f_globals.get("__name__")
+        if module == "mirror_tasks.tasks.run" and frame.f_code.co_name == "begin":  # no task has begun yet
+            break
+        if module == "doit.runner":  # tasks run, with a reporter of somebody else's
             signal.default_int_handler(number, frame)
         frame = frame.f_back
     os.write(2, b"Interrupted.\n")

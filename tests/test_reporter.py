@@ -218,6 +218,32 @@ def test_ctrl_c_before_the_first_task_is_no_traceback(tmp_path: Path, before: st
         assert (process.returncode, output) == (130, "Interrupted.\n")
 
 
+# What takes long before the first task: the locks, and what is imported before processes are forked.
+BEGINNING = """
+import time
+from mirror_tasks.tasks.graph import MirrorTasks
+
+def slowly(self):
+    print("reading", flush=True)
+    time.sleep(60)
+
+MirrorTasks.{method} = slowly
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+@pytest.mark.parametrize("method", ["take_folders", "open_workshop"])
+def test_ctrl_c_while_a_run_begins_is_no_traceback(tmp_path: Path, method: str) -> None:
+    with FakeIndex(small_world()) as index:
+        project = mirror_folder(tmp_path, index, dodo=DODO + BEGINNING.format(method=method))
+        process = project.start("mirror")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, output) == (130, "Interrupted.\n")
+
+
 def test_who_imports_this_project_for_something_else_keeps_his_own_ctrl_c() -> None:
     code = "import signal, mirror_tasks; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     done = subprocess.run(
