@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -50,7 +51,11 @@ class Places:
 
     def release_path(self, name: str) -> Path:
         """Where it is kept which files of a release are wanted, for which environments, required by whom."""
-        return self.folder / "releases" / f"{name}.json"
+        return Path(self.release_place(name))
+
+    def release_place(self, name: str) -> str:
+        """Return the same as text: to make a path for each of thousands takes longer than to look if it is there."""
+        return f"{self.folder}{os.sep}releases{os.sep}{name}.json"
 
     def release_advisories_path(self, name: str, version: Version) -> Path:
         """Where it is kept what an index says against a release."""

@@ -71,7 +71,7 @@ class Plans:
         Nobody reads these records but the user, so that none of them is read to find that it is as it was written.
         """
         try:
-            return " ".join(map(str, state_of(self._places.release_path(name))))
+            return " ".join(map(str, state_of(self._places.release_place(name))))
         except OSError:
             return None
 

@@ -124,7 +124,7 @@ class Planning:
         tasks = [
             self._release(plan, one, name, unchanged[name])
             for name, one in releases.items()
-            if plan and not together.holds_for(name, [self._mirror.places.release_path(one.name)])
+            if plan and not together.holds_for(name, [self._mirror.places.release_place(one.name)])
         ]
         yield from tasks
         doc = f"records which files of {counted(len(releases), 'release')} are wanted, and why"
