@@ -77,6 +77,9 @@ class _InWords:
             return str(MirrorError("opening the database", database, " ".join(problem.split()), advice))
         if isinstance(error, OSError) and isinstance(output, str) and path == output:
             return str(in_words(error, "writing the output into", output))
+        dodo = os.path.basename(str(params.get("dodoFile", "")))  # noqa: PTH119 - a name alone
+        if self.dep_manager is None and isinstance(error, PermissionError) and dodo and path.endswith(os.sep + dodo):
+            return str(in_words(error, "reading", path))
         return None
 
 

@@ -243,6 +243,19 @@ def test_a_database_that_can_not_be_opened_is_told(folder: MirrorFolder, argumen
     assert "opening the database " in told(folder, *arguments, status=3)
 
 
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs a way not to be the superuser")
+def test_a_dodo_that_may_not_be_read_is_told(folder: MirrorFolder) -> None:
+    (folder.folder / "dodo.py").chmod(0)
+    mortal = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*mortal, *command("list")], cwd=folder.folder, env=run_environment({}), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.partition(". ")[0]) == (
+        3,
+        f"ERROR: reading {folder.folder / 'dodo.py'}: Permission denied",
+    )
+
+
 def test_a_file_for_the_output_that_can_not_be_written_is_told(folder: MirrorFolder) -> None:
     assert "writing the output into /nowhere/out.txt: " in told(folder, "-o", "/nowhere/out.txt", "mirror", status=3)
 
