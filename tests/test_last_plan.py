@@ -333,6 +333,21 @@ def test_another_index_in_the_settings_of_pip_makes_the_plan_anew(tmp_path: Path
         assert other.url.removesuffix("simple/") in (project.state / "plan.json").read_text()
 
 
+def test_pages_that_are_trusted_for_a_while_are_those_of_the_index_that_pip_uses_now(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING, refresh="1d")
+    config = project.folder / "mirror.yaml"
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if not line.startswith("index")))
+    assert grew(project, PIP_INDEX_URL=index.url)
+    index.requests.clear()
+    assert not grew(project, PIP_INDEX_URL=index.url)
+    assert not asked(index, "/")
+    with FakeIndex(small_world()) as other:
+        assert grew(project, PIP_INDEX_URL=other.url)
+        assert index.origin not in (project.state / "plan.json").read_text()
+
+
 def test_a_variable_in_the_configuration_that_changes_makes_the_plan_anew(tmp_path: Path, index: FakeIndex) -> None:
     project = mirror_folder(tmp_path, index, IMPATIENT + SETTABLE + DODO + NAMING)
     project.configure("${WHERE}/simple/")

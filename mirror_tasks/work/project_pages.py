@@ -126,9 +126,9 @@ class ProjectPages:
         return known is not None and known.index != OWN and (bool(further) or self._may_be_of(known))
 
     def _may_be_of(self, known: Project) -> bool:
-        """Say if the index that a page is of may serve the project still: ``mirror.yaml`` may have been changed."""
+        """Say if the index that a page is of may serve the project still: ``mirror.yaml`` or pip may be set otherwise now."""
         if self._indexes is None:
-            return True
+            return known.index in self._upstream.indexes
         return any(known.index == index.base for index in binding_of(known.name, self._indexes).indexes)
 
     def _note_bound(self, name: str) -> None:
