@@ -236,7 +236,7 @@ def test_workers_that_there_can_not_be_are_refused_and_not_taken_for_nothing_to_
         ["run", "--db-file", "/nowhere/x.db", "mirror"],
         ["list", "--db-file", "/nowhere/x.db"],
         ["list", "--backend", "json"],
-        ["run", "--backend", "dbm", "mirror"],
+        ["run", "--backend", "json", "mirror"],
     ],
 )
 def test_a_database_that_can_not_be_opened_is_told(folder: MirrorFolder, arguments: list[str]) -> None:
