@@ -22,7 +22,7 @@ from doit.exceptions import InvalidCommand
 from mirror_tasks.errors import MirrorError, in_words
 
 _OF_DATABASES = frozenset(
-    {"dbm", "_dbm", "_gdbm", "doit.dependency", "json.decoder", "sqlite3"}
+    {"dbm", "dbm.dumb", "dbm.sqlite3", "_dbm", "_gdbm", "doit.dependency", "json.decoder", "sqlite3"}
 )  # where their errors are from
 _OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
