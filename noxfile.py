@@ -72,16 +72,16 @@ def interpreters() -> list[nox.param]:
 PYTHONS = interpreters()
 
 
-def with_tests(session: nox.Session, *arguments: str) -> None:
+def with_tests(session: nox.Session, *arguments: str, extras: str = "test") -> None:
     """Install this project with all that its tests use; pip too, the newest, which is what they ask for its settings."""
     session.install("--quiet", "pip")
-    session.install("--quiet", *arguments, "-e", ".[test]")
+    session.install("--quiet", *arguments, "-e", f".[{extras}]")
 
 
 @nox.session(tags=["ci"])
 def lint(session: nox.Session) -> None:
     """Style, and the order of imports."""
-    with_tests(session)
+    with_tests(session, extras="test,lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
@@ -90,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["ci"])
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    with_tests(session)
+    with_tests(session, extras="test,lint")
     session.run("mypy")
 
 

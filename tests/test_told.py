@@ -142,29 +142,29 @@ def test_a_link_that_leads_to_itself_is_told(folder: MirrorFolder, name: str) ->
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs a device that is full")
-@pytest.mark.parametrize("verb", ["mirror", "plan", "explain", "report", "environment"])
+@pytest.mark.parametrize("verb", ["mirror", "plan", "environment"])
 def test_output_that_takes_no_more_costs_nothing_but_itself_and_is_told(folder: MirrorFolder, verb: str) -> None:
     shutil.rmtree(folder.output) if verb == "mirror" else None
-    status, said = into(folder, FULL, verb, *(["app"] if verb == "explain" else []))
+    status, said = into(folder, FULL, verb)
     assert status == 2, said
     assert "ERROR writing the output: No space left on device" in said
     assert (folder.output / "mirror.json").exists()
 
 
-@pytest.mark.parametrize("verb", ["mirror", "explain", "environment"])
+@pytest.mark.parametrize("verb", ["mirror", "environment"])
 def test_who_reads_no_more_of_the_output_is_told_nothing(folder: MirrorFolder, verb: str) -> None:
     shutil.rmtree(folder.output) if verb == "mirror" else None
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        status, said = into(folder, writing, verb, *(["app"] if verb == "explain" else []))
+        status, said = into(folder, writing, verb)
     finally:
         os.close(writing)
     assert (status, said) == (0 if verb == "mirror" else 1, "")
     assert (folder.output / "mirror.json").exists()
 
 
-@pytest.mark.parametrize("verb", ["mirror", "report", "environment"])
+@pytest.mark.parametrize("verb", ["mirror", "environment"])
 def test_without_an_output_all_is_done(folder: MirrorFolder, verb: str) -> None:
     line = 'exec "$@" >&-'
     done = subprocess.run(
