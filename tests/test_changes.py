@@ -219,16 +219,19 @@ def test_a_receipt_says_what_is_inside_before_it_was_taken_in(tmp_path: Path) ->
 # --- The verb
 
 
+class AtOnce(threading.Timer):
+    """A timer for which no time passes."""
+
+    def start(self) -> None:
+        self.function()
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
+
+
 def test_what_takes_long_is_said_where_programs_do_not_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class AtOnce(threading.Timer):
-        def start(self) -> None:
-            self.function()
-
-        def join(self, timeout: float | None = None) -> None:
-            pass
-
     monkeypatch.setattr(threading, "Timer", AtOnce)
     with patience("looking at 3 releases"):
         pass
@@ -240,13 +243,6 @@ def test_what_takes_long_is_said_where_programs_do_not_read(
 def test_what_takes_very_long_is_told_every_few_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class AtOnce(threading.Timer):
-        def start(self) -> None:
-            self.function()
-
-        def join(self, timeout: float | None = None) -> None:
-            pass
-
     clock = iter([100.0, 101.0, 109.9, 110.0, 110.0, 119.0])
     monkeypatch.setattr(threading, "Timer", AtOnce)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

@@ -24,7 +24,16 @@ from mirror_tasks.tasks.tally import Tally, in_all
 from mirror_tasks.text import total
 from tests.fake_index import FakeIndex
 from tests.launching import PATIENCE
-from tests.mirroring import DODO, IMPATIENT, command, launcher, mirror_folder, run_environment, small_world
+from tests.mirroring import (
+    DODO,
+    IMPATIENT,
+    MirrorFolder,
+    command,
+    launcher,
+    mirror_folder,
+    run_environment,
+    small_world,
+)
 
 
 @pytest.fixture
@@ -196,6 +205,16 @@ def test_a_warning_from_any_process_stands_on_a_line_of_its_own_above_the_live_d
     assert "whole and checked" in shown
 
 
+def assert_ends_at_ctrl_c(project: MirrorFolder) -> None:
+    """Assert that a run which says "reading", and then takes long, ends at Ctrl-C without a traceback."""
+    process = project.start("mirror")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (130, "Interrupted.\n")
+
+
 # Told when doit has begun to read it, before and after what takes time to be imported.
 TOLD = """
 import os, sys, time
@@ -209,13 +228,7 @@ time.sleep(60)
 @pytest.mark.parametrize("before", ["from mirror_tasks import pipeline", DODO])
 def test_ctrl_c_before_the_first_task_is_no_traceback(tmp_path: Path, before: str) -> None:
     with FakeIndex(small_world()) as index:
-        project = mirror_folder(tmp_path, index, dodo=TOLD.format(before=before))
-        process = project.start("mirror")
-        assert process.stdout is not None
-        assert process.stdout.readline() == "reading\n"
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, output) == (130, "Interrupted.\n")
+        assert_ends_at_ctrl_c(mirror_folder(tmp_path, index, dodo=TOLD.format(before=before)))
 
 
 # What takes long before the first task: the locks, and what is imported before processes are forked.
@@ -235,13 +248,7 @@ MirrorTasks.{method} = slowly
 @pytest.mark.parametrize("method", ["take_folders", "open_workshop"])
 def test_ctrl_c_while_a_run_begins_is_no_traceback(tmp_path: Path, method: str) -> None:
     with FakeIndex(small_world()) as index:
-        project = mirror_folder(tmp_path, index, dodo=DODO + BEGINNING.format(method=method))
-        process = project.start("mirror")
-        assert process.stdout is not None
-        assert process.stdout.readline() == "reading\n"
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, output) == (130, "Interrupted.\n")
+        assert_ends_at_ctrl_c(mirror_folder(tmp_path, index, dodo=DODO + BEGINNING.format(method=method)))
 
 
 def test_who_imports_this_project_for_something_else_keeps_his_own_ctrl_c() -> None:
